@@ -1,0 +1,1 @@
+"""AutoTinyBERT: measure, predict and search the best small BERT for a device."""

@@ -1,0 +1,182 @@
+"""What a device and a runtime must do, and the values that pass between them and the profiler.
+
+The order of the calls in one launch:
+
+    artefact = runtime.build(architecture, settings, folder)
+    with device.launch(runtime, settings) as launch:      # a fresh worker process
+        launch.load("L4-...", artefact)
+        launch.run("L4-...", iterations=20)               # one block, as often as wanted
+        launch.run("sentinel", iterations=5)
+
+Every implementation passes the suites of `atb.devices.testing` by adding one line there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self, runtime_checkable
+
+from atb.devices.settings import RunSettings
+from atb.errors import RunError
+from atb.models.architecture import Architecture
+
+__all__ = ["Artefact", "Block", "Device", "Launch", "LaunchFailure", "Loaded", "Runtime"]
+
+
+@dataclass(frozen=True, slots=True)
+class Artefact:
+    """A model in the form that a runtime serves.
+
+    Attributes:
+        path: The file.
+        sha256: Hash of its content.
+        size_bytes: Its size.
+    """
+
+    path: Path
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What loading an artefact showed.
+
+    Attributes:
+        load_seconds: Time to make it ready, first inference not included.
+        first_seconds: Time of the first inference.
+        providers: What really runs it, as the runtime reports.
+        output_checksum: Sum of the output for the fixed input, to see that it computes.
+    """
+
+    load_seconds: float
+    first_seconds: float
+    providers: tuple[str, ...]
+    output_checksum: float
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Raw readings of iterations that ran one after another; four sequences of equal length.
+
+    Attributes:
+        started_at: Unix time of the block's start on the device, in seconds.
+        wall_seconds: Monotonic time of each iteration.
+        cpu_seconds: Time that the measuring thread was on a CPU in each iteration.
+        voluntary_switches: Context switches it asked for, by iteration.
+        involuntary_switches: Times it was preempted, by iteration.
+        warmup_seconds: Wall times of the iterations before, kept apart.
+    """
+
+    started_at: float
+    wall_seconds: tuple[float, ...]
+    cpu_seconds: tuple[float, ...]
+    voluntary_switches: tuple[int, ...]
+    involuntary_switches: tuple[int, ...]
+    warmup_seconds: tuple[float, ...] = ()
+
+
+class LaunchFailure(RunError):
+    """A worker could not do its work; the campaign records it and goes on.
+
+    Attributes:
+        cause: One of `crash`, `timeout`, `out-of-memory`, `load-error`, `wrong-output`,
+            `device-gone`, `build-error`.
+        detail: What was seen, such as the signal or the last lines of the worker's errors.
+    """
+
+    CAUSES = (
+        "crash",
+        "timeout",
+        "out-of-memory",
+        "load-error",
+        "wrong-output",
+        "device-gone",
+        "build-error",
+    )
+
+    def __init__(self, cause: str, detail: str) -> None:
+        assert cause in self.CAUSES
+        super().__init__(f"{cause}: {detail}")
+        self.cause = cause
+        self.detail = detail
+
+
+@runtime_checkable
+class Runtime(Protocol):
+    """Turns an architecture into an artefact, and names the worker's way of running it."""
+
+    @property
+    def name(self) -> str:
+        """Such as `onnxruntime`; the worker has a runner of the same name."""
+
+    @property
+    def version(self) -> str:
+        """Version of the library that will run the artefact."""
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """The precisions it can serve."""
+
+    def build(self, architecture: Architecture, settings: RunSettings, folder: Path) -> Artefact:
+        """Write the timing artefact into `folder`: random weights, small vocabulary.
+
+        Raises:
+            LaunchFailure: With cause `build-error`.
+        """
+
+
+class Launch(Protocol):
+    """One fresh worker process; a context manager that ends the process when left."""
+
+    def load(self, key: str, artefact: Artefact) -> Loaded:
+        """Make an artefact ready under a name.
+
+        Raises:
+            LaunchFailure: The worker failed; nothing more can be asked of this launch.
+        """
+
+    def run(self, key: str, *, iterations: int, warmup: int = 0) -> Block:
+        """Run one block.
+
+        Raises:
+            LaunchFailure: The worker failed; nothing more can be asked of this launch.
+        """
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+
+
+@runtime_checkable
+class Device(Protocol):
+    """A place that can run artefacts."""
+
+    @property
+    def name(self) -> str:
+        """What the user calls it, such as `local`."""
+
+    @property
+    def platform(self) -> Mapping[str, str]:
+        """Facts that identify the hardware and do not change: processor, cores, system."""
+
+    @property
+    def runtimes(self) -> Mapping[str, Runtime]:
+        """The runtimes that it can serve now, by name."""
+
+    def launch(self, runtime: Runtime, settings: RunSettings) -> Launch:
+        """Prepare a fresh worker; the process starts when the context is entered."""
+
+    def state(self) -> Mapping[str, Any]:
+        """Readings that change: frequency, temperature, load, memory; absent ones are None."""
+
+    def now(self) -> float:
+        """Its clock, Unix time in seconds; a simulated device answers with simulated time."""

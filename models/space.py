@@ -1,0 +1,389 @@
+"""The search spaces, written once: the sampler, the mutator, the features and the docs read them."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from atb.errors import BadArchitecture, BadFile, InputError
+from atb.models.architecture import Architecture
+
+__all__ = ["FEATURES", "SPACES", "Dimension", "SearchSpace", "find_space", "fast_rule"]
+
+#: Column order of every array of architectures.
+FEATURES = ("layers", "hidden", "heads", "qkv", "feed_forward")
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """An arithmetic progression of values: first, first + step, ..., at most last."""
+
+    first: int
+    last: int
+    step: int = 1
+
+    def __post_init__(self) -> None:
+        if self.first < 1 or self.step < 1 or self.last < self.first:
+            raise InputError(
+                f"A dimension from {self.first} to {self.last} in steps of {self.step} is empty: "
+                "give positive numbers with first <= last."
+            )
+
+    @property
+    def values(self) -> tuple[int, ...]:
+        """All values, ascending."""
+        return tuple(range(self.first, self.last + 1, self.step))
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """A set of architectures: the product of layers, hidden, feed-forward and attention shapes.
+
+    The attention is one gene, a pair of heads and query width. Either `head_size` ties the width
+    to the heads (whole heads come and go, as in the paper's MLM space), or `qkv` is a dimension of
+    its own (every head narrows, as in the KD space).
+
+    Attributes:
+        name: What the space is called in files and on the command line.
+        layers: Values of L.
+        hidden: Values of H.
+        heads: Values of A.
+        feed_forward: Values of F.
+        qkv: Values of Q; pairs that the heads do not divide are left out.
+        head_size: Width of one head, in place of `qkv`.
+    """
+
+    name: str
+    layers: Dimension
+    hidden: Dimension
+    heads: Dimension
+    feed_forward: Dimension
+    qkv: Dimension | None = None
+    head_size: int | None = None
+
+    def __post_init__(self) -> None:
+        if (self.qkv is None) == (self.head_size is None):
+            raise InputError(f"Space {self.name!r}: give either qkv or head_size, not both.")
+        if not self.attention:
+            raise InputError(f"Space {self.name!r}: no number of heads divides any query width.")
+
+    @cached_property
+    def attention(self) -> tuple[tuple[int, int], ...]:
+        """All pairs (heads, qkv), ascending."""
+        if self.head_size is not None:
+            return tuple((heads, heads * self.head_size) for heads in self.heads.values)
+        assert self.qkv is not None
+        return tuple((a, q) for a in self.heads.values for q in self.qkv.values if q % a == 0)
+
+    @property
+    def genes(self) -> tuple[tuple[Any, ...], ...]:
+        """Values of the four genes: layers, hidden, attention pair, feed-forward."""
+        return (self.layers.values, self.hidden.values, self.attention, self.feed_forward.values)
+
+    @property
+    def size(self) -> int:
+        """Number of architectures."""
+        return int(np.prod([len(values) for values in self.genes], dtype=np.int64))
+
+    @property
+    def largest(self) -> Architecture:
+        """The architecture with the largest value everywhere: the shape of the SuperPLM."""
+        heads, qkv = max(self.attention, key=lambda pair: (pair[1], pair[0]))
+        return Architecture(
+            self.layers.values[-1], self.hidden.values[-1], heads, qkv, self.feed_forward.values[-1]
+        )
+
+    @property
+    def smallest(self) -> Architecture:
+        """The architecture with the smallest value everywhere."""
+        heads, qkv = min(self.attention, key=lambda pair: (pair[1], pair[0]))
+        return Architecture(
+            self.layers.values[0], self.hidden.values[0], heads, qkv, self.feed_forward.values[0]
+        )
+
+    def genome(self, architecture: Architecture) -> tuple[int, int, int, int]:
+        """Positions of an architecture on the four genes.
+
+        Raises:
+            BadArchitecture: It is not a member.
+        """
+        a = architecture
+        wanted = (a.layers, a.hidden, (a.heads, a.qkv), a.feed_forward)
+        try:
+            layers, hidden, attention, feed_forward = (
+                values.index(value) for values, value in zip(self.genes, wanted, strict=True)
+            )
+        except ValueError as error:
+            raise BadArchitecture(
+                f"{architecture} is not in the space {self.name}: "
+                f"see `atb space show {self.name}` for what is."
+            ) from error
+        return layers, hidden, attention, feed_forward
+
+    def at(self, genome: tuple[int, int, int, int]) -> Architecture:
+        """The architecture at these gene positions."""
+        layers, hidden, pair, feed_forward = (
+            values[position] for values, position in zip(self.genes, genome, strict=True)
+        )
+        return Architecture(layers, hidden, *pair, feed_forward)
+
+    def __contains__(self, architecture: object) -> bool:
+        if not isinstance(architecture, Architecture):
+            return False
+        try:
+            self.genome(architecture)
+        except BadArchitecture:
+            return False
+        return True
+
+    def sample(self, rng: np.random.Generator, count: int) -> list[Architecture]:
+        """Draw distinct architectures uniformly; a longer draw begins with the shorter one.
+
+        Raises:
+            InputError: The space has fewer than `count` members.
+        """
+        if count > self.size:
+            raise InputError(
+                f"{count} samples were asked of the space {self.name}, which has {self.size}: "
+                "ask for fewer."
+            )
+        drawn: dict[int, None] = {}  # a dictionary keeps the order of the draws
+        while len(drawn) < count:
+            drawn[int(rng.integers(self.size))] = None
+        return [self.at(self._unravel(index)) for index in drawn]
+
+    def _unravel(self, index: int) -> tuple[int, int, int, int]:
+        shape = tuple(len(values) for values in self.genes)
+        a, b, c, d = (int(i) for i in np.unravel_index(index, shape))
+        return a, b, c, d
+
+    def neighbours(self, architecture: Architecture) -> list[Architecture]:
+        """Members that differ by one step in one gene."""
+        genome = self.genome(architecture)
+        found = []
+        for gene, values in enumerate(self.genes):
+            for step in (-1, 1):
+                position = genome[gene] + step
+                if 0 <= position < len(values):
+                    moved = (*genome[:gene], position, *genome[gene + 1 :])
+                    found.append(self.at(moved))  # type: ignore[arg-type]
+        return found
+
+    def blocks(self, rows: int = 1_000_000) -> Iterator[npt.NDArray[np.int32]]:
+        """Enumerate the space in arrays of at most about `rows` rows.
+
+        Yields:
+            int32 arrays [n, 5] with the columns of `FEATURES`; every architecture once, in
+            ascending order of the genome.
+        """
+        pairs = np.asarray(self.attention, dtype=np.int32)
+        feed_forward = np.asarray(self.feed_forward.values, dtype=np.int32)
+        inner = len(pairs) * len(feed_forward)
+        outer = np.stack(
+            np.meshgrid(self.layers.values, self.hidden.values, indexing="ij"), axis=-1
+        ).reshape(-1, 2)
+        pair_column = np.repeat(pairs, len(feed_forward), axis=0)  # [inner, 2]
+        feed_column = np.tile(feed_forward, len(pairs))  # [inner]
+        step = max(1, rows // inner)
+        for start in range(0, len(outer), step):
+            part = outer[start : start + step]
+            block = np.empty((len(part) * inner, 5), dtype=np.int32)
+            block[:, :2] = np.repeat(part, inner, axis=0)
+            block[:, 2:4] = np.tile(pair_column, (len(part), 1))
+            block[:, 4] = np.tile(feed_column, len(part))
+            yield block
+
+    def on_grid(self, *, hidden: int, feed_forward: int, qkv: int, heads: int) -> SearchSpace:
+        """The same space on a coarser grid of these steps (finer ones leave it as it is)."""
+
+        def coarser(dimension: Dimension, step: int) -> Dimension:
+            return replace(dimension, step=max(step, dimension.step))
+
+        return replace(
+            self,
+            hidden=coarser(self.hidden, hidden),
+            feed_forward=coarser(self.feed_forward, feed_forward),
+            heads=coarser(self.heads, heads),
+            qkv=None if self.qkv is None else coarser(self.qkv, qkv),
+        )
+
+    def limited_to(self, largest: Architecture) -> SearchSpace:
+        """The part of the space that a SuperPLM of this shape holds.
+
+        Raises:
+            InputError: Nothing is left.
+        """
+
+        def cut(dimension: Dimension, last: int) -> Dimension:
+            return replace(dimension, last=min(dimension.last, last))
+
+        if self.head_size is not None and self.head_size > largest.head_size:
+            raise InputError(
+                f"The space {self.name} has heads of {self.head_size} and the SuperPLM "
+                f"{largest} of {largest.head_size}: choose another space or SuperPLM."
+            )
+        return replace(
+            self,
+            layers=cut(self.layers, largest.layers),
+            hidden=cut(self.hidden, largest.hidden),
+            heads=cut(self.heads, largest.heads),
+            feed_forward=cut(self.feed_forward, largest.feed_forward),
+            qkv=None if self.qkv is None else cut(self.qkv, largest.qkv),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The document of `atb space show --json`: name, size, dimensions."""
+        dimensions: dict[str, Any] = {
+            name: {"first": d.first, "last": d.values[-1], "step": d.step, "count": len(d.values)}
+            for name, d in (
+                ("layers", self.layers),
+                ("hidden", self.hidden),
+                ("heads", self.heads),
+                ("feed_forward", self.feed_forward),
+            )
+        }
+        widths = sorted({qkv for _, qkv in self.attention})
+        step = self.qkv.step if self.qkv else (self.head_size or 0) * self.heads.step
+        dimensions["qkv"] = {
+            "first": widths[0],
+            "last": widths[-1],
+            "step": step,
+            "count": len(widths),
+        }
+        if self.head_size is not None:
+            dimensions["qkv"]["head_size"] = self.head_size
+        return {"name": self.name, "size": self.size, "dimensions": dimensions}
+
+    @classmethod
+    def from_toml(cls, path: Path) -> SearchSpace:
+        """Read a user's own space.
+
+        The file holds `name` and, for each dimension, `[first, last]` or `[first, last, step]`:
+        `layers`, `hidden`, `heads`, `feed_forward`, and `qkv` or the number `head_size`.
+
+        Raises:
+            BadFile: It is missing, not TOML, or lacks something.
+        """
+        try:
+            table = tomllib.loads(path.read_text("utf-8"))
+        except FileNotFoundError as error:
+            raise BadFile(f"There is no search space file {path}: check the path.") from error
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise BadFile(f"{path} is not a readable TOML file: {error}.") from error
+        return cls._from_table(table, path)
+
+    @classmethod
+    def _from_table(cls, table: Mapping[str, Any], path: Path) -> SearchSpace:
+        names = ("layers", "hidden", "heads", "feed_forward", "qkv")
+        unknown = set(table) - {*names, "name", "head_size"}
+        if unknown:
+            raise BadFile(f"{path}: unknown entry {min(unknown)!r}; known are {', '.join(names)}.")
+        fields: dict[str, Any] = {}
+        for name in names:
+            if name not in table:
+                if name == "qkv":
+                    continue
+                raise BadFile(f"{path}: {name!r} is missing; write {name} = [first, last, step].")
+            numbers = table[name]
+            if (
+                not isinstance(numbers, list)
+                or len(numbers) not in (2, 3)
+                or not all(isinstance(number, int) for number in numbers)
+            ):
+                raise BadFile(f"{path}: {name} is {numbers!r}; write {name} = [first, last, step].")
+            fields[name] = Dimension(*numbers)
+        head_size = table.get("head_size")
+        if head_size is not None and (not isinstance(head_size, int) or head_size < 1):
+            raise BadFile(f"{path}: head_size is {head_size!r}; write a whole number.")
+        return cls(name=str(table.get("name", path.stem)), head_size=head_size, **fields)
+
+
+def fast_rule(rows: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+    """The shape rule of the fast variant: 1.6 <= F/H <= 1.9 and 0.7 <= Q/H <= 1.0.
+
+    Args:
+        rows: int array [n, 5] with the columns of `FEATURES`.
+
+    Returns:
+        bool array [n]. Compared in whole numbers, so that the bounds themselves are inside.
+    """
+    hidden, qkv, feed_forward = rows[:, 1], rows[:, 3], rows[:, 4]
+    return (
+        (10 * feed_forward >= 16 * hidden)
+        & (10 * feed_forward <= 19 * hidden)
+        & (10 * qkv >= 7 * hidden)
+        & (qkv <= hidden)
+    )
+
+
+SPACES: dict[str, SearchSpace] = {
+    space.name: space
+    for space in (
+        # Yin et al. 2021: 11,391,072 and 47,462,800 architectures
+        SearchSpace(
+            "mlm",
+            layers=Dimension(1, 8),
+            hidden=Dimension(128, 768, 4),
+            heads=Dimension(1, 12),
+            feed_forward=Dimension(128, 3072, 4),
+            head_size=64,
+        ),
+        SearchSpace(
+            "kd",
+            layers=Dimension(1, 8),
+            hidden=Dimension(128, 768, 4),
+            heads=Dimension(12, 12),
+            feed_forward=Dimension(128, 3072, 4),
+            qkv=Dimension(180, 768, 12),
+        ),
+        # what the embedded SuperPLM holds; the default
+        SearchSpace(
+            "mini",
+            layers=Dimension(1, 6),
+            hidden=Dimension(128, 384, 16),
+            heads=Dimension(2, 12),
+            feed_forward=Dimension(128, 1536, 32),
+            head_size=32,
+        ),
+        # the same on grids that fill vector lanes: no odd head sizes, no ragged tiles
+        SearchSpace(
+            "mlm-friendly",
+            layers=Dimension(1, 8),
+            hidden=Dimension(128, 768, 32),
+            heads=Dimension(1, 12),
+            feed_forward=Dimension(128, 3072, 64),
+            head_size=64,
+        ),
+        SearchSpace(
+            "kd-friendly",
+            layers=Dimension(1, 8),
+            hidden=Dimension(128, 768, 32),
+            heads=Dimension(12, 12),
+            feed_forward=Dimension(128, 3072, 64),
+            qkv=Dimension(192, 768, 96),
+        ),
+    )
+}
+
+
+def find_space(name: str) -> SearchSpace:
+    """A built-in space by name, or a user's own by the path of its TOML file.
+
+    Raises:
+        InputError: There is no such space.
+    """
+    if name in SPACES:
+        return SPACES[name]
+    if name.endswith(".toml"):
+        return SearchSpace.from_toml(Path(name))
+    raise InputError(
+        f"There is no search space {name!r}: choose one of {', '.join(SPACES)}, "
+        "or give the path of a TOML file."
+    )

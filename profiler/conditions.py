@@ -1,0 +1,79 @@
+"""Everything that a latency depends on beside the architecture; no number exists without it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from atb.devices.contract import Device, Runtime
+from atb.devices.settings import RunSettings
+
+__all__ = ["Conditions"]
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """Device, runtime with versions, and settings of a measurement.
+
+    Attributes:
+        device: Name of the device.
+        platform: Sorted pairs of facts that identify its hardware.
+        runtime: Name of the runtime.
+        runtime_version: Its version.
+        settings: How the model was run.
+    """
+
+    device: str
+    platform: tuple[tuple[str, str], ...]
+    runtime: str
+    runtime_version: str
+    settings: RunSettings
+
+    @classmethod
+    def of(cls, device: Device, runtime: Runtime, settings: RunSettings) -> Conditions:
+        """The conditions of a measurement that is about to be made."""
+        platform = tuple(sorted(device.platform.items()))
+        return cls(device.name, platform, runtime.name, runtime.version, settings)
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values; the settings stand beside the rest, not below it."""
+        return {
+            "device": self.device,
+            "platform": dict(self.platform),
+            "runtime": self.runtime,
+            "runtime_version": self.runtime_version,
+            **self.settings.to_json(),
+        }
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Conditions:
+        """The reverse of `to_json`."""
+        own = ("device", "platform", "runtime", "runtime_version")
+        return cls(
+            fields["device"],
+            tuple(sorted(fields["platform"].items())),
+            fields["runtime"],
+            fields["runtime_version"],
+            RunSettings.from_json({k: v for k, v in fields.items() if k not in own}),
+        )
+
+    @property
+    def key(self) -> str:
+        """A short hash of all of it."""
+        text = json.dumps(self.to_json(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def differences(self, other: Conditions) -> list[str]:
+        """What differs, in words such as `threads: 1 and 2`."""
+        mine, theirs = self.to_json(), other.to_json()
+        return [f"{name}: {mine[name]} and {theirs[name]}" for name in mine if mine[name] != theirs[name]]
+
+    def __str__(self) -> str:
+        s = self.settings
+        return (
+            f"{self.device}, {self.runtime} {self.runtime_version} {s.precision}, "
+            f"{s.threads} thread{'s' * (s.threads > 1)}, batch {s.batch}, length {s.sequence_length}"
+        )
