@@ -1,1 +1,35 @@
-"""AutoTinyBERT: measure, predict and search the best small BERT for a device."""
+"""AutoTinyBERT: measure, predict and search the best small BERT for a device.
+
+The names below are the public face; each is loaded when it is first asked for, so that
+`import atb` costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_FACE = {
+    "Architecture": "atb.models.architecture",
+    "AtbError": "atb.errors",
+    "Conditions": "atb.profiler.conditions",
+    "KNOWN": "atb.models.known",
+    "Measurement": "atb.profiler.measurement",
+    "ProfileDatabase": "atb.profiler.database",
+    "RunSettings": "atb.devices.settings",
+    "SPACES": "atb.models.space",
+    "SearchSpace": "atb.models.space",
+}
+
+__all__ = sorted(_FACE)  # noqa: PLE0605
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _FACE:
+        raise AttributeError(f"module 'atb' has no attribute {name!r}")
+    return getattr(importlib.import_module(_FACE[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])
