@@ -1,0 +1,5 @@
+"""`python -m atb`."""
+
+from atb.cli import main
+
+main()

@@ -1,0 +1,98 @@
+"""The `atb` command: hands the words over to `atb.commands` and turns errors into exit codes."""
+
+from __future__ import annotations
+
+import sys
+from typing import NoReturn
+
+import typer
+
+from atb import __version__
+from atb.commands import (
+    data,
+    devices,
+    model,
+    predict,
+    predictor,
+    profile,
+    quickstart,
+    report,
+    search,
+    space,
+    superplm,
+)
+from atb.console import complain
+from atb.errors import AtbError
+
+__all__ = ["app", "main"]
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="atb",
+    help="Find the best small BERT for a device: measure, predict, search.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("quickstart")(quickstart.quickstart)
+app.command("profile")(profile.profile)
+app.command("predict")(predict.predict)
+app.command("search")(search.search)
+app.command("report")(report.report)
+app.add_typer(devices.app, name="devices")
+app.add_typer(space.app, name="space")
+app.add_typer(predictor.app, name="predictor")
+app.add_typer(data.app, name="data")
+app.add_typer(superplm.app, name="superplm")
+app.add_typer(model.app, name="model")
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"atb {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(
+        False, "--version", callback=_show_version, is_eager=True, help="Show the version."
+    ),
+) -> None:
+    """Find the best small BERT for a device: measure, predict, search."""
+
+
+#: Typer carries its own copy of click in new versions; its base error is found through a subclass.
+_UsageProblem: type[Exception] = next(
+    base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException"
+)
+
+
+def main() -> NoReturn:
+    """Run the command line; 0 done, 1 a run failed, 2 the user's input, 130 Ctrl-C."""
+    try:
+        code = app(standalone_mode=False)
+    except AtbError as error:
+        complain(str(error))
+        code = error.exit_code
+    except _UsageProblem as error:
+        message = error.format_message()  # type: ignore[attr-defined]
+        # without arguments the message is the help text itself
+        complain(message if "\n" in message else f"{message.rstrip('.')}: see --help.")
+        code = 2
+    except (KeyboardInterrupt, typer.Abort):
+        complain("Interrupted; what was done is kept: run the same command to go on.")
+        code = INTERRUPTED
+    except BrokenPipeError:
+        # the reader of our output left, as `| head` does; nothing is wrong
+        sys.stderr.close()
+        code = 0
+    except OSError as error:
+        if error.filename is None and error.errno is None:
+            raise
+        place = f" {error.filename}" if error.filename else ""
+        complain(f"The system refused{place} ({error.strerror}): check the path and the free space.")
+        code = 1
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,96 @@
+"""What a person sees: results on stdout, everything else on stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+__all__ = ["Progress", "complain", "note", "print_json", "print_table", "progress"]
+
+#: Called with what is done, what there is to do, and a word on what is going on.
+Progress = Callable[[int, int, str], None]
+
+
+def complain(message: str) -> None:
+    """Say what went wrong."""
+    sys.stderr.write(f"atb: {message}\n")
+
+
+def note(message: str) -> None:
+    """Say something beside the result."""
+    sys.stderr.write(f"{message}\n")
+
+
+def print_json(document: Mapping[str, Any]) -> None:
+    """Print one JSON document with its format number."""
+    sys.stdout.write(json.dumps({"format": 1, **document}, indent=1, allow_nan=False) + "\n")
+
+
+def print_table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], *, left: Sequence[int] = (0,)
+) -> None:
+    """Print rows in aligned columns, plain enough for `grep` and `awk`.
+
+    Args:
+        header: Names of the columns.
+        rows: Cells as text.
+        left: Columns aligned to the left; the others, numbers, to the right.
+    """
+    table = [list(header), *(list(row) for row in rows)]
+    widths = [max(len(row[column]) for row in table) for column in range(len(header))]
+    for row in table:
+        cells = [
+            cell.ljust(width) if column in left else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        sys.stdout.write("  ".join(cells).rstrip() + "\n")
+
+
+@contextlib.contextmanager
+def progress(title: str) -> Iterator[Progress]:
+    """Show how far something is: a bar on a terminal, a line now and then elsewhere."""
+    if not sys.stderr.isatty():
+        yield _lines(title)
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+    from rich.progress import Progress as Bar
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("[dim]{task.fields[word]}"),
+    )
+    with Bar(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(title, total=None, word="")
+
+        def show(done: int, total: int, word: str) -> None:
+            bar.update(task, completed=done, total=total, word=word)
+
+        yield show
+
+
+def _lines(title: str) -> Progress:
+    """Progress for logs: at most one line a twentieth of the work, or a new word."""
+    shown = -1
+
+    def show(done: int, total: int, word: str) -> None:
+        nonlocal shown
+        step = 20 * done // max(total, 1)
+        if step > shown:
+            shown = step
+            note(f"{title}: {done}/{total} {word}".rstrip())
+
+    return show

@@ -1,0 +1,41 @@
+"""The fixed words of the command line, each written once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DEFAULT_DATABASE = "atb-runs/profile.db"
+DEFAULT_PREDICTOR = Path("atb-runs/predictor.json")
+
+Database = Annotated[
+    str, typer.Option("--db", metavar="FILE|URL", help="The profile database.")
+]
+PredictorFile = Annotated[
+    Path, typer.Option("--predictor", metavar="FILE", help="A fitted predictor.")
+]
+SuperPLMFolder = Annotated[
+    str,
+    typer.Option("--superplm", metavar="DIR", help="A SuperPLM folder, or `mini`: the embedded one."),
+]
+DeviceName = Annotated[
+    str, typer.Option("--device", metavar="NAME", help="See `atb devices list`.")
+]
+RuntimeName = Annotated[
+    str | None, typer.Option("--runtime", metavar="NAME", help="The device's first one by default.")
+]
+Precision = Annotated[str, typer.Option("--precision", metavar="fp32|int8")]
+Threads = Annotated[int, typer.Option("--threads", help="Threads that compute one inference.")]
+Batch = Annotated[int, typer.Option("--batch", help="Sequences in one inference.")]
+SequenceLength = Annotated[int, typer.Option("--sequence-length", help="Tokens in one sequence.")]
+Affinity = Annotated[
+    str | None,
+    typer.Option("--affinity", metavar="CPUS", help="Pin the worker to CPUs, such as 0,1."),
+]
+SpaceName = Annotated[
+    str, typer.Option("--space", metavar="NAME", help="See `atb space list`, or a TOML file.")
+]
+Seed = Annotated[int, typer.Option("--seed", min=0)]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
