@@ -1,0 +1,1 @@
+"""Texts: corpora become packed token shards, and batches for training and scoring."""
