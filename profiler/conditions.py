@@ -69,11 +69,16 @@ class Conditions:
     def differences(self, other: Conditions) -> list[str]:
         """What differs, in words such as `threads: 1 and 2`."""
         mine, theirs = self.to_json(), other.to_json()
-        return [f"{name}: {mine[name]} and {theirs[name]}" for name in mine if mine[name] != theirs[name]]
+        return [
+            f"{name}: {mine[name]} and {theirs[name]}"
+            for name in mine
+            if mine[name] != theirs[name]
+        ]
 
     def __str__(self) -> str:
         s = self.settings
+        threads = f"{s.threads} thread{'s' * (s.threads > 1)}"
         return (
             f"{self.device}, {self.runtime} {self.runtime_version} {s.precision}, "
-            f"{s.threads} thread{'s' * (s.threads > 1)}, batch {s.batch}, length {s.sequence_length}"
+            f"{threads}, batch {s.batch}, length {s.sequence_length}"
         )

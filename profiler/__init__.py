@@ -1,0 +1,1 @@
+"""How long it takes: campaigns, statistics, and the database of measurements."""

@@ -1,0 +1,141 @@
+"""What a campaign found out about one architecture; statistics are properties of the raw blocks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from atb.models.architecture import Architecture
+from atb.profiler.conditions import Conditions
+from atb.profiler.record import BlockRecord, Failure
+from atb.profiler.statistics import (
+    DEFAULT_ESTIMATOR,
+    Estimate,
+    Estimator,
+    confidence_at_look,
+    disturbed_share,
+    drift,
+    wall_latency,
+)
+
+__all__ = ["BlockRecord", "Failure", "Measurement"]
+
+#: Fewer launches say nothing about how launches differ.
+FEWEST_LAUNCHES = 3
+#: Beyond it most blocks of a launch can be disturbed ones.
+MOST_DISTURBED = 1 / 3
+#: Corrected or not, a number from a machine that changed this much is not one to learn from.
+MOST_DRIFT = 0.08
+#: Half width, as a share, where no precision was asked for.
+WIDEST = 0.10
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """All blocks of one architecture in one campaign.
+
+    Attributes:
+        architecture: What was timed.
+        conditions: Everything its latency depends on beside it.
+        campaign: Name of the campaign.
+        blocks: At least one, ordered by launch and block.
+        sentinel_reference: The sentinel's undisturbed level in the campaign, in seconds.
+        within: Precision that the campaign last asked for, as a share; None for none.
+        look: How often the stop rule had looked at the interval; 0 without one.
+        method: How the latency is estimated.
+    """
+
+    architecture: Architecture
+    conditions: Conditions
+    campaign: str
+    blocks: tuple[BlockRecord, ...]
+    sentinel_reference: float | None = None
+    within: float | None = None
+    look: int = 0
+    method: Estimator = DEFAULT_ESTIMATOR
+
+    def __post_init__(self) -> None:
+        if not self.blocks:
+            raise ValueError(f"A measurement of {self.architecture} needs at least one block.")
+
+    @property
+    def _threads(self) -> int:
+        return self.conditions.settings.threads
+
+    @cached_property
+    def estimate(self) -> Estimate:
+        """Latency and interval by `method`."""
+        return self.method.estimate(
+            self.blocks,
+            threads=self._threads,
+            reference=self.sentinel_reference,
+            confidence=confidence_at_look(self.look),
+        )
+
+    @property
+    def latency_seconds(self) -> float:
+        """Latency of one inference on the undisturbed device."""
+        return self.estimate.seconds
+
+    @property
+    def interval_seconds(self) -> tuple[float, float]:
+        """Its confidence interval."""
+        return self.estimate.low, self.estimate.high
+
+    @property
+    def estimator(self) -> str:
+        """Name of the estimator."""
+        return self.method.name
+
+    @cached_property
+    def wall_seconds(self) -> float:
+        """Latency that was seen under the load there was."""
+        return wall_latency(self.blocks)
+
+    @property
+    def launches(self) -> int:
+        """Fresh processes in which it was timed."""
+        return len({record.launch for record in self.blocks})
+
+    @property
+    def flagged(self) -> bool:
+        """Whether there is a reason to distrust the number."""
+        return bool(self.reasons)
+
+    @cached_property
+    def reasons(self) -> tuple[str, ...]:
+        """Why it is flagged, in words."""
+        found = []
+        if self.launches < FEWEST_LAUNCHES:
+            found.append(f"{self.launches} of {FEWEST_LAUNCHES} launches measured")
+        disturbed, count = disturbed_share(self.blocks, threads=self._threads)
+        if disturbed > MOST_DISTURBED * count:
+            found.append(f"{disturbed} of {count} blocks preempted")
+        moved = drift(self.blocks, threads=self._threads, reference=self.sentinel_reference)
+        if moved is not None and moved > MOST_DRIFT:
+            found.append(f"sentinel drifted by {moved:.0%}")
+        width = self.estimate.relative_half_width
+        if width > (WIDEST if self.within is None else self.within):
+            asked = "" if self.within is None else f", wider than the {self.within:.2%} asked for"
+            found.append(f"interval ±{width:.1%}{asked}")
+        return tuple(found)
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values; the blocks stay in the database."""
+        disturbed, count = disturbed_share(self.blocks, threads=self._threads)
+        return {
+            "architecture": str(self.architecture),
+            "conditions": self.conditions.to_json(),
+            "latency_seconds": self.latency_seconds,
+            "interval_seconds": list(self.interval_seconds),
+            "estimator": self.estimator,
+            "flagged": self.flagged,
+            "reasons": list(self.reasons),
+            "campaign": self.campaign,
+            "wall_seconds": self.wall_seconds,
+            "confidence": confidence_at_look(self.look),
+            "launches": self.launches,
+            "blocks": count,
+            "disturbed_blocks": disturbed,
+        }
