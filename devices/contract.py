@@ -7,6 +7,7 @@ The order of the calls in one launch:
         launch.load("L4-...", artefact)
         launch.run("L4-...", iterations=20)               # one block, as often as wanted
         launch.run("sentinel", iterations=5)
+        launch.output("L4-...")                           # once, for the check of correctness
 
 Every implementation passes the suites of `atb.devices.testing` by adding one line there.
 """
@@ -18,6 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
 
 from atb.devices.settings import RunSettings
 from atb.errors import RunError
@@ -79,7 +83,7 @@ class Block:
     warmup_seconds: tuple[float, ...] = ()
 
 
-class LaunchFailure(RunError):
+class LaunchFailure(RunError):  # noqa: N818 - a record in the database, not only an error
     """A worker could not do its work; the campaign records it and goes on.
 
     Attributes:
@@ -146,6 +150,16 @@ class Launch(Protocol):
             LaunchFailure: The worker failed; nothing more can be asked of this launch.
         """
 
+    def output(self, key: str) -> npt.NDArray[np.float32]:
+        """The first output for the fixed input of `atb.devices.worker.make_inputs`.
+
+        Returns:
+            float32 [batch, sequence, hidden] for our own graphs.
+
+        Raises:
+            LaunchFailure: The worker failed; nothing more can be asked of this launch.
+        """
+
     def __enter__(self) -> Self: ...
 
     def __exit__(
@@ -180,3 +194,6 @@ class Device(Protocol):
 
     def now(self) -> float:
         """Its clock, Unix time in seconds; a simulated device answers with simulated time."""
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass on its clock, for a disturbance to go by; a simulated one jumps."""

@@ -40,9 +40,7 @@ class RunSettings:
     def __post_init__(self) -> None:
         for name, known in (("precision", PRECISIONS), ("scenario", SCENARIOS)):
             if getattr(self, name) not in known:
-                raise InputError(
-                    f"{name} is {getattr(self, name)!r}: choose {' or '.join(known)}."
-                )
+                raise InputError(f"{name} is {getattr(self, name)!r}: choose {' or '.join(known)}.")
         for name, most in (("threads", 1024), ("batch", 65_536), ("sequence_length", 65_536)):
             if not 1 <= getattr(self, name) <= most:
                 raise InputError(

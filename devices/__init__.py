@@ -1,0 +1,1 @@
+"""Where a model runs: devices, runtimes, settings, and the worker that times."""

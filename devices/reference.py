@@ -1,0 +1,115 @@
+"""The reference that a device's output is checked against: a plain numpy forward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from atb.devices.settings import RunSettings
+from atb.devices.worker import make_inputs
+from atb.models.architecture import Architecture
+from atb.models.weights import random_weights
+
+__all__ = ["TIMING_VOCABULARY", "forward", "timing_output", "timing_positions"]
+
+Array = npt.NDArray[np.float64]
+
+#: Tokens that a timing graph knows; a larger table is read no faster or slower.
+TIMING_VOCABULARY = 1024
+
+
+def timing_positions(settings: RunSettings) -> int:
+    """Positions of a timing graph: BERT's own number, or as many as the sequence needs."""
+    return max(512, settings.sequence_length)
+
+
+def timing_output(architecture: Architecture, settings: RunSettings) -> npt.NDArray[np.float32]:
+    """What the timing graph of an architecture computes for the fixed input: [B, S, H]."""
+    weights = random_weights(
+        architecture,
+        np.random.default_rng(0),
+        vocabulary_size=TIMING_VOCABULARY,
+        positions=timing_positions(settings),
+    )
+    inputs = make_inputs(TIMING_VOCABULARY, settings.batch, settings.sequence_length)
+    hidden, _ = forward(architecture, weights, **inputs)
+    return hidden
+
+
+def forward(
+    architecture: Architecture,
+    weights: Mapping[str, npt.NDArray[np.float32]],
+    input_ids: npt.NDArray[np.int64],
+    attention_mask: npt.NDArray[np.int64],
+    token_type_ids: npt.NDArray[np.int64],
+    *,
+    layer_norm_epsilon: float = 1e-12,
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """BERT as Devlin et al. 2019 describe it, in double precision.
+
+    Args:
+        architecture: The shape of the model.
+        weights: By the names of `atb.models.weights.weights_shapes`.
+        input_ids: Tokens [B, S].
+        attention_mask: 1 for tokens and 0 for padding [B, S].
+        token_type_ids: Segments [B, S].
+        layer_norm_epsilon: Added to variances.
+
+    Returns:
+        The last hidden state [B, S, H] and the pooler's output [B, H].
+    """
+
+    def norm(values: Array, name: str) -> Array:
+        centred = values - values.mean(-1, keepdims=True)
+        variance = (centred**2).mean(-1, keepdims=True)
+        scaled = centred / np.sqrt(variance + layer_norm_epsilon)
+        return scaled * weights[f"{name}.weight"] + weights[f"{name}.bias"]
+
+    def linear(values: Array, name: str) -> Array:
+        product: Array = values @ weights[f"{name}.weight"].T.astype(np.float64)
+        return product + weights[f"{name}.bias"]
+
+    def split(values: Array) -> Array:
+        batch, length, _ = values.shape
+        heads = (architecture.heads, architecture.head_size)
+        return values.reshape(batch, length, *heads).swapaxes(1, 2)  # [B, A, S, D]
+
+    hidden = norm(
+        weights["embeddings.word_embeddings.weight"][input_ids].astype(np.float64)
+        + weights["embeddings.token_type_embeddings.weight"][token_type_ids]
+        + weights["embeddings.position_embeddings.weight"][: input_ids.shape[1]],
+        "embeddings.LayerNorm",
+    )
+    shown = attention_mask[:, None, None, :].astype(bool)  # [B, 1, 1, S]
+    for layer in range(architecture.layers):
+        prefix = f"encoder.layer.{layer}"
+        query, key, value = (
+            split(linear(hidden, f"{prefix}.attention.self.{part}"))
+            for part in ("query", "key", "value")
+        )
+        scores = query @ key.swapaxes(-1, -2) / np.sqrt(architecture.head_size)
+        context = _softmax(np.where(shown, scores, np.finfo(np.float32).min)) @ value
+        joined = context.swapaxes(1, 2).reshape(*input_ids.shape, architecture.qkv)
+        attended = linear(joined, f"{prefix}.attention.output.dense")
+        hidden = norm(attended + hidden, f"{prefix}.attention.output.LayerNorm")
+        inner = _gelu(linear(hidden, f"{prefix}.intermediate.dense"))
+        outer = linear(inner, f"{prefix}.output.dense")
+        hidden = norm(outer + hidden, f"{prefix}.output.LayerNorm")
+    pooled = np.tanh(linear(hidden[:, 0], "pooler.dense"))
+    return hidden.astype(np.float32), pooled.astype(np.float32)
+
+
+def _softmax(scores: Array) -> Array:
+    powers = np.exp(scores - scores.max(-1, keepdims=True))
+    shares: Array = powers / powers.sum(-1, keepdims=True)
+    return shares
+
+
+def _gelu(values: Array) -> Array:
+    """The exact form, with the error function."""
+    from scipy.special import erf  # noqa: PLC0415 - slow to import, and only the check needs it
+
+    result: Array = values * 0.5 * (1 + erf(values / np.sqrt(2)))
+    return result
