@@ -1,0 +1,1 @@
+"""What is timed and trained: architectures, spaces, TinyBert, SuperPLM, graphs."""

@@ -1,0 +1,96 @@
+"""SuperPLMs packed small: int8 rows with a scale each, as the embedded one ships."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from atb.errors import BadFile, InputError
+from atb.files import atomic_path
+from atb.models.superplm import WEIGHTS, SuperPLM, from_card, read_tensors, write_card
+
+__all__ = ["EMBEDDED", "load_packed", "load_superplm", "pack"]
+
+#: SuperPLMs that ship inside the package, by name.
+EMBEDDED: dict[str, Path] = {"mini": Path(__file__).parent / "mini"}
+
+_SCALE = ".scale"
+_LARGEST = 127  # symmetric, so that zero stays zero
+_BYTES_LIMIT = 25_000_000  # what the package can carry
+
+
+def pack(superplm: SuperPLM, folder: Path, **card: Any) -> None:
+    """Write a SuperPLM with its matrices as int8 rows, a float32 scale for each row.
+
+    Args:
+        superplm: What to pack.
+        folder: Where to; made if missing.
+        **card: Further JSON-able facts for the card.
+
+    Raises:
+        InputError: It would be larger than what ships inside the package.
+    """
+    from safetensors.torch import save_file  # noqa: PLC0415
+
+    tensors: dict[str, Tensor] = {}
+    for name, parameter in superplm.named_parameters():
+        values = parameter.detach()
+        if values.dim() < 2:
+            tensors[name] = values.contiguous()
+            continue
+        scale = values.abs().amax(1).clamp(min=torch.finfo(torch.float32).tiny) / _LARGEST  # [rows]
+        tensors[name] = (values / scale[:, None]).round().to(torch.int8).contiguous()
+        tensors[name + _SCALE] = scale
+    size = sum(tensor.nbytes for tensor in tensors.values())
+    if size > _BYTES_LIMIT:
+        raise InputError(
+            f"The SuperPLM {superplm.architecture} packs to {size:,} bytes and the limit is "
+            f"{_BYTES_LIMIT:,}: save it unpacked instead."
+        )
+    with atomic_path(folder / WEIGHTS) as temporary:
+        save_file(tensors, temporary)
+    write_card(superplm, folder, storage="int8", **card)
+
+
+def load_packed(folder: Path) -> SuperPLM:
+    """Read what `pack` wrote, in eval mode.
+
+    Raises:
+        BadFile: Something is missing, truncated, foreign or of another format.
+    """
+    superplm, storage = from_card(folder)
+    if storage != "int8":
+        raise BadFile(
+            f"{folder} is not a packed SuperPLM but {storage}: load it with load_superplm."
+        )
+    stored = read_tensors(folder / WEIGHTS)
+    tensors: dict[str, Tensor] = {}
+    for name, tensor in stored.items():
+        if name.endswith(_SCALE):
+            continue
+        scale = stored.get(name + _SCALE)
+        if scale is not None and scale.shape != tensor.shape[:1]:
+            raise BadFile(f"{folder}: {name} has {len(tensor)} rows and {len(scale)} scales.")
+        tensors[name] = tensor.float() if scale is None else tensor.float() * scale[:, None]
+    superplm.fill(tensors, folder)
+    return superplm.eval()
+
+
+def load_superplm(name_or_folder: str | Path) -> SuperPLM:
+    """An embedded SuperPLM by name, or one from a folder, packed or not, in eval mode.
+
+    Raises:
+        InputError: There is no such SuperPLM.
+        BadFile: The folder is no SuperPLM, or a damaged one.
+    """
+    folder = EMBEDDED.get(str(name_or_folder), Path(name_or_folder))
+    if not folder.is_dir():
+        raise InputError(
+            f"There is no SuperPLM {str(name_or_folder)!r}: give a folder that `atb superplm` "
+            f"wrote, or one of {', '.join(EMBEDDED)}."
+        )
+    _, storage = from_card(folder)
+    return load_packed(folder) if storage == "int8" else SuperPLM.load(folder)

@@ -1,0 +1,489 @@
+"""TinyBert: a BERT whose query/key/value width is free of its hidden size.
+
+This file stands alone: it needs torch and transformers and nothing else, since a copy of it
+travels with every exported model, so that stock transformers loads it with
+`trust_remote_code=True`. Parameter names are those of `transformers.BertModel`.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForMaskedLM,
+    AutoModelForQuestionAnswering,
+    AutoModelForSequenceClassification,
+    PretrainedConfig,
+    PreTrainedModel,
+)
+from transformers.modeling_outputs import (
+    MaskedLMOutput,
+    ModelOutput,
+    QuestionAnsweringModelOutput,
+    SequenceClassifierOutput,
+)
+
+
+class TinyBertConfig(PretrainedConfig):  # type: ignore[misc, unused-ignore]
+    """Sizes of a TinyBert, under BERT's names plus `qkv_size`.
+
+    Args:
+        vocab_size: Rows of the word table.
+        hidden_size: Width of the embeddings and of the residual stream.
+        num_hidden_layers: Number of Transformer layers, all alike.
+        num_attention_heads: Attention heads of each layer; divides `qkv_size`.
+        qkv_size: Total width of each of query, key and value; the hidden size if not given.
+        intermediate_size: Inner width of the feed-forward block.
+        projection_size: Width of the linear map from the hidden size to a teacher's space that
+            turns mean-pooled states into sentence embeddings; None for no such map.
+        max_position_embeddings: Longest sequence in tokens.
+        type_vocab_size: Number of token types (segments).
+        hidden_dropout_prob: Dropout of hidden states while training.
+        attention_probs_dropout_prob: Dropout of attention weights while training.
+        layer_norm_eps: Added to the variance in LayerNorm.
+        initializer_range: Standard deviation of fresh weights.
+        pad_token_id: Number of the padding token.
+        **kwargs: What `PretrainedConfig` takes.
+    """
+
+    model_type = "atb-tinybert"
+
+    def __init__(
+        self,
+        vocab_size: int = 30_522,
+        hidden_size: int = 312,
+        num_hidden_layers: int = 4,
+        num_attention_heads: int = 12,
+        qkv_size: int | None = None,
+        intermediate_size: int = 1200,
+        projection_size: int | None = None,
+        max_position_embeddings: int = 512,
+        type_vocab_size: int = 2,
+        hidden_dropout_prob: float = 0.1,
+        attention_probs_dropout_prob: float = 0.1,
+        layer_norm_eps: float = 1e-12,
+        initializer_range: float = 0.02,
+        pad_token_id: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        self.vocab_size = vocab_size
+        self.hidden_size = hidden_size
+        self.num_hidden_layers = num_hidden_layers
+        self.num_attention_heads = num_attention_heads
+        self.qkv_size = hidden_size if qkv_size is None else qkv_size
+        self.intermediate_size = intermediate_size
+        self.projection_size = projection_size
+        self.max_position_embeddings = max_position_embeddings
+        self.type_vocab_size = type_vocab_size
+        self.hidden_dropout_prob = hidden_dropout_prob
+        self.attention_probs_dropout_prob = attention_probs_dropout_prob
+        self.layer_norm_eps = layer_norm_eps
+        self.initializer_range = initializer_range
+        if self.qkv_size % num_attention_heads:
+            raise ValueError(
+                f"{num_attention_heads} heads do not divide the query width {self.qkv_size}."
+            )
+        super().__init__(pad_token_id=pad_token_id, **kwargs)
+
+
+@dataclass
+class TinyBertOutput(ModelOutput):  # type: ignore[misc, unused-ignore]
+    """What the encoder returns.
+
+    Attributes:
+        last_hidden_state: [batch, length, hidden].
+        pooler_output: [batch, hidden].
+        hidden_states: Embeddings and the output of every layer, if asked for.
+        attention_logits: Scaled logits of the last layer before the softmax, with the mask added,
+            [batch, heads, length, length], if asked for.
+    """
+
+    last_hidden_state: Tensor | None = None
+    pooler_output: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attention_logits: Tensor | None = None
+
+
+class TinyBertEmbeddings(nn.Module):
+    """Word + position + token type, normalised."""
+
+    def __init__(self, config: TinyBertConfig) -> None:
+        super().__init__()
+        hidden = config.hidden_size
+        # no padding_idx: it would stop the gradient of that row, which a slice could not mirror
+        self.word_embeddings = nn.Embedding(config.vocab_size, hidden)
+        self.position_embeddings = nn.Embedding(config.max_position_embeddings, hidden)
+        self.token_type_embeddings = nn.Embedding(config.type_vocab_size, hidden)
+        self.LayerNorm = nn.LayerNorm(hidden, eps=config.layer_norm_eps)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+
+    def forward(self, input_ids: Tensor, token_type_ids: Tensor | None) -> Tensor:
+        words = self.word_embeddings(input_ids)  # [B, T, H]
+        positions = self.position_embeddings.weight[: input_ids.shape[1]]  # [T, H]
+        if token_type_ids is None:
+            types = self.token_type_embeddings.weight[0]
+        else:
+            types = self.token_type_embeddings(token_type_ids)
+        embedded: Tensor = self.dropout(self.LayerNorm(words + positions + types))
+        return embedded
+
+
+class TinyBertSelfAttention(nn.Module):
+    """Query, key, value and the attention itself."""
+
+    def __init__(self, config: TinyBertConfig) -> None:
+        super().__init__()
+        self.heads = config.num_attention_heads
+        self.head_size = config.qkv_size // config.num_attention_heads
+        self.query = nn.Linear(config.hidden_size, config.qkv_size)
+        self.key = nn.Linear(config.hidden_size, config.qkv_size)
+        self.value = nn.Linear(config.hidden_size, config.qkv_size)
+        self.dropout_probability = config.attention_probs_dropout_prob
+
+    def forward(
+        self, hidden: Tensor, mask: Tensor | None, *, with_logits: bool = False
+    ) -> tuple[Tensor, Tensor | None]:
+        batch, length, _ = hidden.shape
+
+        def split(states: Tensor) -> Tensor:
+            return states.view(batch, length, self.heads, self.head_size).transpose(1, 2)
+
+        query, key, value = split(self.query(hidden)), split(self.key(hidden)), self.value(hidden)
+        context = functional.scaled_dot_product_attention(
+            query,
+            key,
+            split(value),
+            attn_mask=None if mask is None else mask.to(query.dtype),
+            dropout_p=self.dropout_probability if self.training else 0.0,
+        )
+        logits = None
+        if with_logits:
+            logits = query @ key.transpose(-1, -2) / self.head_size**0.5  # [B, A, T, T]
+            logits = logits if mask is None else logits + mask
+        return context.transpose(1, 2).reshape(batch, length, -1), logits
+
+
+class TinyBertResidual(nn.Module):
+    """Linear, dropout, add to the residual stream, normalise (post-LayerNorm)."""
+
+    def __init__(self, width: int, config: TinyBertConfig) -> None:
+        super().__init__()
+        self.dense = nn.Linear(width, config.hidden_size)
+        self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+
+    def forward(self, states: Tensor, residual: Tensor) -> Tensor:
+        added: Tensor = self.LayerNorm(self.dropout(self.dense(states)) + residual)
+        return added
+
+
+class TinyBertAttention(nn.Module):
+    """The attention half of a layer."""
+
+    def __init__(self, config: TinyBertConfig) -> None:
+        super().__init__()
+        self.self = TinyBertSelfAttention(config)
+        self.output = TinyBertResidual(config.qkv_size, config)
+
+    def forward(
+        self, hidden: Tensor, mask: Tensor | None, *, with_logits: bool = False
+    ) -> tuple[Tensor, Tensor | None]:
+        context, logits = self.self(hidden, mask, with_logits=with_logits)
+        return self.output(context, hidden), logits
+
+
+class TinyBertIntermediate(nn.Module):
+    """The widening half of the feed-forward block."""
+
+    def __init__(self, config: TinyBertConfig) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.intermediate_size)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return functional.gelu(self.dense(hidden))
+
+
+class TinyBertLayer(nn.Module):
+    """One Transformer layer."""
+
+    def __init__(self, config: TinyBertConfig) -> None:
+        super().__init__()
+        self.attention = TinyBertAttention(config)
+        self.intermediate = TinyBertIntermediate(config)
+        self.output = TinyBertResidual(config.intermediate_size, config)
+
+    def forward(
+        self, hidden: Tensor, mask: Tensor | None, *, with_logits: bool = False
+    ) -> tuple[Tensor, Tensor | None]:
+        attended, logits = self.attention(hidden, mask, with_logits=with_logits)
+        return self.output(self.intermediate(attended), attended), logits
+
+
+class TinyBertEncoder(nn.Module):
+    """All layers."""
+
+    def __init__(self, config: TinyBertConfig) -> None:
+        super().__init__()
+        self.layer = nn.ModuleList(TinyBertLayer(config) for _ in range(config.num_hidden_layers))
+
+
+class TinyBertPooler(nn.Module):
+    """Dense and tanh over the first token."""
+
+    def __init__(self, config: TinyBertConfig) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return torch.tanh(self.dense(hidden[:, 0]))
+
+
+class TinyBertTransform(nn.Module):
+    """Dense, GELU and LayerNorm before the vocabulary."""
+
+    def __init__(self, config: TinyBertConfig) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        transformed: Tensor = self.LayerNorm(functional.gelu(self.dense(hidden)))
+        return transformed
+
+
+class TinyBertPredictions(nn.Module):
+    """The masked-LM head; its decoder is the word table, handed in at each call."""
+
+    def __init__(self, config: TinyBertConfig) -> None:
+        super().__init__()
+        self.transform = TinyBertTransform(config)
+        self.bias = nn.Parameter(torch.zeros(config.vocab_size))
+
+    def forward(self, hidden: Tensor, word_table: Tensor) -> Tensor:
+        """Logits [..., vocabulary] of hidden states [..., hidden]."""
+        return functional.linear(self.transform(hidden), word_table, self.bias)
+
+
+class TinyBertPreTrainedModel(PreTrainedModel):  # type: ignore[misc, unused-ignore]
+    """What all TinyBerts share: configuration, prefix, fresh weights."""
+
+    config_class = TinyBertConfig
+    base_model_prefix = "bert"
+    _supports_sdpa = True
+    _no_split_modules = ("TinyBertEmbeddings", "TinyBertLayer")
+
+    def _init_weights(self, module: nn.Module) -> None:
+        if isinstance(module, nn.Linear | nn.Embedding):
+            nn.init.normal_(module.weight, std=self.config.initializer_range)
+        if isinstance(module, nn.LayerNorm):
+            nn.init.ones_(module.weight)
+        if isinstance(module, nn.Linear | nn.LayerNorm | TinyBertPredictions):
+            nn.init.zeros_(module.bias)
+
+
+class TinyBertModel(TinyBertPreTrainedModel):
+    """Embeddings, encoder, pooler, and the sentence projection where the configuration has one."""
+
+    def __init__(self, config: TinyBertConfig) -> None:
+        super().__init__(config)
+        self.embeddings = TinyBertEmbeddings(config)
+        self.encoder = TinyBertEncoder(config)
+        self.pooler = TinyBertPooler(config)
+        if config.projection_size is not None:
+            self.projection = nn.Linear(config.hidden_size, config.projection_size)
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Embedding:
+        """The word table."""
+        return self.embeddings.word_embeddings
+
+    def set_input_embeddings(self, value: nn.Embedding) -> None:
+        """Replace the word table."""
+        self.embeddings.word_embeddings = value
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        output_hidden_states: bool | None = None,
+        output_attention_logits: bool = False,
+        return_dict: bool | None = None,
+        **_: Any,
+    ) -> Any:
+        """Encode token numbers.
+
+        Args:
+            input_ids: [batch, length].
+            attention_mask: [batch, length], 1 for tokens and 0 for padding; all ones if None.
+            token_type_ids: [batch, length], segment of each token; zeros if None.
+            output_hidden_states: Whether to return the output of every layer.
+            output_attention_logits: Whether to return the last layer's logits before the softmax.
+            return_dict: Whether to return a `TinyBertOutput` or a tuple.
+        """
+        hidden = self.embeddings(input_ids, token_type_ids)
+        mask = None
+        if attention_mask is not None:  # [B, 1, 1, T], the lowest number on padding
+            dropped = 1.0 - attention_mask[:, None, None, :].to(hidden.dtype)
+            mask = dropped * torch.finfo(hidden.dtype).min
+        states, logits = [hidden], None
+        last = len(self.encoder.layer) - 1
+        for index, layer in enumerate(self.encoder.layer):
+            wanted = output_attention_logits and index == last
+            hidden, logits = layer(hidden, mask, with_logits=wanted)
+            states.append(hidden)
+        output = TinyBertOutput(
+            last_hidden_state=hidden,
+            pooler_output=self.pooler(hidden),
+            hidden_states=tuple(states) if output_hidden_states else None,
+            attention_logits=logits,
+        )
+        return output if return_dict is not False else output.to_tuple()
+
+    def sentence_embeddings(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+    ) -> Tensor:
+        """Unit vectors [batch, size]: the mean over tokens, projected where there is a projection."""
+        hidden = self(input_ids, attention_mask, token_type_ids).last_hidden_state
+        weights = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+        weights = weights[..., None].to(hidden.dtype)
+        mean = (hidden * weights).sum(1) / weights.sum(1).clamp(min=1)
+        if self.config.projection_size is not None:
+            mean = self.projection(mean)
+        return functional.normalize(mean, dim=-1)
+
+
+class TinyBertForMaskedLM(TinyBertPreTrainedModel):
+    """TinyBert with a head over the vocabulary, tied to the word table."""
+
+    def __init__(self, config: TinyBertConfig) -> None:
+        super().__init__(config)
+        self.bert = TinyBertModel(config)
+        self.cls = nn.ModuleDict({"predictions": TinyBertPredictions(config)})
+        self.post_init()
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        labels: Tensor | None = None,
+        return_dict: bool | None = None,
+        **_: Any,
+    ) -> Any:
+        """Logits [batch, length, vocabulary]; the loss over labels other than -100."""
+        hidden = self.bert(input_ids, attention_mask, token_type_ids).last_hidden_state
+        logits = self.cls["predictions"](hidden, self.bert.embeddings.word_embeddings.weight)
+        loss = None
+        if labels is not None:
+            loss = functional.cross_entropy(logits.flatten(0, 1), labels.flatten())
+        output = MaskedLMOutput(loss=loss, logits=logits)
+        return output if return_dict is not False else output.to_tuple()
+
+
+class TinyBertForSequenceClassification(TinyBertPreTrainedModel):
+    """TinyBert with a classifier (or, with one label, a regressor) over the pooled token."""
+
+    def __init__(self, config: TinyBertConfig) -> None:
+        super().__init__(config)
+        self.bert = TinyBertModel(config)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
+        self.post_init()
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        labels: Tensor | None = None,
+        return_dict: bool | None = None,
+        **_: Any,
+    ) -> Any:
+        """Logits [batch, labels]; squared error for one label, cross entropy for more."""
+        pooled = self.bert(input_ids, attention_mask, token_type_ids).pooler_output
+        logits = self.classifier(self.dropout(pooled))
+        loss = None
+        if labels is not None and self.config.num_labels == 1:
+            loss = functional.mse_loss(logits.squeeze(-1), labels.to(logits.dtype).view(-1))
+        elif labels is not None:
+            loss = functional.cross_entropy(logits, labels.view(-1))
+        output = SequenceClassifierOutput(loss=loss, logits=logits)
+        return output if return_dict is not False else output.to_tuple()
+
+
+class TinyBertForQuestionAnswering(TinyBertPreTrainedModel):
+    """TinyBert with a head for the first and last token of an answer."""
+
+    def __init__(self, config: TinyBertConfig) -> None:
+        super().__init__(config)
+        self.bert = TinyBertModel(config)
+        self.qa_outputs = nn.Linear(config.hidden_size, 2)
+        self.post_init()
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        start_positions: Tensor | None = None,
+        end_positions: Tensor | None = None,
+        return_dict: bool | None = None,
+        **_: Any,
+    ) -> Any:
+        """Start and end logits [batch, length]; answers outside the text are left out of the loss."""
+        hidden = self.bert(input_ids, attention_mask, token_type_ids).last_hidden_state
+        start, end = (part.contiguous() for part in self.qa_outputs(hidden).unbind(-1))
+        loss = None
+        if start_positions is not None and end_positions is not None:
+            length = start.shape[1]
+            first = start_positions.view(-1).clamp(0, length)
+            last = end_positions.view(-1).clamp(0, length)
+            loss = (
+                functional.cross_entropy(start, first, ignore_index=length)
+                + functional.cross_entropy(end, last, ignore_index=length)
+            ) / 2
+        output = QuestionAnsweringModelOutput(loss=loss, start_logits=start, end_logits=end)
+        return output if return_dict is not False else output.to_tuple()
+
+
+_AUTO_CLASSES: dict[Any, type[TinyBertPreTrainedModel]] = {
+    AutoModel: TinyBertModel,
+    AutoModelForMaskedLM: TinyBertForMaskedLM,
+    AutoModelForSequenceClassification: TinyBertForSequenceClassification,
+    AutoModelForQuestionAnswering: TinyBertForQuestionAnswering,
+}
+AutoConfig.register(TinyBertConfig.model_type, TinyBertConfig, exist_ok=True)
+for _auto, _model in _AUTO_CLASSES.items():
+    _auto.register(TinyBertConfig, _model, exist_ok=True)
+
+
+def save_folder(model: TinyBertPreTrainedModel, tokenizer: Any | None, folder: Path) -> None:
+    """Write a folder that stock transformers loads with `trust_remote_code=True`.
+
+    Args:
+        model: Any TinyBert.
+        tokenizer: A transformers tokenizer to put beside it, or None.
+        folder: Where to; made if missing.
+    """
+    source = Path(__file__)
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, folder / source.name)
+    auto_map = {
+        auto.__name__: f"{source.stem}.{cls.__name__}" for auto, cls in _AUTO_CLASSES.items()
+    }
+    model.config.auto_map = {"AutoConfig": f"{source.stem}.TinyBertConfig", **auto_map}
+    model.save_pretrained(folder, safe_serialization=True)
+    if tokenizer is not None:
+        tokenizer.save_pretrained(folder)

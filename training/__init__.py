@@ -1,0 +1,1 @@
+"""Weights: one-shot training of a SuperPLM, its starting point, its evaluation."""

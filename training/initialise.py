@@ -1,0 +1,249 @@
+"""Starting points of a SuperPLM: a pre-trained encoder in order of importance, or fresh weights."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from atb.data.shards import TokenShards
+from atb.errors import BadFile, InputError
+from atb.models.modeling_tinybert import TinyBertConfig
+from atb.models.superplm import WEIGHTS, SuperPLM, axes_of, read_tensors
+
+__all__ = ["initialise", "read_encoder"]
+
+# Names under which BERT's relatives store the encoder.
+_PREFIXES = ("bert.", "electra.")
+_HEAD = "cls.predictions."
+
+
+def read_encoder(folder: Path, *, dropout: float = 0.1) -> SuperPLM:
+    """A pre-trained BERT encoder as a SuperPLM of its own shape, in its own order, in eval mode.
+
+    Args:
+        folder: A transformers folder with `config.json` and `model.safetensors`.
+        dropout: Of hidden states and attention weights in training to come.
+
+    Raises:
+        BadFile: It is no BERT, or its weights are not safetensors.
+    """
+    config = _read_config(folder, dropout)
+    stored = {}
+    for name, tensor in read_tensors(folder / WEIGHTS).items():
+        bare = name
+        for prefix in _PREFIXES:
+            bare = bare.removeprefix(prefix)
+        stored[bare if bare.startswith(_HEAD) else f"bert.{bare}"] = tensor.float()
+    superplm = SuperPLM(config, with_mlm_head=f"{_HEAD}bias" in stored)
+    wanted = {name for name, _ in superplm.named_parameters()}
+    missing = {name for name in wanted - set(stored) if not name.startswith("bert.pooler.")}
+    if missing:
+        raise BadFile(
+            f"{folder} lacks the tensor {min(missing)}: give an encoder with BERT's layout."
+        )
+    try:
+        superplm.load_state_dict(
+            {name: stored[name] for name in wanted & set(stored)}, strict=False
+        )
+    except RuntimeError as error:
+        raise BadFile(
+            f"{folder}: config.json and {WEIGHTS} are of different shapes: take it from its source "
+            "again."
+        ) from error
+    return superplm.eval()
+
+
+def _read_config(folder: Path, dropout: float) -> TinyBertConfig:
+    path = folder / "config.json"
+    try:
+        given = json.loads(path.read_text("utf-8"))
+        sizes = {
+            name: int(given[name])
+            for name in (
+                "vocab_size",
+                "hidden_size",
+                "num_hidden_layers",
+                "num_attention_heads",
+                "intermediate_size",
+                "max_position_embeddings",
+                "type_vocab_size",
+            )
+        }
+    except FileNotFoundError as error:
+        raise BadFile(
+            f"There is no {path}: give a transformers folder of a BERT encoder."
+        ) from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BadFile(f"{path} does not describe a BERT encoder ({error!r}).") from error
+    if given.get("hidden_act", "gelu") != "gelu" or given.get("embedding_size") not in (
+        None,
+        sizes["hidden_size"],
+    ):
+        raise BadFile(
+            f"{folder} is not laid out like BERT: give an encoder with GELU and no factored embeddings."
+        )
+    return TinyBertConfig(
+        **sizes,
+        qkv_size=given.get("qkv_size"),
+        layer_norm_eps=float(given.get("layer_norm_eps", 1e-12)),
+        hidden_dropout_prob=dropout,
+        attention_probs_dropout_prob=dropout,
+    )
+
+
+def initialise(
+    encoder_folder: Path,
+    text: TokenShards,
+    *,
+    seed: int = 0,
+    probes: int = 24,
+    batch_size: int = 8,
+    dropout: float = 0.1,
+    progress: Callable[[int, int], None] | None = None,
+) -> SuperPLM:
+    """A SuperPLM whose whole equals a pre-trained encoder and whose slices keep what matters most.
+
+    Hidden dimensions, heads, dimensions of heads and feed-forward neurons are put in descending
+    order of importance; the projection starts as the way back to the encoder's own order, so that
+    the projected states of the whole are the encoder's.
+
+    Args:
+        encoder_folder: A transformers folder of a BERT encoder.
+        text: Text to measure importance on.
+        seed: Of the choice of text and of the probes.
+        probes: Random directions of the output that are looked at.
+        batch_size: Sequences for each probe.
+        dropout: In training to come.
+        progress: Told the probes done and all probes.
+
+    Raises:
+        BadFile: The encoder cannot be read.
+        InputError: The text was made with another vocabulary.
+    """
+    plain = read_encoder(encoder_folder, dropout=dropout)
+    if text.vocabulary_size > plain.config.vocab_size:
+        raise InputError(
+            f"The text has a vocabulary of {text.vocabulary_size} and the encoder of "
+            f"{plain.config.vocab_size}: prepare the text with the encoder's vocabulary."
+        )
+    moved = _sensitivities(plain, text, seed, probes, batch_size, progress)
+    orders = _Orders.of(plain, moved)
+    config = TinyBertConfig(
+        **{**plain.config.to_dict(), "projection_size": plain.config.hidden_size}
+    )
+    superplm = SuperPLM(config, with_mlm_head=plain.cls is not None)
+    with torch.no_grad():
+        for name, parameter in superplm.named_parameters():
+            if not name.startswith("bert.projection."):
+                parameter.copy_(orders.applied(name, plain.get_parameter(name)))
+        superplm.bert.projection.bias.zero_()
+        superplm.bert.projection.weight.zero_()
+        hidden = orders.hidden
+        superplm.bert.projection.weight[hidden, torch.arange(len(hidden))] = 1.0
+    return superplm.eval()
+
+
+class _Orders:
+    """New orders of hidden dimensions, attention dimensions and neurons, the important first."""
+
+    def __init__(self, hidden: Tensor, by_layer: list[dict[str, Tensor]]) -> None:
+        self.hidden = hidden
+        self._by_layer = by_layer
+
+    @classmethod
+    def of(cls, superplm: SuperPLM, moved: dict[str, Tensor]) -> _Orders:
+        """Orders by squared movement of the output; `moved` as `_sensitivities` returns it."""
+        heads, head_size = superplm.architecture.heads, superplm.architecture.head_size
+
+        def attention(layer: int, kind: str) -> Tensor:
+            by_head = moved[f"{layer}.head"].argsort(descending=True)  # [A]
+            inside = moved[f"{layer}.{kind}"].view(heads, head_size).argsort(1, descending=True)
+            return (by_head[:, None] * head_size + inside[by_head]).reshape(-1)
+
+        by_layer = [
+            {
+                "query": attention(layer, "query"),
+                "value": attention(layer, "value"),
+                "feed_forward": moved[f"{layer}.feed_forward"].argsort(descending=True),
+            }
+            for layer in range(superplm.architecture.layers)
+        ]
+        return cls(moved["hidden"].argsort(descending=True), by_layer)
+
+    def applied(self, name: str, tensor: Tensor) -> Tensor:
+        """A parameter in the new order."""
+        parts = name.split(".")
+        for dimension, axis in enumerate(axes_of(name)):
+            if axis == "hidden":
+                tensor = tensor.index_select(dimension, self.hidden)
+            elif axis != "all":
+                orders = self._by_layer[int(parts[3])]
+                # query and key are multiplied with one another, value goes into the output
+                kind = "query" if parts[-2] in ("query", "key") else "value"
+                order = orders["feed_forward" if axis == "feed_forward" else kind]
+                tensor = tensor.index_select(dimension, order)
+        return tensor
+
+
+def _sensitivities(
+    superplm: SuperPLM,
+    text: TokenShards,
+    seed: int,
+    probes: int,
+    batch_size: int,
+    progress: Callable[[int, int], None] | None,
+) -> dict[str, Tensor]:
+    """How far the output moves, squared, as each part of the encoder is scaled.
+
+    For a random direction r, d<r, output>/d(scale of a part) is the sum of weight * gradient over
+    the weights that read the part; its mean square over directions is the squared movement, the
+    Gauss-Newton estimate of the error made by leaving the part out.
+    """
+    rng = np.random.default_rng([seed, 1])
+    chosen = rng.permutation(len(text))
+    moved: dict[str, Tensor] = {}
+    layers = superplm.architecture.layers
+    for probe in range(probes):
+        rows = chosen[np.arange(probe * batch_size, (probe + 1) * batch_size) % len(chosen)]
+        input_ids, mask = (torch.from_numpy(array) for array in text.batch(rows))
+        direction = torch.from_numpy(
+            rng.choice((-1.0, 1.0), (*input_ids.shape, superplm.config.hidden_size))
+        ).float()
+        superplm.zero_grad()
+        hidden = superplm.hidden_states(superplm.architecture, input_ids, mask)
+        (hidden * direction * mask[..., None]).sum().backward()  # type: ignore[no-untyped-call]
+        for name, change in _scale_derivatives(superplm, layers).items():
+            moved[name] = moved.get(name, torch.zeros_like(change)) + change.square()
+        if progress is not None:
+            progress(probe + 1, probes)
+    superplm.zero_grad()
+    return moved
+
+
+def _scale_derivatives(superplm: SuperPLM, layers: int) -> dict[str, Tensor]:
+    """Derivative of the loss by the scale of each part, from the gradients at hand."""
+
+    def product(name: str) -> Tensor:
+        parameter = superplm.get_parameter(f"bert.encoder.layer.{name}")
+        assert parameter.grad is not None
+        return parameter.detach() * parameter.grad
+
+    found: dict[str, Tensor] = {}
+    readers = ("query", "key", "value")
+    hidden = torch.zeros(superplm.config.hidden_size)
+    for layer in range(layers):
+        for name in readers:
+            hidden += product(f"{layer}.attention.self.{name}.weight").sum(0)
+            if name != "key":  # scaling a dimension of the key is scaling that of the query
+                rows = product(f"{layer}.attention.self.{name}.weight").sum(1)
+                found[f"{layer}.{name}"] = rows + product(f"{layer}.attention.self.{name}.bias")
+        hidden += product(f"{layer}.intermediate.dense.weight").sum(0)
+        columns = product(f"{layer}.attention.output.dense.weight").sum(0)  # [Q]
+        found[f"{layer}.head"] = columns.view(superplm.architecture.heads, -1).sum(1)
+        found[f"{layer}.feed_forward"] = product(f"{layer}.output.dense.weight").sum(0)
+    return {**found, "hidden": hidden}

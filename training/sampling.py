@@ -1,0 +1,38 @@
+"""Which sub-models a training step trains."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from atb.models.architecture import Architecture
+from atb.models.space import SearchSpace
+
+__all__ = ["Sampling", "sampled_architectures"]
+
+#: `uniform` is the paper's; `sandwich` adds the largest and the smallest to every draw.
+Sampling = Literal["uniform", "sandwich"]
+
+
+def sampled_architectures(
+    space: SearchSpace, sampling: Sampling, count: int, *, seed: int, step: int, part: int
+) -> list[Architecture]:
+    """The sub-models for one part of one batch.
+
+    They follow from the arguments alone, so a resumed run draws the same, and two workers that
+    hold different parts draw different ones (the reference's workers all drew the same).
+
+    Args:
+        space: Where they come from.
+        sampling: How they are drawn.
+        count: How many are random.
+        seed: Of the run.
+        step: Number of the training step.
+        part: Number of the part of the batch.
+    """
+    rng = np.random.default_rng([seed, step, part])
+    drawn = space.sample(rng, min(count, space.size))
+    if sampling == "sandwich":
+        return [space.largest, space.smallest, *drawn]
+    return drawn
