@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -10,7 +11,32 @@ from atb.devices.contract import Block
 from atb.models.architecture import Architecture
 from atb.profiler.conditions import Conditions
 
-__all__ = ["BlockRecord", "Failure", "block_from_json", "block_to_json"]
+__all__ = ["BlockRecord", "Campaign", "Failure", "block_from_text", "block_to_text"]
+
+
+@dataclass(frozen=True, slots=True)
+class Campaign:
+    """A campaign as the database knows it.
+
+    Attributes:
+        id: Its number in the database.
+        label: Its unique name: the name given, numbered from the second of that name on.
+        space: Name of the search space; empty where architectures were listed.
+        seed: Of the samples and of the order of the blocks.
+        launches: Of each architecture, before the stop rule asks for more.
+        conditions: Under which it measures.
+    """
+
+    id: int
+    label: str
+    space: str
+    seed: int
+    launches: int
+    conditions: Conditions
+
+    def look(self, launches: int) -> int:
+        """Which look of the stop rule an architecture with so many launches is at, from 1."""
+        return 1 + max(0, launches - self.launches)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +96,13 @@ class Failure:
         }
 
 
-def block_to_json(block: Block) -> dict[str, Any]:
-    """The readings of a block as plain values."""
-    return asdict(block)
+def block_to_text(block: Block) -> str:
+    """The readings of a block as compact JSON."""
+    return json.dumps(asdict(block), separators=(",", ":"))
 
 
-def block_from_json(fields: Mapping[str, Any]) -> Block:
-    """The reverse of `block_to_json`."""
-    sequences = {name: tuple(value) for name, value in fields.items() if name != "started_at"}
-    return Block(started_at=fields["started_at"], **sequences)
+def block_from_text(text: str) -> Block:
+    """The reverse of `block_to_text`."""
+    fields: dict[str, Any] = json.loads(text)
+    started_at = fields.pop("started_at")
+    return Block(started_at, **{name: tuple(values) for name, values in fields.items()})

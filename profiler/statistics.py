@@ -99,16 +99,16 @@ class Estimator(Protocol):
 
 def _undisturbed(block: Block, threads: int) -> npt.NDArray[np.bool_]:
     """Which iterations ran through, bool [iterations]."""
-    involuntary = np.asarray(block.involuntary_switches) > 0
+    involuntary: npt.NDArray[np.bool_] = np.asarray(block.involuntary_switches) > 0
     if threads > 1:
         # the other threads' CPU time is not seen, so a wait cannot be told from work
-        return np.logical_not(involuntary)
+        return ~involuntary
     wall, cpu = np.asarray(block.wall_seconds), np.asarray(block.cpu_seconds)
     waited = wall - cpu > np.maximum(_WAIT_SHARE * wall, _WAIT_SECONDS)
     # a wait that the thread asked for (an accelerator, a lock) is part of the latency
     asked_for = (np.asarray(block.voluntary_switches) > 0) & ~involuntary
-    preempted = waited & ~asked_for & _has_cpu_time(block)
-    return np.logical_not(preempted)
+    preempted: npt.NDArray[np.bool_] = waited & ~asked_for & _has_cpu_time(block)
+    return ~preempted
 
 
 def _has_cpu_time(block: Block) -> bool:
