@@ -93,6 +93,8 @@ def main() -> NoReturn:
         if error.filename is None and error.errno is None:
             raise
         place = f" {error.filename}" if error.filename else ""
-        complain(f"The system refused{place} ({error.strerror}): check the path and the free space.")
+        complain(
+            f"The system refused{place} ({error.strerror}): check the path and the free space."
+        )
         code = 1
     sys.exit(code if isinstance(code, int) else 0)

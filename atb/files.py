@@ -81,7 +81,9 @@ def read_document(path: Path, *, kind: str, format: int) -> dict[str, Any]:  # n
     try:
         document = json.loads(path.read_text("utf-8"))
     except FileNotFoundError as error:
-        raise BadFile(f"There is no file {path}: check the path, or make the file first.") from error
+        raise BadFile(
+            f"There is no file {path}: check the path, or make the file first."
+        ) from error
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise BadFile(
             f"{path} is not a readable {kind} file ({error}): it may be truncated; make it again."

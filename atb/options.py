@@ -10,15 +10,15 @@ import typer
 DEFAULT_DATABASE = "atb-runs/profile.db"
 DEFAULT_PREDICTOR = Path("atb-runs/predictor.json")
 
-Database = Annotated[
-    str, typer.Option("--db", metavar="FILE|URL", help="The profile database.")
-]
+Database = Annotated[str, typer.Option("--db", metavar="FILE|URL", help="The profile database.")]
 PredictorFile = Annotated[
     Path, typer.Option("--predictor", metavar="FILE", help="A fitted predictor.")
 ]
 SuperPLMFolder = Annotated[
     str,
-    typer.Option("--superplm", metavar="DIR", help="A SuperPLM folder, or `mini`: the embedded one."),
+    typer.Option(
+        "--superplm", metavar="DIR", help="A SuperPLM folder, or `mini`: the embedded one."
+    ),
 ]
 DeviceName = Annotated[
     str, typer.Option("--device", metavar="NAME", help="See `atb devices list`.")
@@ -39,3 +39,14 @@ SpaceName = Annotated[
 ]
 Seed = Annotated[int, typer.Option("--seed", min=0)]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+# The same words where they choose among what a file holds: nothing is chosen by default.
+OneDevice = Annotated[str | None, typer.Option("--device", metavar="NAME")]
+OneRuntime = Annotated[str | None, typer.Option("--runtime", metavar="NAME")]
+OnePrecision = Annotated[str | None, typer.Option("--precision", metavar="fp32|int8")]
+OneThreads = Annotated[int | None, typer.Option("--threads")]
+OneBatch = Annotated[int | None, typer.Option("--batch")]
+OneSequenceLength = Annotated[int | None, typer.Option("--sequence-length")]
+OneCampaign = Annotated[
+    str | None, typer.Option("--campaign", metavar="NAME", help="Only the measurements of one.")
+]

@@ -21,7 +21,7 @@ class Architecture:
         layers: Number of Transformer layers, L.
         hidden: Hidden size, which is the embedding size too, H.
         heads: Attention heads, A.
-        qkv: Total width of each of query, key and value, Q; a multiple of `heads`, free of `hidden`.
+        qkv: Total width of each of query, key and value, Q; a multiple of `heads`.
         feed_forward: Inner size of the feed-forward block, F.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The search spaces, written once: the sampler, the mutator, the features and the docs read them."""
+"""The search spaces, written once: sampler, mutator, features and docs read them here."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import numpy.typing as npt
 from atb.errors import BadArchitecture, BadFile, InputError
 from atb.models.architecture import Architecture
 
-__all__ = ["FEATURES", "SPACES", "Dimension", "SearchSpace", "find_space", "fast_rule"]
+__all__ = ["FEATURES", "SPACES", "Dimension", "SearchSpace", "fast_rule", "find_space"]
 
 #: Column order of every array of architectures.
 FEATURES = ("layers", "hidden", "heads", "qkv", "feed_forward")

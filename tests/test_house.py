@@ -83,16 +83,18 @@ def test_the_ground_floor_imports_nothing_of_the_package() -> None:
 
 def test_the_package_list_is_the_tree() -> None:
     setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]
-    on_disk = {"atb", "atb.commands"} | {f"atb.{folder}" for folder in ARROWS}
-    nested = {
-        f"atb.{path.parent.relative_to(ROOT).as_posix().replace('/', '.')}"
-        for folder in ARROWS
-        for path in (ROOT / folder).rglob("__init__.py")
-        if path.parent != ROOT / folder
-    }
-    assert set(setuptools["packages"]) == on_disk | nested
+    tracked = subprocess.run(
+        ["git", "ls-files", *ARROWS], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
+    folders = {Path(path).parent for path in tracked}
+    on_disk = {"atb." + folder.as_posix().replace("/", ".") for folder in folders}
+    assert set(setuptools["packages"]) == {"atb", "atb.commands"} | on_disk
+    assert set(setuptools["package-dir"]) == set(setuptools["packages"])
+    code = {"atb", "atb.commands"} | {f"atb.{folder}" for folder in ARROWS}
     for package, folder in setuptools["package-dir"].items():
-        assert (ROOT / folder / "__init__.py").is_file(), package
+        # a folder of data has no code, and says which files it ships
+        assert (ROOT / folder / "__init__.py").is_file() == (package in code), package
+        assert (package in setuptools["package-data"]) == (package not in code or package == "atb")
 
 
 def test_each_folder_is_linked_into_the_import_name() -> None:

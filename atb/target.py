@@ -1,0 +1,113 @@
+"""From the words of the command line to a device, a runtime, settings and conditions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from atb.errors import InputError
+
+if TYPE_CHECKING:
+    from atb.devices.contract import Device, Runtime
+    from atb.devices.settings import RunSettings
+    from atb.profiler.conditions import Conditions
+    from atb.profiler.database import ProfileDatabase
+
+__all__ = ["Target", "choose_conditions", "find_target", "parse_affinity"]
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where and how something is to be measured."""
+
+    device: Device
+    runtime: Runtime
+    settings: RunSettings
+
+    @property
+    def conditions(self) -> Conditions:
+        """The conditions of a measurement made there."""
+        from atb.profiler.conditions import Conditions
+
+        return Conditions.of(self.device, self.runtime, self.settings)
+
+
+def parse_affinity(text: str | None) -> tuple[int, ...] | None:
+    """Turn `0,2` into CPUs.
+
+    Raises:
+        InputError: It is not a list of whole numbers.
+    """
+    if text is None:
+        return None
+    try:
+        return tuple(sorted({int(part) for part in text.split(",")}))
+    except ValueError as error:
+        raise InputError(f"--affinity is {text!r}: write CPUs like 0 or 0,1.") from error
+
+
+def find_target(
+    device: str,
+    runtime: str | None,
+    *,
+    precision: str,
+    threads: int,
+    batch: int,
+    sequence_length: int,
+    affinity: str | None = None,
+) -> Target:
+    """Find the device and the runtime, and check the settings.
+
+    Raises:
+        InputError: One of them is unknown or impossible.
+    """
+    from atb.devices.registry import find_device, find_runtime
+    from atb.devices.settings import RunSettings
+
+    settings = RunSettings(
+        precision=precision,
+        threads=threads,
+        affinity=parse_affinity(affinity),
+        batch=batch,
+        sequence_length=sequence_length,
+    )
+    place = find_device(device)
+    found = find_runtime(place, runtime)
+    if precision not in found.precisions:
+        raise InputError(
+            f"{found.name} on {device} does not serve {precision}: "
+            f"choose {' or '.join(found.precisions)}."
+        )
+    return Target(place, found, settings)
+
+
+def choose_conditions(database: ProfileDatabase, **wanted: Any) -> Conditions:
+    """The one set of conditions in a database that agrees with the fields that are given.
+
+    Args:
+        database: Where to look.
+        wanted: Fields of `Conditions.to_json` by name; None leaves one open.
+
+    Raises:
+        InputError: None agrees, or several do.
+    """
+    given = {name: value for name, value in wanted.items() if value is not None}
+    found = [
+        conditions
+        for conditions in database.conditions()
+        if all(conditions.to_json()[name] == value for name, value in given.items())
+    ]
+    if not found:
+        words = ", ".join(f"{name} {value}" for name, value in given.items()) or "any conditions"
+        raise InputError(
+            f"The database holds no measurements for {words}: "
+            "see what it has with `atb profile --list`."
+        )
+    if len(found) > 1:
+        options = "--device, --runtime, --precision, --threads, --batch, --sequence-length"
+        listed = "; ".join(str(conditions) for conditions in found)
+        raise InputError(
+            f"The database holds {len(found)} sets of conditions ({listed}): "
+            f"choose one with {options}."
+        )
+    return found[0]

@@ -1,0 +1,128 @@
+"""Bad input: one sentence, exit code 2, nothing written."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+PROFILE = ("profile", "fake", "--db", "runs/profile.db", "--samples", "2")
+SEARCH = ("search", "--device", "fake", "--predictor", "predictor.json", "--out", "runs/search")
+
+CASES: dict[str, tuple[tuple[str, ...], str]] = {
+    "unknown device": (("profile", "toaster", "--samples", "2"), "toaster"),
+    "unknown runtime": ((*PROFILE, "--runtime", "steam"), "steam"),
+    "unknown space": ((*PROFILE, "--space", "maxi"), "maxi"),
+    "unknown precision": ((*PROFILE, "--precision", "fp7"), "fp32 or int8"),
+    "malformed architecture": (("profile", "fake", "--arch", "L4-H312"), "L4-H312"),
+    "unknown name": (("profile", "fake", "--arch", "tinybert4"), "tinybert-4"),
+    "heads that do not divide": (("profile", "fake", "--arch", "L4-H312-A12-Q313-F99"), "divide"),
+    "zero layers": (("profile", "fake", "--arch", "L0-H312-A12-Q312-F1200"), "layers"),
+    "negative samples": (("profile", "fake", "--samples", "-3"), "samples"),
+    "no threads": ((*PROFILE, "--threads", "0"), "threads"),
+    "negative batch": ((*PROFILE, "--batch", "-1"), "batch"),
+    "unitless budget": ((*PROFILE, "--budget", "10"), "unit"),
+    "negative budget": ((*PROFILE, "--budget", "-10min"), "10min"),
+    "share without percent sign": ((*PROFILE, "--within", "0.01"), "percent"),
+    "bad affinity": ((*PROFILE, "--affinity", "a,b"), "affinity"),
+    "unknown option": (("profile", "fake", "--sampels", "2"), "sampels"),
+    "unknown command": (("profil",), "profil"),
+    "missing database": (("predictor", "train", "--db", "none.db"), "none.db"),
+    "missing predictor": (("predict", "bert-base", "--predictor", "none.json"), "none.json"),
+    "unitless limit": ((*SEARCH, "--latency", "10"), "unit"),
+    "negative limit": ((*SEARCH, "--latency", "-10ms"), "10ms"),
+    "two limits": ((*SEARCH, "--latency", "10ms", "--speedup", "2"), "--speedup"),
+    "no limit": (SEARCH, "--latency"),
+    "unknown method": ((*SEARCH, "--latency", "10ms", "--method", "guess"), "guess"),
+    "bad window": ((*SEARCH, "--latency", "10ms", "--window", "1.1"), "window"),
+    "missing corpus": (("data", "prepare", "none.txt", "--out", "runs/shards"), "none.txt"),
+    "missing SuperPLM": (
+        ("superplm", "train", "--superplm", "none", "--data", "x", "--out", "y"),
+        "",
+    ),
+    "larger than the SuperPLM": (
+        ("model", "extract", "bert-base", "--superplm", "mini", "--out", "runs/model"),
+        "L6-H384-A12-Q384-F1536",
+    ),
+}
+
+
+def listing(folder: Path) -> set[Path]:
+    return set(folder.rglob("*"))
+
+
+@pytest.mark.parametrize("name", list(CASES))
+def test_bad_input_is_one_sentence_and_writes_nothing(name, atb, tmp_path) -> None:
+    words, told = CASES[name]
+    done = atb(*words)
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith("atb: ")
+    assert done.stderr.count("\n") == 1
+    assert told in done.stderr
+    assert listing(tmp_path) == set()
+
+
+def test_an_empty_corpus_is_refused(atb, tmp_path) -> None:
+    (tmp_path / "empty.txt").write_text("\n \n")
+    done = atb("data", "prepare", "empty.txt", "--out", "shards")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "shards").exists()
+
+
+@pytest.mark.parametrize("content", [b"SQLite format 3\0" + b"\xff" * 5000, b"hello", b"\0" * 9000])
+def test_a_corrupted_database_is_refused_and_left_as_it_is(atb, tmp_path, content) -> None:
+    path = tmp_path / "profile.db"
+    path.write_bytes(content)
+    for words in (("profile", "fake", "--samples", "2"), ("predictor", "train"), ("report",)):
+        done = atb(*words, "--db", "profile.db")
+        assert done.returncode == 2, (words, done.stderr)
+        assert done.stderr.count("\n") == 1, done.stderr
+    assert path.read_bytes() == content
+    assert listing(tmp_path) == {path}
+
+
+def test_a_foreign_database_is_refused_and_left_as_it_is(atb, tmp_path) -> None:
+    path = tmp_path / "profile.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("create table recipes (name text)")
+    connection.close()
+    before = path.read_bytes()
+    done = atb("profile", "fake", "--samples", "2", "--db", "profile.db")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert path.read_bytes() == before
+
+
+def test_a_predictor_that_is_truncated_or_of_other_conditions_is_refused(atb, tmp_path) -> None:
+    assert atb("profile", "fake", "--samples", "30", "--db", "p.db").returncode == 0
+    trained = atb("predictor", "train", "--db", "p.db", "--out", "predictor.json")
+    assert trained.returncode == 0, trained.stderr
+    fine = atb("predict", "tinybert-4", "--predictor", "predictor.json")
+    assert fine.returncode == 0
+
+    other = atb("predict", "tinybert-4", "--predictor", "predictor.json", "--threads", "2")
+    assert other.returncode == 2
+    assert "threads" in other.stderr
+
+    reach = atb(*SEARCH, "--latency", "1us")
+    assert reach.returncode == 2
+    assert "smallest" in reach.stderr
+    assert reach.stderr.count("\n") == 1
+
+    text = (tmp_path / "predictor.json").read_text()
+    (tmp_path / "half.json").write_text(text[: len(text) // 2])
+    half = atb("predict", "tinybert-4", "--predictor", "half.json")
+    assert half.returncode == 2
+    assert half.stderr.count("\n") == 1
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="no /proc on this system")
+def test_an_unwritable_folder_is_refused_before_anything_is_measured(atb) -> None:
+    done = atb("profile", "fake", "--samples", "2", "--db", "/proc/profile.db")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
