@@ -44,10 +44,20 @@ def prepare(
             sequence_length=sequence_length,
             vocabulary=vocabulary,
             limit_tokens=limit_tokens,
-            progress=show,
+            progress=lambda share, tokens: show(int(1000 * share), 1000, f"{tokens:,} tokens"),
         )
     if json:
-        print_json(summary.to_json())
+        print_json(
+            {
+                "folder": str(out),
+                "documents": summary.documents,
+                "sequences": summary.sequences,
+                "tokens": summary.tokens,
+                "sequence_length": summary.sequence_length,
+                "sha256": summary.sha256,
+                "reused": summary.reused,
+            }
+        )
         return
     typer.echo(
         f"{out}: {summary.sequences:,} sequences of at most {sequence_length} tokens, "
