@@ -83,7 +83,7 @@ class Block:
     warmup_seconds: tuple[float, ...] = ()
 
 
-class LaunchFailure(RunError):  # noqa: N818 - a record in the database, not only an error
+class LaunchFailure(RunError):
     """A worker could not do its work; the campaign records it and goes on.
 
     Attributes:

@@ -34,7 +34,13 @@ def timing_output(architecture: Architecture, settings: RunSettings) -> npt.NDAr
         positions=timing_positions(settings),
     )
     inputs = make_inputs(TIMING_VOCABULARY, settings.batch, settings.sequence_length)
-    hidden, _ = forward(architecture, weights, **inputs)
+    hidden, _ = forward(
+        architecture,
+        weights,
+        inputs["input_ids"],
+        inputs["attention_mask"],
+        inputs["token_type_ids"],
+    )
     return hidden
 
 
@@ -64,8 +70,9 @@ def forward(
     def norm(values: Array, name: str) -> Array:
         centred = values - values.mean(-1, keepdims=True)
         variance = (centred**2).mean(-1, keepdims=True)
-        scaled = centred / np.sqrt(variance + layer_norm_epsilon)
-        return scaled * weights[f"{name}.weight"] + weights[f"{name}.bias"]
+        scaled: Array = centred / np.sqrt(variance + layer_norm_epsilon)
+        scaled *= weights[f"{name}.weight"]
+        return scaled + weights[f"{name}.bias"]
 
     def linear(values: Array, name: str) -> Array:
         product: Array = values @ weights[f"{name}.weight"].T.astype(np.float64)
@@ -109,7 +116,7 @@ def _softmax(scores: Array) -> Array:
 
 def _gelu(values: Array) -> Array:
     """The exact form, with the error function."""
-    from scipy.special import erf  # noqa: PLC0415 - slow to import, and only the check needs it
+    from scipy.special import erf
 
     result: Array = values * 0.5 * (1 + erf(values / np.sqrt(2)))
     return result

@@ -83,7 +83,7 @@ class OnnxRuntimeModel:
     """A model in onnxruntime on the CPU."""
 
     def __init__(self, path: str, settings: Mapping[str, Any]) -> None:
-        import onnxruntime  # noqa: PLC0415
+        import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = settings["threads"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -193,7 +194,7 @@ class _Graph:
         operator: str,
         *inputs: str,
         output: str | None = None,
-        **attributes: float | Sequence[int],
+        **attributes: Any,
     ) -> str:
         """Add a node; the name of its output."""
         nodes = self._model.graph.node

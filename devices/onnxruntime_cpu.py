@@ -1,0 +1,85 @@
+"""onnxruntime on a CPU."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import tempfile
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+from atb.devices.artefact import describe_artefact
+from atb.devices.contract import Artefact, LaunchFailure
+from atb.devices.reference import TIMING_VOCABULARY, timing_positions
+from atb.devices.settings import PRECISIONS, RunSettings
+from atb.errors import InputError
+from atb.files import atomic_path
+from atb.models.architecture import Architecture
+
+__all__ = ["OnnxRuntimeCpu", "quantise"]
+
+
+class OnnxRuntimeCpu:
+    """Serves ONNX graphs; in int8 the matrix products are dynamically quantised."""
+
+    name = "onnxruntime"
+    precisions = PRECISIONS
+
+    @property
+    def version(self) -> str:
+        """Version of the installed library, read without importing it."""
+        return version("onnxruntime")
+
+    def build(self, architecture: Architecture, settings: RunSettings, folder: Path) -> Artefact:
+        """Write the timing graph: random weights, small vocabulary, fixed shape."""
+        from atb.models.onnx_builder import build_graph, save_graph
+
+        path = folder / f"{architecture}.{settings.precision}.onnx"
+        try:
+            model = build_graph(
+                architecture,
+                vocabulary_size=TIMING_VOCABULARY,
+                positions=timing_positions(settings),
+                sequence_length=settings.sequence_length,
+                batch=settings.batch,
+            )
+            if settings.precision == "int8":
+                with tempfile.TemporaryDirectory(dir=folder) as temporary:
+                    source = Path(temporary) / "fp32.onnx"
+                    save_graph(model, source)
+                    quantise(source, path)
+            else:
+                save_graph(model, path)
+        except (InputError, OSError, MemoryError) as error:
+            detail = f"{architecture}: {error or 'not enough memory'}"
+            raise LaunchFailure("build-error", detail) from error
+        return describe_artefact(path)
+
+
+def quantise(source: Path, target: Path) -> None:
+    """Quantise an ONNX file dynamically: int8 weights of all products with a constant matrix.
+
+    Embeddings stay in fp32. Serves timing artefacts and deployment alike.
+    """
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    with _quiet_logging(), atomic_path(target) as temporary:
+        quantize_dynamic(
+            source,
+            temporary,
+            op_types_to_quantize=["MatMul"],
+            weight_type=QuantType.QInt8,
+            extra_options={"MatMulConstBOnly": True},
+        )
+
+
+@contextlib.contextmanager
+def _quiet_logging() -> Iterator[None]:
+    """The quantiser recommends its own preparation step, which our graphs do not need."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)

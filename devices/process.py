@@ -1,0 +1,218 @@
+"""A launch whose worker is a process that speaks JSON lines over its pipes."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import selectors
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from atb.devices.contract import Artefact, Block, LaunchFailure, Loaded
+from atb.devices.settings import RunSettings
+
+__all__ = ["ProcessLaunch"]
+
+_FAREWELL_SECONDS = 2.0
+_DETAIL_CHARACTERS = 600  # of the worker's last words
+#: How much longer than its first inference an iteration may take before the worker counts as hung.
+_PATIENCE = 10
+
+
+class ProcessLaunch:
+    """Starts a worker when entered, and ends it with all its children when left.
+
+    Args:
+        command: What starts the worker.
+        environment: All its environment variables.
+        runner: The worker's name of the runtime.
+        settings: How models are run.
+        timeout_seconds: Longest silence, beyond the time that a block is expected to take.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        environment: Mapping[str, str],
+        runner: str,
+        settings: RunSettings,
+        timeout_seconds: float,
+    ) -> None:
+        self._command = command
+        self._environment = environment
+        self._runner = runner
+        self._settings = settings
+        self._timeout_seconds = timeout_seconds
+        self._process: subprocess.Popen[bytes] | None = None
+        self._received = b""
+        self._first_seconds: dict[str, float] = {}
+
+    def __enter__(self) -> Self:
+        self._kills_before = _memory_kills()
+        self._errors = tempfile.TemporaryFile()  # a file never fills up, as a pipe would
+        try:
+            # a session of its own, so that Ctrl-C reaches the parent alone, which then ends it
+            self._process = subprocess.Popen(
+                self._command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._errors,
+                env=dict(self._environment),
+                bufsize=0,
+                start_new_session=True,
+            )
+            affinity = self._settings.affinity
+            self._ask("hello", affinity=None if affinity is None else list(affinity))
+        except OSError as error:
+            self._end()
+            raise LaunchFailure("device-gone", f"cannot start the worker ({error})") from error
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        process = self._process
+        if process is not None and process.stdin is not None and kind is None:
+            with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+                process.stdin.write(b'{"do": "bye"}\n')
+                process.stdin.close()
+                process.wait(_FAREWELL_SECONDS)
+        self._end()
+
+    def load(self, key: str, artefact: Artefact) -> Loaded:
+        """Make an artefact ready under a name."""
+        reply = self._ask(
+            "load",
+            key=key,
+            path=str(artefact.path.resolve()),
+            runner=self._runner,
+            settings=self._settings.to_json(),
+        )
+        self._first_seconds[key] = reply["first_seconds"]
+        return Loaded(**{**reply, "providers": tuple(reply["providers"])})
+
+    def run(self, key: str, *, iterations: int, warmup: int = 0) -> Block:
+        """Run one block."""
+        expected = self._first_seconds.get(key, 0.0) * (iterations + warmup)
+        reply = self._ask(
+            "run",
+            key=key,
+            iterations=iterations,
+            warmup=warmup,
+            extra_seconds=_PATIENCE * expected,
+        )
+        started_at = reply.pop("started_at")
+        return Block(started_at, **{name: tuple(values) for name, values in reply.items()})
+
+    def output(self, key: str) -> npt.NDArray[np.float32]:
+        """The first output for the fixed input."""
+        reply = self._ask("output", key=key)
+        values = np.frombuffer(base64.b64decode(reply["values"]), dtype="<f4")
+        return values.reshape(reply["shape"])
+
+    def _ask(self, request: str, *, extra_seconds: float = 0.0, **arguments: Any) -> dict[str, Any]:
+        """Send a request and wait for its answer, asleep.
+
+        Raises:
+            LaunchFailure: The worker answered with a failure, died or was silent too long.
+        """
+        process = self._process
+        if process is None or process.stdin is None:
+            raise LaunchFailure("crash", "the worker is not running")
+        line = json.dumps({"do": request, **arguments}) + "\n"
+        try:
+            process.stdin.write(line.encode())
+        except OSError as error:
+            raise self._death() from error
+        answer: dict[str, Any] = json.loads(self._read_line(self._timeout_seconds + extra_seconds))
+        if "cause" in answer:
+            self._end()
+            raise LaunchFailure(answer["cause"], answer["detail"][-_DETAIL_CHARACTERS:])
+        return answer
+
+    def _read_line(self, timeout_seconds: float) -> bytes:
+        assert self._process is not None
+        assert self._process.stdout is not None
+        deadline = time.monotonic() + timeout_seconds
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._process.stdout, selectors.EVENT_READ)
+            while b"\n" not in self._received:
+                left = deadline - time.monotonic()
+                if left <= 0 or not selector.select(left):
+                    self._end()
+                    raise LaunchFailure("timeout", f"no answer within {timeout_seconds:.0f} s")
+                chunk = os.read(self._process.stdout.fileno(), 1 << 20)
+                if not chunk:
+                    raise self._death()
+                self._received += chunk
+        line, _, self._received = self._received.partition(b"\n")
+        return line
+
+    def _death(self) -> LaunchFailure:
+        """Say why the worker died, and clear up after it."""
+        assert self._process is not None
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_FAREWELL_SECONDS)
+        code = self._process.returncode
+        last_words = self._last_words()
+        self._end()
+        if code is None:
+            return LaunchFailure("crash", f"the worker closed its output; {last_words}")
+        if code in (-signal.SIGKILL, 128 + signal.SIGKILL) and self._memory_ran_out():
+            return LaunchFailure("out-of-memory", "the system killed the worker for its memory")
+        if "MemoryError" in last_words:
+            return LaunchFailure("out-of-memory", last_words)
+        way = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        return LaunchFailure("crash", f"the worker ended with {way}; {last_words}")
+
+    def _memory_ran_out(self) -> bool:
+        """Whether the kernel killed for memory since the start; where it does not say, it did."""
+        before, after = self._kills_before, _memory_kills()
+        return before is None or after is None or after > before
+
+    def _last_words(self) -> str:
+        size = self._errors.seek(0, os.SEEK_END)
+        self._errors.seek(max(0, size - _DETAIL_CHARACTERS))
+        text = self._errors.read().decode("utf-8", errors="replace").strip()
+        return text or "it wrote nothing to stderr"
+
+    def _end(self) -> None:
+        """Kill what is left of the worker and release its pipes; harmless when repeated."""
+        process, self._process = self._process, None
+        if process is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            for pipe in (process.stdin, process.stdout):
+                if pipe is not None:
+                    with contextlib.suppress(OSError):
+                        pipe.close()
+        self._errors.close()
+
+
+def _memory_kills() -> int | None:
+    """How many processes the kernel has killed for want of memory, where it tells."""
+    try:
+        lines = Path("/proc/vmstat").read_text("ascii").splitlines()
+    except OSError:
+        return None
+    counts = [line.split()[1] for line in lines if line.startswith("oom_kill ")]
+    return int(counts[0]) if counts else None

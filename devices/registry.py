@@ -1,0 +1,167 @@
+"""Where devices and runtimes are found by name; each is imported when it is asked for.
+
+A package of somebody else adds a device through the entry-point group `atb.devices`, whose
+entries have the same form as the built-in ones: name -> "module:Class".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, entry_points
+from typing import Any
+
+from atb.devices.contract import Device, Runtime
+from atb.errors import AtbError, InputError
+
+__all__ = [
+    "DeviceListing",
+    "RuntimeListing",
+    "available_runtimes",
+    "find_device",
+    "find_runtime",
+    "list_devices",
+]
+
+#: Entry-point group of devices that other packages bring.
+DEVICE_GROUP = "atb.devices"
+
+_DEVICES = {
+    "local": "atb.devices.local:LocalDevice",
+    "fake": "atb.devices.fake:FakeDevice",
+}
+# what a device of this package may serve, in the order of preference
+_RUNTIMES = {
+    "onnxruntime": "atb.devices.onnxruntime_cpu:OnnxRuntimeCpu",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeListing:
+    """A runtime, and why it cannot be used if so.
+
+    Attributes:
+        name: What it is called.
+        version: Version of its library; None if it cannot be used.
+        precisions: What it serves.
+        reason: Why it cannot be used; None if it can.
+    """
+
+    name: str
+    version: str | None
+    precisions: tuple[str, ...]
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceListing:
+    """A device, and why it cannot be used if so.
+
+    Attributes:
+        name: What it is called.
+        processor: What computes there; `simulated` for a fake.
+        runtimes: What it may serve.
+        reason: Why it cannot be used; None if it can.
+    """
+
+    name: str
+    processor: str | None
+    runtimes: tuple[RuntimeListing, ...]
+    reason: str | None
+
+
+def find_device(name: str) -> Device:
+    """A device by name.
+
+    Raises:
+        InputError: There is no such device, or a foreign one does not load.
+    """
+    known = _known_devices()
+    if name not in known:
+        raise InputError(
+            f"There is no device {name!r}: choose one of {', '.join(known)}; "
+            "`atb devices list` shows what each can do."
+        )
+    try:
+        device: Device = _load(known[name])()
+    except AtbError:
+        raise
+    except Exception as error:  # code of somebody else
+        raise InputError(
+            f"The device {name} ({known[name]}) does not load ({error}): mend or remove the "
+            "package that brings it."
+        ) from error
+    return device
+
+
+def find_runtime(device: Device, name: str | None = None) -> Runtime:
+    """A runtime that the device can serve now; its first one if no name is given.
+
+    Raises:
+        InputError: There is none of that name.
+    """
+    runtimes = device.runtimes
+    if name is None and runtimes:
+        return next(iter(runtimes.values()))
+    if name is not None and name in runtimes:
+        return runtimes[name]
+    reason = f"choose one of {', '.join(runtimes)}" if runtimes else "it has none"
+    if name in _RUNTIMES and (missing := _unavailable(_load(_RUNTIMES[name])())):
+        reason = missing
+    wanted = "any runtime" if name is None else f"the runtime {name!r}"
+    raise InputError(f"The device {device.name} cannot serve {wanted}: {reason}.")
+
+
+def available_runtimes() -> dict[str, Runtime]:
+    """The runtimes that are installed in this environment, found without importing them."""
+    runtimes: dict[str, Runtime] = {name: _load(path)() for name, path in _RUNTIMES.items()}
+    return {name: runtime for name, runtime in runtimes.items() if _unavailable(runtime) is None}
+
+
+def list_devices() -> list[DeviceListing]:
+    """All known devices with their runtimes; what cannot be used says why."""
+    listings = []
+    for name in _known_devices():
+        try:
+            device = find_device(name)
+            listings.append(
+                DeviceListing(name, device.platform.get("processor"), _list_runtimes(device), None)
+            )
+        except AtbError as error:
+            listings.append(DeviceListing(name, None, (), str(error)))
+    return listings
+
+
+def _list_runtimes(device: Device) -> tuple[RuntimeListing, ...]:
+    served = [
+        RuntimeListing(runtime.name, runtime.version, runtime.precisions, None)
+        for runtime in device.runtimes.values()
+    ]
+    if device.name != "local":  # only here could a package be installed to serve more
+        return tuple(served)
+    missing = [
+        RuntimeListing(name, None, runtime.precisions, _unavailable(runtime))
+        for name, path in _RUNTIMES.items()
+        if name not in device.runtimes
+        for runtime in (_load(path)(),)
+    ]
+    return (*served, *missing)
+
+
+def _known_devices() -> dict[str, str]:
+    foreign = {entry.name: entry.value for entry in entry_points(group=DEVICE_GROUP)}
+    return {**_DEVICES, **{name: path for name, path in foreign.items() if name not in _DEVICES}}
+
+
+def _unavailable(runtime: Runtime) -> str | None:
+    """Why a runtime cannot be used; its version is known only where its library is installed."""
+    try:
+        _ = runtime.version
+    except PackageNotFoundError as error:
+        return f"the package {error.name} is not installed; run `pip install {error.name}`"
+    return None
+
+
+def _load(path: str) -> Any:
+    module, _, attribute = path.partition(":")
+    return getattr(import_module(module), attribute)
