@@ -1,0 +1,1 @@
+"""How long it would take: work terms, regression, intervals, the predictor file."""

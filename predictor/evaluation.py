@@ -1,0 +1,130 @@
+"""How good a predictor is: on measurements it has not seen, or on its own held out in turn."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from atb.models.architecture import Architecture
+from atb.predictor.features import FloatArray, architecture_at
+from atb.predictor.fitting import DEFAULT_COVERAGE, fit
+from atb.predictor.predictor import LatencyPredictor, Prediction, require_conditions
+from atb.predictor.training_set import LEAST_ROWS, TrainingSet
+
+__all__ = ["Evaluation", "cross_validate", "evaluate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Errors relative to the measured latency; shares as fractions.
+
+    Attributes:
+        rows: Measurements compared.
+        mape: Mean absolute relative error.
+        within_5: Share of rows predicted within 5 %.
+        within_10: Share of rows predicted within 10 %.
+        spearman: Rank correlation; not a number where nothing varies.
+        kendall: Rank correlation by pairs; likewise.
+        worst: Largest absolute relative error.
+        worst_architecture: Where it occurred.
+        interval_coverage: Share of measurements inside the predicted interval.
+        interval_width: Median width of the intervals over the predicted latency.
+    """
+
+    rows: int
+    mape: float
+    within_5: float
+    within_10: float
+    spearman: float
+    kendall: float
+    worst: float
+    worst_architecture: Architecture
+    interval_coverage: float
+    interval_width: float
+
+    @classmethod
+    def of(cls, prediction: Prediction, measured: TrainingSet) -> Evaluation:
+        """Compare predictions with the measurements of the same rows."""
+        seconds, predicted = measured.seconds, prediction.latency_seconds
+        errors = np.abs(predicted / seconds - 1)
+        spearman, kendall = _rank_correlations(predicted, seconds)
+        inside = (seconds >= prediction.lower_seconds) & (seconds <= prediction.upper_seconds)
+        widths = (prediction.upper_seconds - prediction.lower_seconds) / predicted
+        return cls(
+            rows=len(seconds),
+            mape=float(np.mean(errors)),
+            within_5=float(np.mean(errors <= 0.05)),
+            within_10=float(np.mean(errors <= 0.10)),
+            spearman=spearman,
+            kendall=kendall,
+            worst=float(np.max(errors)),
+            worst_architecture=architecture_at(measured.rows[int(np.argmax(errors))]),
+            interval_coverage=float(np.mean(inside)),
+            interval_width=float(np.median(widths)),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values; a rank correlation that is not a number becomes None."""
+        return {
+            "rows": self.rows,
+            "mape": self.mape,
+            "within_5": self.within_5,
+            "within_10": self.within_10,
+            "spearman": None if math.isnan(self.spearman) else self.spearman,
+            "kendall": None if math.isnan(self.kendall) else self.kendall,
+            "worst": self.worst,
+            "worst_architecture": str(self.worst_architecture),
+            "interval_coverage": self.interval_coverage,
+            "interval_width": self.interval_width,
+        }
+
+
+def _rank_correlations(predicted: FloatArray, measured: FloatArray) -> tuple[float, float]:
+    from scipy.stats import kendalltau, spearmanr  # noqa: PLC0415
+
+    if np.ptp(predicted) == 0 or np.ptp(measured) == 0:
+        return math.nan, math.nan
+    return (
+        float(spearmanr(predicted, measured).statistic),
+        float(kendalltau(predicted, measured).statistic),
+    )
+
+
+def evaluate(predictor: LatencyPredictor, measured: TrainingSet) -> Evaluation:
+    """Judge a predictor on measurements.
+
+    Raises:
+        InputError: They were made under other conditions.
+    """
+    require_conditions(predictor, measured.conditions)
+    return Evaluation.of(predictor.predict(measured.rows), measured)
+
+
+def cross_validate(
+    measured: TrainingSet,
+    folds: int,
+    rng: np.random.Generator,
+    *,
+    coverage: float = DEFAULT_COVERAGE,
+) -> Evaluation:
+    """Judge the recipe: every architecture is predicted by a fit that has not seen it.
+
+    Raises:
+        InputError: There are too few rows to fit on when a fold is left out.
+    """
+    measured.require_rows(LEAST_ROWS + math.ceil(LEAST_ROWS / max(1, folds - 1)))
+    latency, lower, upper = (np.empty(len(measured)) for _ in range(3))
+    supported = np.empty(len(measured), dtype=np.bool_)
+    for fold in measured.folds(folds, rng):
+        rest = np.setdiff1d(np.arange(len(measured)), fold)
+        part = fit(measured.take(rest), rng, coverage=coverage).predict(measured.rows[fold])
+        latency[fold], lower[fold], upper[fold] = (
+            part.latency_seconds,
+            part.lower_seconds,
+            part.upper_seconds,
+        )
+        supported[fold] = part.supported
+    return Evaluation.of(Prediction(latency, lower, upper, supported), measured)

@@ -1,0 +1,140 @@
+"""Measurements as arrays, checked: what predictors are fitted on and judged by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from atb.errors import InputError
+from atb.predictor.features import FloatArray, IntArray, architecture_at, columns_of, rows_of
+from atb.profiler.conditions import Conditions
+from atb.profiler.measurement import Measurement
+
+__all__ = ["LEAST_ROWS", "TrainingSet"]
+
+#: Fewer cannot carry a ninety-percent interval: its quantile needs nine rows held out in turn.
+LEAST_ROWS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSet:
+    """Latencies of architectures under one set of conditions.
+
+    Attributes:
+        rows: int[n, 5] with the columns of `atb.models.space.FEATURES`.
+        seconds: Latency of each, float64[n].
+        half_widths: Half the width of each measured interval, in seconds, float64[n].
+        conditions: Under which all were measured.
+        campaigns: Names of the campaigns that they come from.
+        excluded: How many flagged measurements were left out.
+
+    Raises:
+        InputError: Shapes do not agree, or a number is impossible.
+    """
+
+    rows: IntArray
+    seconds: FloatArray
+    half_widths: FloatArray
+    conditions: Conditions
+    campaigns: tuple[str, ...] = ()
+    excluded: int = 0
+
+    def __post_init__(self) -> None:
+        columns_of(self.rows)
+        count = len(self.rows)
+        if self.seconds.shape != (count,) or self.half_widths.shape != (count,):
+            raise InputError(
+                f"{count} architectures came with {self.seconds.size} latencies and "
+                f"{self.half_widths.size} half widths: give one of each."
+            )
+        wrong = np.flatnonzero(~(np.isfinite(self.seconds) & (self.seconds > 0)))
+        if len(wrong):
+            raise InputError(
+                f"The latency of {architecture_at(self.rows[wrong[0]])} is "
+                f"{self.seconds[wrong[0]]} seconds: leave it out, or measure it again."
+            )
+        wrong = np.flatnonzero(~(np.isfinite(self.half_widths) & (self.half_widths >= 0)))
+        if len(wrong):
+            raise InputError(
+                f"The interval of {architecture_at(self.rows[wrong[0]])} has the half width "
+                f"{self.half_widths[wrong[0]]} seconds: leave it out, or measure it again."
+            )
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @classmethod
+    def from_measurements(
+        cls, measurements: Iterable[Measurement], *, least_rows: int = LEAST_ROWS
+    ) -> TrainingSet:
+        """Collect measurements; flagged ones never enter.
+
+        Args:
+            measurements: All under the same conditions.
+            least_rows: How many different architectures there must be.
+
+        Raises:
+            InputError: Too few, mixed conditions, or an impossible latency.
+        """
+        every = list(measurements)
+        used = [measurement for measurement in every if not measurement.flagged]
+        excluded = len(every) - len(used)
+        if not used:
+            raise InputError(
+                f"There is no usable measurement ({excluded} flagged): measure with `atb profile`."
+            )
+        conditions = used[0].conditions
+        for other in used:
+            if other.conditions != conditions:
+                differences = "; ".join(conditions.differences(other.conditions))
+                raise InputError(
+                    f"The measurements are of several conditions ({differences}): "
+                    "choose those of one, for example with --device, --precision or --threads."
+                )
+        intervals = np.array([measurement.interval_seconds for measurement in used])
+        found = cls(
+            rows_of([measurement.architecture for measurement in used]),
+            np.array([measurement.latency_seconds for measurement in used]),
+            (intervals[:, 1] - intervals[:, 0]) / 2,
+            conditions,
+            tuple(dict.fromkeys(measurement.campaign for measurement in used)),
+            excluded,
+        )
+        found.require_rows(least_rows)
+        return found
+
+    def require_rows(self, least: int) -> None:
+        """Make sure that there are enough different architectures.
+
+        Raises:
+            InputError: There are fewer than `least`.
+        """
+        distinct = len(np.unique(self.rows, axis=0))
+        if distinct < least:
+            raise InputError(
+                f"{distinct} architectures have a usable measurement ({self.excluded} flagged "
+                f"measurements left out) and {least} are needed: measure more with "
+                "`atb profile --samples`."
+            )
+
+    def take(self, index: IntArray) -> TrainingSet:
+        """The rows at these positions."""
+        return replace(
+            self,
+            rows=self.rows[index],
+            seconds=self.seconds[index],
+            half_widths=self.half_widths[index],
+        )
+
+    def folds(self, count: int, rng: np.random.Generator) -> list[IntArray]:
+        """Split the positions at random; all rows of an architecture fall into one fold.
+
+        Returns:
+            At most `count` arrays of positions, none empty.
+        """
+        _, group = np.unique(self.rows, axis=0, return_inverse=True)
+        groups = int(group.max()) + 1
+        fold_of_group = rng.permutation(np.arange(groups) % count)
+        return [np.flatnonzero(fold_of_group[group] == fold) for fold in range(min(count, groups))]
