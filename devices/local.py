@@ -22,8 +22,23 @@ __all__ = ["LocalDevice", "read_platform"]
 
 # Flags that decide which kernels a runtime takes; a virtual machine may hide some of them.
 _TELLING_FLAGS = frozenset(
-    "avx avx2 avx512f avx512_vnni avx512_bf16 avx_vnni amx_int8 amx_bf16 "
-    "asimd asimdhp asimddp i8mm bf16 sve sve2".split()
+    (
+        "avx",
+        "avx2",
+        "avx512f",
+        "avx512_vnni",
+        "avx512_bf16",
+        "avx_vnni",
+        "amx_int8",
+        "amx_bf16",
+        "asimd",
+        "asimdhp",
+        "asimddp",
+        "i8mm",
+        "bf16",
+        "sve",
+        "sve2",
+    )
 )
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS",

@@ -6,7 +6,7 @@ entries have the same form as the built-in ones: name -> "module:Class".
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, entry_points
 from typing import Any
@@ -16,7 +16,6 @@ from atb.errors import AtbError, InputError
 
 __all__ = [
     "DeviceListing",
-    "RuntimeListing",
     "available_runtimes",
     "find_device",
     "find_runtime",
@@ -37,37 +36,35 @@ _RUNTIMES = {
 
 
 @dataclass(frozen=True, slots=True)
-class RuntimeListing:
-    """A runtime, and why it cannot be used if so.
+class DeviceListing:
+    """A device with one of its runtimes, and why the pair cannot be used if so.
 
     Attributes:
-        name: What it is called.
-        version: Version of its library; None if it cannot be used.
-        precisions: What it serves.
-        reason: Why it cannot be used; None if it can.
+        device: Name of the device.
+        runtime: Name of the runtime; `-` where the device itself cannot be used.
+        version: Version of the runtime's library; None if the pair cannot be used.
+        precisions: What the runtime serves.
+        note: Why the pair cannot be used, or what computes there.
     """
 
-    name: str
+    device: str
+    runtime: str
     version: str | None
     precisions: tuple[str, ...]
-    reason: str | None
+    note: str
 
+    @property
+    def available(self) -> bool:
+        """Whether the pair can be used."""
+        return self.version is not None
 
-@dataclass(frozen=True, slots=True)
-class DeviceListing:
-    """A device, and why it cannot be used if so.
-
-    Attributes:
-        name: What it is called.
-        processor: What computes there; `simulated` for a fake.
-        runtimes: What it may serve.
-        reason: Why it cannot be used; None if it can.
-    """
-
-    name: str
-    processor: str | None
-    runtimes: tuple[RuntimeListing, ...]
-    reason: str | None
+    def to_json(self) -> dict[str, Any]:
+        """As plain values."""
+        return {
+            **asdict(self),
+            "precisions": list(self.precisions),
+            "available": self.available,
+        }
 
 
 def find_device(name: str) -> Device:
@@ -119,33 +116,30 @@ def available_runtimes() -> dict[str, Runtime]:
 
 
 def list_devices() -> list[DeviceListing]:
-    """All known devices with their runtimes; what cannot be used says why."""
+    """All known devices by runtime; what cannot be used says why."""
     listings = []
     for name in _known_devices():
         try:
-            device = find_device(name)
-            listings.append(
-                DeviceListing(name, device.platform.get("processor"), _list_runtimes(device), None)
-            )
+            listings.extend(_list_runtimes(find_device(name)))
         except AtbError as error:
-            listings.append(DeviceListing(name, None, (), str(error)))
+            listings.append(DeviceListing(name, "-", None, (), str(error)))
     return listings
 
 
-def _list_runtimes(device: Device) -> tuple[RuntimeListing, ...]:
-    served = [
-        RuntimeListing(runtime.name, runtime.version, runtime.precisions, None)
+def _list_runtimes(device: Device) -> list[DeviceListing]:
+    processor = device.platform.get("processor", "unknown processor")
+    listings = [
+        DeviceListing(device.name, runtime.name, runtime.version, runtime.precisions, processor)
         for runtime in device.runtimes.values()
     ]
     if device.name != "local":  # only here could a package be installed to serve more
-        return tuple(served)
-    missing = [
-        RuntimeListing(name, None, runtime.precisions, _unavailable(runtime))
-        for name, path in _RUNTIMES.items()
-        if name not in device.runtimes
-        for runtime in (_load(path)(),)
-    ]
-    return (*served, *missing)
+        return listings
+    for name, path in _RUNTIMES.items():
+        runtime = _load(path)()
+        reason = _unavailable(runtime)
+        if reason is not None:
+            listings.append(DeviceListing("local", name, None, runtime.precisions, reason))
+    return listings
 
 
 def _known_devices() -> dict[str, str]:

@@ -1,0 +1,196 @@
+"""Test suites that every device and every runtime passes; subclass them and give the factory.
+
+class TestMyBoard(DeviceConformance):
+    def make_device(self) -> Device:
+        return MyBoard()
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from atb.devices.artefact import describe_artefact
+from atb.devices.contract import Artefact, Device, LaunchFailure, Runtime
+from atb.devices.reference import check_device, timing_output
+from atb.devices.settings import RunSettings
+from atb.devices.state import STATE_FIELDS
+from atb.models.architecture import Architecture
+
+__all__ = ["DeviceConformance", "RuntimeConformance"]
+
+_SMALL = Architecture(1, 20, 2, 12, 28)
+_OTHER = Architecture(2, 28, 3, 9, 20)
+_SETTINGS = RunSettings(sequence_length=8, batch=2)
+
+
+class RuntimeConformance:
+    """What a runtime owes its callers."""
+
+    def make_runtime(self) -> Runtime:
+        raise NotImplementedError("give the runtime under test")
+
+    def test_it_says_what_it_is(self) -> None:
+        runtime = self.make_runtime()
+        assert isinstance(runtime, Runtime)
+        assert runtime.name
+        assert runtime.version
+        assert "fp32" in runtime.precisions
+
+    def test_every_precision_gives_a_file_of_its_own(self, tmp_path: Path) -> None:
+        runtime = self.make_runtime()
+        artefacts = [
+            runtime.build(_SMALL, RunSettings(precision=precision, sequence_length=8), tmp_path)
+            for precision in runtime.precisions
+        ]
+        assert len({artefact.path for artefact in artefacts}) == len(runtime.precisions)
+        assert {artefact.path for artefact in artefacts} == set(tmp_path.iterdir())
+
+    def test_an_artefact_describes_its_file(self, tmp_path: Path) -> None:
+        artefact = self.make_runtime().build(_SMALL, _SETTINGS, tmp_path)
+        assert artefact == describe_artefact(artefact.path)
+        assert artefact.size_bytes > 0
+
+    def test_the_same_architecture_gives_the_same_bytes(self, tmp_path: Path) -> None:
+        hashes = set()
+        for name in ("first", "second"):
+            (tmp_path / name).mkdir()
+            artefact = self.make_runtime().build(_SMALL, _SETTINGS, tmp_path / name)
+            hashes.add(artefact.sha256)
+        assert len(hashes) == 1
+
+    def test_a_folder_that_is_not_there_is_a_build_error(self, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+        with pytest.raises(LaunchFailure) as caught:
+            self.make_runtime().build(_SMALL, _SETTINGS, tmp_path / "file")
+        assert caught.value.cause == "build-error"
+
+
+class DeviceConformance:
+    """What a device owes its callers, with each of its runtimes."""
+
+    def make_device(self) -> Device:
+        raise NotImplementedError("give the device under test")
+
+    def build(self, device: Device, folder: Path, *architectures: Architecture) -> list[Artefact]:
+        """Artefacts for the device's first runtime."""
+        runtime = next(iter(device.runtimes.values()))
+        return [runtime.build(architecture, _SETTINGS, folder) for architecture in architectures]
+
+    def test_it_says_what_it_is(self) -> None:
+        device = self.make_device()
+        assert isinstance(device, Device)
+        assert device.name
+        assert {"processor", "architecture", "logical_cpus", "memory", "system"} <= set(
+            device.platform
+        )
+        assert all(device.runtimes[name].name == name for name in device.runtimes)
+
+    def test_its_platform_does_not_change(self) -> None:
+        assert dict(self.make_device().platform) == dict(self.make_device().platform)
+
+    def test_its_state_has_every_field(self) -> None:
+        assert set(STATE_FIELDS) <= set(self.make_device().state())
+
+    def test_waiting_advances_its_clock(self) -> None:
+        device = self.make_device()
+        before = device.now()
+        device.wait(0.01)
+        assert device.now() - before >= 0.009
+
+    def test_blocks_of_several_models_interleave(self, tmp_path: Path) -> None:
+        device = self.make_device()
+        runtime = next(iter(device.runtimes.values()))
+        small, other = self.build(device, tmp_path, _SMALL, _OTHER)
+        before = device.now()
+        with device.launch(runtime, _SETTINGS) as launch:
+            for key, artefact in (("small", small), ("other", other)):
+                loaded = launch.load(key, artefact)
+                assert loaded.load_seconds > 0
+                assert loaded.first_seconds > 0
+                assert loaded.providers
+                assert np.isfinite(loaded.output_checksum)
+            blocks = [
+                launch.run(key, iterations=3, warmup=2)
+                for key in ("small", "other", "small", "other")
+            ]
+        for block in blocks:
+            assert len(block.warmup_seconds) == 2
+            lengths = {
+                len(block.wall_seconds),
+                len(block.cpu_seconds),
+                len(block.voluntary_switches),
+                len(block.involuntary_switches),
+            }
+            assert lengths == {3}
+            assert min(block.wall_seconds) > 0
+            assert min(block.cpu_seconds) >= 0
+            assert min(block.voluntary_switches + block.involuntary_switches) >= 0
+        starts = [block.started_at for block in blocks]
+        assert starts == sorted(starts)
+        assert before <= starts[0]
+        assert starts[-1] <= device.now()
+
+    def test_no_warmup_is_none(self, tmp_path: Path) -> None:
+        device = self.make_device()
+        runtime = next(iter(device.runtimes.values()))
+        with device.launch(runtime, _SETTINGS) as launch:
+            launch.load("small", self.build(device, tmp_path, _SMALL)[0])
+            assert launch.run("small", iterations=1).warmup_seconds == ()
+
+    def test_each_runtime_and_precision_computes_the_reference(self) -> None:
+        device = self.make_device()
+        for runtime in device.runtimes.values():
+            for precision in runtime.precisions:
+                settings = RunSettings(precision=precision, sequence_length=16)
+                result = check_device(device, runtime, settings)
+                assert result.passed, f"{runtime.name} {precision}: {result}"
+                assert result.providers
+
+    def test_every_sequence_of_a_batch_is_computed(self, tmp_path: Path) -> None:
+        device = self.make_device()
+        runtime = next(iter(device.runtimes.values()))
+        with device.launch(runtime, _SETTINGS) as launch:
+            launch.load("small", self.build(device, tmp_path, _SMALL)[0])
+            output = launch.output("small")
+        np.testing.assert_allclose(output, timing_output(_SMALL, _SETTINGS), atol=1e-4)
+
+    def test_a_broken_artefact_is_a_load_error_and_ends_the_launch(self, tmp_path: Path) -> None:
+        device = self.make_device()
+        runtime = next(iter(device.runtimes.values()))
+        (artefact,) = self.build(device, tmp_path, _SMALL)
+        artefact.path.write_bytes(b"no model")
+        with device.launch(runtime, _SETTINGS) as launch:
+            with pytest.raises(LaunchFailure) as caught:
+                launch.load("broken", artefact)
+            assert caught.value.cause == "load-error"
+            with pytest.raises(LaunchFailure):
+                launch.run("broken", iterations=1)
+
+    def test_a_key_that_is_not_loaded_is_a_load_error(self) -> None:
+        device = self.make_device()
+        runtime = next(iter(device.runtimes.values()))
+        with device.launch(runtime, _SETTINGS) as launch:
+            with pytest.raises(LaunchFailure) as caught:
+                launch.run("nothing", iterations=1)
+            assert caught.value.cause == "load-error"
+
+    def test_a_launch_that_was_left_answers_no_more(self) -> None:
+        device = self.make_device()
+        runtime = next(iter(device.runtimes.values()))
+        with device.launch(runtime, _SETTINGS) as launch:
+            pass
+        with pytest.raises(LaunchFailure):
+            launch.run("nothing", iterations=1)
+
+    def test_launches_follow_each_other(self, tmp_path: Path) -> None:
+        device = self.make_device()
+        runtime = next(iter(device.runtimes.values()))
+        (artefact,) = self.build(device, tmp_path, _SMALL)
+        checksums = set()
+        for _ in range(2):
+            with device.launch(runtime, _SETTINGS) as launch:
+                checksums.add(launch.load("small", artefact).output_checksum)
+        assert len(checksums) == 1
