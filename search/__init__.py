@@ -1,0 +1,1 @@
+"""Which architecture: limits, candidates, search methods, proxies, verification, export."""

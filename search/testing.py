@@ -1,0 +1,70 @@
+"""What every search method must do: a suite that tests subclass, one line for each method."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from atb.models.architecture import Architecture
+from atb.search.candidates import Candidates
+from atb.search.methods import Factory, MethodSettings, SearchMethod
+
+__all__ = ["SearchMethodSuite", "run_to_the_end"]
+
+
+def run_to_the_end(
+    method: SearchMethod, fails: frozenset[Architecture] = frozenset()
+) -> list[list[Architecture]]:
+    """Drive a method with a score that grows with the number of parameters."""
+    generations = []
+    while not method.finished:
+        generation = method.ask()
+        generations.append(generation)
+        method.tell([(a, None if a in fails else float(a.parameters())) for a in generation])
+        assert len(generations) < 1000
+    return generations
+
+
+class SearchMethodSuite:
+    """Subclass it, set `factory`, and give a fixture `candidates` with some hundred members."""
+
+    factory: Factory
+
+    def make(self, candidates: Candidates, seed: int = 0, size: int = 7) -> SearchMethod:
+        rng = np.random.default_rng(seed)
+        return type(self).factory(candidates, rng, MethodSettings(size, 5))
+
+    def test_it_asks_candidates_and_none_twice(self, candidates: Candidates) -> None:
+        asked = [a for generation in run_to_the_end(self.make(candidates)) for a in generation]
+        assert asked
+        assert len(asked) == len(set(asked))
+        assert all(candidates.position(a) is not None for a in asked)
+
+    def test_the_seed_decides(self, candidates: Candidates) -> None:
+        first = run_to_the_end(self.make(candidates, seed=3))
+        assert first == run_to_the_end(self.make(candidates, seed=3))
+        assert first != run_to_the_end(self.make(candidates, seed=4))
+
+    def test_asking_again_gives_the_same(self, candidates: Candidates) -> None:
+        method = self.make(candidates)
+        assert method.ask() == method.ask()
+
+    def test_a_failed_candidate_does_not_end_it(self, candidates: Candidates) -> None:
+        first = self.make(candidates).ask()
+        whole = run_to_the_end(self.make(candidates))
+        generations = run_to_the_end(self.make(candidates), fails=frozenset(first))
+        assert len(generations) == len(whole)
+
+    def test_it_goes_on_when_everything_fails(self, candidates: Candidates) -> None:
+        method = self.make(candidates)
+        while not method.finished:
+            method.tell([(a, float("nan")) for a in method.ask()])
+
+    def test_fewer_candidates_than_a_generation_are_all_asked(self, candidates: Candidates) -> None:
+        (generation,) = run_to_the_end(self.make(candidates, size=len(candidates) + 5))
+        assert len(generation) == len(set(generation))
+
+    def test_scores_of_others_are_refused(self, candidates: Candidates) -> None:
+        method = self.make(candidates)
+        with pytest.raises(ValueError, match="generation"):
+            method.tell([(a, 1.0) for a in method.ask()[1:]])
