@@ -7,6 +7,7 @@ History of formats:
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -191,7 +192,8 @@ def _check_sqlite_file(path: Path, *, create: bool) -> None:
     foreign = BadFile(f"{path} is not a profile database: choose another file with --db.")
     if header != _SQLITE_HEADER:
         raise foreign
-    with translated(str(path)), contextlib.closing(_connect(path, "ro")) as connection:
+    mode = _untouching_mode(path)
+    with translated(str(path)), contextlib.closing(_connect(path, mode)) as connection:
         (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         if verdict != "ok":
             raise BadFile(
@@ -201,6 +203,12 @@ def _check_sqlite_file(path: Path, *, create: bool) -> None:
         names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
         if meta.name not in names and (names or not create):
             raise foreign
+
+
+def _untouching_mode(path: Path) -> str:
+    """The mode of opening that changes nothing, where possible no file beside it either."""
+    journal = path.with_name(path.name + "-wal")
+    return "ro" if journal.exists() else "ro&immutable=1"
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
@@ -215,7 +223,12 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
 
 
 def _sqlite_engine(path: Path, *, create: bool) -> sa.Engine:
-    mode = "rwc" if create else "ro"
+    if create:
+        mode = "rwc"
+    elif os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
+        mode = "rw"  # the last one to close takes the journal away; a pragma forbids writing
+    else:
+        mode = _untouching_mode(path)
     engine = sa.create_engine(
         "sqlite://", creator=lambda: _connect(path, mode), poolclass=QueuePool, pool_size=1
     )
@@ -226,6 +239,8 @@ def _sqlite_engine(path: Path, *, create: bool) -> sa.Engine:
         if create:
             connection.execute("PRAGMA journal_mode = WAL")  # readers and a writer side by side
             connection.execute("PRAGMA synchronous = FULL")  # a committed block outlives a crash
+        else:
+            connection.execute("PRAGMA query_only = ON")
 
     @sa.event.listens_for(engine, "begin")
     def begin(connection: sa.Connection) -> None:

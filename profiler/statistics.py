@@ -218,7 +218,7 @@ class BlockEstimator:
 
 
 def _student_half_width(values: npt.NDArray[np.float64], confidence: float) -> float:
-    from scipy.special import stdtrit  # noqa: PLC0415  (a quarter second that reading can spare)
+    from scipy.special import stdtrit
 
     freedom = len(values) - 1
     quantile = float(stdtrit(freedom, (1 + confidence) / 2))

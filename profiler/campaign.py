@@ -1,0 +1,157 @@
+"""A campaign from the first block to the last: resumes, extends, asks for more, ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from atb.devices.contract import Device, Runtime
+from atb.devices.settings import RunSettings
+from atb.models.architecture import Architecture
+from atb.profiler.artefacts import ArtefactStore
+from atb.profiler.conditions import Conditions
+from atb.profiler.database import ProfileDatabase
+from atb.profiler.journal import Journal
+from atb.profiler.launcher import BudgetSpent, Launcher, Progress
+from atb.profiler.measurement import Measurement
+from atb.profiler.plan import Plan
+from atb.profiler.record import Campaign, Failure
+
+__all__ = ["CampaignResult", "measure", "run_campaign"]
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignResult:
+    """What a campaign holds when it ends.
+
+    Attributes:
+        campaign: Its label.
+        measurements: In the order of the plan; without those that could not be measured.
+        failures: All that failed in it, the oldest first.
+        ended_by: `complete`: all planned blocks are there, no precision was asked for.
+            `within`: the precision asked for is reached. `most-launches`: it is not, and no more
+            launches are spent. `budget`: the time was over.
+    """
+
+    campaign: str
+    measurements: tuple[Measurement, ...]
+    failures: tuple[Failure, ...]
+    ended_by: str
+
+
+def run_campaign(
+    device: Device,
+    runtime: Runtime,
+    settings: RunSettings,
+    plan: Plan,
+    database: ProfileDatabase,
+    *,
+    new: bool = False,
+    progress: Progress | None = None,
+) -> CampaignResult:
+    """Measure what the plan asks for and the database does not hold yet.
+
+    The same plan goes on where it was interrupted; more samples of a space add to it. Every block
+    is committed when it is measured.
+
+    Args:
+        device: Where.
+        runtime: With what.
+        settings: How.
+        plan: What, and how precisely.
+        database: Opened with `create=True`.
+        new: Begin another campaign of this name.
+        progress: Told after every block: blocks done, blocks wanted, what is going on.
+
+    Raises:
+        RunError: The device failed repeatedly, or the disk is full; what was measured stays.
+    """
+    campaign = database.open_campaign(
+        name=plan.name,
+        space="" if plan.space is None else plan.space.name,
+        seed=plan.seed,
+        conditions=Conditions.of(device, runtime, settings),
+        launches=plan.launches,
+        identity=plan.identity,
+        new=new,
+    )
+    database.append_session(campaign, started_at=device.now(), within=plan.within)
+    journal = Journal(database, campaign)
+    with ArtefactStore(runtime, settings) as artefacts:
+        launcher = Launcher(
+            device,
+            runtime,
+            settings,
+            plan,
+            artefacts=artefacts,
+            journal=journal,
+            progress=progress,
+        )
+        try:
+            launcher.measure(plan.architectures, range(plan.launches))
+            ended_by = "complete"
+            if plan.within is not None:
+                ended_by = _refine(launcher, journal, plan, plan.within)
+        except BudgetSpent:
+            ended_by = "budget"
+    return _result(database, campaign, plan, ended_by)
+
+
+def _refine(launcher: Launcher, journal: Journal, plan: Plan, within: float) -> str:
+    """Spend a launch more on those whose interval is too wide, until there are none.
+
+    A decision reads only the launches before it, so that a resumed campaign decides alike.
+    """
+    wide: Sequence[Architecture] = plan.architectures
+    for look, launch in enumerate(range(plan.launches, plan.most_launches + 1), start=1):
+        found = journal.measurements(wide, before_launch=launch, look=look)
+        wide = [m.architecture for m in found if m.estimate.relative_half_width > within]
+        if not wide:
+            return "within"
+        if launch < plan.most_launches:
+            launcher.measure(wide, [launch])
+    return "most-launches"
+
+
+def _result(
+    database: ProfileDatabase, campaign: Campaign, plan: Plan, ended_by: str
+) -> CampaignResult:
+    found = {m.architecture: m for m in database.measurements(campaign=campaign.label)}
+    return CampaignResult(
+        campaign=campaign.label,
+        measurements=tuple(found[a] for a in plan.architectures if a in found),
+        failures=tuple(database.failures(campaign=campaign.label)),
+        ended_by=ended_by,
+    )
+
+
+def measure(
+    device: Device,
+    runtime: Runtime,
+    settings: RunSettings,
+    architectures: Iterable[Architecture],
+    database: ProfileDatabase,
+    *,
+    name: str,
+    progress: Progress | None = None,
+    **how: Any,
+) -> list[Measurement]:
+    """Measure architectures in a new campaign.
+
+    Args:
+        device: Where.
+        runtime: With what.
+        settings: How.
+        architectures: What.
+        database: Opened with `create=True`.
+        name: Of the campaign; it is numbered from the second of that name on.
+        progress: See `run_campaign`.
+        how: Further attributes of `Plan` by name, such as `within`.
+
+    Returns:
+        In the order given; those that failed are missing and stand in the database's failures.
+    """
+    plan = Plan(tuple(architectures), name=name, **how)
+    result = run_campaign(device, runtime, settings, plan, database, new=True, progress=progress)
+    return list(result.measurements)

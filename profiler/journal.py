@@ -1,0 +1,120 @@
+"""A campaign in progress: what the database holds of it, mirrored in memory."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from atb.devices.contract import LaunchFailure
+from atb.models.architecture import Architecture
+from atb.profiler.database import ProfileDatabase
+from atb.profiler.measurement import Measurement
+from atb.profiler.record import BlockRecord, Campaign, Failure
+from atb.profiler.statistics import sentinel_reference
+
+__all__ = ["Journal"]
+
+_FAILURES_TO_QUARANTINE = 2  # the first may have been an accident
+
+
+class Journal:
+    """Commits every block and failure at once, and answers what is there already.
+
+    Args:
+        database: Where to.
+        campaign: Whose.
+    """
+
+    def __init__(self, database: ProfileDatabase, campaign: Campaign) -> None:
+        self._database = database
+        self._campaign = campaign
+        self._records: dict[Architecture, dict[tuple[int, int], BlockRecord]] = {}
+        for record in database.blocks(campaign):
+            self._remember(record)
+        self._failed = Counter(
+            failure.architecture
+            for failure in database.failures(campaign=campaign.label)
+            if failure.architecture is not None
+        )
+
+    def _remember(self, record: BlockRecord) -> None:
+        self._records.setdefault(record.architecture, {})[record.launch, record.block] = record
+
+    def commit(self, record: BlockRecord) -> None:
+        """Write a block; when this returns it is on the disk."""
+        self._database.append_block(self._campaign, record)
+        self._remember(record)
+
+    def fail(self, architecture: Architecture | None, failure: LaunchFailure, at: float) -> None:
+        """Write a failure; of the device where no architecture is given."""
+        campaign = self._campaign
+        self._database.append_failure(
+            campaign,
+            Failure(
+                architecture, campaign.conditions, campaign.label, failure.cause, failure.detail, at
+            ),
+        )
+        if architecture is not None:
+            self._failed[architecture] += 1
+
+    def has(self, architecture: Architecture, launch: int, block: int) -> bool:
+        """Whether this block is measured."""
+        return (launch, block) in self._records.get(architecture, {})
+
+    def quarantined(self, architecture: Architecture) -> bool:
+        """Whether it failed so often that it is not tried again in this campaign."""
+        return self._failed[architecture] >= _FAILURES_TO_QUARANTINE
+
+    def count(self, architectures: Iterable[Architecture]) -> int:
+        """Blocks of these architectures."""
+        return sum(len(self._records.get(architecture, {})) for architecture in architectures)
+
+    def iterations(self, architecture: Architecture) -> int | None:
+        """Iterations of its first block, which all of its blocks shall have."""
+        known = self._records.get(architecture)
+        return None if not known else len(next(iter(known.values())).readings.wall_seconds)
+
+    def sentinel_iterations(self) -> int | None:
+        """The same of the sentinel."""
+        for known in self._records.values():
+            for record in known.values():
+                if record.sentinel_before is not None:
+                    return len(record.sentinel_before.wall_seconds)
+        return None
+
+    def measurements(
+        self, architectures: Iterable[Architecture], *, before_launch: int, look: int
+    ) -> list[Measurement]:
+        """What the launches before this one say, which no interruption changes.
+
+        Args:
+            architectures: Of which; those in quarantine are left out.
+            before_launch: Index of the first launch that is not read.
+            look: Which look of the stop rule this is.
+        """
+        campaign = self._campaign
+        reference = sentinel_reference(
+            (
+                record
+                for known in self._records.values()
+                for record in known.values()
+                if record.launch < before_launch
+            ),
+            threads=campaign.conditions.settings.threads,
+        )
+        found = []
+        for architecture in architectures:
+            known = self._records.get(architecture, {})
+            blocks = tuple(known[place] for place in sorted(known) if place[0] < before_launch)
+            if blocks and not self.quarantined(architecture):
+                found.append(
+                    Measurement(
+                        architecture,
+                        campaign.conditions,
+                        campaign.label,
+                        blocks,
+                        sentinel_reference=reference,
+                        look=look,
+                    )
+                )
+        return found

@@ -1,0 +1,142 @@
+"""What a campaign measures and in which order, as a pure function of the command."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import numpy as np
+
+from atb.errors import InputError
+from atb.models.architecture import Architecture
+from atb.models.known import KNOWN
+from atb.models.space import SearchSpace
+
+__all__ = ["Plan"]
+
+# What lies on the disk at once, and what one worker holds at once: room on small machines.
+_BATCH_BYTES = 2_000_000_000
+_GROUP_BYTES = 1_000_000_000
+_GROUP_MEMBERS = 25
+_TIMING_VOCABULARY = 1_000  # about what timing artefacts have; only for sizes
+_BYTES_EACH = 4
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which architectures are measured, and how.
+
+    Attributes:
+        architectures: What is measured; doubles are dropped.
+        space: Where they were sampled; None where they were listed.
+        seed: Of the samples and of the order of the blocks.
+        name: Of the campaign.
+        within: Half width of the interval that is wanted, as a share of the latency; None takes
+            what `launches` times `blocks` give.
+        budget_seconds: Time after which no block is begun; None for no end.
+        launches: Fresh workers in which each architecture is timed.
+        blocks: Of each architecture in a launch.
+        most_launches: With `within`, after which an architecture is given up.
+        block_seconds: What a block is to last.
+        fewest_iterations: Of a block, however long they last.
+        sentinel: The fixed model that is timed next to every block.
+        sentinel_block_seconds: What a block of it is to last.
+
+    Raises:
+        InputError: There is nothing to measure, or a value is out of range.
+    """
+
+    architectures: tuple[Architecture, ...]
+    space: SearchSpace | None = None
+    seed: int = 0
+    name: str = "profile"
+    within: float | None = None
+    budget_seconds: float | None = None
+    launches: int = 3
+    blocks: int = 5
+    most_launches: int = 15
+    block_seconds: float = 0.06
+    fewest_iterations: int = 5
+    sentinel: Architecture = field(default=KNOWN["bert-tiny"])
+    sentinel_block_seconds: float = 0.006
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "architectures", tuple(dict.fromkeys(self.architectures)))
+        if not self.architectures:
+            raise InputError("There is nothing to measure: give --samples or --arch.")
+        if not self.name.strip():
+            raise InputError("The campaign's name is empty: give it one.")
+        if self.seed < 0:
+            raise InputError(f"The seed is {self.seed}: give a whole number from 0.")
+        if self.within is not None and not 0 < self.within < 1:
+            raise InputError(f"The precision asked for is {self.within:.2%}: give 1% or so.")
+        if self.budget_seconds is not None and not self.budget_seconds > 0:
+            raise InputError(f"The budget is {self.budget_seconds} s: give a positive time.")
+        if min(self.launches, self.blocks, self.fewest_iterations) < 1:
+            raise InputError("A campaign needs at least one launch, block and iteration.")
+
+    @classmethod
+    def sample(cls, space: SearchSpace, samples: int, *, seed: int = 0, **how: Any) -> Self:
+        """Plan to measure samples of a space; more samples begin with the fewer.
+
+        Args:
+            space: Where to sample.
+            samples: How many.
+            seed: Of the samples.
+            how: Further attributes of the plan by name.
+
+        Raises:
+            InputError: The space has fewer members, or a value is out of range.
+        """
+        if samples < 1:
+            raise InputError(f"{samples} samples were asked for: give a whole number from 1.")
+        if seed < 0:
+            raise InputError(f"The seed is {seed}: give a whole number from 0.")
+        drawn = space.sample(np.random.default_rng(seed), samples)
+        return cls(tuple(drawn), space=space, seed=seed, **how)
+
+    @property
+    def identity(self) -> list[Any]:
+        """What makes a command another campaign, beside name, seed and conditions."""
+        listed = [str(architecture) for architecture in self.architectures]
+        members = listed if self.space is None else self.space.to_json()
+        return [members, self.blocks, str(self.sentinel)]
+
+    def batches(self, architectures: Sequence[Architecture]) -> list[list[Architecture]]:
+        """Parts whose artefacts may lie on the disk at the same time."""
+        return _cut(architectures, most_bytes=_BATCH_BYTES, most_members=len(architectures))
+
+    def groups(self, batch: Sequence[Architecture], launch: int) -> list[list[Architecture]]:
+        """Who shares a worker in a launch; others in the next, so that no company stays."""
+        order = self._rng(launch, batch).permutation(len(batch))
+        shuffled = [batch[i] for i in order]
+        return _cut(shuffled, most_bytes=_GROUP_BYTES, most_members=_GROUP_MEMBERS)
+
+    def order(self, group: Sequence[Architecture], launch: int) -> list[tuple[Architecture, int]]:
+        """The blocks of a launch: in random order, each architecture once before any again."""
+        rng = self._rng(launch, group)
+        return [
+            (group[i], block) for block in range(self.blocks) for i in rng.permutation(len(group))
+        ]
+
+    def _rng(self, launch: int, members: Sequence[Architecture]) -> np.random.Generator:
+        first = members[0]
+        numbers = (first.layers, first.hidden, first.heads, first.qkv, first.feed_forward)
+        return np.random.default_rng([self.seed, launch, *numbers])
+
+
+def _cut(
+    architectures: Sequence[Architecture], *, most_bytes: int, most_members: int
+) -> list[list[Architecture]]:
+    """Cut into consecutive parts within both limits; one that is too large stands alone."""
+    parts: list[list[Architecture]] = []
+    used = 0
+    for architecture in architectures:
+        size = _BYTES_EACH * architecture.parameters(vocabulary_size=_TIMING_VOCABULARY)
+        if not parts or len(parts[-1]) == most_members or used + size > most_bytes:
+            parts.append([])
+            used = 0
+        parts[-1].append(architecture)
+        used += size
+    return parts
