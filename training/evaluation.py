@@ -1,0 +1,146 @@
+"""How good slices are on held-out text, without training them: the cheap proxies of the search."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from atb.data.masking import mask_tokens
+from atb.data.shards import TokenShards
+from atb.errors import InputError
+from atb.models.architecture import Architecture
+from atb.models.superplm import SuperPLM
+from atb.training.objectives import Batch, Target, Teacher, hidden_error, mean_pooled
+
+__all__ = ["HeldOut", "Proxy", "evaluate"]
+
+#: `distillation`: how far a slice is from the whole; `mlm`: masked-LM loss.
+Proxy = Literal["distillation", "mlm"]
+
+
+class HeldOut:
+    """Held-out text made ready once, on which any number of slices are scored."""
+
+    def __init__(
+        self,
+        superplm: SuperPLM,
+        text: TokenShards,
+        proxy: Proxy = "distillation",
+        *,
+        teacher: Teacher | None = None,
+        batch_size: int = 16,
+    ) -> None:
+        """Cut the text into batches and run the teacher over them.
+
+        Args:
+            superplm: Whose slices are scored.
+            text: Held-out text; all of it is used.
+            proxy: What to score by.
+            teacher: For `distillation`; the whole SuperPLM by default.
+            batch_size: Sequences in one forward pass.
+
+        Raises:
+            InputError: The SuperPLM lacks the head that the proxy needs.
+        """
+        if proxy == "mlm" and superplm.cls is None:
+            raise InputError(
+                "This SuperPLM has no masked-LM head: score its slices by distillation."
+            )
+        if proxy == "distillation" and superplm.config.projection_size is None:
+            raise InputError("This SuperPLM has no projection: score its slices by masked-LM loss.")
+        self._superplm = superplm.eval()
+        self._proxy = proxy
+        # sequences of like length together, so that little is padding
+        lengths = np.concatenate([shard.lengths for shard in text.shards])
+        order = np.argsort(lengths, kind="stable")
+        batches = [
+            _batch(text, order[start : start + batch_size], proxy, start)
+            for start in range(0, len(order), batch_size)
+        ]
+        self._batches: list[tuple[Batch, Target | None]] = []
+        teacher = teacher or (Teacher.of(superplm) if proxy == "distillation" else None)
+        for batch in batches:
+            target = teacher(batch, attention_logits=False) if teacher is not None else None
+            self._batches.append((batch, target))
+
+    @torch.no_grad()
+    def loss(self, architecture: Architecture) -> float:
+        """The held-out loss of one slice.
+
+        For `distillation` it is the squared error of the projected hidden states, relative to the
+        teacher's mean square, plus one minus the cosine of the mean-pooled states; both are 0 for
+        a slice that equals the teacher and near 1 for one that knows nothing. For `mlm` it is the
+        mean cross entropy of the masked words.
+        """
+        total, weight = 0.0, 0.0
+        for batch, target in self._batches:
+            hidden = self._superplm.hidden_states(
+                architecture, batch.input_ids, batch.attention_mask
+            )
+            if target is not None:
+                projected = self._superplm.projected(architecture, hidden)
+                scale = hidden_error(
+                    torch.zeros_like(target.hidden), target.hidden, batch.attention_mask
+                )
+                error = hidden_error(projected, target.hidden, batch.attention_mask) / scale
+                cosine = functional.cosine_similarity(
+                    mean_pooled(projected, batch.attention_mask),
+                    mean_pooled(target.hidden, batch.attention_mask),
+                ).mean()
+                count = float(batch.attention_mask.sum())
+                total += float(error + 1 - cosine) * count
+            else:
+                assert batch.labels is not None
+                positions = batch.labels >= 0
+                logits = self._superplm.mlm_logits(architecture, hidden, positions)
+                count = float(positions.sum())
+                total += float(functional.cross_entropy(logits, batch.labels[positions])) * count
+            weight += count
+        return total / weight
+
+
+def evaluate(
+    superplm: SuperPLM,
+    architectures: Sequence[Architecture],
+    held_out: TokenShards,
+    *,
+    proxy: Proxy = "distillation",
+    teacher: Teacher | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[float]:
+    """Held-out losses of slices; smaller is better.
+
+    Args:
+        superplm: Whose slices.
+        architectures: Which slices.
+        held_out: The text.
+        proxy: What to score by.
+        teacher: For `distillation`; the whole SuperPLM by default.
+        progress: Told the slices done and all slices.
+    """
+    for architecture in architectures:
+        superplm.check(architecture)
+    text = HeldOut(superplm, held_out, proxy, teacher=teacher)
+    losses = []
+    for architecture in architectures:
+        losses.append(text.loss(architecture))
+        if progress is not None:
+            progress(len(losses), len(architectures))
+    return losses
+
+
+def _batch(
+    text: TokenShards, rows: np.ndarray[tuple[int], np.dtype[np.int64]], proxy: Proxy, seed: int
+) -> Batch:
+    ids, mask = text.batch(rows)
+    labels = None
+    if proxy == "mlm":  # the same words are hidden from every slice
+        ids, masked = mask_tokens(
+            ids, mask, np.random.default_rng([0, seed]), vocabulary_size=text.vocabulary_size
+        )
+        labels = torch.from_numpy(masked)
+    return Batch(torch.from_numpy(ids), torch.from_numpy(mask), labels)
