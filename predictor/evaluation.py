@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from atb.errors import InputError
 from atb.models.architecture import Architecture
 from atb.predictor.features import FloatArray, architecture_at
 from atb.predictor.fitting import DEFAULT_COVERAGE, fit
@@ -83,7 +84,7 @@ class Evaluation:
 
 
 def _rank_correlations(predicted: FloatArray, measured: FloatArray) -> tuple[float, float]:
-    from scipy.stats import kendalltau, spearmanr  # noqa: PLC0415
+    from scipy.stats import kendalltau, spearmanr
 
     if np.ptp(predicted) == 0 or np.ptp(measured) == 0:
         return math.nan, math.nan
@@ -113,9 +114,11 @@ def cross_validate(
     """Judge the recipe: every architecture is predicted by a fit that has not seen it.
 
     Raises:
-        InputError: There are too few rows to fit on when a fold is left out.
+        InputError: There are fewer than two folds, or too few rows to fit on without one.
     """
-    measured.require_rows(LEAST_ROWS + math.ceil(LEAST_ROWS / max(1, folds - 1)))
+    if folds < 2:
+        raise InputError(f"Cross-validation in {folds} folds is impossible: ask for at least 2.")
+    measured.require_rows(LEAST_ROWS + math.ceil(LEAST_ROWS / (folds - 1)))
     latency, lower, upper = (np.empty(len(measured)) for _ in range(3))
     supported = np.empty(len(measured), dtype=np.bool_)
     for fold in measured.folds(folds, rng):

@@ -62,17 +62,15 @@ def _hash(content: Mapping[str, Any]) -> str:
 
 
 def _to_json(predictor: WorkPredictor) -> dict[str, Any]:
-    names = [term.name for term in WORK_TERMS]
-    support = np.stack([predictor.support.low, predictor.support.high], axis=1).tolist()
+    prices = zip(WORK_TERMS, predictor.prices.tolist(), strict=True)
+    ends = np.stack([predictor.support.low, predictor.support.high], axis=1).tolist()
     return {
         "atb_version": atb.__version__,
         "conditions": predictor.conditions.to_json(),
-        "seconds_for_each": dict(zip(names, predictor.prices.tolist(), strict=True)),
+        "seconds_for_each": {term.name: price for term, price in prices},
         "residual": None if predictor.residual is None else predictor.residual.to_json(),
         "interval": {"coverage": predictor.coverage, "factor": predictor.interval_factor},
-        "support": {
-            quantity.name: ends for quantity, ends in zip(QUANTITIES, support, strict=True)
-        },
+        "support": {q.name: pair for q, pair in zip(QUANTITIES, ends, strict=True)},
         "training": {**asdict(predictor.summary), "campaigns": list(predictor.summary.campaigns)},
     }
 

@@ -52,7 +52,7 @@ def fit_prices(amounts: FloatArray, seconds: FloatArray, spreads: FloatArray) ->
     Returns:
         float64[terms].
     """
-    from scipy.optimize import nnls  # noqa: PLC0415
+    from scipy.optimize import nnls
 
     reference = seconds
     weights = 1 / spreads

@@ -62,8 +62,8 @@ class Curve:
             or self.factors.shape != self.knots.shape
             or self.lane_factors.shape != (LANES,)
             or not np.all(np.diff(self.knots) > 0)
-            or not np.all(self.factors > 0)
-            or not np.all(self.lane_factors > 0)
+            or not np.all((self.factors > 0) & np.isfinite(self.factors))
+            or not np.all((self.lane_factors > 0) & np.isfinite(self.lane_factors))
         ):
             raise ValueError(f"the curve of {self.quantity.name} is malformed")
 
@@ -133,7 +133,9 @@ class _Axis:
     @classmethod
     def of(cls, quantity: Quantity, columns: Columns) -> _Axis:
         values = quantity.of(columns)
-        return cls(quantity, values, float(np.std(np.log(values))))
+        # equal values have a tiny deviation of rounding, not zero
+        deviation = float(np.std(np.log(values))) if np.ptp(values) else 0.0
+        return cls(quantity, values, deviation)
 
     def smooth(self, at: FloatArray, width: float) -> FloatArray:
         """Kernel between values [m] and the training rows, [m, n]."""
@@ -167,12 +169,10 @@ def fit_residual(
     width, share, noise = _best_hyperparameters(axes, targets, spreads)
     smooth, lanes = _kernels(axes, width)
     kernel = (1 - share) * smooth + share * lanes + noise * np.diag(spreads**2)
-    coefficients = np.linalg.solve(kernel, targets)
-    scale = (1 - share) / len(axes)
-    lane_scale = share / max(1, sum(axis.quantity.fills_lanes for axis in axes))
-    return Residual(
-        tuple(_curve(axis, width, scale * coefficients, lane_scale * coefficients) for axis in axes)
-    )
+    coefficients = np.asarray(np.linalg.solve(kernel, targets), dtype=np.float64)
+    smooth_part = coefficients * ((1 - share) / len(axes))
+    lane_part = coefficients * (share / max(1, sum(axis.quantity.fills_lanes for axis in axes)))
+    return Residual(tuple(_curve(axis, width, smooth_part, lane_part) for axis in axes))
 
 
 def _kernels(axes: list[_Axis], width: float) -> tuple[FloatArray, FloatArray]:

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from atb.devices.settings import RunSettings
+from atb.errors import InputError
+from atb.models.known import KNOWN
+from atb.models.space import FEATURES
+from atb.predictor.features import (
+    QUANTITIES,
+    WORK_TERMS,
+    architecture_at,
+    columns_of,
+    rows_of,
+    work_amounts,
+)
+
+SETTINGS = RunSettings()
+
+
+def test_names_are_unique_since_files_store_by_name() -> None:
+    assert len({term.name for term in WORK_TERMS}) == len(WORK_TERMS)
+    assert len({quantity.name for quantity in QUANTITIES}) == len(QUANTITIES)
+
+
+@pytest.mark.parametrize("name", ["bert-base", "kd-s1", "tinybert-4"])
+@pytest.mark.parametrize("settings", [SETTINGS, RunSettings(batch=3, sequence_length=17)])
+def test_the_multiply_adds_of_the_encoder_are_all_there(name: str, settings: RunSettings) -> None:
+    amounts = work_amounts(rows_of([KNOWN[name]]), settings)[0]
+    encoder = sum(
+        amount
+        for term, amount in zip(WORK_TERMS, amounts, strict=True)
+        if term.unit == "multiply-adds" and term.name != "pooler"
+    )
+    assert encoder == settings.batch * KNOWN[name].multiply_adds(settings.sequence_length)
+
+
+@pytest.mark.parametrize("term", WORK_TERMS, ids=lambda term: term.name)
+def test_each_formula_says_what_is_computed(term) -> None:
+    row = rows_of([KNOWN["kd-s1"]])
+    settings = RunSettings(batch=3, sequence_length=17)
+    letters = dict(zip("LHAQF", (int(value) for value in row[0]), strict=True))
+    letters |= {"B": settings.batch, "S": settings.sequence_length}
+    expected = 1
+    for factor in term.formula.split("·"):
+        base, squared = factor.rstrip("²"), factor.endswith("²")
+        value = letters[base] if base in letters else int(base)
+        expected *= value**2 if squared else value
+    assert np.all(term.amount(columns_of(row), settings) == expected)
+
+
+def test_the_largest_products_do_not_overflow() -> None:
+    row = np.array([[12, 4096, 64, 4096, 16_384]], dtype=np.int32)
+    assert np.all(work_amounts(row, RunSettings(batch=64, sequence_length=512)) > 0)
+
+
+def test_rows_and_architectures_convert_both_ways() -> None:
+    rows = rows_of(list(KNOWN.values()))
+    assert rows.dtype == np.int32
+    assert rows.shape == (len(KNOWN), len(FEATURES))
+    assert [architecture_at(row) for row in rows] == list(KNOWN.values())
+    assert rows_of([]).shape == (0, len(FEATURES))
+
+
+def test_a_float_array_is_refused() -> None:
+    with pytest.raises(InputError, match=r"float64\[2, 5\] is not one of architectures"):
+        columns_of(np.ones((2, 5)))

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from atb.devices.fake import FakeDevice
+from atb.devices.settings import RunSettings
+from atb.errors import InputError
+from atb.models.known import KNOWN
+from atb.models.space import SPACES
+from atb.predictor.explain import RESIDUAL_PART, explain
+from atb.predictor.features import rows_of
+from atb.predictor.fitting import fit
+from atb.predictor.predictor import ExactPredictor, Support, require_conditions
+from atb.predictor.testing import PredictorConformance
+from atb.profiler.conditions import Conditions
+
+
+@pytest.fixture(scope="module")
+def fitted(world):
+    rows = world.rows(120, 0)
+    noisy = world.measure(rows, world.rough_truth(rows), noise=0.005)
+    return fit(noisy, np.random.default_rng(0))
+
+
+class TestWorkPredictorConforms(PredictorConformance):
+    space = SPACES["kd"]
+
+    @pytest.fixture(autouse=True)
+    def _fitted(self, fitted) -> None:
+        assert fitted.residual is not None
+        self.fitted = fitted
+
+    def make(self):
+        return self.fitted
+
+
+class TestWorkPredictorConformsOutsideItsSupport(TestWorkPredictorConforms):
+    space = SPACES["mini"]
+
+
+class TestExactPredictorConforms(PredictorConformance):
+    def make(self) -> ExactPredictor:
+        device = FakeDevice()
+        settings = RunSettings()
+        conditions = Conditions.of(device, device.runtimes["fake"], settings)
+        return ExactPredictor.of_latency(conditions, lambda a: device.latency(a, settings))
+
+
+def test_the_exact_predictor_knows_the_truth(world) -> None:
+    rows = world.rows(10, 0)
+    prediction = ExactPredictor(world.conditions, world.plain_truth).predict(rows)
+    assert prediction.latency_seconds.tolist() == world.plain_truth(rows).tolist()
+    assert prediction.upper_seconds.tolist() == prediction.lower_seconds.tolist()
+
+
+def test_blocks_of_a_space_are_predicted_like_single_rows(world, fitted) -> None:
+    block = next(SPACES["kd"].blocks(40_000))
+    chosen = np.random.default_rng(0).integers(0, len(block), 20)
+    together = fitted.predict(block).upper_seconds[chosen]
+    assert together.tolist() == fitted.predict(block[chosen]).upper_seconds.tolist()
+
+
+def test_members_of_the_space_are_supported_and_others_are_not(world, fitted) -> None:
+    assert np.mean(fitted.predict(world.rows(1000, 5)).supported) > 0.9
+    strangers = [
+        replace(KNOWN["kd-s1"], layers=24),
+        replace(KNOWN["kd-s1"], hidden=1024),
+        replace(KNOWN["kd-s1"], heads=4),
+        replace(KNOWN["kd-s1"], feed_forward=16),
+    ]
+    assert not np.any(fitted.predict_architectures(strangers).supported)
+
+
+def test_intervals_widen_with_the_distance_from_the_support(fitted) -> None:
+    layers = [replace(KNOWN["kd-s1"], layers=count) for count in (4, 8, 12, 24, 48)]
+    prediction = fitted.predict_architectures(layers)
+    widths = prediction.upper_seconds / prediction.latency_seconds
+    assert widths[0] == pytest.approx(widths[1])
+    assert np.all(np.diff(widths[1:]) > 0)
+
+
+def test_a_dimension_that_never_varied_supports_its_own_value_only() -> None:
+    rows = rows_of([KNOWN["kd-s1"], KNOWN["kd-s2"]])
+    support = Support.of(rows)
+    assert support.low[2] == support.high[2] == 12
+
+
+def test_other_conditions_are_refused_by_what_differs(world, fitted) -> None:
+    require_conditions(fitted, world.conditions)
+    other = replace(world.conditions, settings=RunSettings(threads=2))
+    with pytest.raises(InputError, match=r"threads: 1 and 2.*atb predictor train"):
+        require_conditions(fitted, other)
+
+
+@pytest.mark.parametrize("name", ["kd-s1", "bert-base"])
+def test_the_explained_parts_add_up_to_the_prediction(fitted, name: str) -> None:
+    parts = explain(fitted, KNOWN[name])
+    total = fitted.predict_architectures([KNOWN[name]]).latency_seconds[0]
+    assert sum(parts.values()) == pytest.approx(total, rel=1e-12)
+    assert RESIDUAL_PART in parts
+    assert max(parts, key=parts.__getitem__) in {"projections", "feed-forward"}
+
+
+def test_without_a_residual_only_work_is_explained(fitted) -> None:
+    parts = explain(replace(fitted, residual=None), KNOWN["kd-s1"])
+    assert RESIDUAL_PART not in parts
+    assert all(seconds > 0 for seconds in parts.values())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"prices": np.array([1.0])},
+        {"prices": np.full(11, -1.0)},
+        {"prices": np.zeros(11)},
+        {"prices": np.full(11, np.nan)},
+        {"coverage": 1.0},
+        {"interval_factor": 0.5},
+        {"interval_factor": float("nan")},
+    ],
+)
+def test_an_impossible_predictor_cannot_be_made(fitted, change) -> None:
+    with pytest.raises(ValueError, match=r"price|interval"):
+        replace(fitted, **change)
