@@ -142,7 +142,12 @@ class ProcessLaunch:
             process.stdin.write(line.encode())
         except OSError as error:
             raise self._death() from error
-        answer: dict[str, Any] = json.loads(self._read_line(self._timeout_seconds + extra_seconds))
+        reply = self._read_line(self._timeout_seconds + extra_seconds)
+        try:
+            answer: dict[str, Any] = json.loads(reply)
+        except ValueError as error:
+            self._end()
+            raise LaunchFailure("crash", f"the worker answered {reply[:80]!r}") from error
         if "cause" in answer:
             self._end()
             raise LaunchFailure(answer["cause"], answer["detail"][-_DETAIL_CHARACTERS:])

@@ -17,8 +17,8 @@ from atb.models.architecture import Architecture
 from atb.models.weights import random_weights
 
 __all__ = [
-    "CheckResult",
     "TIMING_VOCABULARY",
+    "CheckResult",
     "check_device",
     "forward",
     "timing_output",

@@ -1,0 +1,34 @@
+"""Every device and runtime against the shipped suites."""
+
+from __future__ import annotations
+
+from atb.devices.contract import Device, Runtime
+from atb.devices.fake import FakeDevice, FakeRuntime
+from atb.devices.local import LocalDevice
+from atb.devices.onnxruntime_cpu import OnnxRuntimeCpu
+from atb.devices.testing import DeviceConformance, RuntimeConformance
+
+
+class TestFakeDevice(DeviceConformance):
+    def make_device(self) -> Device:
+        return FakeDevice()
+
+
+class TestNoisyFakeDevice(DeviceConformance):
+    def make_device(self) -> Device:
+        return FakeDevice(noise=0.05, launch_noise=0.05, preemption=0.1)
+
+
+class TestLocalDevice(DeviceConformance):
+    def make_device(self) -> Device:
+        return LocalDevice()
+
+
+class TestFakeRuntime(RuntimeConformance):
+    def make_runtime(self) -> Runtime:
+        return FakeRuntime()
+
+
+class TestOnnxRuntimeCpu(RuntimeConformance):
+    def make_runtime(self) -> Runtime:
+        return OnnxRuntimeCpu()

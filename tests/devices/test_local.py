@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from atb.devices.local import LocalDevice, read_platform
+from atb.devices.settings import RunSettings
+from atb.errors import InputError
+
+
+def write(root: Path, name: str, text: str) -> None:
+    path = root / "proc" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, "utf-8")
+
+
+def test_an_x86_machine_is_identified_by_model_and_telling_flags(tmp_path: Path) -> None:
+    processor = (
+        "processor\t: {}\nmodel name\t: Some  CPU @ 3.00GHz\nflags\t\t: fpu avx2 avx512f\n\n"
+    )
+    write(tmp_path, "cpuinfo", processor.format(0) + processor.format(1))
+    write(tmp_path, "meminfo", "MemTotal:       16301234 kB\nMemFree: 1 kB\n")
+    facts = read_platform(tmp_path)
+    assert facts["processor"] == "Some CPU @ 3.00GHz"
+    assert facts["instruction_sets"] == "avx2 avx512f"
+    assert facts["memory"] == "16 GiB"
+
+
+def test_an_arm_board_is_identified_by_its_name_or_its_part_number(tmp_path: Path) -> None:
+    cpu = "Features\t: fp asimd asimddp\nCPU implementer\t: 0x41\nCPU part\t: 0xd0b\n"
+    write(tmp_path, "cpuinfo", cpu)
+    facts = read_platform(tmp_path)
+    assert facts["processor"] == "implementer 0x41 part 0xd0b"
+    assert facts["instruction_sets"] == "asimd asimddp"
+    write(tmp_path, "device-tree/model", "Raspberry Pi 5\0")
+    assert read_platform(tmp_path)["processor"] == "Raspberry Pi 5"
+
+
+def test_a_machine_that_tells_nothing_has_unknown_facts(tmp_path: Path) -> None:
+    facts = read_platform(tmp_path)
+    assert facts["memory"] == facts["instruction_sets"] == "unknown"
+    assert facts["processor"]
+
+
+def test_its_runtimes_are_found_without_importing_them() -> None:
+    script = (
+        "import sys\n"
+        "from atb.devices.local import LocalDevice\n"
+        "assert list(LocalDevice().runtimes) == ['onnxruntime']\n"
+        "heavy = {'onnx', 'onnxruntime', 'torch', 'transformers', 'scipy'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_cpus_that_are_not_there_are_refused() -> None:
+    device = LocalDevice()
+    runtime = device.runtimes["onnxruntime"]
+    with pytest.raises(InputError, match="choose among the CPUs"):
+        device.launch(runtime, RunSettings(affinity=(999,)))
+
+
+def test_a_worker_is_pinned_and_told_its_threads() -> None:
+    device = LocalDevice()
+    runtime = device.runtimes["onnxruntime"]
+    cpu = min(os.sched_getaffinity(0))
+    with device.launch(runtime, RunSettings(affinity=(cpu,), threads=2)) as launch:
+        pid = launch._process.pid  # type: ignore[attr-defined]
+        assert os.sched_getaffinity(pid) == {cpu}
+        environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        assert b"OMP_NUM_THREADS=2" in environment

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from atb.devices import fake, reference
+from atb.devices.fake import FakeDevice
+from atb.devices.reference import CheckResult, check_device, timing_output
+from atb.devices.settings import RunSettings
+from atb.models.architecture import Architecture
+
+
+def test_a_right_device_passes() -> None:
+    device = FakeDevice()
+    result = check_device(device, device.runtimes["fake"], RunSettings(sequence_length=16))
+    assert result.passed
+    assert result.max_difference == 0
+    assert result.providers == ("simulated",)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_a_device_that_leaves_the_attention_out_fails(
+    precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without_attention(architecture: Architecture, settings: RunSettings) -> object:
+        draw = reference.random_weights
+        with monkeypatch.context() as patched:
+            patched.setattr(
+                reference,
+                "random_weights",
+                lambda *arguments, **sizes: {
+                    name: 0 * weight if "attention.output.dense" in name else weight
+                    for name, weight in draw(*arguments, **sizes).items()
+                },
+            )
+            return timing_output(architecture, settings)
+
+    monkeypatch.setattr(fake, "timing_output", without_attention)
+    device = FakeDevice()
+    settings = RunSettings(precision=precision)
+    assert not check_device(device, device.runtimes["fake"], settings).passed
+
+
+@pytest.mark.parametrize("output", [np.zeros((1, 128, 7)), np.full((1, 128, 180), np.nan)])
+def test_an_output_of_another_shape_or_without_numbers_fails(
+    output: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fake, "timing_output", lambda *arguments: output)
+    device = FakeDevice()
+    assert not check_device(device, device.runtimes["fake"], RunSettings()).passed
+
+
+def test_a_difference_at_the_bound_passes() -> None:
+    assert CheckResult(1e-4, 1e-4, ()).passed
+    assert not CheckResult(1.1e-4, 1e-4, ()).passed

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint, PackageNotFoundError
+
+import pytest
+
+from atb.devices import registry
+from atb.devices.fake import FakeDevice
+from atb.devices.local import LocalDevice
+from atb.devices.onnxruntime_cpu import OnnxRuntimeCpu
+from atb.devices.registry import find_device, find_runtime, list_devices
+from atb.errors import InputError
+
+
+class ForeignDevice(FakeDevice):
+    def __init__(self) -> None:
+        super().__init__(name="board")
+
+
+class BrokenDevice:
+    def __init__(self) -> None:
+        raise RuntimeError("no board is plugged in")
+
+
+def plug_in(monkeypatch: pytest.MonkeyPatch, **devices: type) -> None:
+    entries = [
+        EntryPoint(name, f"{__name__}:{kind.__name__}", registry.DEVICE_GROUP)
+        for name, kind in devices.items()
+    ]
+    monkeypatch.setattr(registry, "entry_points", lambda group: entries)
+    local = {f"{__name__}:{kind.__name__}": kind for kind in devices.values()}
+    load = registry._load
+    # under importlib mode this very module has no importable name
+    monkeypatch.setattr(registry, "_load", lambda path: local.get(path) or load(path))
+
+
+def test_devices_are_found_by_name() -> None:
+    assert isinstance(find_device("local"), LocalDevice)
+    assert isinstance(find_device("fake"), FakeDevice)
+
+
+def test_an_unknown_device_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(InputError, match=r"no device 'toaster': choose one of local, fake"):
+        find_device("toaster")
+
+
+def test_the_first_runtime_is_the_default() -> None:
+    device = FakeDevice()
+    assert find_runtime(device).name == "fake"
+    assert find_runtime(device, "fake").name == "fake"
+
+
+def test_an_unknown_runtime_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(InputError, match=r"the runtime 'abacus': choose one of onnxruntime"):
+        find_runtime(LocalDevice(), "abacus")
+
+
+def test_every_device_is_listed_with_its_runtimes() -> None:
+    listed = {(entry.device, entry.runtime): entry for entry in list_devices()}
+    assert listed["local", "onnxruntime"].available
+    assert listed["local", "onnxruntime"].precisions == ("fp32", "int8")
+    assert listed["fake", "fake"].note == "simulated"
+    assert listed["fake", "fake"].to_json()["available"] is True
+
+
+def test_a_runtime_that_is_not_installed_is_listed_with_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def missing(self: OnnxRuntimeCpu) -> str:
+        raise PackageNotFoundError("onnxruntime")
+
+    monkeypatch.setattr(OnnxRuntimeCpu, "version", property(missing))
+    (entry,) = (entry for entry in list_devices() if entry.device == "local")
+    assert not entry.available
+    assert "pip install onnxruntime" in entry.note
+    with pytest.raises(InputError, match="pip install onnxruntime"):
+        find_runtime(LocalDevice(), "onnxruntime")
+    with pytest.raises(InputError, match="any runtime: it has none"):
+        find_runtime(LocalDevice())
+
+
+def test_a_device_of_somebody_else_comes_in_by_the_same_door(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plug_in(monkeypatch, board=ForeignDevice)
+    assert find_device("board").name == "board"
+    assert ("board", "fake") in {(entry.device, entry.runtime) for entry in list_devices()}
+
+
+def test_a_device_of_somebody_else_does_not_replace_a_built_in_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plug_in(monkeypatch, local=ForeignDevice)
+    assert isinstance(find_device("local"), LocalDevice)
+
+
+def test_a_device_that_does_not_load_spoils_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    plug_in(monkeypatch, broken=BrokenDevice)
+    listed = {entry.device: entry for entry in list_devices()}
+    assert "no board is plugged in" in listed["broken"].note
+    assert not listed["broken"].available
+    assert listed["fake"].available
+    with pytest.raises(InputError, match="no board is plugged in"):
+        find_device("broken")
