@@ -59,7 +59,7 @@ class Plan:
     block_seconds: float = 0.06
     fewest_iterations: int = 5
     sentinel: Architecture = field(default=KNOWN["bert-tiny"])
-    sentinel_block_seconds: float = 0.006
+    sentinel_block_seconds: float = 0.01
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "architectures", tuple(dict.fromkeys(self.architectures)))
