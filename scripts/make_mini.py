@@ -50,7 +50,7 @@ One set of weights that holds every architecture of the search space `mini`
 **Made by** `scripts/make_mini.py`: all-MiniLM-L6-v2 with hidden dimensions, heads, dimensions of
 heads and neurons in order of importance, then one-shot distillation from itself: {steps:,} steps
 of {batch} sequences of at most 128 tokens ({tokens:,} tokens), sandwich rule with
-{random} random sub-models for each of {parts} parts of a batch, AdamW with a peak learning rate of
+{random} random sub-models a step, AdamW with a peak learning rate of
 {rate:g}, bfloat16 products. Loss: {hidden:g} x squared error of the projected last hidden states +
 1 - cosine of the mean-pooled ones. All numbers stand in `card.json`.
 
@@ -81,7 +81,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
     parser.add_argument("--package", type=Path, default=EMBEDDED["mini"], help="where to pack")
     parser.add_argument("--encoder", type=Path, default=None, help="default: the installed one")
-    parser.add_argument("--steps", type=int, default=1250)
+    parser.add_argument("--steps", type=int, default=1700)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
 
@@ -92,21 +92,18 @@ def main() -> None:
     settings = TrainingSettings(
         SPACE,
         steps=arguments.steps,
-        batch_size=16,
-        batch_parts=2,
+        batch_size=8,
         sampling="sandwich",
         random_samples=2,
-        learning_rate=3e-4,
+        learning_rate=6e-4,
         warmup_steps=100,
         bf16=True,
-        checkpoint_steps=50,
+        checkpoint_steps=100,
     )
     objective = Distillation(teacher, hidden_weight=10.0, attention_weight=0.0, sentence_weight=1.0)
-    seen: list[Step] = []
     began = time.monotonic()
 
     def progress(step: Step) -> None:
-        seen[:] = [step]
         if step.number % 10 == 0:
             say(f"step {step.number} of {step.steps}: loss {step.loss:.4f}, {step.tokens:,} tokens")
 
@@ -229,7 +226,6 @@ def write_cards(
         architecture=SPACE.largest,
         steps=settings.steps,
         batch=settings.batch_size,
-        parts=settings.batch_parts,
         random=settings.random_samples,
         rate=settings.learning_rate,
         hidden=objective.hidden_weight,
