@@ -1,0 +1,215 @@
+"""The page of a device, a predictor and a search: one HTML file with everything inside."""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+import atb
+from atb.errors import AtbError, BadFile
+from atb.files import atomic_path
+from atb.predictor.predictor import LatencyPredictor, WorkPredictor
+from atb.profiler.conditions import Conditions
+from atb.profiler.database import ProfileDatabase
+from atb.profiler.measurement import Measurement
+from atb.report import numbers
+from atb.report.held_out import unseen
+from atb.report.neighbours import neighbours_of
+from atb.report.provenance import files_of, versions_of
+from atb.report.search_sections import neighbour_section, search_section, winner_section
+from atb.report.sections import device_section, latency_section, predictor_section
+from atb.report.style import COLOURS, DARK
+from atb.report.svg import Picture
+from atb.search.result import SearchResult
+
+__all__ = ["write_page"]
+
+_SECTIONS = (
+    ("winner", "The winner"),
+    ("device", "The device"),
+    ("latencies", "Measured latencies"),
+    ("predictor", "Predicted against measured"),
+    ("search", "The search"),
+    ("neighbours", "Beside known architectures"),
+    ("provenance", "Where it comes from"),
+)
+
+
+def write_page(
+    out: Path,
+    *,
+    database: ProfileDatabase | None = None,
+    conditions: Conditions | None = None,
+    predictor: LatencyPredictor | None = None,
+    result: SearchResult | Mapping[str, Any] | None = None,
+    model: Path | None = None,
+    files: Mapping[str, Path] | None = None,
+    commands: Sequence[str] = (),
+    title: str | None = None,
+) -> Path:
+    """Write the page; what is None leaves its section with a word on how to fill it.
+
+    Args:
+        out: The HTML file; replaced whole or not at all.
+        database: Measurements and failures.
+        conditions: Which of the database's; None takes the predictor's, else the most measured.
+        predictor: Judged by what it has not seen.
+        result: What a search returned, or its document.
+        model: Folder of the winner: transformers files and ONNX graphs.
+        files: What other files are called -> where they lie; hashed.
+        commands: What was run, to be run again.
+        title: Of the page; None names the device.
+
+    Returns:
+        `out`.
+
+    Raises:
+        BadFile: The result's document is malformed.
+    """
+    found = _found(result)
+    conditions = conditions or _choose_conditions(database, predictor, found)
+    measured = [] if database is None else database.measurements(conditions=conditions)
+    known = neighbours_of(measured, predictor, found.winner.latency_seconds if found else None)
+    context = {
+        "title": title or (f"Small BERTs on {conditions.device}" if conditions else "Small BERTs"),
+        "conditions": conditions,
+        "winner": winner_section(found, known, model, out.parent) if found else None,
+        "device": _device(database, conditions, measured),
+        "measured": _measured(database, conditions, measured),
+        "predicted": _predicted(predictor, measured, found),
+        "search": search_section(found) if found else None,
+        "neighbours": neighbour_section(known, found),
+        "provenance": {
+            "commands": commands,
+            "facts": _seeds(database, conditions, predictor, found),
+            "versions": versions_of(),
+            "files": files_of({**(files or {}), **({"model": model} if model else {})}, out.parent),
+        },
+    }
+    with atomic_path(out) as temporary:
+        temporary.write_text(_render(context), "utf-8")
+    return out
+
+
+def _found(result: SearchResult | Mapping[str, Any] | None) -> SearchResult | None:
+    if result is None or isinstance(result, SearchResult):
+        return result
+    try:
+        return SearchResult.from_json(result)
+    except (AtbError, KeyError, TypeError, ValueError, IndexError) as error:
+        raise BadFile(
+            f"The search result is damaged ({error!r}): make it again with `atb search`."
+        ) from error
+
+
+def _choose_conditions(
+    database: ProfileDatabase | None,
+    predictor: LatencyPredictor | None,
+    result: SearchResult | None,
+) -> Conditions | None:
+    """The result's, else the predictor's, else those of the most measurements."""
+    if result is not None:
+        return result.conditions
+    if predictor is not None:
+        return predictor.conditions
+    if database is None:
+        return None
+    counts = Counter(m.conditions.key for m in database.measurements())
+    return max(database.conditions(), key=lambda each: counts[each.key], default=None)
+
+
+def _device(
+    database: ProfileDatabase | None,
+    conditions: Conditions | None,
+    measured: Sequence[Measurement],
+) -> dict[str, Any] | None:
+    if conditions is None:
+        return None
+    known = [] if database is None else database.conditions()
+    return device_section(conditions, measured, [each for each in known if each != conditions])
+
+
+def _measured(
+    database: ProfileDatabase | None,
+    conditions: Conditions | None,
+    measured: Sequence[Measurement],
+) -> dict[str, Any] | None:
+    if database is None:
+        return None
+    return latency_section(measured, database.failures(conditions=conditions))
+
+
+def _predicted(
+    predictor: LatencyPredictor | None,
+    measured: Sequence[Measurement],
+    result: SearchResult | None,
+) -> dict[str, Any] | None:
+    if predictor is None:
+        return None
+    own = [m for m in measured if m.conditions == predictor.conditions]
+    winner = None if result is None else result.winner.architecture
+    return predictor_section(predictor, unseen(predictor, own), winner)
+
+
+def _seeds(
+    database: ProfileDatabase | None,
+    conditions: Conditions | None,
+    predictor: LatencyPredictor | None,
+    result: SearchResult | None,
+) -> list[tuple[str, str]]:
+    """Campaigns and seeds, in words."""
+    facts = []
+    for campaign in [] if database is None else database.campaigns():
+        if campaign.conditions == conditions:
+            space = f"space {campaign.space}, " if campaign.space else ""
+            words = f"{space}seed {campaign.seed}, {campaign.launches} launches"
+            facts.append((f"campaign {campaign.label}", words))
+    if isinstance(predictor, WorkPredictor):
+        facts.append(("predictor fitted on", ", ".join(predictor.summary.campaigns)))
+    if result is not None:
+        facts.append(("search", f"{result.method}, space {result.space}, seed {result.seed}"))
+        facts.append(("finalists measured in", ", ".join(result.campaigns)))
+        facts.append(("search ended by", result.ended_by))
+    if conditions is not None:
+        facts.append(("conditions", conditions.key))
+    return facts
+
+
+def _render(context: Mapping[str, Any]) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "ms": numbers.milliseconds,
+        "bare_ms": functools.partial(numbers.milliseconds, unit=False),
+        "count": numbers.count,
+        "size": numbers.size,
+        "score": functools.partial(numbers.digits, significant=4),
+        "svg": _drawn,
+    }
+    length = context["conditions"].settings.sequence_length if context["conditions"] else 128
+    return environment.get_template("page.html").render(
+        **context,
+        sections=_SECTIONS,
+        sequence_length=length,
+        written_at=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        version=atb.__version__,
+        light=COLOURS,
+        dark=DARK,
+    )
+
+
+def _drawn(picture: Picture) -> Markup:
+    # ElementTree has escaped every text in it
+    return Markup(picture.svg())  # noqa: S704

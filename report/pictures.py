@@ -1,0 +1,269 @@
+"""The pictures of measurements and predictions, one function each: facts in, a `Picture` out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from atb.profiler.measurement import Measurement
+from atb.profiler.statistics import sentinel_seconds
+from atb.report.drawing import (
+    BLUE,
+    GREEN,
+    MUTED,
+    ORANGE,
+    PAPER,
+    new_figure,
+    number_axis,
+    with_interval,
+)
+from atb.report.held_out import Fit
+from atb.report.numbers import digits, many, milliseconds, percent
+from atb.report.style import picture_style
+from atb.report.svg import Picture
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["latencies", "predictions", "sentinel", "work"]
+
+_GOOD_ERROR = 0.05
+
+
+def latencies(measurements: Sequence[Measurement]) -> Picture:
+    """Measured latency against multiply-adds, and how wide the intervals are."""
+    with picture_style():
+        figure = new_figure(3.7)
+        left, right = figure.subplots(1, 2, width_ratios=(5, 3))
+        tips = _latency_cloud(left, measurements)
+        _interval_widths(right, measurements)
+    seconds = [m.latency_seconds for m in measurements]
+    return Picture(
+        "latencies",
+        figure,
+        f"Measured latency of {many(len(seconds), 'architecture')} against multiply-adds, from "
+        f"{milliseconds(min(seconds))} to {milliseconds(max(seconds))}, with intervals.",
+        tips,
+    )
+
+
+def _latency_cloud(axes: Axes, measurements: Sequence[Measurement]) -> dict[str, list[str]]:
+    length = measurements[0].conditions.settings.sequence_length
+    tips: dict[str, list[str]] = {}
+    for flagged, colour, marker, name in (
+        (False, BLUE, "o", "measured, with interval"),
+        (True, ORANGE, "D", "flagged"),
+    ):
+        part = [m for m in measurements if m.flagged == flagged]
+        if not part:
+            continue
+        x = [m.architecture.multiply_adds(length) / 1e6 for m in part]
+        group = f"latency-{'flagged' if flagged else 'measured'}"
+        low, high = 1e3 * np.asarray([m.interval_seconds for m in part]).T
+        axes.vlines(x, low, high, color=colour, linewidth=0.9, alpha=0.6)
+        axes.plot(
+            x,
+            [1e3 * m.latency_seconds for m in part],
+            linestyle="none",
+            marker=marker,
+            markersize=4.5,
+            color=colour,
+            markeredgecolor=PAPER,
+            markeredgewidth=0.5,
+            label=f"{name} ({len(part)})",
+            gid=group,
+        )
+        tips[group] = [_tip(m) for m in part]
+    number_axis(axes, "x", [m.architecture.multiply_adds(length) / 1e6 for m in measurements])
+    number_axis(axes, "y", [1e3 * m.latency_seconds for m in measurements])
+    axes.set_xlabel("Multiply-adds (millions)")
+    axes.set_ylabel("Measured latency (ms)")
+    axes.set_title("Latency against work")
+    axes.legend(loc="upper left", handletextpad=0.2)
+    return tips
+
+
+def _tip(m: Measurement) -> str:
+    text = f"{m.architecture}: {with_interval(m.latency_seconds, m.interval_seconds)}"
+    return f"{text}; {', '.join(m.reasons)}" if m.reasons else text
+
+
+def _interval_widths(axes: Axes, measurements: Sequence[Measurement]) -> None:
+    widths = np.sort([100 * m.estimate.relative_half_width for m in measurements])
+    share = 100 * np.arange(len(widths) + 1) / len(widths)
+    axes.step([0.0, *widths], share, where="post", color=BLUE)
+    median = float(np.median(widths))
+    axes.axvline(median, color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
+    axes.annotate(
+        f"median {digits(median, 2)} %",
+        (median, 4),
+        xytext=(5, 0),
+        textcoords="offset points",
+        fontsize=8.5,
+    )
+    number_axis(axes, "x", [0.0, *widths], log=False)
+    axes.set_xlim(0, max(widths[-1] * 1.08, median * 2.2, 0.01))
+    axes.set_ylim(0, 103)
+    axes.set_xlabel("Half-width of the interval (% of the latency)")
+    axes.set_ylabel("Share of measurements (%)")
+    axes.set_title("How sharp the measurements are")
+
+
+def sentinel(measurements: Sequence[Measurement]) -> Picture | None:
+    """How a small fixed model fared beside every block: what the machine did meanwhile.
+
+    Returns:
+        None where no sentinel was timed, or only once.
+    """
+    readings = sorted(_sentinel_readings(measurements))
+    if len(readings) < 2:
+        return None
+    minutes = [(at - readings[0][0]) / 60 for at, _ in readings]
+    percents = [100 * (ratio - 1) for _, ratio in readings]
+    with picture_style():
+        figure = new_figure(2.3)
+        axes = figure.subplots()
+        axes.axhline(0, color=MUTED, linewidth=0.9)
+        axes.plot(
+            minutes,
+            percents,
+            linestyle="none",
+            marker="o",
+            markersize=2.8,
+            color=BLUE,
+            markeredgewidth=0,
+            alpha=0.6,
+        )
+        axes.set_ylim(min(-2.0, 1.1 * min(percents)), max(2.0, 1.1 * max(percents)))
+        axes.set_xlabel("Minutes since the first block")
+        axes.set_ylabel("Sentinel slower by (%)")
+    return Picture(
+        "sentinel",
+        figure,
+        f"The sentinel model over {digits(minutes[-1])} minutes: from {min(percents):+.1f} to "
+        f"{max(percents):+.1f} percent of its undisturbed latency.",
+    )
+
+
+def _sentinel_readings(measurements: Sequence[Measurement]) -> list[tuple[float, float]]:
+    """Unix time, and latency as a multiple of the sentinel's undisturbed level."""
+    return [
+        (record.readings.started_at, seconds / m.sentinel_reference)
+        for m in measurements
+        if m.sentinel_reference is not None
+        for record in m.blocks
+        if (seconds := sentinel_seconds(record, threads=m.conditions.settings.threads)) is not None
+    ]
+
+
+def predictions(fits: Sequence[Fit]) -> Picture:
+    """Predicted against measured latency, and the distribution of the relative errors.
+
+    Args:
+        fits: One or two, each with at least one architecture.
+    """
+    with picture_style():
+        figure = new_figure(4.3)
+        left, right = figure.subplots(1, 2, width_ratios=(5, 4))
+        _identity_scatter(left, fits)
+        _error_histogram(right, fits)
+        figure.legend(*left.get_legend_handles_labels(), loc="outside upper left", ncols=4)
+    tips = {
+        f"predictions-{number}": [
+            f"{shape}: predicted {milliseconds(predicted)}, measured {milliseconds(measured)}"
+            for shape, predicted, measured in zip(
+                fit.architectures, fit.predicted, fit.measured, strict=True
+            )
+        ]
+        for number, fit in enumerate(fits)
+    }
+    first = fits[0]
+    return Picture(
+        "predictions",
+        figure,
+        f"Predicted against measured latency of {len(first)} architectures, {first.how}: mean "
+        f"absolute error {percent(first.mape)}, {percent(first.within(_GOOD_ERROR))} within 5 %.",
+        tips,
+    )
+
+
+def _identity_scatter(axes: Axes, fits: Sequence[Fit]) -> None:
+    both = 1e3 * np.concatenate([[*fit.measured, *fit.predicted] for fit in fits])
+    span = np.geomspace(both.min() * 0.93, both.max() * 1.07, 50)
+    band = (span * (1 - _GOOD_ERROR), span * (1 + _GOOD_ERROR))
+    axes.fill_between(span, *band, color=GREEN, alpha=0.2, linewidth=0, label="within 5 %")
+    axes.plot(span, span, color=MUTED, linewidth=0.9, label="equal")
+    for number, (fit, colour) in enumerate(zip(fits, (BLUE, ORANGE), strict=False)):
+        axes.plot(
+            [1e3 * seconds for seconds in fit.measured],
+            [1e3 * seconds for seconds in fit.predicted],
+            linestyle="none",
+            marker="oD"[number],
+            markersize=4.5,
+            color=colour,
+            markeredgecolor=PAPER,
+            markeredgewidth=0.5,
+            gid=f"predictions-{number}",
+            label=f"{fit.how} ({len(fit)})",
+        )
+    number_axis(axes, "x", both.tolist())
+    number_axis(axes, "y", both.tolist())
+    axes.set_xlim(span[0], span[-1])
+    axes.set_ylim(span[0], span[-1])
+    axes.set_aspect("equal", adjustable="box")
+    axes.set_xlabel("Measured latency (ms)")
+    axes.set_ylabel("Predicted latency (ms)")
+    axes.set_title("Predicted against measured")
+
+
+def _error_histogram(axes: Axes, fits: Sequence[Fit]) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    errors = [100 * fit.errors for fit in fits]
+    reach = max(6.0, float(np.ceil(np.abs(np.concatenate(errors)).max())))
+    axes.axvspan(-100 * _GOOD_ERROR, 100 * _GOOD_ERROR, color=GREEN, alpha=0.2, linewidth=0)
+    axes.hist(
+        errors,
+        bins=np.linspace(-reach, reach, 25).tolist(),
+        stacked=True,
+        color=[BLUE, ORANGE][: len(fits)],
+        edgecolor=PAPER,
+        linewidth=0.6,
+    )
+    axes.axvline(0, color=MUTED, linewidth=0.9)
+    axes.set_xlim(-reach, reach)
+    axes.set_xlabel("Error of the prediction (%), too slow to the right")
+    axes.set_ylabel("Architectures")
+    axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.set_title("Distribution of the errors")
+
+
+def work(parts: Mapping[str, float]) -> Picture:
+    """What each part of a prediction costs.
+
+    Args:
+        parts: Name -> seconds; a learned residual may be negative.
+    """
+    total = sum(parts.values())
+    with picture_style():
+        figure = new_figure(0.7 + 0.27 * len(parts))
+        axes = figure.subplots()
+        axes.barh(list(parts), [1e3 * seconds for seconds in parts.values()], color=BLUE)
+        for place, seconds in enumerate(parts.values()):
+            axes.annotate(
+                f"{milliseconds(seconds)}, {100 * seconds / total:.0f} %",
+                (max(1e3 * seconds, 0), place),
+                xytext=(5, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=8.5,
+            )
+        axes.axvline(0, color=MUTED, linewidth=0.7)
+        axes.invert_yaxis()
+        axes.margins(x=0.16)
+        axes.grid(visible=False, axis="y")
+        axes.tick_params(axis="y", length=0)
+        axes.set_xlabel("Part of the predicted latency (ms)")
+    return Picture("work", figure, f"What the {milliseconds(total)} of the winner are made of.")

@@ -1,0 +1,118 @@
+"""Where a page's numbers come from: files with hashes, versions, seeds; and how to load a model."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+__all__ = ["ShownFile", "files_of", "snippets_of", "versions_of"]
+
+#: Libraries that a number or a model may depend on.
+_LIBRARIES = ("autotinybert", "torch", "transformers", "onnx", "onnxruntime", "numpy", "scipy")
+_CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class ShownFile:
+    """A file beside the page.
+
+    Attributes:
+        label: What it is.
+        path: Where it lies, from the folder of the page.
+        size: In bytes.
+        sha256: Hash of its content.
+    """
+
+    label: str
+    path: str
+    size: int
+    sha256: str
+
+
+def files_of(files: Mapping[str, Path], folder: Path) -> list[ShownFile]:
+    """Hash files; of a folder, those directly in it.
+
+    Args:
+        files: What each is called -> where it lies.
+        folder: Of the page.
+    """
+    return [
+        ShownFile(label, _relative(path, folder), path.stat().st_size, _sha256(path))
+        for label, given in files.items()
+        for path in _expanded(given)
+    ]
+
+
+def _expanded(path: Path) -> Iterator[Path]:
+    if path.is_dir():
+        yield from sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
+    elif path.is_file():
+        yield path
+
+
+def _relative(path: Path, folder: Path) -> str:
+    """From the folder of the page, so that no page tells whose machine it was."""
+    return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def versions_of(names: Sequence[str] = _LIBRARIES) -> list[tuple[str, str]]:
+    """Versions of Python and of the libraries, as installed where the page is written."""
+    found = [("python", platform.python_version())]
+    for name in names:
+        try:
+            found.append((name, version(name)))
+        except PackageNotFoundError:
+            found.append((name, "not installed"))
+    return found
+
+
+def snippets_of(model: Path, folder: Path) -> list[tuple[str, str]]:
+    """Code that loads a model's folder, for what is in it."""
+    place = _relative(model, folder)
+    found = []
+    if (model / "config.json").is_file():
+        tokenizer = any((model / name).is_file() for name in ("tokenizer.json", "vocab.txt"))
+        found.append(("transformers, with the modelling file in the folder",
+                      _transformers_code(place, tokenizer=tokenizer)))  # fmt: skip
+    found += [
+        (f"onnxruntime, {words}", _onnx_code(f"{place}/{name}"))
+        for name, words in (("model.onnx", "fp32"), ("model.int8.onnx", "int8"))
+        if (model / name).is_file()
+    ]
+    return found
+
+
+def _transformers_code(place: str, *, tokenizer: bool) -> str:
+    lines = ["from transformers import AutoModel" + (", AutoTokenizer" if tokenizer else ""), ""]
+    lines.append(f"model = AutoModel.from_pretrained({place!r}, trust_remote_code=True).eval()")
+    if tokenizer:
+        lines.append(f"tokenizer = AutoTokenizer.from_pretrained({place!r})")
+        lines.append('vectors = model(**tokenizer("A small model.", return_tensors="pt"))[0]')
+    return "\n".join(lines)
+
+
+def _onnx_code(path: str) -> str:
+    return f"""import numpy as np
+import onnxruntime
+
+session = onnxruntime.InferenceSession({path!r})
+tokens = np.array([[101, 7592, 2088, 102]])  # [batch, length], any of both
+inputs = {{
+    "input_ids": tokens,
+    "attention_mask": np.ones_like(tokens),
+    "token_type_ids": np.zeros_like(tokens),
+}}
+vectors, pooled = session.run(["last_hidden_state", "pooler_output"], inputs)"""

@@ -1,0 +1,80 @@
+"""One look for all pictures: colours that colour-blind eyes tell apart, thin lines, no boxes."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+__all__ = ["COLOURS", "DARK", "WIDTH_INCHES", "picture_style"]
+
+#: 9 inches are 648 units of the drawing, which the page shows about 900 pixels wide.
+WIDTH_INCHES = 9.0
+
+#: Role -> colour on white paper (hues of Okabe and Ito 2008); each distinct, since the page finds
+#: them by value.
+COLOURS = {
+    "ink": "#1f2a37",
+    "muted": "#667381",
+    "rule": "#d8dee5",
+    "paper": "#ffffff",
+    "blue": "#0072b2",
+    "orange": "#d55e00",
+    "green": "#00896a",
+    "grey": "#98a2ad",
+}
+#: The same on dark paper.
+DARK = {
+    "ink": "#e6eaef",
+    "muted": "#9aa7b5",
+    "rule": "#36414d",
+    "paper": "#161b22",
+    "blue": "#5fb6ee",
+    "orange": "#ff9e54",
+    "green": "#3ad1a7",
+    "grey": "#6f7b88",
+}
+
+
+@contextlib.contextmanager
+def picture_style() -> Iterator[None]:
+    """Draw and save with our settings, whatever the user's own are."""
+    import matplotlib as mpl
+
+    settings: dict[Any, Any] = {
+        "axes.axisbelow": True,
+        "axes.edgecolor": COLOURS["muted"],
+        "axes.facecolor": "none",
+        "axes.formatter.use_mathtext": False,
+        "axes.grid": True,
+        "axes.labelcolor": COLOURS["ink"],
+        "axes.linewidth": 0.7,
+        "axes.spines.right": False,
+        "axes.spines.top": False,
+        "axes.titlecolor": COLOURS["ink"],
+        "axes.titlelocation": "left",
+        "axes.titlesize": 10,
+        "axes.titleweight": "bold",
+        "figure.facecolor": "none",
+        "font.family": ["DejaVu Sans"],
+        "font.size": 9,
+        "grid.color": COLOURS["rule"],
+        "grid.linewidth": 0.6,
+        "legend.fontsize": 8.5,
+        "legend.frameon": False,
+        "legend.labelcolor": COLOURS["ink"],
+        "path.simplify": False,
+        "savefig.facecolor": "none",
+        "svg.fonttype": "none",
+        "svg.hashsalt": "atb",
+        "text.color": COLOURS["ink"],
+        "text.parse_math": False,
+        "xtick.color": COLOURS["muted"],
+        "xtick.labelcolor": COLOURS["ink"],
+        "ytick.color": COLOURS["muted"],
+        "ytick.labelcolor": COLOURS["ink"],
+    }
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(settings)
+        yield
