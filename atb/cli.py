@@ -73,14 +73,15 @@ _UsageProblem: type[Exception] = next(
 def main() -> NoReturn:
     """Run the command line; 0 done, 1 a run failed, 2 the user's input, 130 Ctrl-C."""
     try:
-        code = app(standalone_mode=False)
+        code = app(prog_name="atb", standalone_mode=False)
     except AtbError as error:
         complain(str(error))
         code = error.exit_code
     except _UsageProblem as error:
         message = error.format_message()  # type: ignore[attr-defined]
-        # without arguments the message is the help text itself
-        complain(message if "\n" in message else f"{message.rstrip('.')}: see --help.")
+        # without arguments the help was shown, and there is no message
+        if message:
+            complain(f"{message.rstrip('.')} (see --help).")
         code = 2
     except (KeyboardInterrupt, typer.Abort):
         complain("Interrupted; what was done is kept: run the same command to go on.")

@@ -9,6 +9,7 @@ import typer
 
 DEFAULT_DATABASE = "atb-runs/profile.db"
 DEFAULT_PREDICTOR = Path("atb-runs/predictor.json")
+DEFAULT_SEARCH = Path("atb-runs/search")
 
 Database = Annotated[str, typer.Option("--db", metavar="FILE|URL", help="The profile database.")]
 PredictorFile = Annotated[

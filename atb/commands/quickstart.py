@@ -1,0 +1,129 @@
+"""`atb quickstart`: this machine, from nothing to a measured small BERT, in minutes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from atb.commands.search import (
+    Latency,
+    Reference,
+    Speedup,
+    make_proxy,
+    parse_limit,
+    show,
+)
+from atb.commands.search import run as run_search
+from atb.console import note, print_json, progress
+from atb.options import DeviceName, Json, Precision, Seed, Threads
+
+if TYPE_CHECKING:
+    from atb.models.space import SearchSpace
+    from atb.predictor.predictor import WorkPredictor
+    from atb.profiler.database import ProfileDatabase
+    from atb.target import Target
+
+FOLDER = Path("atb-runs/quickstart")
+#: Enough for a few per cent; a minute or two of measuring.
+SAMPLES = 60
+#: Without a limit of the user's: four times as fast as the encoder that `mini` comes from.
+DEFAULT_SPEEDUP, DEFAULT_REFERENCE = 4.0, "minilm-6"
+
+
+def quickstart(
+    latency: Latency = None,
+    speedup: Speedup = None,
+    reference: Reference = DEFAULT_REFERENCE,
+    samples: Annotated[
+        int, typer.Option("--samples", help="Architectures to measure for the predictor.")
+    ] = SAMPLES,
+    device: DeviceName = "local",
+    precision: Precision = "fp32",
+    threads: Threads = 1,
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Measure this machine, fit a predictor, search a small BERT under a limit, write a report.
+
+    The limit is 4 times the speed of MiniLM-L6 unless --latency or --speedup says otherwise. All
+    files lie below atb-runs/quickstart/. The same command goes on where it was interrupted.
+    """
+    from atb.commands.report import write
+    from atb.models.embedded import load_superplm
+    from atb.models.space import SPACES
+    from atb.profiler.database import ProfileDatabase
+    from atb.search.candidates import feasible, on_search_grid
+    from atb.search.constraint import WINDOW, LatencyLimit
+    from atb.search.run import SearchRequest
+    from atb.search.verification import Verifier
+    from atb.target import find_target
+
+    if latency is None and speedup is None:
+        speedup = DEFAULT_SPEEDUP
+    limit = parse_limit(latency, speedup, reference, WINDOW)
+    target = find_target(
+        device, None, precision=precision, threads=threads, batch=1, sequence_length=128
+    )
+    space = SPACES["mini"]
+    database_path = FOLDER / "profile.db"
+    predictor_path = FOLDER / "predictor.json"
+    with ProfileDatabase(database_path, create=True) as database:
+        note(f"1/4 measuring {samples} architectures of {space.name} on {target.conditions}")
+        _measure(target, space, samples, seed, database)
+        note("2/4 fitting the latency predictor")
+        fitted = _fit(database, target, predictor_path, seed)
+        note("3/4 searching with the embedded SuperPLM")
+        superplm = load_superplm("mini")
+        largest = superplm.architecture
+        searched = on_search_grid(space, largest=largest)
+        request = SearchRequest(searched, limit, seed=seed, largest=largest)
+        if isinstance(limit, LatencyLimit):
+            feasible(searched, fitted, limit, largest=largest)
+        verifier = Verifier(target.device, target.runtime, target.settings, database)
+        result = run_search(request, fitted, make_proxy(superplm, None), verifier, superplm, FOLDER)
+    note("4/4 writing the report")
+    write(
+        FOLDER / "report.html",
+        database=str(database_path),
+        predictor=predictor_path,
+        search=FOLDER,
+        commands=("atb quickstart",),
+    )
+    if json:
+        print_json(result.to_json())
+    else:
+        show(result, FOLDER)
+        typer.echo(f"report    {FOLDER / 'report.html'}")
+
+
+def _measure(
+    target: Target, space: SearchSpace, samples: int, seed: int, database: ProfileDatabase
+) -> None:
+    from atb.profiler.campaign import run_campaign
+    from atb.profiler.plan import Plan
+
+    plan = Plan.sample(space, samples, seed=seed, name="quickstart")
+    with progress("profile") as told:
+        result = run_campaign(
+            target.device, target.runtime, target.settings, plan, database, progress=told
+        )
+    flagged = sum(measurement.flagged for measurement in result.measurements)
+    if flagged or result.failures:
+        note(f"{flagged} of {len(result.measurements)} flagged, {len(result.failures)} failures")
+
+
+def _fit(database: ProfileDatabase, target: Target, out: Path, seed: int) -> WorkPredictor:
+    import numpy as np
+
+    from atb.predictor.file import save
+    from atb.predictor.fitting import fit
+    from atb.predictor.training_set import TrainingSet
+
+    measured = database.measurements(conditions=target.conditions, campaign="quickstart")
+    fitted = fit(TrainingSet.from_measurements(measured), np.random.default_rng(seed))
+    save(fitted, out)
+    summary = fitted.summary
+    note(f"error on held-out measurements {summary.cross_validated_mape:.1%} ({summary.rows} rows)")
+    return fitted

@@ -1,0 +1,78 @@
+"""`atb report`: one page of what was measured, predicted and found."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from atb.errors import InputError
+from atb.options import DEFAULT_DATABASE, DEFAULT_PREDICTOR, DEFAULT_SEARCH
+
+
+def report(
+    db: Annotated[
+        str | None,
+        typer.Option("--db", metavar="FILE|URL", help=f"{DEFAULT_DATABASE} where it exists."),
+    ] = None,
+    predictor: Annotated[
+        Path | None,
+        typer.Option("--predictor", metavar="FILE", help=f"{DEFAULT_PREDICTOR} where it exists."),
+    ] = None,
+    search: Annotated[
+        Path | None,
+        typer.Option(
+            "--search", metavar="DIR", help=f"Folder of a search; {DEFAULT_SEARCH} where it exists."
+        ),
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", metavar="FILE")] = Path("atb-runs/report.html"),
+    title: Annotated[str | None, typer.Option("--title")] = None,
+) -> None:
+    """Write one self-contained HTML page: device, latencies, predictor, search, winner."""
+    database = db or (DEFAULT_DATABASE if Path(DEFAULT_DATABASE).exists() else None)
+    fitted = predictor or (DEFAULT_PREDICTOR if DEFAULT_PREDICTOR.exists() else None)
+    folder = search or (DEFAULT_SEARCH if (DEFAULT_SEARCH / "result.json").exists() else None)
+    if database is None and fitted is None and folder is None:
+        raise InputError(
+            "There is nothing to report on here: run `atb quickstart` or `atb profile` first, "
+            "or point at files with --db, --predictor and --search."
+        )
+    write(out, database=database, predictor=fitted, search=folder, title=title)
+    typer.echo(str(out))
+
+
+def write(
+    out: Path,
+    *,
+    database: str | None,
+    predictor: Path | None,
+    search: Path | None,
+    title: str | None = None,
+    commands: tuple[str, ...] = (),
+) -> None:
+    """Write the page from files; those that are None leave their sections out."""
+    from atb.files import prepare_output
+    from atb.predictor.file import load
+    from atb.profiler.database import ProfileDatabase
+    from atb.report.page import write_page
+    from atb.search.result import read_result
+
+    fitted = None if predictor is None else load(predictor)
+    result = None if search is None else read_result(search / "result.json")
+    model = None if search is None or not (search / "model").is_dir() else search / "model"
+    files = {"predictor": predictor, "search result": search and search / "result.json"}
+    with contextlib.ExitStack() as stack:
+        opened = None if database is None else stack.enter_context(ProfileDatabase(database))
+        prepare_output(out)
+        write_page(
+            out,
+            database=opened,
+            predictor=fitted,
+            result=result,
+            model=model,
+            files={name: path for name, path in files.items() if path is not None},
+            commands=commands,
+            title=title,
+        )

@@ -1,0 +1,209 @@
+"""`atb search`: the best architecture under a latency limit, measured and ready to deploy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from atb.console import note, print_json, progress
+from atb.errors import InputError
+from atb.options import (
+    DEFAULT_DATABASE,
+    DEFAULT_PREDICTOR,
+    DEFAULT_SEARCH,
+    Affinity,
+    Batch,
+    Database,
+    DeviceName,
+    Json,
+    Precision,
+    PredictorFile,
+    RuntimeName,
+    Seed,
+    SequenceLength,
+    SpaceName,
+    SuperPLMFolder,
+    Threads,
+)
+
+if TYPE_CHECKING:
+    from atb.models.superplm import SuperPLM
+    from atb.predictor.predictor import LatencyPredictor
+    from atb.search.constraint import LatencyLimit, SpeedUp
+    from atb.search.proxy import Proxy
+    from atb.search.result import SearchResult
+    from atb.search.run import SearchRequest
+    from atb.search.verification import Verifier
+
+Latency = Annotated[
+    str | None, typer.Option("--latency", metavar="10ms", help="The limit as a time.")
+]
+Speedup = Annotated[
+    float | None,
+    typer.Option("--speedup", metavar="7", help="The limit as a speed-up over --reference."),
+]
+Reference = Annotated[
+    str, typer.Option("--reference", metavar="ARCH", help="Measured first, on the same device.")
+]
+
+
+def search(
+    latency: Latency = None,
+    speedup: Speedup = None,
+    reference: Reference = "bert-base",
+    method: Annotated[
+        str, typer.Option("--method", metavar="random|fast|evolved", help="How candidates come.")
+    ] = "evolved",
+    space: SpaceName = "mini",
+    grid: Annotated[
+        str, typer.Option("--grid", metavar="search|paper", help="Steps 16/32/12/1, or 4/4/12/1.")
+    ] = "search",
+    window: Annotated[
+        str,
+        typer.Option(
+            "--window", help="Predicted latencies of candidates, as fractions of the limit."
+        ),
+    ] = "0.85,1.00",
+    superplm: SuperPLMFolder = "mini",
+    proxy: Annotated[
+        Literal["distillation", "mlm"] | None,
+        typer.Option("--proxy", help="Held-out loss that scores; what the SuperPLM allows."),
+    ] = None,
+    predictor: PredictorFile = DEFAULT_PREDICTOR,
+    db: Database = DEFAULT_DATABASE,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR")] = DEFAULT_SEARCH,
+    device: DeviceName = "local",
+    runtime: RuntimeName = None,
+    precision: Precision = "fp32",
+    threads: Threads = 1,
+    batch: Batch = 1,
+    sequence_length: SequenceLength = 128,
+    affinity: Affinity = None,
+    generation_size: Annotated[
+        int, typer.Option("--generation-size", help="Architectures in a generation.")
+    ] = 25,
+    generations: Annotated[int, typer.Option("--generations")] = 4,
+    finalists: Annotated[
+        int, typer.Option("--finalists", help="How many are measured at a time.")
+    ] = 5,
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Search the best architecture whose measured latency meets a limit.
+
+    The same command resumes an interrupted search. Writes result.json and model/, a transformers
+    folder with model.onnx and model.int8.onnx.
+    """
+    from atb.models.embedded import load_superplm
+    from atb.models.space import find_space
+    from atb.predictor.file import load
+    from atb.predictor.predictor import require_conditions
+    from atb.profiler.database import ProfileDatabase
+    from atb.search.candidates import feasible, on_search_grid
+    from atb.search.constraint import LatencyLimit
+    from atb.search.methods import MethodSettings
+    from atb.search.run import SearchRequest
+    from atb.search.verification import Verifier
+    from atb.target import find_target
+    from atb.units import parse_window
+
+    limit = parse_limit(latency, speedup, reference, parse_window(window))
+    settings = MethodSettings(generation_size=generation_size, generations=generations)
+    target = find_target(
+        device,
+        runtime,
+        precision=precision,
+        threads=threads,
+        batch=batch,
+        sequence_length=sequence_length,
+        affinity=affinity,
+    )
+    whole = on_search_grid(find_space(space), grid)
+    # all that can be refused is refused before the SuperPLM is loaded
+    SearchRequest(whole, limit, method, settings, seed, finalists)
+    fitted = load(predictor)
+    require_conditions(fitted, target.conditions)
+    loaded = load_superplm(superplm)
+    largest = loaded.architecture
+    searched = on_search_grid(whole, grid, largest)
+    request = SearchRequest(searched, limit, method, settings, seed, finalists, largest)
+    if isinstance(limit, LatencyLimit):  # a limit out of reach leaves no file behind
+        feasible(searched, fitted, limit, largest=largest)
+    with ProfileDatabase(db, create=True) as database:
+        verifier = Verifier(target.device, target.runtime, target.settings, database)
+        result = run(request, fitted, make_proxy(loaded, proxy), verifier, loaded, out)
+    if json:
+        print_json(result.to_json())
+        return
+    show(result, out)
+
+
+def parse_limit(
+    latency: str | None, speedup: float | None, reference: str, window: tuple[float, float]
+) -> LatencyLimit | SpeedUp:
+    """The limit from the words of the command line.
+
+    Raises:
+        InputError: Neither or both were given, or one is impossible.
+    """
+    from atb.models.known import resolve
+    from atb.search.constraint import LatencyLimit, SpeedUp
+    from atb.units import parse_duration
+
+    if (latency is None) == (speedup is None):
+        raise InputError("Give the limit either as --latency 10ms or as --speedup 7.")
+    if latency is not None:
+        return LatencyLimit(parse_duration(latency), window)
+    assert speedup is not None
+    return SpeedUp(speedup, resolve(reference), reference, window)
+
+
+def make_proxy(superplm: SuperPLM, name: Literal["distillation", "mlm"] | None) -> Proxy:
+    """The proxy of this name, or the one that the SuperPLM allows."""
+    from atb.search.proxy import DistillationProxy, MlmProxy, default_proxy
+
+    if name is None:
+        return default_proxy(superplm)
+    return DistillationProxy(superplm) if name == "distillation" else MlmProxy(superplm)
+
+
+def run(
+    request: SearchRequest,
+    predictor: LatencyPredictor,
+    proxy: Proxy,
+    verifier: Verifier,
+    superplm: SuperPLM,
+    out: Path,
+) -> SearchResult:
+    """Search, then write the winner's model below `out`."""
+    from atb.search.export import export_winner
+    from atb.search.run import search as find
+
+    with progress("search") as told:
+        result = find(request, predictor, proxy, verifier, out, progress=told)
+    note("writing the model ...")
+    export_winner(result, superplm, out / "model")
+    return result
+
+
+def show(result: SearchResult, out: Path) -> None:
+    """Say who won."""
+    from atb.units import format_duration
+
+    winner = result.winner
+    assert winner.measured_seconds is not None
+    assert winner.interval_seconds is not None
+    low, high = (format_duration(seconds) for seconds in winner.interval_seconds)
+    typer.echo(f"winner    {winner.architecture}")
+    typer.echo(
+        f"measured  {format_duration(winner.measured_seconds)} ({low} to {high}), "
+        f"limit {format_duration(result.constraint_seconds)}, "
+        f"predicted {format_duration(winner.predicted_seconds)}"
+    )
+    typer.echo(
+        f"score     {result.proxy} {winner.proxy:.4f}, best of {result.evaluations} scored and "
+        f"{result.feasible:,} within the window"
+    )
+    typer.echo(f"model     {out / 'model'}")

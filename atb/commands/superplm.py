@@ -1,0 +1,225 @@
+"""`atb superplm`: make, train and judge a weight-sharing SuperPLM."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from atb.console import note, print_json, print_table, progress
+from atb.errors import InputError
+from atb.options import Json, Seed, SpaceName, SuperPLMFolder
+
+if TYPE_CHECKING:
+    from atb.data.shards import TokenShards
+    from atb.models.superplm import SuperPLM
+    from atb.training.objectives import Objective
+
+app = typer.Typer(help="The weight-sharing SuperPLM.", no_args_is_help=True)
+
+Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the result.")]
+Shards = Annotated[
+    Path | None,
+    typer.Option("--data", metavar="DIR", help="Token shards; the shipped sample by default."),
+]
+
+
+def _shards(folder: Path | None) -> TokenShards:
+    from atb.data.samples import held_out
+    from atb.data.shards import TokenShards
+
+    return held_out() if folder is None else TokenShards.open(folder)
+
+
+@app.command("init")
+def init(
+    out: Out,
+    source: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="DIR", help="A BERT encoder as a transformers folder."),
+    ] = None,
+    architecture: Annotated[
+        str | None,
+        typer.Option("--arch", metavar="ARCH", help="From scratch, with this largest shape."),
+    ] = None,
+    data: Shards = None,
+    vocabulary_size: Annotated[int, typer.Option("--vocabulary-size", min=1)] = 30_522,
+    projection: Annotated[
+        int | None,
+        typer.Option("--projection", min=1, help="From scratch: hidden size of a teacher."),
+    ] = None,
+    seed: Seed = 0,
+) -> None:
+    """Start from a pre-trained encoder, ordered by importance, or from scratch.
+
+    Importance is measured on the text given by --data.
+    """
+    import torch
+
+    from atb.files import prepare_output
+    from atb.models.known import resolve
+    from atb.models.superplm import CARD, SuperPLM
+    from atb.training.initialise import initialise
+
+    if (source is None) == (architecture is None):
+        raise InputError("Give either --from DIR for a pre-trained encoder, or --arch ARCH.")
+    if (out / CARD).exists():
+        raise InputError(f"{out} holds a SuperPLM already: choose another --out.")
+    if source is not None:
+        with progress("importance") as show:
+            superplm = initialise(
+                source,
+                _shards(data),
+                seed=seed,
+                progress=lambda done, total: show(done, total, ""),
+            )
+        origin = f"{source.resolve().name}, ordered by importance"
+    else:
+        assert architecture is not None
+        torch.manual_seed(seed)
+        superplm = SuperPLM.from_architecture(
+            resolve(architecture),
+            vocabulary_size=vocabulary_size,
+            with_mlm_head=True,
+            projection_size=projection,
+        )
+        origin = "random weights"
+    prepare_output(out, directory=True)
+    superplm.save(out, origin=origin, seed=seed)
+    typer.echo(f"{out}: {superplm.architecture}, from {origin}")
+
+
+@app.command("train")
+def train(
+    superplm: SuperPLMFolder,
+    out: Out,
+    data: Annotated[Path, typer.Option("--data", metavar="DIR", help="Token shards.")],
+    objective: Annotated[
+        Literal["mlm", "kd"], typer.Option("--objective", help="Masked words, or distillation.")
+    ] = "kd",
+    teacher: Annotated[
+        Path | None,
+        typer.Option(
+            "--teacher", metavar="DIR", help="A BERT encoder; the SuperPLM itself by default."
+        ),
+    ] = None,
+    space: SpaceName = "mini",
+    sampling: Annotated[Literal["uniform", "sandwich"], typer.Option("--sampling")] = "sandwich",
+    random_samples: Annotated[
+        int, typer.Option("--random-samples", help="Random sub-models for each part of a batch.")
+    ] = 2,
+    steps: Annotated[int, typer.Option("--steps")] = 1000,
+    batch: Annotated[int, typer.Option("--batch", help="Sequences in a step.")] = 16,
+    learning_rate: Annotated[float, typer.Option("--learning-rate")] = 1e-4,
+    warmup_steps: Annotated[
+        int, typer.Option("--warmup-steps", help="At most a tenth of all steps.")
+    ] = 10_000,
+    bf16: Annotated[bool, typer.Option("--bf16", help="Matrix products in bfloat16.")] = False,
+    threads: Annotated[int | None, typer.Option("--threads", min=1)] = None,
+    seed: Seed = 0,
+) -> None:
+    """Train all slices at once; the same command resumes a run that was stopped."""
+    import torch
+
+    from atb.data.shards import TokenShards
+    from atb.models.embedded import load_superplm
+    from atb.models.space import find_space
+    from atb.training.settings import TrainingSettings
+    from atb.training.trainer import train_superplm
+
+    settings = TrainingSettings(
+        space=find_space(space),
+        steps=steps,
+        batch_size=batch,
+        sampling=sampling,
+        random_samples=random_samples,
+        learning_rate=learning_rate,
+        warmup_steps=warmup_steps,
+        seed=seed,
+        bf16=bf16,
+    )
+    if objective == "mlm" and teacher is not None:
+        raise InputError("--teacher goes with --objective kd: leave one of them out.")
+    if threads is not None:
+        torch.set_num_threads(threads)
+    start = load_superplm(superplm)
+    shards = TokenShards.open(data)
+    aim = _objective(start, objective, teacher)
+    with progress("train") as show:
+        train_superplm(
+            start,
+            shards,
+            settings,
+            out,
+            objective=aim,
+            progress=lambda step: show(
+                step.number, step.steps, f"loss {step.loss:.4f}, {step.tokens:,} tokens"
+            ),
+        )
+    typer.echo(f"{out}: trained {steps} steps; judge it with `atb superplm evaluate {out}`")
+
+
+def _objective(superplm: SuperPLM, name: Literal["mlm", "kd"], teacher: Path | None) -> Objective:
+    from atb.training.initialise import read_encoder
+    from atb.training.objectives import Distillation, MaskedLanguageModelling, Teacher
+
+    if name == "mlm":
+        if superplm.cls is None:
+            raise InputError("This SuperPLM has no masked-LM head: train it with --objective kd.")
+        return MaskedLanguageModelling()
+    if teacher is not None:
+        return Distillation(Teacher.of(read_encoder(teacher)))
+    return Distillation(Teacher.of(superplm))
+
+
+@app.command("evaluate")
+def evaluate(
+    superplm: Annotated[str, typer.Argument(metavar="SUPERPLM", help="A folder, or `mini`.")] = (
+        "mini"
+    ),
+    architectures: Annotated[
+        list[str] | None,
+        typer.Option("--arch", metavar="ARCH", help="A slice; repeatable. Three by default."),
+    ] = None,
+    data: Shards = None,
+    proxy: Annotated[Literal["distillation", "mlm"], typer.Option("--proxy")] = "distillation",
+    space: SpaceName = "mini",
+    json: Json = False,
+) -> None:
+    """Held-out loss of slices; smaller is better, 0 is the whole SuperPLM for distillation."""
+    from atb.models.embedded import load_superplm
+    from atb.models.known import resolve
+    from atb.models.space import find_space
+    from atb.training.evaluation import evaluate as score
+
+    shapes = [resolve(text) for text in architectures or ()]
+    loaded = load_superplm(superplm)
+    if not shapes:
+        limited = find_space(space).limited_to(loaded.architecture)
+        middle = limited.at(tuple(len(values) // 2 for values in limited.genes))  # type: ignore[arg-type]
+        shapes = [limited.smallest, middle, limited.largest]
+    with progress("evaluate") as show:
+        losses = score(
+            loaded,
+            shapes,
+            _shards(data),
+            proxy=proxy,
+            progress=lambda done, total: show(done, total, ""),
+        )
+    if json:
+        print_json(
+            {
+                "proxy": proxy,
+                "losses": [
+                    {"architecture": str(shape), "loss": loss}
+                    for shape, loss in zip(shapes, losses, strict=True)
+                ],
+            }
+        )
+        return
+    print_table(
+        ("architecture", f"{proxy} loss"),
+        [(str(shape), f"{loss:.4f}") for shape, loss in zip(shapes, losses, strict=True)],
+    )
+    note("smaller is better")
