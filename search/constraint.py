@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from atb.errors import InputError
+from atb.models.architecture import Architecture
 from atb.units import format_duration
 
-__all__ = ["REFERENCE_WINDOW", "WINDOW", "LatencyLimit"]
+__all__ = ["REFERENCE_WINDOW", "WINDOW", "LatencyLimit", "SpeedUp"]
 
 #: Fractions of the limit between which a candidate's predicted latency lies. Nothing above the
 #: limit is admitted; what is much faster leaves quality on the table.
@@ -40,35 +41,7 @@ class LatencyLimit:
     def __post_init__(self) -> None:
         if not (np.isfinite(self.seconds) and self.seconds > 0):
             raise InputError(f"The latency limit is {self.seconds} s: give a positive duration.")
-        if not 0 < self.window[0] < self.window[1] < np.inf:
-            raise InputError(
-                f"The window is {self.window}: give two rising fractions like 0.85,1.00."
-            )
-
-    @classmethod
-    def speedup(
-        cls,
-        factor: float,
-        reference_seconds: float,
-        *,
-        reference: str = "the reference",
-        window: tuple[float, float] = WINDOW,
-    ) -> LatencyLimit:
-        """The limit of a model that is `factor` times as fast as a reference.
-
-        Args:
-            factor: The speed-up, above 0.
-            reference_seconds: Latency of the reference, measured under the same conditions.
-            reference: Its name.
-            window: Fractions of the limit for candidates.
-
-        Raises:
-            InputError: The factor is not a positive number.
-        """
-        if not (np.isfinite(factor) and factor > 0):
-            raise InputError(f"The speed-up is {factor}: give a positive number, such as 7.")
-        basis = f"{factor:g} times as fast as {reference} at {format_duration(reference_seconds)}"
-        return cls(reference_seconds / factor, window, basis)
+        _check_window(self.window)
 
     @property
     def bounds_seconds(self) -> tuple[float, float]:
@@ -83,3 +56,53 @@ class LatencyLimit:
     def to_json(self) -> dict[str, Any]:
         """As plain values."""
         return {"seconds": self.seconds, "window": list(self.window), "basis": self.basis}
+
+
+@dataclass(frozen=True, slots=True)
+class SpeedUp:
+    """A limit relative to an architecture that is measured under the same conditions first.
+
+    Attributes:
+        factor: How many times as fast as the reference a model is to be.
+        architecture: The reference.
+        name: What the user calls it.
+        window: Fractions of the limit between which predicted latencies of candidates lie.
+
+    Raises:
+        InputError: The factor or the window is impossible.
+    """
+
+    factor: float
+    architecture: Architecture
+    name: str = "the reference"
+    window: tuple[float, float] = WINDOW
+
+    def __post_init__(self) -> None:
+        if not (np.isfinite(self.factor) and self.factor > 0):
+            raise InputError(f"The speed-up is {self.factor}: give a positive number, such as 7.")
+        _check_window(self.window)
+
+    def resolve(self, reference_seconds: float) -> LatencyLimit:
+        """The limit, once the reference was measured."""
+        basis = (
+            f"{self.factor:g} times as fast as {self.name}, which takes "
+            f"{format_duration(reference_seconds)}"
+        )
+        return LatencyLimit(reference_seconds / self.factor, self.window, basis)
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values."""
+        return {
+            "factor": self.factor,
+            "architecture": str(self.architecture),
+            "name": self.name,
+            "window": list(self.window),
+        }
+
+
+def _check_window(window: tuple[float, float]) -> None:
+    if not 0 < window[0] < window[1] < np.inf or window[0] >= 1:
+        raise InputError(
+            f"The window is {window[0]:g},{window[1]:g}: give two rising fractions of the limit, "
+            "the first below 1, such as 0.85,1.00."
+        )

@@ -44,6 +44,10 @@ class SearchMethod(Protocol):
     def finished(self) -> bool:
         """Whether there is nothing more to ask."""
 
+    @property
+    def planned(self) -> int:
+        """How many candidates it asks in all, at most."""
+
     def ask(self) -> list[Architecture]:
         """The next generation: candidates that were not asked before, at least one.
 
@@ -122,6 +126,12 @@ class _Generations:
         return not self._asked and (
             self.generation >= self.settings.generations or bool(self.seen.all())
         )
+
+    @property
+    def planned(self) -> int:
+        """Candidates in all generations, at most all there are."""
+        wanted = self.settings.generation_size * self.settings.generations
+        return min(wanted, len(self.candidates))
 
     def ask(self) -> list[Architecture]:
         """The next generation."""

@@ -36,7 +36,7 @@ class SearchMethodSuite:
 
     def test_it_asks_candidates_and_none_twice(self, candidates: Candidates) -> None:
         asked = [a for generation in run_to_the_end(self.make(candidates)) for a in generation]
-        assert asked
+        assert 0 < len(asked) <= self.make(candidates).planned
         assert len(asked) == len(set(asked))
         assert all(candidates.position(a) is not None for a in asked)
 

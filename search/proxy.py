@@ -1,0 +1,153 @@
+"""How good an architecture is, told cheaply: scores by which a search ranks its candidates."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from atb.errors import InputError
+from atb.models.architecture import Architecture
+
+if TYPE_CHECKING:
+    from atb.data.shards import TokenShards
+    from atb.models.superplm import SuperPLM
+    from atb.training.objectives import Teacher
+
+__all__ = [
+    "DistillationProxy",
+    "ExactProxy",
+    "MlmProxy",
+    "Proxy",
+    "default_proxy",
+    "superplm_sha256",
+]
+
+#: Held-out sequences that a search scores on by default: about 7,000 tokens, seconds a candidate.
+SEQUENCES = 64
+
+
+class Proxy(Protocol):
+    """Scores architectures; the same ones always get the same scores."""
+
+    @property
+    def name(self) -> str:
+        """What it measures, in a word."""
+
+    @property
+    def key(self) -> str:
+        """A short hash of everything that a score depends on beside the architecture."""
+
+    def score(self, architectures: Sequence[Architecture]) -> list[float | None]:
+        """Scores in the order given, higher is better; None where scoring failed."""
+
+
+class ExactProxy:
+    """Answers at once with a known formula; search is tested on it."""
+
+    name = "exact"
+
+    def __init__(self, formula: Callable[[Architecture], float] | None = None) -> None:
+        """By default wide and deep are good, with diminishing returns."""
+        self._formula = formula or _diminishing
+        self.key = "exact"
+        self.calls = 0
+
+    def score(self, architectures: Sequence[Architecture]) -> list[float | None]:
+        """Scores of the formula."""
+        self.calls += len(architectures)
+        return [self._formula(architecture) for architecture in architectures]
+
+
+def _diminishing(a: Architecture) -> float:
+    return (
+        math.log(a.layers)
+        + 1.5 * math.log(a.hidden)
+        + 0.5 * math.log(a.qkv)
+        + 0.4 * math.log(a.feed_forward)
+    )
+
+
+class _HeldOutProxy:
+    """Minus the loss of a slice of a SuperPLM on held-out text, without any training."""
+
+    _loss: Literal["distillation", "mlm"]
+
+    def __init__(
+        self, superplm: SuperPLM, text: TokenShards | None = None, *, teacher: Teacher | None = None
+    ) -> None:
+        """Prepare the text once for all candidates.
+
+        Args:
+            superplm: Whose slices are scored.
+            text: Held-out text; part of the shipped sample by default.
+            teacher: For distillation; the whole SuperPLM by default.
+
+        Raises:
+            InputError: The SuperPLM lacks the head that the proxy needs.
+        """
+        from atb.data.samples import held_out
+        from atb.training.evaluation import HeldOut
+
+        text = text or held_out(limit=SEQUENCES)
+        if text.vocabulary_size > superplm.config.vocab_size:
+            raise InputError(
+                f"The held-out text has a vocabulary of {text.vocabulary_size} and the SuperPLM of "
+                f"{superplm.config.vocab_size}: prepare the text with the SuperPLM's vocabulary."
+            )
+        self._held_out = HeldOut(superplm, text, self._loss, teacher=teacher)
+        taught_by = "" if teacher is None else module_sha256(teacher.encoder)
+        parts = (self._loss, superplm_sha256(superplm), text.sha256, taught_by)
+        self.key = hashlib.sha256(":".join(parts).encode()).hexdigest()[:16]
+
+    @property
+    def name(self) -> str:
+        """Which loss it is."""
+        return self._loss
+
+    def score(self, architectures: Sequence[Architecture]) -> list[float | None]:
+        """Minus the held-out losses."""
+        return [self._score(architecture) for architecture in architectures]
+
+    def _score(self, architecture: Architecture) -> float | None:
+        try:
+            loss = self._held_out.loss(architecture)
+        except (RuntimeError, MemoryError):  # torch out of memory is a RuntimeError
+            return None
+        return -loss if math.isfinite(loss) else None
+
+
+class DistillationProxy(_HeldOutProxy):
+    """How near a slice comes to the teacher's last hidden states."""
+
+    _loss = "distillation"
+
+
+class MlmProxy(_HeldOutProxy):
+    """How well a slice predicts masked words."""
+
+    _loss = "mlm"
+
+
+def default_proxy(superplm: SuperPLM, text: TokenShards | None = None) -> Proxy:
+    """Distillation where the SuperPLM has a projection to compare by, else masked words."""
+    kind = MlmProxy if superplm.config.projection_size is None else DistillationProxy
+    return kind(superplm, text)
+
+
+def superplm_sha256(superplm: SuperPLM) -> str:
+    """Hash of the weights of a SuperPLM."""
+    return module_sha256(superplm)
+
+
+def module_sha256(module: object) -> str:
+    """Hash of all parameters of a torch module, by name."""
+    import torch
+
+    assert isinstance(module, torch.nn.Module)
+    digest = hashlib.sha256()
+    for name, parameter in sorted(module.named_parameters()):
+        digest.update(name.encode())
+        digest.update(parameter.detach().cpu().float().contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,130 @@
+"""What is asked of a search, and the memory of an interrupted one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from atb.errors import BadFile, InputError
+from atb.files import read_document, write_document
+from atb.models.architecture import Architecture
+from atb.models.space import SearchSpace
+from atb.predictor.predictor import LatencyPredictor
+from atb.search.constraint import LatencyLimit, SpeedUp
+from atb.search.methods import METHODS, MethodSettings
+from atb.search.proxy import Proxy
+from atb.search.verification import Verifier
+
+__all__ = ["SearchRequest", "SearchState"]
+
+_STATE = "search.json"
+#: Format history: 1, the first.
+_KIND, _FORMAT = "search-state", 1
+
+
+@dataclass(frozen=True)
+class SearchRequest:
+    """What is searched for, and how.
+
+    Attributes:
+        space: The space, already on its search grid (`on_search_grid`).
+        limit: The limit, or a speed-up over an architecture that is measured first.
+        method: A name of `METHODS`.
+        settings: How long and how boldly the method searches.
+        seed: Of the search.
+        finalists: How many to measure at a time.
+        largest: Shape of the SuperPLM, where there is one.
+
+    Raises:
+        InputError: The method is unknown, or a value is out of range.
+    """
+
+    space: SearchSpace
+    limit: LatencyLimit | SpeedUp
+    method: str = "evolved"
+    settings: MethodSettings = field(default_factory=MethodSettings)
+    seed: int = 0
+    finalists: int = 5
+    largest: Architecture | None = None
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise InputError(
+                f"There is no search method {self.method!r}: choose {', '.join(METHODS)}."
+            )
+        if self.seed < 0:
+            raise InputError(f"The seed is {self.seed}: give a whole number from 0.")
+        if self.finalists < 1:
+            raise InputError(f"{self.finalists} finalists were asked for: give at least 1.")
+
+    def key(self, predictor: LatencyPredictor, proxy: Proxy, verifier: Verifier) -> str:
+        """Hash of everything that decides the result; the predictor counts by what it predicts."""
+        members = self.space.sample(np.random.default_rng(0), min(64, self.space.size))
+        predicted = predictor.predict_architectures(members)
+        content = {
+            "space": self.space.to_json(),
+            "limit": self.limit.to_json(),
+            "method": self.method,
+            "settings": asdict(self.settings),
+            "seed": self.seed,
+            "finalists": self.finalists,
+            "largest": None if self.largest is None else str(self.largest),
+            "predictor": [predicted.latency_seconds.tolist(), predicted.upper_seconds.tolist()],
+            "proxy": proxy.key,
+            "conditions": verifier.conditions.key,
+            "within": verifier.within,
+        }
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class SearchState:
+    """What a search must remember beside scores and measurements.
+
+    Attributes:
+        request: Hash of what was asked.
+        run: A name that keeps the campaigns of an interrupted search together, and those of
+            another search apart.
+        reference_seconds: Measured latency of the reference of a speed-up.
+        finished: Whether the result was written.
+    """
+
+    request: str
+    run: str
+    reference_seconds: float | None = None
+    finished: bool = False
+
+    @classmethod
+    def find(cls, out: Path, request: str) -> Self:
+        """The state that the same request left in a folder, or a fresh one; nothing is written.
+
+        Raises:
+            BadFile: The state is damaged.
+        """
+        path = out / _STATE
+        if path.is_file():
+            document = read_document(path, kind=_KIND, format=_FORMAT)
+            try:
+                state = cls(
+                    str(document["request"]),
+                    str(document["run"]),
+                    document["reference_seconds"],
+                    bool(document["finished"]),
+                )
+            except KeyError as error:
+                raise BadFile(f"{path} is damaged: remove it, or choose another --out.") from error
+            if state.request == request:
+                return state
+        return cls(request, secrets.token_hex(4))
+
+    def write(self, out: Path, **changes: Any) -> Self:
+        """Write it with some fields changed; returns the changed one."""
+        changed = replace(self, **changes)
+        write_document(out / _STATE, asdict(changed), kind=_KIND, format=_FORMAT)
+        return changed

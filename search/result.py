@@ -1,0 +1,201 @@
+"""What a search found, and how: the document that `result.json` holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from atb.errors import BadFile
+from atb.files import read_document, write_document
+from atb.models.architecture import Architecture
+from atb.profiler.conditions import Conditions
+
+__all__ = ["Candidate", "SearchResult", "read_result", "write_result"]
+
+#: Format history: 1, the first.
+KIND, FORMAT = "search-result", 1
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An architecture that the search scored.
+
+    Attributes:
+        architecture: The architecture.
+        predicted_seconds: Its predicted latency.
+        predicted_upper_seconds: Upper end of the predicted interval.
+        proxy: Its score, higher is better; None where scoring failed.
+        generation: In which generation it was scored, from 1.
+        measured_seconds: Its measured latency; None where it was not a finalist, or failed.
+        interval_seconds: Confidence interval of the measured latency.
+        flagged: Why the measurement is to be distrusted, in words; empty when it is not.
+        campaign: In which campaign it was measured.
+    """
+
+    architecture: Architecture
+    predicted_seconds: float
+    predicted_upper_seconds: float
+    proxy: float | None
+    generation: int
+    measured_seconds: float | None = None
+    interval_seconds: tuple[float, float] | None = None
+    flagged: tuple[str, ...] = ()
+    campaign: str | None = None
+
+    @property
+    def latency_seconds(self) -> float:
+        """The measured latency where there is one, else the predicted."""
+        return self.predicted_seconds if self.measured_seconds is None else self.measured_seconds
+
+    def corrected(self, correction: float) -> Candidate:
+        """The same with its predictions multiplied by a factor."""
+        return replace(
+            self,
+            predicted_seconds=correction * self.predicted_seconds,
+            predicted_upper_seconds=correction * self.predicted_upper_seconds,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values."""
+        return {
+            "architecture": str(self.architecture),
+            "predicted_seconds": self.predicted_seconds,
+            "predicted_upper_seconds": self.predicted_upper_seconds,
+            "measured_seconds": self.measured_seconds,
+            "interval_seconds": None if self.interval_seconds is None else [*self.interval_seconds],
+            "proxy": self.proxy,
+            "generation": self.generation,
+            "flagged": list(self.flagged),
+            "campaign": self.campaign,
+        }
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Candidate:
+        """The reverse of `to_json`."""
+        interval = fields["interval_seconds"]
+        return cls(
+            Architecture.parse(fields["architecture"]),
+            fields["predicted_seconds"],
+            fields["predicted_upper_seconds"],
+            fields["proxy"],
+            fields["generation"],
+            fields["measured_seconds"],
+            None if interval is None else (interval[0], interval[1]),
+            tuple(fields["flagged"]),
+            fields["campaign"],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """The winner of a search and everything that was weighed against it.
+
+    Attributes:
+        constraint_seconds: The limit; the winner's measured latency meets it.
+        basis: Where the limit comes from, in words.
+        window: Fractions of the limit in which candidates were predicted to lie.
+        winner: The best-scoring one whose measured latency meets the limit.
+        candidates: All that were scored, the best first; the winner is one of them.
+        conditions: Under which latencies were predicted and measured.
+        space: Name of the space.
+        feasible: How many of its architectures lay in the window.
+        method: Name of the method.
+        proxy: Name of the proxy.
+        seed: Of the search.
+        generations: Generations scored.
+        evaluations: Candidates scored.
+        correction: Factor on predicted latencies that measured finalists asked for; 1 for none.
+        campaigns: Campaigns in which finalists were measured.
+        ended_by: `generations`, or `candidates` when all of them were scored.
+        request: Hash of everything that was asked for.
+    """
+
+    constraint_seconds: float
+    basis: str
+    window: tuple[float, float]
+    winner: Candidate
+    candidates: tuple[Candidate, ...]
+    conditions: Conditions
+    space: str
+    feasible: int
+    method: str
+    proxy: str
+    seed: int
+    generations: int
+    evaluations: int
+    correction: float
+    campaigns: tuple[str, ...]
+    ended_by: str
+    request: str = field(default="", compare=False)
+
+    @property
+    def finalists(self) -> tuple[Candidate, ...]:
+        """Those that were measured, the best first."""
+        return tuple(c for c in self.candidates if c.measured_seconds is not None)
+
+    @property
+    def front(self) -> tuple[Candidate, ...]:
+        """Those that nothing else beats in both latency and score, the fastest first."""
+        scored = [c for c in self.candidates if c.proxy is not None]
+        scored.sort(key=lambda c: (c.latency_seconds, -(c.proxy or 0.0)))
+        front: list[Candidate] = []
+        for candidate in scored:
+            assert candidate.proxy is not None
+            if not front or candidate.proxy > (front[-1].proxy or 0.0):
+                front.append(candidate)
+        return tuple(front)
+
+    def to_json(self) -> dict[str, Any]:
+        """The document of `result.json`, without format and kind."""
+        return {
+            "constraint_seconds": self.constraint_seconds,
+            "winner": self.winner.to_json(),
+            "basis": self.basis,
+            "window": list(self.window),
+            "conditions": self.conditions.to_json(),
+            "space": self.space,
+            "feasible": self.feasible,
+            "method": self.method,
+            "proxy": self.proxy,
+            "seed": self.seed,
+            "generations": self.generations,
+            "evaluations": self.evaluations,
+            "correction": self.correction,
+            "campaigns": list(self.campaigns),
+            "ended_by": self.ended_by,
+            "request": self.request,
+            "candidates": [candidate.to_json() for candidate in self.candidates],
+        }
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> SearchResult:
+        """The reverse of `to_json`."""
+        converted = {
+            "window": (fields["window"][0], fields["window"][1]),
+            "winner": Candidate.from_json(fields["winner"]),
+            "candidates": tuple(Candidate.from_json(each) for each in fields["candidates"]),
+            "conditions": Conditions.from_json(fields["conditions"]),
+            "campaigns": tuple(fields["campaigns"]),
+        }
+        plain = {name: value for name, value in fields.items() if name not in ("format", "kind")}
+        return cls(**{**plain, **converted})
+
+
+def write_result(result: SearchResult, path: Path) -> None:
+    """Write `result.json`, whole or not at all."""
+    write_document(path, result.to_json(), kind=KIND, format=FORMAT)
+
+
+def read_result(path: Path) -> SearchResult:
+    """Read what `write_result` wrote.
+
+    Raises:
+        BadFile: It is missing, truncated, foreign or of another format.
+    """
+    document = read_document(path, kind=KIND, format=FORMAT)
+    try:
+        return SearchResult.from_json(document)
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise BadFile(f"{path} is damaged ({error}): search again.") from error

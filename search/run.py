@@ -1,0 +1,271 @@
+"""A search from the limit to the measured winner; the same call resumes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from atb.errors import InputError, RunError
+from atb.files import prepare_output
+from atb.models.architecture import Architecture
+from atb.predictor.predictor import LatencyPredictor, require_conditions
+from atb.search.candidates import Candidates, feasible
+from atb.search.constraint import LatencyLimit, SpeedUp
+from atb.search.methods import make_method
+from atb.search.proxy import Proxy
+from atb.search.request import SearchRequest, SearchState
+from atb.search.result import Candidate, SearchResult, read_result, write_result
+from atb.search.scores import ScoreFile
+from atb.search.verification import Progress, Verification, Verifier, verify
+from atb.units import format_duration
+
+__all__ = ["RESULT", "SCORES", "search"]
+
+#: Names in the output folder.
+RESULT, SCORES = "result.json", "scores.jsonl"
+#: Searches with newly corrected predictions before giving up.
+MOST_ROUNDS = 3
+#: A winner is good enough unless the finalists are faster than predicted by more than this: then
+#: larger models meet the limit too, and the search starts over among them.
+FIRST_WORTHWHILE = 0.93
+
+
+def search(
+    request: SearchRequest,
+    predictor: LatencyPredictor,
+    proxy: Proxy,
+    verifier: Verifier,
+    out: Path,
+    *,
+    progress: Progress | None = None,
+) -> SearchResult:
+    """Find the best architecture whose measured latency meets the limit.
+
+    Every score is on disk before the next is computed, and every measured block is committed, so
+    that the same call after a crash goes on and ends with the same result; after the end it
+    returns that result at once.
+
+    Args:
+        request: What is searched for.
+        predictor: Fitted under the conditions in which the verifier measures.
+        proxy: Scores candidates.
+        verifier: Measures finalists.
+        out: Folder for `result.json`, the scores and the state of the search.
+        progress: Told what is done, what there is to do, and a word on what is going on.
+
+    Raises:
+        InputError: The predictor holds under other conditions, or the limit is out of reach.
+        RunError: No finalist met the limit, or the device failed; what was measured stays.
+    """
+    require_conditions(predictor, verifier.conditions)
+    key = request.key(predictor, proxy, verifier)
+    state = SearchState.find(out, key)
+    if state.finished and (out / RESULT).is_file():
+        result = read_result(out / RESULT)
+        if result.request == key:
+            return result
+    candidates: Candidates | None = None
+    if isinstance(request.limit, LatencyLimit):  # one that is out of reach writes nothing
+        limit = request.limit
+        candidates = _feasible(request, predictor, limit, 1.0, progress)
+    prepare_output(out, directory=True)
+    state = state.write(out)
+    if isinstance(request.limit, SpeedUp):
+        seconds = state.reference_seconds or _measure_reference(
+            request.limit, verifier, f"search-{state.run}-reference", progress
+        )
+        state = state.write(out, reference_seconds=seconds)
+        limit = request.limit.resolve(seconds)
+        candidates = _feasible(request, predictor, limit, 1.0, progress)
+    assert candidates is not None
+    with ScoreFile(out / SCORES, proxy) as scores:
+        run = _Run(request, limit, predictor, scores, verifier, progress)
+        result = run.to_the_end(candidates, campaign=f"search-{state.run}")
+    result = replace(result, proxy=proxy.name, request=key)
+    write_result(result, out / RESULT)
+    state.write(out, finished=True)
+    return result
+
+
+def _measure_reference(
+    speedup: SpeedUp, verifier: Verifier, campaign: str, progress: Progress | None
+) -> float:
+    """Latency of the reference, which is measured once for a search."""
+    measured = verifier.measure([speedup.architecture], campaign, progress)
+    if speedup.architecture not in measured:
+        raise RunError(
+            f"{speedup.name} could not be measured: see the failures with `atb profile --list`, "
+            "or give the limit with --latency."
+        )
+    return measured[speedup.architecture].latency_seconds
+
+
+def _feasible(
+    request: SearchRequest,
+    predictor: LatencyPredictor,
+    limit: LatencyLimit,
+    correction: float,
+    progress: Progress | None,
+) -> Candidates:
+    def tell(seen: int, total: int) -> None:
+        if progress is not None:
+            progress(seen, total, "listing the architectures that meet the limit")
+
+    return feasible(
+        request.space,
+        predictor,
+        limit,
+        largest=request.largest,
+        correction=correction,
+        progress=tell,
+    )
+
+
+@dataclass
+class _Run:
+    """One search while it goes on."""
+
+    request: SearchRequest
+    limit: LatencyLimit
+    predictor: LatencyPredictor
+    scores: ScoreFile
+    verifier: Verifier
+    progress: Progress | None
+    scored: dict[Architecture, Candidate] = field(default_factory=dict)
+    generations: int = 0
+    verification: Verification = field(default_factory=Verification)
+
+    def to_the_end(self, candidates: Candidates, *, campaign: str) -> SearchResult:
+        """Propose, score, measure; start over with corrected predictions until they hold."""
+        correction = 1.0
+        for round_number in range(MOST_ROUNDS):
+            ended_by = self._explore(candidates, round_number)
+            ranking = self._ranking(correction)
+            if not ranking:
+                break
+            self.verification = verify(
+                ranking,
+                self.limit.seconds,
+                self.verifier,
+                campaign=campaign,
+                finalists=self.request.finalists,
+                known=self.verification,
+                progress=self.progress,
+            )
+            before = correction
+            correction = self.verification.correction(
+                lambda architecture: self.scored[architecture].predicted_seconds
+            )
+            settled = correction > FIRST_WORTHWHILE * before or round_number == MOST_ROUNDS - 1
+            if self.verification.winner is not None and settled:
+                return self._result(candidates, before, ended_by)
+            try:
+                candidates = _feasible(
+                    self.request, self.predictor, self.limit, correction, self.progress
+                )
+            except InputError as error:
+                if self.verification.winner is not None:
+                    return self._result(candidates, before, ended_by)
+                raise self._failure(correction) from error
+        raise self._failure(correction)
+
+    def _explore(self, candidates: Candidates, round_number: int) -> str:
+        """Let the method search among the candidates; returns what ended it."""
+        rng = np.random.default_rng([self.request.seed, round_number])
+        method = make_method(self.request.method, candidates, rng, self.request.settings)
+        asked = 0
+        while not method.finished:
+            generation = method.ask()
+            self.generations += 1
+            told = []
+            for architecture in generation:
+                told.append((architecture, self.scores.score(architecture)))
+                asked += 1
+                if self.progress is not None:
+                    word = f"generation {self.generations}: scored {architecture}"
+                    self.progress(asked, method.planned, word)
+            self._remember(told)
+            method.tell(told)
+        exhausted = asked == len(candidates) or asked < self.request.settings.generation_size
+        return "candidates" if exhausted else "generations"
+
+    def _remember(self, told: list[tuple[Architecture, float | None]]) -> None:
+        """Keep scored candidates, with their uncorrected predictions."""
+        new = {a: score for a, score in told if a not in self.scored}
+        if not new:
+            return
+        prediction = self.predictor.predict_architectures(list(new))
+        for place, (architecture, score) in enumerate(new.items()):
+            self.scored[architecture] = Candidate(
+                architecture,
+                float(prediction.latency_seconds[place]),
+                float(prediction.upper_seconds[place]),
+                score,
+                self.generations,
+            )
+
+    def _ranking(self, correction: float) -> list[Candidate]:
+        """Scored candidates, the best first, with corrected predictions."""
+        best_first = sorted(
+            (c for c in self.scored.values() if c.proxy is not None),
+            key=lambda c: (-(c.proxy or 0.0), c.architecture),
+        )
+        return [c.corrected(correction) for c in best_first]
+
+    def _result(self, candidates: Candidates, correction: float, ended_by: str) -> SearchResult:
+        ranked = [self._measured(candidate) for candidate in self._ranking(1.0)]
+        failed = [candidate for candidate in self.scored.values() if candidate.proxy is None]
+        winner = next(c for c in ranked if c.architecture == self.verification.winner)
+        return SearchResult(
+            constraint_seconds=self.limit.seconds,
+            basis=self.limit.basis,
+            window=self.limit.window,
+            winner=winner,
+            candidates=(*ranked, *failed),
+            conditions=self.verifier.conditions,
+            space=self.request.space.name,
+            feasible=len(candidates),
+            method=self.request.method,
+            proxy="",
+            seed=self.request.seed,
+            generations=self.generations,
+            evaluations=len(self.scored),
+            correction=correction,
+            campaigns=tuple(self.verification.campaigns),
+            ended_by=ended_by,
+        )
+
+    def _measured(self, candidate: Candidate) -> Candidate:
+        measurement = self.verification.measured.get(candidate.architecture)
+        if measurement is None:
+            return candidate
+        return replace(
+            candidate,
+            measured_seconds=measurement.latency_seconds,
+            interval_seconds=measurement.interval_seconds,
+            flagged=measurement.reasons,
+            campaign=measurement.campaign,
+        )
+
+    def _failure(self, correction: float) -> RunError:
+        measured = [m for m in self.verification.measured.values() if m is not None]
+        if not self.scored or all(c.proxy is None for c in self.scored.values()):
+            return RunError(
+                f"None of {len(self.scored)} candidates could be scored: see scores.jsonl, and "
+                "remove it before searching again."
+            )
+        if not measured:
+            return RunError(
+                "No finalist could be measured: see the failures with `atb profile --list`, then "
+                "search again; the scores are kept."
+            )
+        fastest = min(measured, key=lambda measurement: measurement.latency_seconds)
+        return RunError(
+            f"None of {len(measured)} measured finalists meets the limit of "
+            f"{format_duration(self.limit.seconds)}: the fastest, {fastest.architecture}, takes "
+            f"{format_duration(fastest.latency_seconds)}, and the predictor is off by a factor of "
+            f"{correction:.2f}; fit it again on new measurements, or raise the limit (scores and "
+            "measurements are kept)."
+        )

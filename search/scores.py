@@ -1,0 +1,109 @@
+"""The file of scores: one line each, written at once, so that a killed search loses nothing.
+
+Format history: 1, the first. A line is a JSON object with `format`, `proxy`, `architecture`,
+`score` (null where scoring failed) and `seconds` (what it cost).
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from atb.errors import BadFile, RunError
+from atb.models.architecture import Architecture
+from atb.search.proxy import Proxy
+
+__all__ = ["ScoreFile"]
+
+FORMAT = 1
+
+
+class ScoreFile:
+    """Scores of one proxy, kept across runs; a context manager that closes the file.
+
+    Attributes:
+        computed: How many scores this run had to compute.
+    """
+
+    def __init__(self, path: Path, proxy: Proxy) -> None:
+        """Open or make the file.
+
+        Raises:
+            BadFile: It is damaged in another place than its end, or foreign.
+        """
+        self._path = path
+        self._proxy = proxy
+        self._scores = _read(path, proxy.key)
+        self._file = path.open("a", encoding="utf-8")
+        self.computed = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._file.close()
+
+    def __contains__(self, architecture: Architecture) -> bool:
+        return architecture in self._scores
+
+    def score(self, architecture: Architecture) -> float | None:
+        """The known score, or a new one that is on disk before it is returned."""
+        if architecture not in self._scores:
+            started = time.perf_counter()
+            (score,) = self._proxy.score([architecture])
+            seconds = time.perf_counter() - started
+            entry = {
+                "format": FORMAT,
+                "proxy": self._proxy.key,
+                "architecture": str(architecture),
+                "score": score,
+                "seconds": round(seconds, 6),
+            }
+            try:
+                self._file.write(json.dumps(entry, allow_nan=False) + "\n")
+                self._file.flush()
+            except OSError as error:
+                raise RunError(
+                    f"Cannot write to {self._path} ({error.strerror}): make room and search again; "
+                    "the scores until now are kept."
+                ) from error
+            self._scores[architecture] = score
+            self.computed += 1
+        return self._scores[architecture]
+
+
+def _read(path: Path, key: str) -> dict[Architecture, float | None]:
+    """Scores of one proxy; a last line that a killed run left half written is cut off."""
+    if not path.exists():
+        return {}
+    try:
+        content = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadFile(f"{path} cannot be read ({error}): move it away.") from error
+    whole, _, torn = content.rpartition("\n")
+    if torn:
+        with path.open("r+", encoding="utf-8") as file:
+            file.truncate(len(whole.encode()) + (1 if whole else 0))
+    scores: dict[Architecture, float | None] = {}
+    for number, line in enumerate(whole.splitlines(), start=1):
+        try:
+            entry: dict[str, Any] = json.loads(line)
+            if entry["format"] != FORMAT:
+                raise ValueError(f"format {entry['format']}, this version reads {FORMAT}")
+            if entry["proxy"] == key:
+                score = entry["score"]
+                architecture = Architecture.parse(entry["architecture"])
+                scores[architecture] = None if score is None else float(score)
+        except (KeyError, TypeError, ValueError) as error:
+            raise BadFile(
+                f"{path}:{number} is not a score ({error}): remove the line, or move the file away."
+            ) from error
+    return scores

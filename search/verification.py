@@ -1,0 +1,191 @@
+"""Finalists are measured before anything is returned: what was predicted is only a promise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from atb.devices.contract import Device, Runtime
+from atb.devices.settings import RunSettings
+from atb.models.architecture import Architecture
+from atb.profiler.campaign import run_campaign
+from atb.profiler.conditions import Conditions
+from atb.profiler.database import ProfileDatabase
+from atb.profiler.measurement import Measurement
+from atb.profiler.plan import Plan
+from atb.search.result import Candidate
+
+__all__ = ["Progress", "Verification", "Verifier", "choose_finalists", "verify"]
+
+#: Called with what is done, what there is to do, and a word on what is going on.
+Progress = Callable[[int, int, str], None]
+
+#: Groups of finalists that are measured before the search starts over with corrected predictions.
+MOST_GROUPS = 4
+
+
+@dataclass(frozen=True)
+class Verifier:
+    """Where and how finalists are measured.
+
+    Attributes:
+        device: Where.
+        runtime: With what.
+        settings: How.
+        database: Where the measurements are kept, opened with `create=True`.
+        within: Half width of the interval that is wanted, as a share of the latency.
+        budget_seconds: Time after which a campaign begins no new block; None for no end.
+    """
+
+    device: Device
+    runtime: Runtime
+    settings: RunSettings
+    database: ProfileDatabase
+    within: float = 0.01
+    budget_seconds: float | None = None
+
+    @property
+    def conditions(self) -> Conditions:
+        """Under which it measures."""
+        return Conditions.of(self.device, self.runtime, self.settings)
+
+    def measure(
+        self,
+        architectures: Sequence[Architecture],
+        campaign: str,
+        progress: Progress | None = None,
+    ) -> dict[Architecture, Measurement]:
+        """Measure in a campaign of this name; an interrupted one goes on.
+
+        Returns:
+            Measurements by architecture, without those that failed.
+
+        Raises:
+            RunError: The device failed repeatedly, or the disk is full; what was measured stays.
+        """
+        plan = Plan(
+            tuple(architectures),
+            name=campaign,
+            within=self.within,
+            budget_seconds=self.budget_seconds,
+        )
+        result = run_campaign(
+            self.device, self.runtime, self.settings, plan, self.database, progress=progress
+        )
+        return {measurement.architecture: measurement for measurement in result.measurements}
+
+
+@dataclass
+class Verification:
+    """What measuring finalists has shown so far.
+
+    Attributes:
+        measured: Measurements, None for finalists that failed.
+        winner: The best-scoring one that meets the limit, if any.
+        campaigns: Names of the campaigns.
+    """
+
+    measured: dict[Architecture, Measurement | None] = field(default_factory=dict)
+    winner: Architecture | None = None
+    campaigns: list[str] = field(default_factory=list)
+
+    def correction(self, predicted_seconds: Callable[[Architecture], float]) -> float:
+        """Factor by which predictions are to be multiplied, the median over the finalists.
+
+        Args:
+            predicted_seconds: The uncorrected prediction of a finalist.
+        """
+        ratios = [
+            measurement.latency_seconds / predicted_seconds(architecture)
+            for architecture, measurement in self.measured.items()
+            if measurement is not None
+        ]
+        return float(np.median(ratios)) if ratios else 1.0
+
+
+def choose_finalists(
+    candidates: Sequence[Candidate], limit_seconds: float, count: int
+) -> list[Candidate]:
+    """Choose whom to measure: the best, and the best of those that are predicted to be safe.
+
+    Two of five places go to candidates whose whole predicted interval meets the limit, so that
+    one group of finalists usually contains a winner even where the predictor is too hopeful.
+
+    Args:
+        candidates: Scored ones that were not measured, the best first.
+        limit_seconds: The limit.
+        count: How many to choose at most.
+    """
+    hopeful = [c for c in candidates if c.predicted_seconds <= limit_seconds]
+    safe = [c for c in hopeful if c.predicted_upper_seconds <= limit_seconds]
+    chosen = hopeful[: count - min(len(safe), 2 * count // 5)]
+    chosen += [c for c in safe if c not in chosen][: count - len(chosen)]
+    chosen += [c for c in hopeful if c not in chosen][: count - len(chosen)]
+    return sorted(chosen, key=hopeful.index)
+
+
+def verify(
+    candidates: Sequence[Candidate],
+    limit_seconds: float,
+    verifier: Verifier,
+    *,
+    campaign: str,
+    finalists: int,
+    known: Verification,
+    progress: Progress | None = None,
+) -> Verification:
+    """Measure groups of finalists until one meets the limit with its whole interval.
+
+    Where the groups or the candidates end before, the best-scoring one whose latency meets the
+    limit is taken, and none if there is none.
+
+    Args:
+        candidates: Scored ones, the best first.
+        limit_seconds: The limit.
+        verifier: Measures.
+        campaign: First part of the names of the campaigns.
+        finalists: How many to measure in a group.
+        known: What earlier rounds have shown; it is added to.
+        progress: Told while measuring.
+    """
+    predictions = {c.architecture: c.predicted_seconds for c in candidates}
+    correction = 1.0
+    for _ in range(MOST_GROUPS):
+        pool = [c.corrected(correction) for c in candidates if c.architecture not in known.measured]
+        chosen = choose_finalists(pool, limit_seconds, finalists)
+        if not chosen and not known.measured:  # a window above the limit: try its lower end
+            chosen = sorted(pool, key=lambda c: c.predicted_seconds)[:finalists]
+        if not chosen:
+            break
+        group = [c.architecture for c in chosen]
+        name = f"{campaign}-{len(known.campaigns) + 1}"
+        measured = verifier.measure(group, name, progress)
+        known.campaigns.append(name)
+        known.measured |= {architecture: measured.get(architecture) for architecture in group}
+        known.winner = _best(candidates, known, limit_seconds, whole_interval=True)
+        if known.winner is not None:
+            return known
+        seen = Verification({a: m for a, m in known.measured.items() if a in predictions})
+        correction = max(1.0, seen.correction(predictions.__getitem__))
+    known.winner = _best(candidates, known, limit_seconds, whole_interval=False)
+    return known
+
+
+def _best(
+    candidates: Sequence[Candidate],
+    known: Verification,
+    limit_seconds: float,
+    *,
+    whole_interval: bool,
+) -> Architecture | None:
+    """The best-scoring measured candidate that meets the limit."""
+    for candidate in candidates:
+        measurement = known.measured.get(candidate.architecture)
+        if measurement is None:
+            continue
+        seconds = measurement.interval_seconds[1] if whole_interval else measurement.latency_seconds
+        if seconds <= limit_seconds:
+            return candidate.architecture
+    return None
