@@ -46,12 +46,8 @@ def make_block() -> Callable[..., Block]:
 def make_record(
     architecture: Architecture, make_block: Callable[..., Block]
 ) -> Callable[..., BlockRecord]:
-    def make(
-        launch: int, block: int, seconds: float, sentinel: float | None = None
-    ) -> BlockRecord:
+    def make(launch: int, block: int, seconds: float, sentinel: float | None = None) -> BlockRecord:
         around = None if sentinel is None else make_block((sentinel,) * 5)
-        return BlockRecord(
-            architecture, launch, block, make_block((seconds,) * 5), around, around
-        )
+        return BlockRecord(architecture, launch, block, make_block((seconds,) * 5), around, around)
 
     return make

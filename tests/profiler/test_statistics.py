@@ -16,9 +16,7 @@ from atb.profiler.statistics import (
 
 
 def estimate(records, name=DEFAULT_ESTIMATOR.name, reference=None, confidence=0.95):
-    return ESTIMATORS[name].estimate(
-        records, threads=1, reference=reference, confidence=confidence
-    )
+    return ESTIMATORS[name].estimate(records, threads=1, reference=reference, confidence=confidence)
 
 
 def test_a_quiet_block_has_the_median_of_its_wall_times(make_block):

@@ -1,0 +1,297 @@
+import itertools
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from atb.devices.fake import FakeDevice
+from atb.devices.settings import RunSettings
+from atb.errors import RunError
+from atb.models.known import KNOWN
+from atb.models.space import find_space
+from atb.profiler.campaign import measure, run_campaign
+from atb.profiler.database import ProfileDatabase
+from atb.profiler.plan import Plan
+
+MINI = find_space("mini")
+SETTINGS = RunSettings()
+
+
+@pytest.fixture(autouse=True)
+def temporary(tmp_path, monkeypatch):
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+@pytest.fixture
+def database(location):
+    with ProfileDatabase(location, create=True) as database:
+        yield database
+
+
+def run(device, plan, database, **fields):
+    return run_campaign(device, device.runtimes["fake"], SETTINGS, plan, database, **fields)
+
+
+def sampled(count, **fields):
+    return Plan.sample(MINI, count, **fields)
+
+
+def places(database, label=None):
+    """(campaign, architecture, launch, block) of everything measured, in the order measured."""
+    found = [
+        (m.campaign, str(m.architecture), r.launch, r.block, r.readings.started_at)
+        for m in database.measurements(campaign=label)
+        for r in m.blocks
+    ]
+    return [place[:4] for place in sorted(found, key=lambda place: place[4])]
+
+
+def rows(database):
+    """All that is measured, but for when."""
+
+    def readings(block):
+        return block.wall_seconds, block.cpu_seconds, block.warmup_seconds
+
+    return [
+        (
+            m.campaign,
+            r.architecture,
+            r.launch,
+            r.block,
+            r.artefact_sha256,
+            readings(r.readings),
+            readings(r.sentinel_before),
+            readings(r.sentinel_after),
+        )
+        for m in database.measurements()
+        for r in m.blocks
+    ]
+
+
+def test_a_quiet_device_is_measured_exactly(database):
+    device = FakeDevice()
+    result = run(device, sampled(10), database)
+    assert result.ended_by == "complete"
+    assert [m.architecture for m in result.measurements] == list(sampled(10).architectures)
+    for found in result.measurements:
+        truth = device.latency(found.architecture, SETTINGS)
+        assert found.latency_seconds == pytest.approx(truth)
+        assert not found.flagged
+
+
+def test_every_architecture_has_five_blocks_in_each_of_three_launches(database):
+    run(FakeDevice(), sampled(30), database)
+    counts = Counter((a, launch) for _, a, launch, _ in places(database))
+    assert len(counts) == 90
+    assert set(counts.values()) == {5}
+
+
+def test_blocks_of_many_architectures_are_interleaved(database):
+    run(FakeDevice(), sampled(20), database)
+    order = [architecture for _, architecture, _, _ in places(database)]
+    changes = sum(a != b for a, b in itertools.pairwise(order))
+    assert changes > 0.95 * len(order)
+
+
+def test_blocks_last_as_long_as_planned_and_the_sentinel_stands_on_both_sides(database):
+    run(FakeDevice(), sampled(5), database)
+    for found in database.measurements():
+        for record in found.blocks:
+            assert len(record.readings.wall_seconds) >= 5
+            assert sum(record.readings.wall_seconds) >= 0.06
+            assert len(record.readings.warmup_seconds) == 1
+            assert record.state["frequency_hertz"] == 3e9
+            before, after = record.sentinel_before, record.sentinel_after
+            assert before.started_at < record.readings.started_at < after.started_at
+
+
+def test_noise_is_averaged_out_and_its_interval_is_honest(database):
+    device = FakeDevice(noise=0.03, launch_noise=0.02, preemption=0.1, seed=4)
+    result = run(device, sampled(30), database)
+    truth = np.array([device.latency(m.architecture, SETTINGS) for m in result.measurements])
+    found = np.array([m.latency_seconds for m in result.measurements])
+    assert np.abs(found / truth - 1).max() < 0.04
+    covered = [
+        m.interval_seconds[0] <= t * 1.02 and t * 0.98 <= m.interval_seconds[1]
+        for m, t in zip(result.measurements, truth, strict=True)
+    ]
+    assert np.mean(covered) >= 0.9
+    assert all(m.wall_seconds >= m.latency_seconds * 0.98 for m in result.measurements)
+
+
+def test_the_same_command_measures_nothing_twice(database):
+    device = FakeDevice(noise=0.02)
+    run(device, sampled(5), database)
+    before, clock = rows(database), device.now()
+    result = run(device, sampled(5), database)
+    assert rows(database) == before
+    assert device.now() == clock  # not even a worker was started
+    assert len(result.measurements) == 5
+
+
+def test_more_samples_add_to_a_campaign(database):
+    device = FakeDevice()
+    run(device, sampled(4), database)
+    before = places(database)
+    result = run(device, sampled(9), database)
+    assert len(result.measurements) == 9
+    assert places(database)[: len(before)] == before
+    assert len(places(database)) == 9 * 15
+    assert {campaign for campaign, *_ in places(database)} == {"profile"}
+
+
+def test_fewer_samples_return_the_fewer_and_measure_nothing(database):
+    device = FakeDevice()
+    run(device, sampled(6), database)
+    result = run(device, sampled(2), database)
+    assert [m.architecture for m in result.measurements] == list(sampled(2).architectures)
+    assert len(places(database)) == 6 * 15
+
+
+def test_a_new_campaign_measures_again_under_a_number(database):
+    device = FakeDevice()
+    assert run(device, sampled(2), database).campaign == "profile"
+    assert run(device, sampled(2), database, new=True).campaign == "profile-2"
+    assert len(places(database)) == 2 * 2 * 15
+
+
+def test_measure_begins_a_new_campaign_and_keeps_the_order(database):
+    device = FakeDevice()
+    wanted = [KNOWN["s4"], KNOWN["bert-tiny"], KNOWN["kd-s4"]]
+    for _ in range(2):
+        found = measure(
+            device, device.runtimes["fake"], SETTINGS, wanted, database, name="finalists"
+        )
+        assert [m.architecture for m in found] == wanted
+    assert [c.label for c in database.campaigns()] == ["finalists", "finalists-2"]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_an_interrupted_campaign_ends_with_the_rows_of_one_that_ran_through(
+    tmp_path, seed, temporary
+):
+    rng = np.random.default_rng(seed)
+    with ProfileDatabase(tmp_path / "through.db", create=True) as through:
+        run(FakeDevice(), sampled(8), through)
+        expected = rows(through)
+
+    def interrupt(done, wanted, text):
+        if rng.random() < 0.05:
+            raise KeyboardInterrupt
+
+    interrupts = 0
+    with ProfileDatabase(tmp_path / "cut.db", create=True) as cut:
+        for attempt in range(200):
+            try:
+                run(FakeDevice(), sampled(8), cut, progress=interrupt if attempt < 50 else None)
+                break
+            except KeyboardInterrupt:
+                interrupts += 1
+                assert list(temporary.iterdir()) == []  # no artefact is left behind
+        assert rows(cut) == expected
+    assert interrupts > 1
+
+
+def test_a_precision_asked_for_takes_launches_until_it_is_reached(database):
+    device = FakeDevice(noise=0.01, preemption=0.05, seed=1)
+    few = run(device, sampled(12), database)
+    wide = [m for m in few.measurements if m.estimate.relative_half_width > 0.005]
+    assert wide
+    result = run(device, sampled(12, within=0.005), database)
+    assert result.ended_by == "within"
+    for found in result.measurements:
+        assert found.estimate.relative_half_width <= 0.005
+        assert not found.flagged
+        assert found.look == found.launches - 2
+    launches = {m.architecture: m.launches for m in result.measurements}
+    assert launches[wide[0].architecture] > 3
+    assert min(launches.values()) == 3  # who was narrow enough is not measured more
+
+
+def test_a_precision_out_of_reach_ends_with_the_most_launches(database):
+    device = FakeDevice(noise=0.2, seed=1)
+    result = run(device, sampled(2, within=0.0001, most_launches=5), database)
+    assert result.ended_by == "most-launches"
+    assert [m.launches for m in result.measurements] == [5, 5]
+    assert all("wider than the 0.01% asked for" in m.reasons[-1] for m in result.measurements)
+
+
+def test_a_budget_ends_a_campaign_that_a_later_one_completes(database):
+    device = FakeDevice()
+    start = device.now()
+    result = run(device, sampled(20, budget_seconds=5.0), database)
+    assert result.ended_by == "budget"
+    assert 5.0 <= device.now() - start < 6.0
+    assert 0 < len(places(database)) < 300
+    assert any(
+        "of 3 launches measured" in reason for m in result.measurements for reason in m.reasons
+    )
+    assert run(device, sampled(20), database).ended_by == "complete"
+    assert len(places(database)) == len(set(places(database))) == 300
+
+
+def test_a_step_of_the_device_is_flagged(database):
+    # the second half of the simulated time is much slower: launches disagree with the sentinel
+    device = FakeDevice(slowdown=lambda elapsed: 1.0 if elapsed < 5 else 1.5)
+    result = run(device, sampled(8), database)
+    assert result.measurements
+    assert all(
+        any(reason.startswith("sentinel drifted") for reason in m.reasons)
+        for m in result.measurements
+    )
+
+
+def test_heavy_preemption_is_flagged_and_still_near_the_truth(database):
+    device = FakeDevice(preemption=0.95, seed=2)
+    result = run(device, sampled(5), database)
+    for found in result.measurements:
+        assert any("preempted" in reason for reason in found.reasons)
+        truth = device.latency(found.architecture, SETTINGS)
+        assert found.latency_seconds == pytest.approx(truth, rel=0.01)
+        assert found.wall_seconds > truth
+
+
+def test_progress_counts_every_block_and_says_what_goes_on(database):
+    seen = []
+    run(FakeDevice(), sampled(3), database, progress=lambda *step: seen.append(step))
+    done = [step[0] for step in seen]
+    assert done == sorted(done)
+    assert {wanted for _, wanted, _ in seen} == {45}
+    assert {"building", "loading", "launch 1", "launch 3"} <= {
+        text.split(": ")[-1] for _, _, text in seen
+    }
+
+
+def test_artefacts_are_gone_after_use(database, temporary):
+    run(FakeDevice(), sampled(3), database)
+    assert list(temporary.iterdir()) == []
+
+
+def test_artefacts_of_a_killed_process_are_swept(database, temporary):
+    dead, alive = Path(temporary / "atb-artefacts-999999999-x"), temporary / "atb-artefacts-1-x"
+    for folder in (dead, alive):
+        folder.mkdir()
+        (folder / "model.onnx").touch()
+    run(FakeDevice(), sampled(1), database)
+    assert list(temporary.iterdir()) == [alive]
+
+
+def test_a_full_disk_ends_a_campaign_that_goes_on_later(database):
+    with database.engine.connect() as connection:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages + 20}")
+    device = FakeDevice()
+    with pytest.raises(RunError, match="full"):
+        run(device, sampled(10), database)
+    kept = places(database)
+    assert 0 < len(kept) < 150
+    with database.engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA max_page_count = 1000000")
+    run(device, sampled(10), database)
+    assert places(database)[: len(kept)] == kept
+    assert len(set(places(database))) == len(places(database)) == 150
