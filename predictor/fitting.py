@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from atb.errors import InputError
 from atb.predictor.features import FloatArray, columns_of, work_amounts
@@ -102,8 +103,10 @@ def _fit_parts(
     training_set: TrainingSet, rng: np.random.Generator
 ) -> tuple[FloatArray, Residual | None]:
     """Prices, and a residual if rows held out say that it helps."""
-    prices, residual = _fit_both(training_set, rng)
-    return prices, residual if _residual_helps(training_set, rng) else None
+    # matrices of this size gain nothing from threads, and lose forty-fold where cores are busy
+    with threadpool_limits(limits=1, user_api="blas"):
+        prices, residual = _fit_both(training_set, rng)
+        return prices, residual if _residual_helps(training_set, rng) else None
 
 
 def _fit_both(training_set: TrainingSet, rng: np.random.Generator) -> tuple[FloatArray, Residual]:

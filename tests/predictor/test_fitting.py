@@ -97,7 +97,7 @@ def test_it_extrapolates_better_than_trees(world) -> None:
 def test_intervals_cover_what_they_promise(world, space: str) -> None:
     test = world.rows(400, 99, SPACES[space])
     covered = []
-    for seed in range(20):
+    for seed in range(10):
         rows = world.rows(60, seed, SPACES[space])
         noisy = world.measure(rows, world.rough_truth(rows), noise=0.02, seed=seed)
         prediction = fit(noisy, np.random.default_rng(seed)).predict(test)
