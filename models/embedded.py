@@ -10,7 +10,8 @@ from torch import Tensor
 
 from atb.errors import BadFile, InputError
 from atb.files import atomic_path
-from atb.models.superplm import WEIGHTS, SuperPLM, from_card, read_tensors, write_card
+from atb.models.card import WEIGHTS, read_card, read_tensors, write_card
+from atb.models.superplm import SuperPLM
 
 __all__ = ["EMBEDDED", "load_packed", "load_superplm", "pack"]
 
@@ -22,18 +23,18 @@ _LARGEST = 127  # symmetric, so that zero stays zero
 _BYTES_LIMIT = 25_000_000  # what the package can carry
 
 
-def pack(superplm: SuperPLM, folder: Path, **card: Any) -> None:
+def pack(superplm: SuperPLM, folder: Path, **facts: Any) -> None:
     """Write a SuperPLM with its matrices as int8 rows, a float32 scale for each row.
 
     Args:
         superplm: What to pack.
         folder: Where to; made if missing.
-        **card: Further JSON-able facts for the card.
+        **facts: Further JSON-able facts for the card.
 
     Raises:
         InputError: It would be larger than what ships inside the package.
     """
-    from safetensors.torch import save_file  # noqa: PLC0415
+    from safetensors.torch import save_file
 
     tensors: dict[str, Tensor] = {}
     for name, parameter in superplm.named_parameters():
@@ -52,7 +53,8 @@ def pack(superplm: SuperPLM, folder: Path, **card: Any) -> None:
         )
     with atomic_path(folder / WEIGHTS) as temporary:
         save_file(tensors, temporary)
-    write_card(superplm, folder, storage="int8", **card)
+    has_head = superplm.cls is not None
+    write_card(folder, superplm.config, with_mlm_head=has_head, storage="int8", **facts)
 
 
 def load_packed(folder: Path) -> SuperPLM:
@@ -61,7 +63,7 @@ def load_packed(folder: Path) -> SuperPLM:
     Raises:
         BadFile: Something is missing, truncated, foreign or of another format.
     """
-    superplm, storage = from_card(folder)
+    config, with_mlm_head, storage = read_card(folder)
     if storage != "int8":
         raise BadFile(
             f"{folder} is not a packed SuperPLM but {storage}: load it with load_superplm."
@@ -75,8 +77,7 @@ def load_packed(folder: Path) -> SuperPLM:
         if scale is not None and scale.shape != tensor.shape[:1]:
             raise BadFile(f"{folder}: {name} has {len(tensor)} rows and {len(scale)} scales.")
         tensors[name] = tensor.float() if scale is None else tensor.float() * scale[:, None]
-    superplm.fill(tensors, folder)
-    return superplm.eval()
+    return SuperPLM(config, with_mlm_head=with_mlm_head).fill(tensors, folder).eval()
 
 
 def load_superplm(name_or_folder: str | Path) -> SuperPLM:
@@ -92,5 +93,5 @@ def load_superplm(name_or_folder: str | Path) -> SuperPLM:
             f"There is no SuperPLM {str(name_or_folder)!r}: give a folder that `atb superplm` "
             f"wrote, or one of {', '.join(EMBEDDED)}."
         )
-    _, storage = from_card(folder)
+    *_, storage = read_card(folder)
     return load_packed(folder) if storage == "int8" else SuperPLM.load(folder)

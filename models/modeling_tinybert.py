@@ -5,6 +5,7 @@ travels with every exported model, so that stock transformers loads it with
 `trust_remote_code=True`. Parameter names are those of `transformers.BertModel`.
 """
 
+# mypy: allow-untyped-calls
 from __future__ import annotations
 
 import shutil
@@ -25,8 +26,8 @@ from transformers import (
     PreTrainedModel,
 )
 from transformers.modeling_outputs import (
+    BaseModelOutputWithPooling,
     MaskedLMOutput,
-    ModelOutput,
     QuestionAnsweringModelOutput,
     SequenceClassifierOutput,
 )
@@ -56,7 +57,7 @@ class TinyBertConfig(PretrainedConfig):  # type: ignore[misc, unused-ignore]
 
     model_type = "atb-tinybert"
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 -- transformers' own convention
         self,
         vocab_size: int = 30_522,
         hidden_size: int = 312,
@@ -91,24 +92,19 @@ class TinyBertConfig(PretrainedConfig):  # type: ignore[misc, unused-ignore]
             raise ValueError(
                 f"{num_attention_heads} heads do not divide the query width {self.qkv_size}."
             )
-        super().__init__(pad_token_id=pad_token_id, **kwargs)
+        super().__init__(**kwargs)
+        self.pad_token_id = pad_token_id
 
 
 @dataclass
-class TinyBertOutput(ModelOutput):  # type: ignore[misc, unused-ignore]
-    """What the encoder returns.
+class TinyBertOutput(BaseModelOutputWithPooling):  # type: ignore[misc, unused-ignore]
+    """What the encoder returns: last hidden state, pooled first token, hidden states if asked for.
 
     Attributes:
-        last_hidden_state: [batch, length, hidden].
-        pooler_output: [batch, hidden].
-        hidden_states: Embeddings and the output of every layer, if asked for.
         attention_logits: Scaled logits of the last layer before the softmax, with the mask added,
             [batch, heads, length, length], if asked for.
     """
 
-    last_hidden_state: Tensor | None = None
-    pooler_output: Tensor | None = None
-    hidden_states: tuple[Tensor, ...] | None = None
     attention_logits: Tensor | None = None
 
 
@@ -126,6 +122,7 @@ class TinyBertEmbeddings(nn.Module):
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
     def forward(self, input_ids: Tensor, token_type_ids: Tensor | None) -> Tensor:
+        """Numbers [batch, length] -> states [batch, length, hidden]."""
         words = self.word_embeddings(input_ids)  # [B, T, H]
         positions = self.position_embeddings.weight[: input_ids.shape[1]]  # [T, H]
         if token_type_ids is None:
@@ -151,6 +148,7 @@ class TinyBertSelfAttention(nn.Module):
     def forward(
         self, hidden: Tensor, mask: Tensor | None, *, with_logits: bool = False
     ) -> tuple[Tensor, Tensor | None]:
+        """States [batch, length, hidden] -> [batch, length, qkv], and logits if asked for."""
         batch, length, _ = hidden.shape
 
         def split(states: Tensor) -> Tensor:
@@ -181,6 +179,7 @@ class TinyBertResidual(nn.Module):
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
     def forward(self, states: Tensor, residual: Tensor) -> Tensor:
+        """Bring states [batch, length, width] onto the residual [batch, length, hidden]."""
         added: Tensor = self.LayerNorm(self.dropout(self.dense(states)) + residual)
         return added
 
@@ -196,6 +195,7 @@ class TinyBertAttention(nn.Module):
     def forward(
         self, hidden: Tensor, mask: Tensor | None, *, with_logits: bool = False
     ) -> tuple[Tensor, Tensor | None]:
+        """States [batch, length, hidden] -> the same shape, and logits if asked for."""
         context, logits = self.self(hidden, mask, with_logits=with_logits)
         return self.output(context, hidden), logits
 
@@ -208,6 +208,7 @@ class TinyBertIntermediate(nn.Module):
         self.dense = nn.Linear(config.hidden_size, config.intermediate_size)
 
     def forward(self, hidden: Tensor) -> Tensor:
+        """States [batch, length, hidden] -> [batch, length, feed-forward]."""
         return functional.gelu(self.dense(hidden))
 
 
@@ -223,6 +224,7 @@ class TinyBertLayer(nn.Module):
     def forward(
         self, hidden: Tensor, mask: Tensor | None, *, with_logits: bool = False
     ) -> tuple[Tensor, Tensor | None]:
+        """States [batch, length, hidden] -> the same shape, and logits if asked for."""
         attended, logits = self.attention(hidden, mask, with_logits=with_logits)
         return self.output(self.intermediate(attended), attended), logits
 
@@ -243,6 +245,7 @@ class TinyBertPooler(nn.Module):
         self.dense = nn.Linear(config.hidden_size, config.hidden_size)
 
     def forward(self, hidden: Tensor) -> Tensor:
+        """States [batch, length, hidden] -> [batch, hidden]."""
         return torch.tanh(self.dense(hidden[:, 0]))
 
 
@@ -255,6 +258,7 @@ class TinyBertTransform(nn.Module):
         self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
 
     def forward(self, hidden: Tensor) -> Tensor:
+        """States [..., hidden] -> the same shape."""
         transformed: Tensor = self.LayerNorm(functional.gelu(self.dense(hidden)))
         return transformed
 
@@ -278,7 +282,6 @@ class TinyBertPreTrainedModel(PreTrainedModel):  # type: ignore[misc, unused-ign
     config_class = TinyBertConfig
     base_model_prefix = "bert"
     _supports_sdpa = True
-    _no_split_modules = ("TinyBertEmbeddings", "TinyBertLayer")
 
     def _init_weights(self, module: nn.Module) -> None:
         if isinstance(module, nn.Linear | nn.Embedding):
@@ -305,11 +308,12 @@ class TinyBertModel(TinyBertPreTrainedModel):
         """The word table."""
         return self.embeddings.word_embeddings
 
-    def set_input_embeddings(self, value: nn.Embedding) -> None:
+    def set_input_embeddings(self, value: nn.Module) -> None:
         """Replace the word table."""
+        assert isinstance(value, nn.Embedding)
         self.embeddings.word_embeddings = value
 
-    def forward(
+    def forward(  # noqa: PLR0917 -- transformers' own convention
         self,
         input_ids: Tensor,
         attention_mask: Tensor | None = None,
@@ -354,7 +358,7 @@ class TinyBertModel(TinyBertPreTrainedModel):
         attention_mask: Tensor | None = None,
         token_type_ids: Tensor | None = None,
     ) -> Tensor:
-        """Unit vectors [batch, size]: the mean over tokens, projected where there is a projection."""
+        """Unit vectors [batch, size]: the mean over tokens, projected if there is a projection."""
         hidden = self(input_ids, attention_mask, token_type_ids).last_hidden_state
         weights = torch.ones_like(input_ids) if attention_mask is None else attention_mask
         weights = weights[..., None].to(hidden.dtype)
@@ -399,7 +403,7 @@ class TinyBertForSequenceClassification(TinyBertPreTrainedModel):
         super().__init__(config)
         self.bert = TinyBertModel(config)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
-        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
+        self.classifier = nn.Linear(config.hidden_size, int(config.num_labels or 1))
         self.post_init()
 
     def forward(
@@ -432,7 +436,7 @@ class TinyBertForQuestionAnswering(TinyBertPreTrainedModel):
         self.qa_outputs = nn.Linear(config.hidden_size, 2)
         self.post_init()
 
-    def forward(
+    def forward(  # noqa: PLR0917 -- transformers' own convention
         self,
         input_ids: Tensor,
         attention_mask: Tensor | None = None,
@@ -442,7 +446,7 @@ class TinyBertForQuestionAnswering(TinyBertPreTrainedModel):
         return_dict: bool | None = None,
         **_: Any,
     ) -> Any:
-        """Start and end logits [batch, length]; answers outside the text are left out of the loss."""
+        """Start and end logits [batch, length]; the loss leaves out answers beyond the text."""
         hidden = self.bert(input_ids, attention_mask, token_type_ids).last_hidden_state
         start, end = (part.contiguous() for part in self.qa_outputs(hidden).unbind(-1))
         loss = None

@@ -1,27 +1,25 @@
 """The SuperPLM: one set of weights that holds every architecture as a slice.
 
-The slicing rule stands in `_AXES` and `SuperPLM.sliced` and nowhere else. A slice runs by handing
-views of the shared parameters to an empty TinyBert of the small shape, so what runs in training is
-the very module that `extract` returns.
+A slice runs by handing views of the shared parameters to an empty TinyBert of the small shape, so
+what runs in training is the very module that `extract` returns.
 """
 
 from __future__ import annotations
 
-import copy
 import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn import functional
 
 from atb.errors import BadFile, InputError
-from atb.files import atomic_path, read_document, write_document
+from atb.files import atomic_path
 from atb.models.architecture import Architecture
+from atb.models.card import CARD, WEIGHTS, read_card, read_tensors, write_card
 from atb.models.modeling_tinybert import (
     TinyBertConfig,
     TinyBertForMaskedLM,
@@ -32,97 +30,20 @@ from atb.models.modeling_tinybert import (
     TinyBertPredictions,
     TinyBertPreTrainedModel,
 )
-
-__all__ = [
-    "CARD",
-    "WEIGHTS",
-    "SuperPLM",
-    "architecture_of",
-    "attention_index_set",
-    "axes_of",
-    "config_of",
-]
-
-CARD = "superplm.json"
-WEIGHTS = "model.safetensors"
-KIND = "superplm"
-# Format 1: float32 tensors, or int8 rows with scales (`atb.models.embedded`).
-FORMAT = 1
-
-# What the axes of each parameter are, by the end of its name; the first match counts.
-# "all" is never cut: vocabulary, positions, token types, the projection's outputs.
-_AXES: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("embeddings.weight", ("all", "hidden")),
-    ("LayerNorm.weight", ("hidden",)),
-    ("LayerNorm.bias", ("hidden",)),
-    ("self.query.weight", ("attention", "hidden")),
-    ("self.query.bias", ("attention",)),
-    ("self.key.weight", ("attention", "hidden")),
-    ("self.key.bias", ("attention",)),
-    ("self.value.weight", ("attention", "hidden")),
-    ("self.value.bias", ("attention",)),
-    ("attention.output.dense.weight", ("hidden", "attention")),
-    ("intermediate.dense.weight", ("feed_forward", "hidden")),
-    ("intermediate.dense.bias", ("feed_forward",)),
-    ("pooler.dense.weight", ("hidden", "hidden")),
-    ("transform.dense.weight", ("hidden", "hidden")),
-    ("output.dense.weight", ("hidden", "feed_forward")),
-    ("dense.bias", ("hidden",)),
-    ("projection.weight", ("all", "hidden")),
-    ("projection.bias", ("all",)),
-    ("predictions.bias", ("all",)),
+from atb.models.slicing import (
+    architecture_of,
+    attention_index_set,
+    config_of,
+    layer_of,
+    slice_parameter,
 )
 
-_LAYER = "bert.encoder.layer."
+__all__ = ["CARD", "SuperPLM", "attention_index_set"]
 
-
-def axes_of(name: str) -> tuple[str, ...]:
-    """What the axes of a parameter are: hidden, attention, feed_forward, or all (never cut)."""
-    for ending, axes in _AXES:
-        if name.endswith(ending):
-            return axes
-    raise AssertionError(f"no slicing rule for the parameter {name}")
-
-
-def attention_index_set(
-    super_architecture: Architecture, architecture: Architecture
-) -> npt.NDArray[np.int64]:
-    """Rows of query, key and value (columns of the attention output) that a slice uses.
-
-    The first A heads of the SuperPLM, of each the first Q/A dimensions (AutoTinyBERT's whole
-    heads and its head sub-matrix extraction are both cases of it).
-
-    Returns:
-        int64 array [Q], ascending.
-    """
-    starts = np.arange(architecture.heads) * super_architecture.head_size
-    return (starts[:, None] + np.arange(architecture.head_size)).reshape(-1)
-
-
-def config_of(
-    architecture: Architecture, base: TinyBertConfig | None = None, **changes: Any
-) -> TinyBertConfig:
-    """The configuration of a TinyBert of this shape; all else as in `base`."""
-    config: TinyBertConfig = copy.deepcopy(base) if base is not None else TinyBertConfig()
-    config.num_hidden_layers = architecture.layers
-    config.hidden_size = architecture.hidden
-    config.num_attention_heads = architecture.heads
-    config.qkv_size = architecture.qkv
-    config.intermediate_size = architecture.feed_forward
-    for name, value in changes.items():
-        setattr(config, name, value)
-    return config
-
-
-def architecture_of(config: TinyBertConfig) -> Architecture:
-    """The shape that a configuration describes."""
-    return Architecture(
-        config.num_hidden_layers,
-        config.hidden_size,
-        config.num_attention_heads,
-        config.qkv_size,
-        config.intermediate_size,
-    )
+_ENCODER = "bert."
+_PROJECTION = "bert.projection."
+_PREDICTIONS = "cls.predictions."
+_WORDS = "bert.embeddings.word_embeddings.weight"
 
 
 class SuperPLM(nn.Module):
@@ -130,7 +51,7 @@ class SuperPLM(nn.Module):
 
     Attributes:
         config: Configuration of the whole.
-        bert: Embeddings, encoder, pooler, and the projection into a teacher's space if there is one.
+        bert: Embeddings, encoder, pooler, and a projection into a teacher's space if there is one.
         cls: The masked-LM head, or None.
     """
 
@@ -210,30 +131,12 @@ class SuperPLM(nn.Module):
 
     def _kept(self, architecture: Architecture) -> Iterator[tuple[str, Tensor]]:
         for name, parameter in self.named_parameters():
-            if name.startswith(_LAYER):
-                layer = int(name.removeprefix(_LAYER).partition(".")[0])
-                if layer >= architecture.layers:  # the bottom layers stay
-                    continue
-            yield name, parameter
+            layer = layer_of(name)
+            if layer is None or layer < architecture.layers:
+                yield name, parameter
 
     def _slice(self, name: str, parameter: Tensor, architecture: Architecture) -> Tensor:
-        whole = self.architecture
-        lengths = {"hidden": architecture.hidden, "feed_forward": architecture.feed_forward}
-        for dimension, axis in enumerate(axes_of(name)):
-            if axis in lengths:
-                parameter = parameter.narrow(dimension, 0, lengths[axis])
-            elif axis == "attention" and architecture.head_size == whole.head_size:
-                parameter = parameter.narrow(dimension, 0, architecture.qkv)
-            elif (
-                axis == "attention"
-            ):  # [.., A * D, ..] -> [.., A, D, ..] -> cut both -> [.., Q, ..]
-                parameter = (
-                    parameter.unflatten(dimension, (whole.heads, whole.head_size))
-                    .narrow(dimension, 0, architecture.heads)
-                    .narrow(dimension + 1, 0, architecture.head_size)
-                    .flatten(dimension, dimension + 1)
-                )
-        return parameter
+        return slice_parameter(name, parameter, self.architecture, architecture)
 
     def forward(
         self,
@@ -257,11 +160,15 @@ class SuperPLM(nn.Module):
             InputError: The architecture is larger than the SuperPLM.
         """
         self.check(architecture)
-        skeleton = _skeleton(architecture, *_frozen(self.config)).train(self.training)
-        encoder = self.sliced(architecture, "bert.e") | self.sliced(architecture, "bert.pooler.")
+        skeleton = _skeleton(architecture, _shared(self.config)).train(self.training)
+        encoder = self.sliced(architecture, _ENCODER)
         output: TinyBertOutput = functional_call(
             skeleton,
-            {name.removeprefix("bert."): tensor for name, tensor in encoder.items()},
+            {
+                name.removeprefix(_ENCODER): tensor
+                for name, tensor in encoder.items()
+                if not name.startswith(_PROJECTION)
+            },
             (input_ids,),
             # by name: the reference swapped these two by position
             {
@@ -293,11 +200,10 @@ class SuperPLM(nn.Module):
         if self.config.projection_size is None:
             raise InputError(
                 "This SuperPLM has no projection into a teacher's space: initialise it from an "
-                "encoder, or train it with the masked-LM objective."
+                "encoder, or use the masked-LM objective."
             )
-        layer = self.bert.projection
-        weight = self._slice("bert.projection.weight", layer.weight, architecture)
-        return nn.functional.linear(hidden, weight, layer.bias)
+        layer = self.sliced(architecture, _PROJECTION)
+        return functional.linear(hidden, layer[_PROJECTION + "weight"], layer[_PROJECTION + "bias"])
 
     def mlm_logits(self, architecture: Architecture, hidden: Tensor, positions: Tensor) -> Tensor:
         """Vocabulary logits at some positions only.
@@ -314,14 +220,11 @@ class SuperPLM(nn.Module):
             InputError: This SuperPLM has no masked-LM head.
         """
         self._check_mlm_head()
-        head = _head_skeleton(architecture, *_frozen(self.config))
-        prefix = "cls.predictions."
-        parameters = self.sliced(architecture, prefix)
-        words = self.bert.embeddings.word_embeddings.weight
-        table = self._slice("bert.embeddings.word_embeddings.weight", words, architecture)
+        table = self._slice(_WORDS, self.get_parameter(_WORDS), architecture)
+        head = self.sliced(architecture, _PREDICTIONS)
         logits: Tensor = functional_call(
-            head,
-            {name.removeprefix(prefix): tensor for name, tensor in parameters.items()},
+            _head_skeleton(architecture, _shared(self.config)),
+            {name.removeprefix(_PREDICTIONS): tensor for name, tensor in head.items()},
             (hidden[positions], table),
         )
         return logits
@@ -361,31 +264,31 @@ class SuperPLM(nn.Module):
         if head == "mlm":
             self._check_mlm_head()
         model = classes[head](config_of(architecture, self.config, **changes))
-        prefix = "bert." if head is None else ""
-        with torch.no_grad():
-            weights = {
-                name.removeprefix(prefix): tensor
-                for name, tensor in self.sliced(
-                    architecture, "" if head == "mlm" else "bert."
-                ).items()
-            }
-            unexpected = model.load_state_dict(weights, strict=False).unexpected_keys
-        assert not unexpected, unexpected
-        return model.eval()
+        weights = self.sliced(architecture, "" if head == "mlm" else _ENCODER)
+        prefix = _ENCODER if head is None else ""
+        # not strict, since the heads of tasks start fresh
+        names = model.load_state_dict(
+            {name.removeprefix(prefix): tensor.detach() for name, tensor in weights.items()},
+            strict=False,
+        )
+        assert not names.unexpected_keys, names.unexpected_keys
+        model.eval()  # type: ignore[no-untyped-call, unused-ignore]
+        return model
 
-    def save(self, folder: Path, **card: Any) -> None:
+    def save(self, folder: Path, **facts: Any) -> None:
         """Write weights (safetensors) and a card into a folder.
 
         Args:
             folder: Where to; made if missing.
-            **card: Further JSON-able facts for the card.
+            **facts: Further JSON-able facts for the card.
         """
-        from safetensors.torch import save_file  # noqa: PLC0415
+        from safetensors.torch import save_file
 
         tensors = {name: tensor.detach().contiguous() for name, tensor in self.named_parameters()}
         with atomic_path(folder / WEIGHTS) as temporary:
-            save_file(tensors, temporary, metadata={"format": "pt"})
-        write_card(self, folder, storage="float32", **card)
+            save_file(tensors, temporary)
+        has_head = self.cls is not None
+        write_card(folder, self.config, with_mlm_head=has_head, storage="float32", **facts)
 
     @classmethod
     def load(cls, folder: Path) -> SuperPLM:
@@ -394,14 +297,21 @@ class SuperPLM(nn.Module):
         Raises:
             BadFile: Something is missing, truncated, foreign or of another format.
         """
-        superplm, storage = from_card(folder)
+        config, with_mlm_head, storage = read_card(folder)
         if storage != "float32":
             raise BadFile(f"{folder} is a packed SuperPLM ({storage}): load it with load_superplm.")
-        superplm.fill(read_tensors(folder / WEIGHTS), folder)
-        return superplm.eval()
+        tensors = read_tensors(folder / WEIGHTS)
+        return cls(config, with_mlm_head=with_mlm_head).fill(tensors, folder).eval()
 
-    def fill(self, tensors: dict[str, Tensor], source: Path) -> None:
+    def fill(self, tensors: dict[str, Tensor], source: Path) -> SuperPLM:
         """Take weights by name.
+
+        Args:
+            tensors: All of them.
+            source: Where they come from, for the error.
+
+        Returns:
+            Itself.
 
         Raises:
             BadFile: They are not those of this shape.
@@ -415,98 +325,33 @@ class SuperPLM(nn.Module):
                 f"for {wanted.get(name, 'none')}: weights and card are not of one SuperPLM."
             )
         self.load_state_dict(tensors)
+        return self
 
 
-def write_card(superplm: SuperPLM, folder: Path, *, storage: str, **card: Any) -> None:
-    """Write the JSON card that says what the weights beside it are."""
-    config = superplm.config
-    content = {
-        "architecture": str(superplm.architecture),
-        "storage": storage,
-        "vocabulary_size": config.vocab_size,
-        "positions": config.max_position_embeddings,
-        "projection_size": config.projection_size,
-        "with_mlm_head": superplm.cls is not None,
-        "dropout": config.hidden_dropout_prob,
-    }
-    write_document(folder / CARD, {**content, **card}, kind=KIND, format=FORMAT)
+# What a slice's configuration shares with that of the whole, beside the sizes.
+_SHARED = (
+    "vocab_size",
+    "max_position_embeddings",
+    "type_vocab_size",
+    "hidden_dropout_prob",
+    "attention_probs_dropout_prob",
+    "layer_norm_eps",
+)
+_Shared = tuple[tuple[str, Any], ...]
 
 
-def from_card(folder: Path) -> tuple[SuperPLM, str]:
-    """An unfilled SuperPLM as a folder's card describes it, and how its weights are stored.
-
-    Raises:
-        BadFile: The card is missing, foreign, or lacks something.
-    """
-    card = read_document(folder / CARD, kind=KIND, format=FORMAT)
-    try:
-        superplm = SuperPLM.from_architecture(
-            Architecture.parse(card["architecture"]),
-            vocabulary_size=int(card["vocabulary_size"]),
-            positions=int(card["positions"]),
-            with_mlm_head=bool(card["with_mlm_head"]),
-            projection_size=card["projection_size"],
-            dropout=float(card["dropout"]),
-        )
-        return superplm, str(card["storage"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise BadFile(
-            f"{folder / CARD} lacks or garbles {error}: take the folder from its source again."
-        ) from error
-
-
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """All tensors of a safetensors file.
-
-    Raises:
-        BadFile: It is missing, truncated or foreign.
-    """
-    from safetensors import SafetensorError  # noqa: PLC0415
-    from safetensors.torch import load_file  # noqa: PLC0415
-
-    try:
-        tensors: dict[str, Tensor] = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise BadFile(
-            f"{path} is not a readable safetensors file ({error}): it may be missing or truncated; "
-            "take it from its source again."
-        ) from error
-    return tensors
-
-
-def _frozen(config: TinyBertConfig) -> tuple[int, int, float, float]:
-    return (
-        config.vocab_size,
-        config.max_position_embeddings,
-        config.hidden_dropout_prob,
-        config.attention_probs_dropout_prob,
-    )
-
-
-def _skeleton_config(
-    architecture: Architecture,
-    vocabulary_size: int,
-    positions: int,
-    hidden: float,
-    attention: float,
-) -> TinyBertConfig:
-    return config_of(
-        architecture,
-        vocab_size=vocabulary_size,
-        max_position_embeddings=positions,
-        hidden_dropout_prob=hidden,
-        attention_probs_dropout_prob=attention,
-    )
+def _shared(config: TinyBertConfig) -> _Shared:
+    return tuple((name, getattr(config, name)) for name in _SHARED)
 
 
 @functools.lru_cache(maxsize=256)
-def _skeleton(architecture: Architecture, *facts: Any) -> TinyBertModel:
+def _skeleton(architecture: Architecture, shared: _Shared) -> TinyBertModel:
     """A TinyBert without weights; on the meta device, so that it costs no memory."""
     with torch.device("meta"):
-        return TinyBertModel(_skeleton_config(architecture, *facts))
+        return TinyBertModel(config_of(architecture, **dict(shared)))
 
 
 @functools.lru_cache(maxsize=256)
-def _head_skeleton(architecture: Architecture, *facts: Any) -> TinyBertPredictions:
+def _head_skeleton(architecture: Architecture, shared: _Shared) -> TinyBertPredictions:
     with torch.device("meta"):
-        return TinyBertPredictions(_skeleton_config(architecture, *facts))
+        return TinyBertPredictions(config_of(architecture, **dict(shared)))

@@ -114,7 +114,9 @@ def main() -> None:
     pack(trained, arguments.package)
     after = held_out_losses(load_packed(arguments.package), teacher)
     tokens = tokens_seen(text, settings)
-    write_cards(arguments.package, settings, objective, text, tokens, before, after)
+    write_cards(
+        arguments.package, settings, objective, text, tokens=tokens, before=before, after=after
+    )
     say(f"packed into {arguments.package}: {after}")
 
 
@@ -182,6 +184,7 @@ def write_cards(
     settings: TrainingSettings,
     objective: Distillation,
     text: TokenShards,
+    *,
     tokens: int,
     before: dict[str, float],
     after: dict[str, float],

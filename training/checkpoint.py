@@ -17,7 +17,8 @@ from torch import Tensor
 
 from atb.errors import BadFile, InputError
 from atb.files import read_document, write_document
-from atb.models.superplm import SuperPLM, read_tensors
+from atb.models.card import read_tensors
+from atb.models.superplm import SuperPLM
 
 __all__ = ["load_checkpoint", "save_checkpoint"]
 
@@ -42,7 +43,7 @@ def save_checkpoint(
         optimizer: Its moments.
         run: What the run depends on; the same is asked for on resuming.
     """
-    from safetensors.torch import save_file  # noqa: PLC0415
+    from safetensors.torch import save_file
 
     checkpoints = folder / "checkpoints"
     checkpoints.mkdir(parents=True, exist_ok=True)

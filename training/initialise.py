@@ -12,8 +12,10 @@ from torch import Tensor
 
 from atb.data.shards import TokenShards
 from atb.errors import BadFile, InputError
+from atb.models.card import WEIGHTS, read_tensors
 from atb.models.modeling_tinybert import TinyBertConfig
-from atb.models.superplm import WEIGHTS, SuperPLM, axes_of, read_tensors
+from atb.models.slicing import axes_of
+from atb.models.superplm import SuperPLM
 
 __all__ = ["initialise", "read_encoder"]
 
@@ -85,7 +87,8 @@ def _read_config(folder: Path, dropout: float) -> TinyBertConfig:
         sizes["hidden_size"],
     ):
         raise BadFile(
-            f"{folder} is not laid out like BERT: give an encoder with GELU and no factored embeddings."
+            f"{folder} is not laid out like BERT: give an encoder with GELU and embeddings as wide "
+            "as its hidden states."
         )
     return TinyBertConfig(
         **sizes,
@@ -131,7 +134,9 @@ def initialise(
             f"The text has a vocabulary of {text.vocabulary_size} and the encoder of "
             f"{plain.config.vocab_size}: prepare the text with the encoder's vocabulary."
         )
-    moved = _sensitivities(plain, text, seed, probes, batch_size, progress)
+    moved = _sensitivities(
+        plain, text, seed=seed, probes=probes, batch_size=batch_size, progress=progress
+    )
     orders = _Orders.of(plain, moved)
     config = TinyBertConfig(
         **{**plain.config.to_dict(), "projection_size": plain.config.hidden_size}
@@ -193,6 +198,7 @@ class _Orders:
 def _sensitivities(
     superplm: SuperPLM,
     text: TokenShards,
+    *,
     seed: int,
     probes: int,
     batch_size: int,

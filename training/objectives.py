@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -60,8 +62,10 @@ class Target:
 class Objective(Protocol):
     """A loss of sub-models; `prepare` once for each batch, then `loss` for each sub-model."""
 
-    #: Share of the words to be masked.
-    mask_probability: float
+    @property
+    def mask_probability(self) -> float:
+        """Share of the words to be masked."""
+        ...
 
     def prepare(self, batch: Batch) -> Target | None:
         """What all sub-models of a batch share."""
@@ -103,8 +107,12 @@ class Teacher:
     """A frozen encoder with BERT's module names: BERT, ELECTRA, TinyBert."""
 
     def __init__(self, encoder: nn.Module) -> None:
-        """Freeze an encoder; where it has a sentence projection, that is part of its output."""
-        self.encoder = encoder.eval().requires_grad_(False)
+        """Freeze an encoder; where it has a sentence projection, that is part of its output.
+
+        Args:
+            encoder: A transformers model; typed loosely, since BERT's names are all it needs.
+        """
+        self.encoder: Any = encoder.eval().requires_grad_(False)
         self._projection: nn.Module | None = getattr(encoder, "projection", None)
 
     @classmethod
@@ -132,36 +140,43 @@ class Teacher:
             batch: The input.
             attention_logits: Whether the last layer's attention logits are wanted.
         """
-        attention = self.encoder.encoder.layer[-1].attention.self
-        seen: dict[str, Tensor] = {}
-        hooks = []
-        if attention_logits:
-            for name in ("query", "key"):
-                module = getattr(attention, name)
-                hooks.append(
-                    module.register_forward_hook(
-                        lambda _module, _inputs, output, name=name: seen.__setitem__(name, output)
-                    )
-                )
-        try:
+        with _recorded(self.encoder.encoder.layer[-1].attention.self) as seen:
             hidden = self.encoder(
                 input_ids=batch.input_ids, attention_mask=batch.attention_mask
             ).last_hidden_state
-        finally:
-            for hook in hooks:
-                hook.remove()
         if self._projection is not None:
             hidden = self._projection(hidden)
         logits = None
         if attention_logits:
             query, key = (
-                seen[name].unflatten(-1, (self.heads, -1)).transpose(1, 2)
+                seen[name].float().view(*hidden.shape[:2], self.heads, -1).transpose(1, 2)
                 for name in ("query", "key")
-            )
-            logits = query.float() @ key.float().transpose(-1, -2) / query.shape[-1] ** 0.5
+            )  # [B, A, T, D]
+            logits = query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5
             padded = batch.attention_mask[:, None, None, :] == 0
             logits = logits.masked_fill(padded, torch.finfo(logits.dtype).min)
         return Target(hidden.float(), logits)
+
+
+@contextlib.contextmanager
+def _recorded(attention: Any) -> Iterator[dict[str, Tensor]]:
+    """Record what the query and key layers of an attention module put out.
+
+    Stock models do not tell their logits before the softmax.
+    """
+    seen: dict[str, Tensor] = {}
+
+    def record(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
+        return lambda _module, _inputs, output: seen.update({name: output})
+
+    hooks = [
+        getattr(attention, name).register_forward_hook(record(name)) for name in ("query", "key")
+    ]
+    try:
+        yield seen
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 @dataclass(frozen=True, slots=True)

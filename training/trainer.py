@@ -19,7 +19,8 @@ from atb.data.masking import mask_tokens
 from atb.data.shards import TokenShards
 from atb.errors import InputError, RunError
 from atb.files import prepare_output
-from atb.models.superplm import CARD, SuperPLM
+from atb.models.card import CARD
+from atb.models.superplm import SuperPLM
 from atb.training.checkpoint import check_same_run, load_checkpoint, save_checkpoint
 from atb.training.objectives import (
     Batch,
@@ -235,7 +236,7 @@ def _default_objective(superplm: SuperPLM) -> Objective:
 def _begin(
     superplm: SuperPLM, shards: TokenShards, settings: TrainingSettings, objective: Objective
 ) -> _Run:
-    from transformers import get_linear_schedule_with_warmup  # noqa: PLC0415
+    from transformers import get_linear_schedule_with_warmup
 
     plain = {name for name, _ in superplm.named_parameters() if _without_decay(name)}
     groups = [
@@ -248,7 +249,9 @@ def _begin(
         for undecayed in (False, True)
     ]
     optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.999), fused=True)
-    scheduler = get_linear_schedule_with_warmup(optimizer, settings.warmup, settings.steps)
+    scheduler = get_linear_schedule_with_warmup(  # type: ignore[no-untyped-call, unused-ignore]
+        optimizer, settings.warmup, settings.steps
+    )
     identity = {
         "settings": json.loads(json.dumps(settings.to_json())),
         "text": shards.sha256,

@@ -1,0 +1,97 @@
+"""A SuperPLM's folder: weights as safetensors, and a JSON card that says what they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from atb.errors import BadFile
+from atb.files import read_document, write_document
+from atb.models.architecture import Architecture
+from atb.models.modeling_tinybert import TinyBertConfig
+from atb.models.slicing import architecture_of, config_of
+
+__all__ = ["CARD", "WEIGHTS", "read_card", "read_tensors", "write_card"]
+
+CARD = "superplm.json"
+WEIGHTS = "model.safetensors"
+KIND = "superplm"
+# Format 1: float32 tensors, or int8 rows with scales (`atb.models.embedded`).
+FORMAT = 1
+
+
+def write_card(
+    folder: Path, config: TinyBertConfig, *, with_mlm_head: bool, storage: str, **facts: Any
+) -> None:
+    """Write the card.
+
+    Args:
+        folder: Of the SuperPLM.
+        config: Of the whole.
+        with_mlm_head: Whether it has a masked-LM head.
+        storage: How the weights are stored: float32 or int8.
+        **facts: Further JSON-able facts.
+    """
+    content = {
+        "architecture": str(architecture_of(config)),
+        "storage": storage,
+        "vocabulary_size": config.vocab_size,
+        "positions": config.max_position_embeddings,
+        "token_types": config.type_vocab_size,
+        "layer_norm_epsilon": config.layer_norm_eps,
+        "projection_size": config.projection_size,
+        "with_mlm_head": with_mlm_head,
+        "dropout": config.hidden_dropout_prob,
+    }
+    write_document(folder / CARD, {**content, **facts}, kind=KIND, format=FORMAT)
+
+
+def read_card(folder: Path) -> tuple[TinyBertConfig, bool, str]:
+    """Read the card.
+
+    Returns:
+        Configuration of the whole, whether it has a masked-LM head, how the weights are stored.
+
+    Raises:
+        BadFile: It is missing, foreign, or lacks something.
+    """
+    card = read_document(folder / CARD, kind=KIND, format=FORMAT)
+    try:
+        dropout = float(card["dropout"])
+        projection_size = card["projection_size"]
+        config = config_of(
+            Architecture.parse(card["architecture"]),
+            vocab_size=int(card["vocabulary_size"]),
+            max_position_embeddings=int(card["positions"]),
+            type_vocab_size=int(card.get("token_types", 2)),
+            layer_norm_eps=float(card.get("layer_norm_epsilon", 1e-12)),
+            projection_size=None if projection_size is None else int(projection_size),
+            hidden_dropout_prob=dropout,
+            attention_probs_dropout_prob=dropout,
+        )
+        return config, bool(card["with_mlm_head"]), str(card["storage"])
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise BadFile(
+            f"{folder / CARD} is damaged ({error}): take the folder from its source again."
+        ) from error
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """All tensors of a safetensors file.
+
+    Raises:
+        BadFile: It is missing, truncated or foreign.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        tensors: dict[str, Tensor] = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise BadFile(
+            f"{path} is not a readable safetensors file ({error}): it may be missing or truncated; "
+            "take it from its source again."
+        ) from error
+    return tensors
