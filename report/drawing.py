@@ -48,7 +48,13 @@ def number_axis(
         values: What will be drawn along it.
         log: Whether the scale is logarithmic; None decides by the range of the values.
     """
-    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+    from matplotlib.ticker import (
+        FuncFormatter,
+        LogLocator,
+        MaxNLocator,
+        NullLocator,
+        ScalarFormatter,
+    )
 
     smallest, largest = min(values), max(values)
     axis = axes.xaxis if which == "x" else axes.yaxis
@@ -58,9 +64,12 @@ def number_axis(
         (axes.set_xscale if which == "x" else axes.set_yscale)("log")
         axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axis.set_minor_locator(NullLocator())
-    else:
-        axis.set_major_locator(MaxNLocator(7, steps=[1, 2, 2.5, 5, 10]))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
+        return
+    axis.set_major_locator(MaxNLocator(7, steps=[1, 2, 2.5, 5, 10]))
+    formatter = ScalarFormatter(useOffset=False)  # as many decimals at every tick
+    formatter.set_scientific(False)
+    axis.set_major_formatter(formatter)
 
 
 def with_interval(seconds: float, interval: tuple[float, float]) -> str:

@@ -1,9 +1,10 @@
-"""Known architectures on this device: measured where possible, else predicted."""
+"""Known architectures on this device: measured where possible, else predicted, and named so."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -12,7 +13,9 @@ from atb.models.known import KNOWN
 from atb.predictor.predictor import LatencyPredictor
 from atb.profiler.measurement import Measurement
 
-__all__ = ["Neighbour", "neighbours_of"]
+__all__ = ["Basis", "Neighbour", "neighbours_of"]
+
+Basis = Literal["measured", "predicted", "extrapolated"]
 
 #: Known architectures beside the winner; more would not fit on one screen.
 _MOST_NEIGHBOURS = 16
@@ -29,14 +32,15 @@ class Neighbour:
         architecture: Its shape.
         seconds: Latency in seconds.
         interval: Its interval in seconds, of measurement or of prediction.
-        measured: Whether it was measured; predicted if not.
+        basis: How the latency is known; `extrapolated` is predicted outside the range that the
+            predictor was fitted on, where its interval promises nothing.
     """
 
     names: tuple[str, ...]
     architecture: Architecture
     seconds: float
     interval: tuple[float, float] | None
-    measured: bool
+    basis: Basis
 
 
 def neighbours_of(
@@ -44,9 +48,12 @@ def neighbours_of(
     predictor: LatencyPredictor | None,
     winner_seconds: float | None,
 ) -> tuple[Neighbour, ...]:
-    """Known architectures on this device: measured where possible, else predicted inside support.
+    """Known architectures on this device, fastest first.
 
-    Those nearest to the winner are kept, and the landmarks, fastest first.
+    Args:
+        measurements: Made on it.
+        predictor: For those that were not measured; None leaves them out.
+        winner_seconds: Those nearest to it are kept, and the landmarks; None keeps all.
     """
     names: dict[Architecture, list[str]] = {}
     for name, architecture in KNOWN.items():
@@ -55,13 +62,13 @@ def neighbours_of(
     missing = [architecture for architecture in names if architecture not in found]
     if predictor is not None and missing:
         prediction = predictor.predict_architectures(missing)
-        for i in np.flatnonzero(prediction.supported):
-            found[missing[i]] = Neighbour(
-                _short(names[missing[i]]),
-                missing[i],
+        for i, architecture in enumerate(missing):
+            found[architecture] = Neighbour(
+                _short(names[architecture]),
+                architecture,
                 float(prediction.latency_seconds[i]),
                 (float(prediction.lower_seconds[i]), float(prediction.upper_seconds[i])),
-                measured=False,
+                "predicted" if prediction.supported[i] else "extrapolated",
             )
     ranked = sorted(found.values(), key=lambda row: row.seconds)
     if winner_seconds is None:
@@ -80,7 +87,7 @@ def _measured(
         if m.architecture in names:
             latest[m.architecture] = m
     return {
-        a: Neighbour(_short(names[a]), a, m.latency_seconds, m.interval_seconds, measured=True)
+        a: Neighbour(_short(names[a]), a, m.latency_seconds, m.interval_seconds, "measured")
         for a, m in latest.items()
     }
 

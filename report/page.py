@@ -90,12 +90,24 @@ def write_page(
             "commands": commands,
             "facts": _seeds(database, conditions, predictor, found),
             "versions": versions_of(),
-            "files": files_of({**(files or {}), **({"model": model} if model else {})}, out.parent),
+            "files": files_of(_all_files(files or {}, database, model), out.parent),
         },
     }
     with atomic_path(out) as temporary:
         temporary.write_text(_render(context), "utf-8")
     return out
+
+
+def _all_files(
+    files: Mapping[str, Path], database: ProfileDatabase | None, model: Path | None
+) -> dict[str, Path]:
+    """The given ones, and those of the database, if it is a file, and of the model."""
+    found = dict(files)
+    if database is not None and Path(database.location).is_file():
+        found["database"] = Path(database.location)
+    if model is not None:
+        found["model"] = model
+    return found
 
 
 def _found(result: SearchResult | Mapping[str, Any] | None) -> SearchResult | None:

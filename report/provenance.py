@@ -6,11 +6,11 @@ import hashlib
 import os
 import platform
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-__all__ = ["ShownFile", "files_of", "snippets_of", "versions_of"]
+__all__ = ["ShownFile", "files_of", "model_files", "snippets_of", "versions_of"]
 
 #: Libraries that a number or a model may depend on.
 _LIBRARIES = ("autotinybert", "torch", "transformers", "onnx", "onnxruntime", "numpy", "scipy")
@@ -32,6 +32,29 @@ class ShownFile:
     path: str
     size: int
     sha256: str
+
+
+#: What lies in a model's folder.
+_MODEL_FILES = {
+    "config.json": "transformers: configuration",
+    "generation_config.json": "transformers: settings of generation",
+    "model.int8.onnx": "ONNX graph with weights, int8",
+    "model.onnx": "ONNX graph with weights, fp32",
+    "model.safetensors": "transformers: weights",
+    "modeling_tinybert.py": "transformers: the model's code",
+    "tokenizer.json": "tokenizer",
+    "tokenizer_config.json": "tokenizer: configuration",
+    "vocab.txt": "tokenizer: vocabulary",
+    "README.md": "card",
+}
+
+
+def model_files(model: Path, folder: Path) -> list[ShownFile]:
+    """The files of a model's folder, each with a word on what it is."""
+    return [
+        replace(file, label=_MODEL_FILES.get(Path(file.path).name, "other"))
+        for file in files_of({"model": model}, folder)
+    ]
 
 
 def files_of(files: Mapping[str, Path], folder: Path) -> list[ShownFile]:
@@ -87,11 +110,10 @@ def snippets_of(model: Path, folder: Path) -> list[tuple[str, str]]:
         tokenizer = any((model / name).is_file() for name in ("tokenizer.json", "vocab.txt"))
         found.append(("transformers, with the modelling file in the folder",
                       _transformers_code(place, tokenizer=tokenizer)))  # fmt: skip
-    found += [
-        (f"onnxruntime, {words}", _onnx_code(f"{place}/{name}"))
-        for name, words in (("model.onnx", "fp32"), ("model.int8.onnx", "int8"))
-        if (model / name).is_file()
-    ]
+    graphs = [name for name in ("model.onnx", "model.int8.onnx") if (model / name).is_file()]
+    if graphs:
+        words = f"; the same with {graphs[1]}, which is smaller" if len(graphs) > 1 else ""
+        found.append((f"onnxruntime{words}", _onnx_code(f"{place}/{graphs[0]}")))
     return found
 
 

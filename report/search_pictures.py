@@ -230,13 +230,14 @@ def neighbours(
 
 
 def _neighbour_row(axes: Axes, place: int, row: Neighbour, colour: str) -> None:
+    colour = GREY if row.basis == "extrapolated" else colour
     _interval_bar(axes, row.interval, place, colour)
     axes.plot(
         [1e3 * row.seconds],
         [place],
         **_DOT,
         markersize=6,
-        markerfacecolor=colour if row.measured else PAPER,
+        markerfacecolor=colour if row.basis == "measured" else PAPER,
         markeredgecolor=colour,
         markeredgewidth=1.3,
     )
@@ -256,12 +257,15 @@ def _neighbour_row(axes: Axes, place: int, row: Neighbour, colour: str) -> None:
 def _neighbour_legend(axes: Axes, limit_seconds: float | None) -> None:
     from matplotlib.lines import Line2D
 
-    dot: dict[str, Any] = {**_DOT, "markersize": 6, "color": BLUE}
     handles = [
-        Line2D([], [], **dot, label="measured"),
-        Line2D([], [], **dot, markerfacecolor=PAPER, label="predicted"),
+        Line2D([], [], **_DOT, markersize=6, color=edge, markerfacecolor=face, label=basis)
+        for basis, edge, face in (
+            ("measured", BLUE, BLUE),
+            ("predicted", BLUE, PAPER),
+            ("extrapolated", GREY, PAPER),
+        )
     ]
     if limit_seconds is not None:
         label = f"limit {milliseconds(limit_seconds)}"
         handles.append(Line2D([], [], color=ORANGE, label=label))
-    axes.figure.legend(handles=handles, loc="outside upper left", ncols=3)
+    axes.figure.legend(handles=handles, loc="outside upper left", ncols=4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from atb.report import search_pictures
 from atb.report.neighbours import Neighbour
 from atb.report.numbers import count, digits, many, milliseconds, percent, times
-from atb.report.provenance import files_of, snippets_of
+from atb.report.provenance import model_files, snippets_of
 from atb.search.result import SearchResult
 
 __all__ = ["neighbour_section", "search_section", "winner_row", "winner_section"]
@@ -33,7 +34,7 @@ def winner_section(
         "architecture": result.winner.architecture,
         "verdict": _verdict(result),
         "tiles": [*_tiles(result), *_speedups(result, known)],
-        "files": [] if model is None else files_of({"model": model}, folder),
+        "files": [] if model is None else model_files(model, folder),
         "snippets": [] if model is None else snippets_of(model, folder),
     }
 
@@ -68,7 +69,8 @@ def _tiles(result: SearchResult) -> list[tuple[str, str, str]]:
         error = winner.predicted_seconds / winner.measured_seconds - 1
         beside = f"{percent(error, signed=True)} against the measured"
     tiles.append(("predicted latency", milliseconds(winner.predicted_seconds), beside))
-    tiles.append(("limit", milliseconds(result.constraint_seconds), result.basis))
+    basis = "" if result.basis == "given" else result.basis
+    tiles.append(("limit", milliseconds(result.constraint_seconds), basis))
     if winner.proxy is not None:
         tiles.append((f"score ({result.proxy})", digits(winner.proxy, 4), "higher is better"))
     a = winner.architecture
@@ -86,10 +88,10 @@ def _speedups(result: SearchResult, known: Sequence[Neighbour]) -> list[tuple[st
         (
             f"speed-up over {name}",
             times(row.seconds / result.winner.latency_seconds),
-            f"it takes {milliseconds(row.seconds)}, {'measured' if row.measured else 'predicted'}",
+            f"it takes {milliseconds(row.seconds)}, {row.basis}",
         )
         for name in _REFERENCES
-        if (row := by_name.get(name)) is not None
+        if (row := by_name.get(name)) is not None and row.basis != "extrapolated"
     ][:_MOST_REFERENCES]
 
 
@@ -126,7 +128,7 @@ def winner_row(result: SearchResult) -> Neighbour:
         winner.architecture,
         winner.latency_seconds,
         winner.interval_seconds,
-        winner.measured_seconds is not None,
+        "predicted" if winner.measured_seconds is None else "measured",
     )
 
 
@@ -136,13 +138,14 @@ def neighbour_section(
     """The known architectures on this device, with the winner among them if there is one."""
     if not rows:
         return None
-    measured = sum(row.measured for row in rows)
+    counts = Counter(row.basis for row in rows)
     own = None if result is None else winner_row(result)
     limit = None if result is None else result.constraint_seconds
     return {
-        "summary": f"{many(len(rows), 'known architecture')}: {measured} measured, "
-        f"{len(rows) - measured} predicted within the range that the predictor was fitted on. "
-        "Of those left out, no latency is known here.",
+        "summary": f"{many(len(rows), 'known architecture')} of nearby latency, and some that "
+        f"everybody knows: {counts['measured']} measured, {counts['predicted']} predicted, "
+        f"{counts['extrapolated']} extrapolated, which is predicted outside the range that the "
+        "predictor was fitted on: `atb profile --arch NAME` measures one.",
         "picture": search_pictures.neighbours(rows, own, limit),
         "rows": sorted([*rows, *([own] if own else [])], key=lambda row: row.seconds),
         "own": own,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -84,14 +85,15 @@ def _reading(name: str, value: float) -> str:
 def _words(name: str) -> str:
     """A field's name as words; its unit stands beside its values."""
     renamed = {
-        "load_average_1min": "load average, 1 minute",
+        "logical_cpus": "logical CPUs",
+        "load_average_1min": "load average over a minute",
         "frequency_hertz": "frequency",
         "temperature_celsius": "temperature",
-        "cpu_pressure_10s": "waiting for a CPU, 10 seconds",
+        "cpu_pressure_10s": "share of time in which some task waits",
         "steal_seconds": "stolen by the host since boot",
         "memory_available_bytes": "memory available",
-        "quota_throttles": "throttled by quota, times",
-        "thermal_throttles": "throttled by heat, times",
+        "quota_throttles": "times throttled by quota",
+        "thermal_throttles": "times throttled by heat",
     }
     return renamed.get(name, name.replace("_", " "))
 
@@ -102,7 +104,8 @@ def latency_section(
     """What was measured, how sharply, and what went wrong."""
     if not measurements and not failures:
         return None
-    section: dict[str, Any] = {"failures": failures, "all": [], "flagged": []}
+    kinds = Counter((f.architecture, f.cause, f.detail, f.campaign) for f in failures)
+    section: dict[str, Any] = {"failures": list(kinds.items()), "all": [], "flagged": []}
     if not measurements:
         return section
     half_width = float(np.median([m.estimate.relative_half_width for m in measurements]))
