@@ -81,7 +81,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
     parser.add_argument("--package", type=Path, default=EMBEDDED["mini"], help="where to pack")
     parser.add_argument("--encoder", type=Path, default=None, help="default: the installed one")
-    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--steps", type=int, default=1350)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
 
