@@ -21,7 +21,7 @@ from atb.search.scores import ScoreFile
 from atb.search.verification import Progress, Verification, Verifier, verify
 from atb.units import format_duration
 
-__all__ = ["RESULT", "SCORES", "search"]
+__all__ = ["RESULT", "SCORES", "SearchRequest", "search"]
 
 #: Names in the output folder.
 RESULT, SCORES = "result.json", "scores.jsonl"
