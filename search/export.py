@@ -101,13 +101,24 @@ def export_model(
         request,
     ):
         return before
-    with _full_disk_told(out), tempfile.TemporaryDirectory(dir=out.parent) as temporary:
+    with (
+        _full_disk_told(out),
+        tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as temporary,
+    ):
         folder = Path(temporary)
         model = superplm.extract(architecture, "mlm" if superplm.cls is not None else None)
         _write(model, architecture, folder, vocabulary)
         difference, cosine = _check(model, folder)
         made = Export(architecture, weights, request, difference, cosine, _sizes(folder))
-        (folder / CARD).write_text(model_card(made, superplm.architecture, result, source), "utf-8")
+        card = model_card(
+            made,
+            superplm.architecture,
+            vocabulary_size=words,
+            positions=superplm.config.max_position_embeddings,
+            result=result,
+            source=source,
+        )
+        (folder / CARD).write_text(card, "utf-8")
         (out / MANIFEST).unlink(missing_ok=True)
         for path in sorted(folder.iterdir()):
             path.chmod(0o644)
@@ -148,7 +159,8 @@ def _write(
     from atb.models.modeling_tinybert import save_folder
     from atb.models.onnx_builder import build_graph, save_graph
 
-    save_folder(model, None, folder)
+    with _without_progress_bars():
+        save_folder(model, None, folder)
     save_tokenizer(folder, vocabulary)
     encoder = model.base_model
     graph = build_graph(
@@ -237,6 +249,20 @@ def _cosine(
 
 def _sizes(folder: Path) -> dict[str, int]:
     return {path.name: path.stat().st_size for path in sorted(folder.iterdir()) if path.is_file()}
+
+
+@contextlib.contextmanager
+def _without_progress_bars() -> Iterator[None]:
+    """Transformers shows a bar for every file that it writes."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 @contextlib.contextmanager

@@ -115,7 +115,7 @@ class _HeldOutProxy:
             loss = self._held_out.loss(architecture)
         except (RuntimeError, MemoryError):  # torch out of memory is a RuntimeError
             return None
-        return -loss if math.isfinite(loss) else None
+        return 0.0 - loss if math.isfinite(loss) else None
 
 
 class DistillationProxy(_HeldOutProxy):
