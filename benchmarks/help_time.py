@@ -42,7 +42,9 @@ def main() -> None:
         },
     }
     path = write_result("help_time", figures, started)
-    print(f"atb --help: {figures['above_seconds']['median']:.3f} s of CPU above bare Python; {path}")
+    print(
+        f"atb --help: {figures['above_seconds']['median']:.3f} s of CPU above bare Python; {path}"
+    )
 
 
 if __name__ == "__main__":

@@ -129,10 +129,11 @@ class SearchSpace:
 
     def at(self, genome: tuple[int, int, int, int]) -> Architecture:
         """The architecture at these gene positions."""
-        layers, hidden, pair, feed_forward = (
+        layers, hidden, attention, feed_forward = (
             values[position] for values, position in zip(self.genes, genome, strict=True)
         )
-        return Architecture(layers, hidden, *pair, feed_forward)
+        heads, qkv = attention
+        return Architecture(layers, hidden, heads, qkv, feed_forward)
 
     def __contains__(self, architecture: object) -> bool:
         if not isinstance(architecture, Architecture):

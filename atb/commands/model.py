@@ -24,7 +24,7 @@ def extract(
     Writes a transformers folder with its own modelling file, model.onnx and model.int8.onnx.
     """
     from atb.files import prepare_output
-    from atb.models.embedded import load_superplm
+    from atb.models.embedded import EMBEDDED, load_superplm
     from atb.models.known import resolve
     from atb.search.export import export_model
 
@@ -33,7 +33,7 @@ def extract(
     loaded.check(shape)
     prepare_output(out, directory=True)
     note(f"extracting {shape} ...")
-    export_model(loaded, shape, out)
+    export_model(loaded, shape, out, source=EMBEDDED.get(superplm, Path(superplm)))
     typer.echo(
         f"{out}: {shape}, {shape.parameters():,} parameters, as transformers folder and ONNX"
     )

@@ -106,7 +106,7 @@ def evaluate(
     fitted = load(predictor)
     wanted = fitted.conditions.to_json()
     fields = ("device", "runtime", "precision", "threads", "batch", "sequence_length")
-    training_set = _read(db, campaign, **{name: wanted[name] for name in fields})
+    training_set = _read(db, campaign, least_rows=2, **{name: wanted[name] for name in fields})
     evaluation = judge(fitted, training_set)
     if json:
         print_json(evaluation.to_json())
@@ -118,13 +118,16 @@ def evaluate(
     )
 
 
-def _read(db: str, campaign: str | None, **wanted: Any) -> TrainingSet:
-    from atb.predictor.training_set import TrainingSet
+def _read(
+    db: str, campaign: str | None, *, least_rows: int | None = None, **wanted: Any
+) -> TrainingSet:
+    from atb.predictor.training_set import LEAST_ROWS, TrainingSet
     from atb.profiler.database import ProfileDatabase
     from atb.target import choose_conditions
 
     with ProfileDatabase(db) as database:
         conditions = choose_conditions(database, **wanted)
         return TrainingSet.from_measurements(
-            database.measurements(conditions=conditions, campaign=campaign)
+            database.measurements(conditions=conditions, campaign=campaign),
+            least_rows=least_rows or LEAST_ROWS,
         )

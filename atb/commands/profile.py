@@ -97,8 +97,8 @@ def profile(
         sequence_length=sequence_length,
         affinity=affinity,
     )
-    note(f"{target.conditions}: {len(plan.architectures)} architectures into {db}")
     with ProfileDatabase(db, create=True) as database, progress("profile") as show:
+        note(f"{target.conditions}: {len(plan.architectures)} architectures into {db}")
         result = run_campaign(
             target.device,
             target.runtime,

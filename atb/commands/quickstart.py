@@ -82,7 +82,8 @@ def quickstart(
         if isinstance(limit, LatencyLimit):
             feasible(searched, fitted, limit, largest=largest)
         verifier = Verifier(target.device, target.runtime, target.settings, database)
-        result = run_search(request, fitted, make_proxy(superplm, None), verifier, superplm, FOLDER)
+        proxy = make_proxy(superplm, None)
+        result = run_search(request, fitted, proxy, verifier, superplm, FOLDER, source="mini")
     note("4/4 writing the report")
     write(
         FOLDER / "report.html",

@@ -133,7 +133,9 @@ def search(
         feasible(searched, fitted, limit, largest=largest)
     with ProfileDatabase(db, create=True) as database:
         verifier = Verifier(target.device, target.runtime, target.settings, database)
-        result = run(request, fitted, make_proxy(loaded, proxy), verifier, loaded, out)
+        result = run(
+            request, fitted, make_proxy(loaded, proxy), verifier, loaded, out, source=superplm
+        )
     if json:
         print_json(result.to_json())
         return
@@ -176,15 +178,28 @@ def run(
     verifier: Verifier,
     superplm: SuperPLM,
     out: Path,
+    *,
+    source: str,
 ) -> SearchResult:
-    """Search, then write the winner's model below `out`."""
+    """Search, then write the winner's model below `out`.
+
+    Args:
+        request: What is searched for.
+        predictor: Fitted under the conditions of the verifier.
+        proxy: Scores candidates.
+        verifier: Measures finalists.
+        superplm: Where the weights come from.
+        out: Folder of the search.
+        source: Name or folder of the SuperPLM, for the model card.
+    """
+    from atb.models.embedded import EMBEDDED
     from atb.search.export import export_winner
     from atb.search.run import search as find
 
     with progress("search") as told:
         result = find(request, predictor, proxy, verifier, out, progress=told)
     note("writing the model ...")
-    export_winner(result, superplm, out / "model")
+    export_winner(result, superplm, out / "model", source=EMBEDDED.get(source, Path(source)))
     return result
 
 
