@@ -73,6 +73,7 @@ def run_campaign(
         seed=plan.seed,
         conditions=Conditions.of(device, runtime, settings),
         launches=plan.launches,
+        sentinel=plan.sentinel,
         identity=plan.identity,
         new=new,
     )

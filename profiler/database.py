@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import sqlalchemy as sa
 
@@ -15,19 +15,18 @@ from atb.models.architecture import Architecture
 from atb.profiler import schema
 from atb.profiler.conditions import Conditions
 from atb.profiler.measurement import Measurement
-from atb.profiler.record import (
-    BlockRecord,
-    Campaign,
-    Failure,
-    block_from_text,
-    block_to_text,
+from atb.profiler.record import BlockRecord, Campaign, Failure
+from atb.profiler.rows import (
+    block_to_row,
+    failure_to_row,
+    pack,
+    row_to_block,
+    row_to_campaign,
+    row_to_failure,
 )
 from atb.profiler.statistics import sentinel_reference
 
 __all__ = ["Campaign", "ProfileDatabase"]
-
-_From = TypeVar("_From")
-_To = TypeVar("_To")
 
 
 class ProfileDatabase:
@@ -78,7 +77,7 @@ class ProfileDatabase:
             .join(known, table.c.conditions_id == known.c.id)
             .order_by(table.c.id)
         )
-        return [_campaign(row) for row in self._read(query)]
+        return [row_to_campaign(row) for row in self._read(query)]
 
     def blocks(self, campaign: Campaign) -> list[BlockRecord]:
         """All blocks of a campaign, ordered by architecture, launch and block."""
@@ -88,7 +87,7 @@ class ProfileDatabase:
             .where(table.c.campaign_id == campaign.id)
             .order_by(table.c.architecture, table.c.launch, table.c.block)
         )
-        return [_record(row) for row in self._read(query)]
+        return [row_to_block(row) for row in self._read(query)]
 
     def measurements(
         self,
@@ -97,9 +96,13 @@ class ProfileDatabase:
         space: str | None = None,
     ) -> list[Measurement]:
         """One measurement for each architecture of each campaign; None leaves a filter open."""
+        levels: dict[tuple[Conditions, Architecture], float | None] = {}
         found: list[Measurement] = []
         for known in self._select(conditions, campaign, space):
-            found += self._measurements(known)
+            place = known.conditions, known.sentinel
+            if place not in levels:
+                levels[place] = self._sentinel_level(*place)
+            found += self._measurements(known, levels[place])
         return found
 
     def failures(
@@ -113,14 +116,7 @@ class ProfileDatabase:
         for known in self._select(conditions, campaign, space):
             table = schema.failures
             query = sa.select(table).where(table.c.campaign_id == known.id).order_by(table.c.id)
-            for row in self._read(query):
-                name = row.architecture
-                architecture = None if name is None else Architecture.parse(name)
-                found.append(
-                    Failure(
-                        architecture, known.conditions, known.label, row.cause, row.detail, row.at
-                    )
-                )
+            found += [row_to_failure(known, row) for row in self._read(query)]
         return found
 
     # ---------------------------------------------------------------- writing
@@ -133,6 +129,7 @@ class ProfileDatabase:
         seed: int,
         conditions: Conditions,
         launches: int,
+        sentinel: Architecture,
         identity: Sequence[Any] = (),
         new: bool = False,
     ) -> Campaign:
@@ -144,10 +141,11 @@ class ProfileDatabase:
             seed: Of the samples.
             conditions: Of the measurements.
             launches: Of each architecture, before the stop rule asks for more.
+            sentinel: Timed next to every block.
             identity: What else makes a command another one: JSON-able values.
             new: Make one even if there is one.
         """
-        content = [name, space, seed, conditions.key, launches, *identity]
+        content = [name, space, seed, conditions.key, launches, str(sentinel), *identity]
         key = hashlib.sha256(json.dumps(content).encode()).hexdigest()
         table = schema.campaigns
         with schema.translated(self.location), self.engine.begin() as connection:
@@ -155,7 +153,7 @@ class ProfileDatabase:
                 sa.select(table).where(table.c.key == key).order_by(table.c.number.desc())
             ).first()
             if found is not None and not new:
-                return Campaign(found.id, found.label, space, seed, launches, conditions)
+                return Campaign(found.id, found.label, space, seed, launches, sentinel, conditions)
             number, label = _next_label(connection, name)
             made = connection.execute(
                 table.insert().values(
@@ -166,11 +164,12 @@ class ProfileDatabase:
                     space=space,
                     seed=seed,
                     launches=launches,
+                    sentinel=str(sentinel),
                     conditions_id=_conditions_id(connection, conditions),
                 )
             ).inserted_primary_key
             assert made is not None
-            return Campaign(made[0], label, space, seed, launches, conditions)
+            return Campaign(made[0], label, space, seed, launches, sentinel, conditions)
 
     def append_session(
         self, campaign: Campaign, *, started_at: float, within: float | None
@@ -188,32 +187,11 @@ class ProfileDatabase:
         Raises:
             RunError: The disk is full, or the block is there already.
         """
-        self._write(
-            schema.blocks.insert().values(
-                campaign_id=campaign.id,
-                architecture=str(record.architecture),
-                launch=record.launch,
-                block=record.block,
-                readings=block_to_text(record.readings),
-                sentinel_before=_optional(block_to_text, record.sentinel_before),
-                sentinel_after=_optional(block_to_text, record.sentinel_after),
-                artefact_sha256=record.artefact_sha256,
-                state=_pack(dict(record.state)),
-            )
-        )
+        self._write(schema.blocks.insert().values(block_to_row(campaign, record)))
 
     def append_failure(self, campaign: Campaign, failure: Failure) -> None:
         """Commit one failure."""
-        architecture = failure.architecture
-        self._write(
-            schema.failures.insert().values(
-                campaign_id=campaign.id,
-                architecture=None if architecture is None else str(architecture),
-                cause=failure.cause,
-                detail=failure.detail,
-                at=failure.at,
-            )
-        )
+        self._write(schema.failures.insert().values(failure_to_row(campaign, failure)))
 
     # ---------------------------------------------------------------- inside
 
@@ -236,7 +214,23 @@ class ProfileDatabase:
             and (space is None or campaign.space == space)
         ]
 
-    def _measurements(self, campaign: Campaign) -> list[Measurement]:
+    def _sentinel_level(self, conditions: Conditions, sentinel: Architecture) -> float | None:
+        """The sentinel's level over all campaigns that share it.
+
+        Were it taken from each campaign alone, a campaign on a slow day would be corrected to
+        that day's level, and two days could not agree.
+        """
+        return sentinel_reference(
+            (
+                record
+                for campaign in self._select(conditions, None, None)
+                if campaign.sentinel == sentinel
+                for record in self.blocks(campaign)
+            ),
+            threads=conditions.settings.threads,
+        )
+
+    def _measurements(self, campaign: Campaign, reference: float | None) -> list[Measurement]:
         records = self.blocks(campaign)
         table = schema.sessions
         query = (
@@ -244,7 +238,6 @@ class ProfileDatabase:
         )
         asked = [row.within for row in self._read(query)]
         looked = any(within is not None for within in asked)
-        reference = sentinel_reference(records, threads=campaign.conditions.settings.threads)
         grouped: dict[Architecture, list[BlockRecord]] = {}
         for record in records:
             grouped.setdefault(record.architecture, []).append(record)
@@ -281,33 +274,7 @@ def _conditions_id(connection: sa.Connection, conditions: Conditions) -> int:
     known = connection.execute(query).scalar()
     if known is not None:
         return int(known)
-    row = {"key": conditions.key, "document": _pack(conditions.to_json())}
+    row = {"key": conditions.key, "document": pack(conditions.to_json())}
     made = connection.execute(table.insert().values(row)).inserted_primary_key
     assert made is not None
     return int(made[0])
-
-
-def _campaign(row: sa.Row[Any]) -> Campaign:
-    conditions = Conditions.from_json(json.loads(row.document))
-    return Campaign(row.id, row.label, row.space, row.seed, row.launches, conditions)
-
-
-def _record(row: sa.Row[Any]) -> BlockRecord:
-    return BlockRecord(
-        architecture=Architecture.parse(row.architecture),
-        launch=row.launch,
-        block=row.block,
-        readings=block_from_text(row.readings),
-        sentinel_before=_optional(block_from_text, row.sentinel_before),
-        sentinel_after=_optional(block_from_text, row.sentinel_after),
-        artefact_sha256=row.artefact_sha256,
-        state=json.loads(row.state),
-    )
-
-
-def _pack(fields: Any) -> str:
-    return json.dumps(fields, separators=(",", ":"))
-
-
-def _optional(convert: Callable[[_From], _To], value: _From | None) -> _To | None:
-    return None if value is None else convert(value)

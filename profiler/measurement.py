@@ -40,7 +40,7 @@ class Measurement:
         conditions: Everything its latency depends on beside it.
         campaign: Name of the campaign.
         blocks: At least one, ordered by launch and block.
-        sentinel_reference: The sentinel's undisturbed level in the campaign, in seconds.
+        sentinel_reference: The sentinel's undisturbed level under these conditions, in seconds.
         within: Precision that the campaign last asked for, as a share; None for none.
         look: How often the stop rule had looked at the interval; 0 without one.
         method: How the latency is estimated.

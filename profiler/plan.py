@@ -21,6 +21,7 @@ _GROUP_BYTES = 1_000_000_000
 _GROUP_MEMBERS = 25
 _TIMING_VOCABULARY = 1_000  # about what timing artefacts have; only for sizes
 _BYTES_EACH = 4
+_SEEDS = 2**63  # what a database can hold
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,8 @@ class Plan:
             raise InputError("There is nothing to measure: give --samples or --arch.")
         if not self.name.strip():
             raise InputError("The campaign's name is empty: give it one.")
-        if self.seed < 0:
-            raise InputError(f"The seed is {self.seed}: give a whole number from 0.")
+        if not 0 <= self.seed < _SEEDS:
+            raise InputError(f"The seed is {self.seed}: give a whole number from 0 to 2^63 - 1.")
         if self.within is not None and not 0 < self.within < 1:
             raise InputError(f"The precision asked for is {self.within:.2%}: give 1% or so.")
         if self.budget_seconds is not None and not self.budget_seconds > 0:
@@ -98,10 +99,10 @@ class Plan:
 
     @property
     def identity(self) -> list[Any]:
-        """What makes a command another campaign, beside name, seed and conditions."""
+        """What makes a command another campaign, beside what a `Campaign` tells."""
         listed = [str(architecture) for architecture in self.architectures]
         members = listed if self.space is None else self.space.to_json()
-        return [members, self.blocks, str(self.sentinel)]
+        return [members, self.blocks]
 
     def batches(self, architectures: Sequence[Architecture]) -> list[list[Architecture]]:
         """Parts whose artefacts may lie on the disk at the same time."""

@@ -24,6 +24,7 @@ class Campaign:
         space: Name of the search space; empty where architectures were listed.
         seed: Of the samples and of the order of the blocks.
         launches: Of each architecture, before the stop rule asks for more.
+        sentinel: The architecture that was timed next to every block.
         conditions: Under which it measures.
     """
 
@@ -32,6 +33,7 @@ class Campaign:
     space: str
     seed: int
     launches: int
+    sentinel: Architecture
     conditions: Conditions
 
     def look(self, launches: int) -> int:

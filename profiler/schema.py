@@ -62,6 +62,7 @@ campaigns = sa.Table(
     sa.Column("space", sa.Text, nullable=False),  # empty where architectures were listed
     sa.Column("seed", sa.BigInteger, nullable=False),
     sa.Column("launches", sa.Integer, nullable=False),  # before the stop rule asks for more
+    sa.Column("sentinel", sa.Text, nullable=False),  # architecture timed next to every block
     sa.Column("conditions_id", sa.ForeignKey("atb_conditions.id"), nullable=False),
 )
 sessions = sa.Table(  # each time that a campaign was begun or resumed

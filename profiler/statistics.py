@@ -92,7 +92,7 @@ class Estimator(Protocol):
         Args:
             blocks: Of one architecture in one campaign.
             threads: That computed an inference.
-            reference: The sentinel's level in this campaign in seconds; None where unknown.
+            reference: The sentinel's undisturbed level in seconds; None where unknown.
             confidence: Of the interval, such as 0.95.
         """
 
@@ -147,7 +147,7 @@ def sentinel_seconds(record: BlockRecord, *, threads: int) -> float | None:
 
 
 def sentinel_reference(records: Iterable[BlockRecord], *, threads: int) -> float | None:
-    """The level to which a campaign's sentinel returns when nothing disturbs, in seconds."""
+    """The level to which the sentinel returns when nothing disturbs, in seconds."""
     found = [sentinel_seconds(record, threads=threads) for record in records]
     values = [seconds for seconds in found if seconds is not None]
     return float(np.quantile(values, _REFERENCE_QUANTILE)) if values else None
@@ -263,7 +263,7 @@ def disturbed_share(blocks: Sequence[BlockRecord], *, threads: int) -> tuple[int
 def drift(blocks: Sequence[BlockRecord], *, threads: int, reference: float | None) -> float | None:
     """How far the sentinel moved while these blocks were timed, as a share.
 
-    The larger of two: between the launches, and of all of them against the campaign's level.
+    The larger of two: between the launches, and of all of them against the reference.
     """
     launches = []
     for launch in _by_launch(blocks).values():

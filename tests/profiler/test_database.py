@@ -7,12 +7,21 @@ import pytest
 
 from atb.devices.settings import RunSettings
 from atb.errors import BadFile, InputError, RunError
+from atb.models.known import KNOWN
+from atb.profiler import schema
 from atb.profiler.database import ProfileDatabase
 from atb.profiler.record import Failure
 
 
 def open_campaign(database, conditions, **fields):
-    given = {"name": "night", "space": "mini", "seed": 0, "launches": 3, **fields}
+    given = {
+        "name": "night",
+        "space": "mini",
+        "seed": 0,
+        "launches": 3,
+        "sentinel": KNOWN["bert-tiny"],
+        **fields,
+    }
     return database.open_campaign(conditions=conditions, **given)
 
 
@@ -93,6 +102,7 @@ def test_another_command_is_another_campaign(location, conditions):
             open_campaign(database, conditions, seed=1),
             open_campaign(database, conditions, space="kd"),
             open_campaign(database, conditions, launches=4),
+            open_campaign(database, conditions, sentinel=KNOWN["bert-mini"]),
             open_campaign(database, conditions, identity=["L1"]),
             open_campaign(database, other),
             open_campaign(database, conditions, name="night-3"),
@@ -127,6 +137,27 @@ def test_looks_count_only_where_a_precision_was_asked_for(location, conditions, 
         assert [(m.look, m.within) for m in database.measurements()] == [(0, None)]
         database.append_session(campaign, started_at=2.0, within=0.01)
         assert [(m.look, m.within) for m in database.measurements()] == [(3, 0.01)]
+
+
+def test_campaigns_of_one_sentinel_are_corrected_to_the_same_level(
+    location, conditions, make_record
+):
+    with ProfileDatabase(location, create=True) as database:
+        slow_day = 1.1
+        for campaign, factor in (("quiet", 1.0), ("slow", slow_day)):
+            opened = open_campaign(database, conditions, name=campaign)
+            for launch in range(3):
+                record = make_record(launch, 0, 0.010 * factor**0.6, 0.001 * factor)
+                database.append_block(opened, record)
+        other = open_campaign(database, conditions, name="other", sentinel=KNOWN["bert-mini"])
+        database.append_block(other, make_record(0, 0, 0.010, 0.005))
+        quiet, slow, apart = database.measurements()
+        assert quiet.latency_seconds == pytest.approx(slow.latency_seconds)
+        assert quiet.sentinel_reference == slow.sentinel_reference == pytest.approx(0.001)
+        assert apart.sentinel_reference == pytest.approx(0.005)
+        # a filter changes nothing
+        (alone,) = database.measurements(campaign="slow")
+        assert alone == slow
 
 
 def test_reading_a_missing_database_makes_nothing(location):
@@ -226,6 +257,18 @@ def test_a_url_that_cannot_be_used_is_the_users_input(url):
 def test_an_sqlite_url_is_a_path(filled):
     with ProfileDatabase(f"sqlite:///{filled}") as database:
         assert len(database.measurements()) == 1
+
+
+def test_the_tables_can_be_made_on_a_server():
+    from sqlalchemy.dialects import postgresql
+    from sqlalchemy.schema import CreateTable
+
+    statements = [
+        str(CreateTable(table).compile(dialect=postgresql.dialect()))
+        for table in schema.metadata.sorted_tables
+    ]
+    assert len(statements) == 6
+    assert "UNIQUE (campaign_id, architecture, launch, block)" in "".join(statements)
 
 
 def test_an_empty_file_becomes_a_database_only_when_writing(location):

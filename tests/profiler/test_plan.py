@@ -79,6 +79,7 @@ def test_the_order_is_random_and_spreads_the_blocks_of_each():
         {"budget_seconds": -3.0},
         {"budget_seconds": float("nan")},
         {"seed": -1},
+        {"seed": 2**63},
         {"name": " "},
         {"launches": 0},
         {"blocks": 0},
