@@ -13,7 +13,7 @@ from atb.models.architecture import Architecture
 from atb.models.modeling_tinybert import TinyBertConfig
 from atb.models.slicing import architecture_of, config_of
 
-__all__ = ["CARD", "WEIGHTS", "read_card", "read_tensors", "write_card"]
+__all__ = ["CARD", "FORMAT", "KIND", "WEIGHTS", "read_card", "read_tensors", "write_card"]
 
 CARD = "superplm.json"
 WEIGHTS = "model.safetensors"

@@ -219,7 +219,7 @@ class SuperPLM(nn.Module):
         Raises:
             InputError: This SuperPLM has no masked-LM head.
         """
-        self._check_mlm_head()
+        self.check_mlm_head()
         table = self._slice(_WORDS, self.get_parameter(_WORDS), architecture)
         head = self.sliced(architecture, _PREDICTIONS)
         logits: Tensor = functional_call(
@@ -229,7 +229,12 @@ class SuperPLM(nn.Module):
         )
         return logits
 
-    def _check_mlm_head(self) -> None:
+    def check_mlm_head(self) -> None:
+        """Refuse to go on without a masked-LM head.
+
+        Raises:
+            InputError: There is none.
+        """
         if self.cls is None:
             raise InputError(
                 "This SuperPLM has no masked-LM head: use distillation, or make it with one."
@@ -262,7 +267,7 @@ class SuperPLM(nn.Module):
         if head not in classes:
             raise InputError(f"There is no head {head!r}: choose mlm, classification, qa or none.")
         if head == "mlm":
-            self._check_mlm_head()
+            self.check_mlm_head()
         model = classes[head](config_of(architecture, self.config, **changes))
         weights = self.sliced(architecture, "" if head == "mlm" else _ENCODER)
         prefix = _ENCODER if head is None else ""

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from atb.errors import BadFile, InputError
+from atb.errors import BadFile
 from atb.files import read_document, write_document
 from atb.models.card import read_tensors
 from atb.models.superplm import SuperPLM
+from atb.training.identity import check_same_run
 
 __all__ = ["load_checkpoint", "save_checkpoint"]
 
@@ -29,18 +29,21 @@ _CARD = "checkpoint.json"
 
 def save_checkpoint(
     folder: Path,
-    step: int,
     superplm: SuperPLM,
     optimizer: torch.optim.Optimizer,
+    *,
+    step: int,
+    tokens: int,
     run: Mapping[str, Any],
 ) -> None:
     """Write a checkpoint, then remove the older ones.
 
     Args:
         folder: Of the run.
-        step: Steps done.
         superplm: The weights.
         optimizer: Its moments.
+        step: Steps done.
+        tokens: Tokens seen.
         run: What the run depends on; the same is asked for on resuming.
     """
     from safetensors.torch import save_file
@@ -59,7 +62,8 @@ def save_checkpoint(
             for key, value in optimizer.state.get(parameter, {}).items()
         }
         save_file(moments, partial / _OPTIMIZER)
-        write_document(partial / _CARD, {"step": step, "run": dict(run)}, kind=KIND, format=FORMAT)
+        card = {"step": step, "tokens": tokens, "run": dict(run)}
+        write_document(partial / _CARD, card, kind=KIND, format=FORMAT)
         partial.rename(checkpoints / f"step-{step:08}")
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -69,11 +73,11 @@ def save_checkpoint(
 
 def load_checkpoint(
     folder: Path, superplm: SuperPLM, optimizer: torch.optim.Optimizer, run: Mapping[str, Any]
-) -> int:
+) -> tuple[int, int]:
     """Take weights and moments from the newest checkpoint, if there is one.
 
     Returns:
-        Steps done; 0 without a checkpoint.
+        Steps done and tokens seen; zeros without a checkpoint.
 
     Raises:
         InputError: The folder holds a run with other settings.
@@ -81,7 +85,7 @@ def load_checkpoint(
     """
     found = sorted((folder / "checkpoints").glob("step-*"))
     if not found:
-        return 0
+        return 0, 0
     newest = found[-1]
     card = read_document(newest / _CARD, kind=KIND, format=FORMAT)
     check_same_run(card.get("run"), run, folder)
@@ -91,29 +95,5 @@ def load_checkpoint(
         name, _, key = full_name.partition("/")
         if name not in parameters:
             raise BadFile(f"{newest / _OPTIMIZER} holds moments of {name}, which is no parameter.")
-        optimizer.state[parameters[name]][key] = _placed(value)
-    return int(card["step"])
-
-
-def check_same_run(found: Any, run: Mapping[str, Any], folder: Path) -> None:
-    """Refuse to continue one run with the settings of another.
-
-    Raises:
-        InputError: They differ; the message says in what.
-    """
-    if not isinstance(found, dict):
-        raise BadFile(f"{folder} holds a damaged checkpoint: choose another --out.")
-    differing = sorted(
-        name for name in {*found, *run} if found.get(name, None) != run.get(name, None)
-    )
-    if differing:
-        name = differing[0]
-        raise InputError(
-            f"{folder} holds a run with another {name}: give the same settings to resume it, or "
-            "choose another --out."
-        )
-
-
-def _placed(value: Tensor) -> Tensor:
-    """A tensor of its own memory, since the file's mapping goes away."""
-    return value.clone()
+        optimizer.state[parameters[name]][key] = value
+    return int(card["step"]), int(card["tokens"])

@@ -60,11 +60,15 @@ class Target:
 
 
 class Objective(Protocol):
-    """A loss of sub-models; `prepare` once for each batch, then `loss` for each sub-model."""
+    """A loss of sub-models: `check` once, `prepare` for each batch, `loss` for each sub-model."""
 
     @property
     def mask_probability(self) -> float:
         """Share of the words to be masked."""
+        ...
+
+    def check(self, superplm: SuperPLM) -> None:
+        """Refuse a SuperPLM that lacks what the loss needs, before anything is written."""
         ...
 
     def prepare(self, batch: Batch) -> Target | None:
@@ -87,6 +91,14 @@ class MaskedLanguageModelling:
     """
 
     mask_probability: float = 0.15
+
+    def check(self, superplm: SuperPLM) -> None:
+        """Refuse a SuperPLM without a masked-LM head.
+
+        Raises:
+            InputError: It has none.
+        """
+        superplm.check_mlm_head()
 
     def prepare(self, batch: Batch) -> Target | None:
         """Nothing is shared."""
@@ -184,7 +196,9 @@ class Distillation:
     """Last-layer distillation: attention logits and projected hidden states of a teacher.
 
     The attention term pairs heads, so it counts only for sub-models with as many heads as the
-    teacher (all of the `kd` space); the others learn from the hidden states alone.
+    teacher (all of the `kd` space); the others learn from the hidden states alone. Where the
+    SuperPLM was initialised from its teacher, its heads are in another order than the encoder's:
+    `Teacher.of(superplm)`, taken before training, has the same weights in the same order.
 
     Attributes:
         teacher: Who teaches.

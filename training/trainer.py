@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
-from atb.data.masking import mask_tokens
 from atb.data.shards import TokenShards
 from atb.errors import InputError, RunError
-from atb.files import prepare_output
-from atb.models.card import CARD
+from atb.files import prepare_output, read_document
+from atb.models.card import CARD, FORMAT, KIND
 from atb.models.superplm import SuperPLM
-from atb.training.checkpoint import check_same_run, load_checkpoint, save_checkpoint
+from atb.training.batches import Batches
+from atb.training.checkpoint import load_checkpoint, save_checkpoint
+from atb.training.identity import check_same_run, run_identity
 from atb.training.objectives import (
     Batch,
     Distillation,
@@ -64,46 +64,14 @@ class _Run:
     """A run between two steps."""
 
     superplm: SuperPLM
-    shards: TokenShards
+    batches: Batches
     settings: TrainingSettings
     objective: Objective
     optimizer: torch.optim.Optimizer
-    scheduler: Any
     identity: dict[str, Any]
+    scheduler: Any = None
     step: int = 0
     tokens: int = 0
-    _orders: dict[int, npt.NDArray[np.int64]] = field(default_factory=dict)
-
-    def batch(self) -> list[Batch]:
-        """The parts of this step's batch; they follow from seed and step alone."""
-        settings = self.settings
-        first = self.step * settings.batch_size
-        rows = [self._row(first + place) for place in range(settings.batch_size)]
-        return [
-            self._part(np.array(part), number)
-            for number, part in enumerate(np.array_split(rows, settings.batch_parts))
-        ]
-
-    def _row(self, place: int) -> int:
-        """The sequence at a place of the endless, reshuffled text."""
-        epoch, position = divmod(place, len(self.shards))
-        if epoch not in self._orders:
-            self._orders = {epoch: self.shards.order(epoch, self.settings.seed)}
-        return int(self._orders[epoch][position])
-
-    def _part(self, rows: npt.NDArray[np.int64], number: int) -> Batch:
-        ids, mask = self.shards.batch(rows)
-        labels = None
-        if self.objective.mask_probability:
-            ids, masked = mask_tokens(
-                ids,
-                mask,
-                np.random.default_rng([self.settings.seed, self.step, number, 1]),
-                probability=self.objective.mask_probability,
-                vocabulary_size=self.shards.vocabulary_size,
-            )
-            labels = torch.from_numpy(masked)
-        return Batch(torch.from_numpy(ids), torch.from_numpy(mask), labels)
 
     def advance(self) -> float:
         """Do one step; returns the mean loss of its sub-models."""
@@ -112,10 +80,13 @@ class _Run:
         torch.manual_seed(int.from_bytes(digest[:7], "big"))
         self.optimizer.zero_grad(set_to_none=True)
         total = 0.0
-        for number, batch in enumerate(self.batch()):
+        for number, batch in enumerate(self.batches.of_step(self.step)):
             total += self._accumulate(batch, number)
             self.tokens += int(batch.attention_mask.sum())
-        torch.nn.utils.clip_grad_norm_(self.superplm.parameters(), self.settings.largest_norm)
+        norm = torch.nn.utils.clip_grad_norm_(
+            self.superplm.parameters(), self.settings.largest_norm
+        )
+        self._check_finite(float(norm), "gradient")
         self.optimizer.step()
         self.scheduler.step()
         self.step += 1
@@ -141,14 +112,17 @@ class _Run:
                     target = self.objective.prepare(batch)
                 loss = self.objective.loss(self.superplm, architecture, batch, target) * share
             value = float(loss.detach())
-            if not math.isfinite(value):
-                raise RunError(
-                    f"The loss of {architecture} became {value} at step {self.step + 1}: the last "
-                    "checkpoint is kept; try a lower learning rate."
-                )
+            self._check_finite(value, f"loss of {architecture}")
             loss.backward()  # type: ignore[no-untyped-call]
             total += value
         return total
+
+    def _check_finite(self, value: float, what: str) -> None:
+        if not math.isfinite(value):
+            raise RunError(
+                f"The {what} became {value} at step {self.step + 1}: the last checkpoint is kept; "
+                "try a lower learning rate."
+            )
 
 
 def train_superplm(
@@ -183,34 +157,59 @@ def train_superplm(
     """
     _check(superplm, shards, settings)
     objective = objective or _default_objective(superplm)
-    if isinstance(objective, Distillation):
-        objective.check(superplm)
+    objective.check(superplm)
     prepare_output(out, directory=True)
     run = _begin(superplm, shards, settings, objective)
     if (out / CARD).is_file():
         return _finished(out, run)
-    run.step = load_checkpoint(out, superplm, run.optimizer, run.identity)
-    for _ in range(run.step):
-        run.scheduler.step()
-    superplm.train()
-    with torch.random.fork_rng(devices=[]), _open_log(out / LOG, run.step) as log:
+    run.step, run.tokens = load_checkpoint(out, superplm, run.optimizer, run.identity)
+    run.scheduler = _schedule(run.optimizer, settings, run.step)
+    with torch.random.fork_rng(devices=[]), _writing(out):
+        _train(run, out, progress)
+        superplm.eval()
+        superplm.save(out, run=run.identity)
+    shutil.rmtree(out / "checkpoints", ignore_errors=True)
+    return superplm
+
+
+def _train(run: _Run, out: Path, progress: Progress | None) -> None:
+    """Do the steps that are left; log and keep checkpoints on the way."""
+    settings = run.settings
+    run.superplm.train()
+    with _open_log(out / LOG, run.step) as log:
         while run.step < settings.steps:
             loss = run.advance()
             done = run.step == settings.steps
             if run.step % settings.log_steps == 0 or done:
+                learning_rate = run.scheduler.get_last_lr()[0]
                 line = {"step": run.step, "loss": loss, "tokens": run.tokens}
-                log.write(
-                    json.dumps({**line, "learning_rate": run.scheduler.get_last_lr()[0]}) + "\n"
-                )
+                log.write(json.dumps({**line, "learning_rate": learning_rate}) + "\n")
                 log.flush()
             if run.step % settings.checkpoint_steps == 0 and not done:
-                save_checkpoint(out, run.step, superplm, run.optimizer, run.identity)
+                save_checkpoint(
+                    out,
+                    run.superplm,
+                    run.optimizer,
+                    step=run.step,
+                    tokens=run.tokens,
+                    run=run.identity,
+                )
             if progress is not None:
                 progress(Step(run.step, settings.steps, run.tokens, loss))
-    superplm.eval()
-    superplm.save(out, run=run.identity)
-    shutil.rmtree(out / "checkpoints", ignore_errors=True)
-    return superplm
+
+
+@contextlib.contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    """Turn a full disk into one sentence."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        raise RunError(
+            f"Cannot write to {out} ({error}): the last checkpoint is kept; make room and give the "
+            "same command again."
+        ) from error
 
 
 def _check(superplm: SuperPLM, shards: TokenShards, settings: TrainingSettings) -> None:
@@ -236,8 +235,6 @@ def _default_objective(superplm: SuperPLM) -> Objective:
 def _begin(
     superplm: SuperPLM, shards: TokenShards, settings: TrainingSettings, objective: Objective
 ) -> _Run:
-    from transformers import get_linear_schedule_with_warmup
-
     plain = {name for name, _ in superplm.named_parameters() if _without_decay(name)}
     groups = [
         {
@@ -245,48 +242,41 @@ def _begin(
                 p for name, p in superplm.named_parameters() if (name in plain) is undecayed
             ],
             "weight_decay": 0.0 if undecayed else settings.weight_decay,
+            "initial_lr": settings.learning_rate,  # what a resumed schedule starts from
         }
         for undecayed in (False, True)
     ]
     optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.999), fused=True)
-    scheduler = get_linear_schedule_with_warmup(  # type: ignore[no-untyped-call, unused-ignore]
-        optimizer, settings.warmup, settings.steps
+    batches = Batches(
+        shards,
+        size=settings.batch_size,
+        parts=settings.batch_parts,
+        mask_probability=objective.mask_probability,
+        seed=settings.seed,
     )
-    identity = {
-        "settings": json.loads(json.dumps(settings.to_json())),
-        "text": shards.sha256,
-        "objective": _describe(objective),
-        "starting_point": _fingerprint(superplm),
-    }
-    return _Run(superplm, shards, settings, objective, optimizer, scheduler, identity)
+    identity = run_identity(superplm, shards, settings, objective)
+    return _Run(superplm, batches, settings, objective, optimizer, identity)
+
+
+def _schedule(optimizer: torch.optim.Optimizer, settings: TrainingSettings, step: int) -> Any:
+    """Linear warm-up and decay, standing at a step."""
+    from transformers import get_linear_schedule_with_warmup
+
+    return get_linear_schedule_with_warmup(  # type: ignore[no-untyped-call, unused-ignore]
+        optimizer, settings.warmup, settings.steps, last_epoch=step - 1
+    )
 
 
 def _without_decay(name: str) -> bool:
     return name.endswith("bias") or "LayerNorm" in name
 
 
-def _describe(objective: Objective) -> dict[str, Any]:
-    """An objective's numbers, and a fingerprint of its teacher."""
-    described: dict[str, Any] = {"name": type(objective).__name__}
-    for name in getattr(objective, "__dataclass_fields__", {}):
-        value = getattr(objective, name)
-        described[name] = _fingerprint(value.encoder) if isinstance(value, Teacher) else value
-    return described
-
-
-def _fingerprint(module: torch.nn.Module) -> str:
-    """Hash over all weights."""
-    digest = hashlib.sha256()
-    for name, parameter in sorted(module.named_parameters()):
-        digest.update(name.encode())
-        digest.update(parameter.detach().contiguous().numpy().tobytes())
-    return digest.hexdigest()
-
-
 def _finished(out: Path, run: _Run) -> SuperPLM:
     """The result of a run that is done."""
-    card = json.loads((out / CARD).read_text("utf-8"))
-    check_same_run(card.get("run"), run.identity, out)
+    card = read_document(out / CARD, kind=KIND, format=FORMAT)
+    if "run" not in card:
+        raise InputError(f"{out} holds a SuperPLM of another origin: choose another --out.")
+    check_same_run(card["run"], run.identity, out)
     run.superplm.fill(SuperPLM.load(out).state_dict(), out)
     return run.superplm.eval()
 

@@ -1,0 +1,77 @@
+"""What a training run depends on, so that one run is never continued as another."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from atb.data.shards import TokenShards
+from atb.errors import BadFile, InputError
+from atb.models.superplm import SuperPLM
+from atb.training.objectives import Objective, Teacher
+from atb.training.settings import TrainingSettings
+
+__all__ = ["check_same_run", "run_identity"]
+
+
+def run_identity(
+    superplm: SuperPLM, shards: TokenShards, settings: TrainingSettings, objective: Objective
+) -> dict[str, Any]:
+    """Settings, text, objective and starting weights, as JSON reads them back."""
+    identity = {
+        "settings": settings.to_json(),
+        "text": shards.sha256,
+        "objective": _described(objective),
+        "starting_point": _fingerprint(superplm),
+    }
+    read_back: dict[str, Any] = json.loads(json.dumps(identity))
+    return read_back
+
+
+def check_same_run(found: Any, run: Mapping[str, Any], folder: Path) -> None:
+    """Refuse to continue one run with the settings of another.
+
+    Args:
+        found: What the folder says of its run.
+        run: What is asked for.
+        folder: Of the run.
+
+    Raises:
+        InputError: They differ; the message says in what.
+        BadFile: The folder does not say.
+    """
+    if not isinstance(found, dict):
+        raise BadFile(f"{folder} does not tell its run: choose another --out.")
+    for name, wanted in run.items():
+        if found.get(name) != wanted:
+            raise InputError(
+                f"{folder} holds a run with another {name.replace('_', ' ')}: give the same to "
+                "resume it, or choose another --out."
+            )
+
+
+def _described(objective: Objective) -> dict[str, Any]:
+    """An objective's numbers, and the fingerprint of its teacher."""
+    described: dict[str, Any] = {"name": type(objective).__name__}
+    if is_dataclass(objective):
+        for field in fields(objective):
+            value = getattr(objective, field.name)
+            described[field.name] = (
+                _fingerprint(value.encoder) if isinstance(value, Teacher) else value
+            )
+    return described
+
+
+def _fingerprint(module: nn.Module) -> str:
+    """Hash over all weights."""
+    digest = hashlib.sha256()
+    for name, parameter in sorted(module.named_parameters()):
+        digest.update(name.encode())
+        digest.update(parameter.detach().contiguous().numpy().tobytes())
+    return digest.hexdigest()
