@@ -44,7 +44,7 @@ SuperPLM. It has not been trained further: fine-tune it on your task before you 
 ```python
 from transformers import AutoModel, AutoTokenizer
 
-tokenizer = AutoTokenizer.from_pretrained("PATH")
+tokenizer = AutoTokenizer.from_pretrained("PATH", trust_remote_code=True)
 model = AutoModel.from_pretrained("PATH", trust_remote_code=True)
 output = model(**tokenizer("A sentence.", return_tensors="pt"))
 ```
