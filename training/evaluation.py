@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 from atb.data.masking import mask_tokens
@@ -14,7 +15,7 @@ from atb.data.shards import TokenShards
 from atb.errors import InputError
 from atb.models.architecture import Architecture
 from atb.models.superplm import SuperPLM
-from atb.training.objectives import Batch, Target, Teacher, hidden_error, mean_pooled
+from atb.training.objectives import Batch, Target, Teacher, mean_pooled
 
 __all__ = ["HeldOut", "Proxy", "evaluate"]
 
@@ -76,31 +77,35 @@ class HeldOut:
         a slice that equals the teacher and near 1 for one that knows nothing. For `mlm` it is the
         mean cross entropy of the masked words.
         """
-        total, weight = 0.0, 0.0
-        for batch, target in self._batches:
-            hidden = self._superplm.hidden_states(
-                architecture, batch.input_ids, batch.attention_mask
-            )
-            if target is not None:
-                projected = self._superplm.projected(architecture, hidden)
-                scale = hidden_error(
-                    torch.zeros_like(target.hidden), target.hidden, batch.attention_mask
-                )
-                error = hidden_error(projected, target.hidden, batch.attention_mask) / scale
-                cosine = functional.cosine_similarity(
-                    mean_pooled(projected, batch.attention_mask),
-                    mean_pooled(target.hidden, batch.attention_mask),
-                ).mean()
-                count = float(batch.attention_mask.sum())
-                total += float(error + 1 - cosine) * count
-            else:
-                assert batch.labels is not None
-                positions = batch.labels >= 0
-                logits = self._superplm.mlm_logits(architecture, hidden, positions)
-                count = float(positions.sum())
-                total += float(functional.cross_entropy(logits, batch.labels[positions])) * count
-            weight += count
-        return total / weight
+        sums = sum(self._sums(architecture, *prepared) for prepared in self._batches)
+        assert isinstance(sums, Tensor)
+        first, first_weight, second, second_weight = sums.tolist()
+        return float(first / first_weight + second / second_weight)
+
+    def _sums(self, architecture: Architecture, batch: Batch, target: Target | None) -> Tensor:
+        """Two sums over a batch and what each is to be divided by, float64 [4]."""
+        hidden = self._superplm.hidden_states(architecture, batch.input_ids, batch.attention_mask)
+        if target is None:
+            assert batch.labels is not None
+            positions = batch.labels >= 0
+            logits = self._superplm.mlm_logits(architecture, hidden, positions)
+            entropy = functional.cross_entropy(logits, batch.labels[positions], reduction="sum")
+            return torch.tensor([float(entropy), float(positions.sum()), 0, 1], dtype=torch.float64)
+        projected = self._superplm.projected(architecture, hidden)
+        mask = batch.attention_mask[..., None]
+        cosine = functional.cosine_similarity(
+            mean_pooled(projected, batch.attention_mask),
+            mean_pooled(target.hidden, batch.attention_mask),
+        )
+        return torch.tensor(
+            [
+                float(((projected - target.hidden) * mask).square().sum()),
+                float((target.hidden * mask).square().sum()),
+                float((1 - cosine).sum()),
+                len(cosine),
+            ],
+            dtype=torch.float64,
+        )
 
 
 def evaluate(

@@ -90,13 +90,16 @@ def _read_config(folder: Path, dropout: float) -> TinyBertConfig:
             f"{folder} is not laid out like BERT: give an encoder with GELU and embeddings as wide "
             "as its hidden states."
         )
-    return TinyBertConfig(
-        **sizes,
-        qkv_size=given.get("qkv_size"),
-        layer_norm_eps=float(given.get("layer_norm_eps", 1e-12)),
-        hidden_dropout_prob=dropout,
-        attention_probs_dropout_prob=dropout,
-    )
+    try:
+        return TinyBertConfig(
+            **sizes,
+            qkv_size=given.get("qkv_size"),
+            layer_norm_eps=float(given.get("layer_norm_eps", 1e-12)),
+            hidden_dropout_prob=dropout,
+            attention_probs_dropout_prob=dropout,
+        )
+    except (TypeError, ValueError) as error:
+        raise BadFile(f"{path} describes no possible BERT: {error}") from error
 
 
 def initialise(

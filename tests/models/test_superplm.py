@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -107,52 +108,36 @@ def test_an_extracted_model_holds_the_rows_and_columns_of_the_specification(
     for architecture in space.sample(np.random.default_rng(1), 8):
         if not superplm.holds(architecture):
             continue
-        h, f = architecture.hidden, architecture.feed_forward
+        every, h, f = slice(None), slice(architecture.hidden), slice(architecture.feed_forward)
         rows = torch.from_numpy(attention_index_set(WHOLE, architecture))
-        last = architecture.layers - 1
-        layer = f"bert.encoder.layer.{last}."
-        wanted = {
-            "bert.embeddings.word_embeddings.weight": whole[
-                "bert.embeddings.word_embeddings.weight"
-            ][:, :h],
-            "bert.embeddings.position_embeddings.weight": whole[
-                "bert.embeddings.position_embeddings.weight"
-            ][:, :h],
-            "bert.embeddings.token_type_embeddings.weight": whole[
-                "bert.embeddings.token_type_embeddings.weight"
-            ][:, :h],
-            "bert.embeddings.LayerNorm.weight": whole["bert.embeddings.LayerNorm.weight"][:h],
-            f"{layer}attention.self.query.weight": whole[f"{layer}attention.self.query.weight"][
-                rows
-            ][:, :h],
-            f"{layer}attention.self.key.weight": whole[f"{layer}attention.self.key.weight"][rows][
-                :, :h
-            ],
-            f"{layer}attention.self.value.bias": whole[f"{layer}attention.self.value.bias"][rows],
-            f"{layer}attention.output.dense.weight": whole[f"{layer}attention.output.dense.weight"][
-                :h
-            ][:, rows],
-            f"{layer}attention.output.LayerNorm.bias": whole[
-                f"{layer}attention.output.LayerNorm.bias"
-            ][:h],
-            f"{layer}intermediate.dense.weight": whole[f"{layer}intermediate.dense.weight"][:f, :h],
-            f"{layer}intermediate.dense.bias": whole[f"{layer}intermediate.dense.bias"][:f],
-            f"{layer}output.dense.weight": whole[f"{layer}output.dense.weight"][:h, :f],
-            f"{layer}output.dense.bias": whole[f"{layer}output.dense.bias"][:h],
-            "bert.pooler.dense.weight": whole["bert.pooler.dense.weight"][:h, :h],
-            "bert.projection.weight": whole["bert.projection.weight"][:, :h],
-            "bert.projection.bias": whole["bert.projection.bias"],
-            "cls.predictions.transform.dense.weight": whole[
-                "cls.predictions.transform.dense.weight"
-            ][:h, :h],
-            "cls.predictions.transform.LayerNorm.weight": whole[
-                "cls.predictions.transform.LayerNorm.weight"
-            ][:h],
-            "cls.predictions.bias": whole["cls.predictions.bias"],
+        layer = f"bert.encoder.layer.{architecture.layers - 1}."
+        kept: dict[str, tuple[Any, ...]] = {  # specification, section 1.4: rows, then columns
+            "bert.embeddings.word_embeddings.weight": (every, h),
+            "bert.embeddings.position_embeddings.weight": (every, h),
+            "bert.embeddings.token_type_embeddings.weight": (every, h),
+            "bert.embeddings.LayerNorm.weight": (h,),
+            f"{layer}attention.self.query.weight": (rows, h),
+            f"{layer}attention.self.key.weight": (rows, h),
+            f"{layer}attention.self.value.bias": (rows,),
+            f"{layer}attention.output.dense.weight": (h, rows),
+            f"{layer}attention.output.LayerNorm.bias": (h,),
+            f"{layer}intermediate.dense.weight": (f, h),
+            f"{layer}intermediate.dense.bias": (f,),
+            f"{layer}output.dense.weight": (h, f),
+            f"{layer}output.dense.bias": (h,),
+            "bert.pooler.dense.weight": (h, h),
+            "bert.projection.weight": (every, h),
+            "bert.projection.bias": (every,),
+            "cls.predictions.transform.dense.weight": (h, h),
+            "cls.predictions.transform.LayerNorm.weight": (h,),
+            "cls.predictions.bias": (every,),
         }
         got = dict(superplm.extract(architecture, "mlm").named_parameters())
-        for name, tensor in wanted.items():
-            assert torch.equal(got[name], tensor), (architecture, name)
+        for name, (first, *others) in kept.items():
+            wanted = whole[name][first]
+            for second in others:
+                wanted = wanted[:, second]
+            assert torch.equal(got[name], wanted), (architecture, name)
         assert f"bert.encoder.layer.{architecture.layers}.output.dense.bias" not in got
 
 

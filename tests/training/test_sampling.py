@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import pytest
+
+from atb.errors import InputError
+from atb.models.space import SPACES, SearchSpace
+from atb.training.sampling import sampled_architectures
+from atb.training.settings import TrainingSettings
+
+
+def test_the_sandwich_holds_the_largest_and_the_smallest(space: SearchSpace) -> None:
+    drawn = sampled_architectures(space, "sandwich", 2, seed=0, step=5, part=0)
+    assert drawn[:2] == [space.largest, space.smallest]
+    assert len(drawn) == 4
+    assert all(architecture in space for architecture in drawn)
+
+
+def test_uniform_draws_reach_all_of_the_space(space: SearchSpace) -> None:
+    drawn = [
+        architecture
+        for step in range(300)
+        for architecture in sampled_architectures(space, "uniform", 3, seed=0, step=step, part=0)
+    ]
+    for name in ("layers", "hidden", "heads", "feed_forward"):
+        values = {getattr(architecture, name) for architecture in drawn}
+        assert values == set(getattr(space, name).values)
+    shallow = sum(architecture.layers == 1 for architecture in drawn) / len(drawn)
+    assert 0.4 < shallow < 0.6
+
+
+def test_draws_follow_from_seed_step_and_part_alone() -> None:
+    def draw(seed: int, step: int, part: int) -> list[str]:
+        drawn = sampled_architectures(SPACES["kd"], "uniform", 3, seed=seed, step=step, part=part)
+        return [str(architecture) for architecture in drawn]
+
+    assert draw(1, 2, 3) == draw(1, 2, 3)
+    # the reference's workers all trained the same sub-model, and its steps shared seeds
+    different = {tuple(draw(*numbers)) for numbers in ((1, 2, 3), (1, 2, 4), (1, 3, 3), (2, 2, 3))}
+    assert len(different) == 4
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"steps": 0},
+        {"batch_size": 0},
+        {"batch_size": 6, "batch_parts": 4},
+        {"learning_rate": 0.0},
+        {"learning_rate": float("nan")},
+        {"sampling": "all"},
+        {"random_samples": 0},
+    ],
+    ids=str,
+)
+def test_impossible_settings_are_refused(space: SearchSpace, wrong: dict[str, object]) -> None:
+    with pytest.raises(InputError):
+        TrainingSettings(space, **{"steps": 10, **wrong})  # type: ignore[arg-type]
+
+
+def test_warm_up_is_at_most_a_tenth(space: SearchSpace) -> None:
+    assert TrainingSettings(space, steps=500).warmup == 50
+    assert TrainingSettings(space, steps=500, warmup_steps=20).warmup == 20

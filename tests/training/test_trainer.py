@@ -1,0 +1,368 @@
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from atb.data.shards import TokenShards
+from atb.errors import BadFile, InputError, RunError
+from atb.models.space import Dimension, SearchSpace
+from atb.models.superplm import SuperPLM
+from atb.training.batches import Batches
+from atb.training.objectives import Batch, Distillation, MaskedLanguageModelling, Target, Teacher
+from atb.training.settings import TrainingSettings
+from atb.training.trainer import LOG, Step, train_superplm
+
+Make = Callable[..., SuperPLM]
+
+
+class Stopped(Exception):
+    """Stands in for a kill: nothing of ours catches it."""
+
+
+def settings(space: SearchSpace, **changes: Any) -> TrainingSettings:
+    usual: dict[str, Any] = {
+        "steps": 12,
+        "batch_size": 6,
+        "batch_parts": 2,
+        "random_samples": 1,
+        "learning_rate": 3e-3,
+        "checkpoint_steps": 4,
+        "log_steps": 1,
+    }
+    return TrainingSettings(space, **{**usual, **changes})
+
+
+def weights(superplm: SuperPLM) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in superplm.state_dict().items()}
+
+
+def equal(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> bool:
+    return left.keys() == right.keys() and all(torch.equal(left[n], right[n]) for n in left)
+
+
+def stop_at(number: int) -> Callable[[Step], None]:
+    def progress(step: Step) -> None:
+        if step.number == number:
+            raise Stopped
+
+    return progress
+
+
+@pytest.mark.parametrize("objective", ["mlm", "distillation"])
+@pytest.mark.parametrize("stops", [[3], [4], [7, 11]], ids=str)
+def test_a_stopped_run_ends_with_the_same_weights_and_log(  # noqa: PLR0917 -- fixtures
+    tmp_path: Path,
+    make_superplm: Make,
+    text: TokenShards,
+    space: SearchSpace,
+    objective: str,
+    stops: list[int],
+) -> None:
+    def run(out: Path, stop: int | None = None) -> dict[str, torch.Tensor]:
+        superplm = make_superplm(mlm=objective == "mlm")
+        progress = None if stop is None else stop_at(stop)
+        return weights(train_superplm(superplm, text, settings(space), out, progress=progress))
+
+    whole = run(tmp_path / "whole")
+    for stop in stops:
+        with pytest.raises(Stopped):
+            run(tmp_path / "stopped", stop)
+    resumed = run(tmp_path / "stopped")
+    assert equal(whole, resumed)
+    assert not equal(whole, weights(make_superplm(mlm=objective == "mlm")))
+    logs = [(tmp_path / name / LOG).read_text("utf-8") for name in ("whole", "stopped")]
+    assert logs[0] == logs[1]
+    steps = [json.loads(line)["step"] for line in logs[0].splitlines()]
+    assert steps == list(range(1, 13))
+
+
+_RUN = """
+import sys
+import torch
+torch.set_num_threads(1)
+sys.path.insert(0, sys.argv[1])
+from atb.data.samples import held_out
+from atb.models.architecture import Architecture
+from atb.models.space import Dimension, SearchSpace
+from atb.models.superplm import SuperPLM
+from atb.training.settings import TrainingSettings
+from atb.training.trainer import train_superplm
+from pathlib import Path
+space = SearchSpace("tiny", Dimension(1, 2), Dimension(8, 16, 4), Dimension(1, 2),
+                    Dimension(8, 16, 8), head_size=8)
+torch.manual_seed(0)
+superplm = SuperPLM.from_architecture(space.largest, with_mlm_head=True)
+train_superplm(superplm, held_out(16, 50), TrainingSettings(
+    space, steps=30, batch_size=2, checkpoint_steps=3, log_steps=1), Path(sys.argv[2]),
+    progress=lambda step: print(step.number, flush=True))
+"""
+
+
+@pytest.mark.slow
+def test_a_run_killed_while_it_works_ends_with_the_same_weights(tmp_path: Path) -> None:
+    root = Path(__file__).parents[2]
+
+    def start(name: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", _RUN, str(root), str(tmp_path / name)]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+    with start("whole") as process:
+        process.communicate()
+    assert process.returncode == 0
+    with start("killed") as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.strip() == "8":
+                process.send_signal(signal.SIGKILL)
+                break
+    assert process.returncode == -signal.SIGKILL
+    assert not (tmp_path / "killed" / "superplm.json").exists()
+    with start("killed") as process:
+        first = int(process.communicate()[0].split()[0])
+    assert first > 3  # it went on from a checkpoint
+    whole, killed = (SuperPLM.load(tmp_path / name) for name in ("whole", "killed"))
+    assert equal(weights(whole), weights(killed))
+
+
+def test_a_half_written_checkpoint_does_not_count(
+    tmp_path: Path, make_superplm: Make, text: TokenShards, space: SearchSpace
+) -> None:
+    with pytest.raises(Stopped):
+        train_superplm(make_superplm(), text, settings(space), tmp_path, progress=stop_at(6))
+    whole = tmp_path / "checkpoints" / "step-00000004"
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == [whole.name]
+    shutil.copytree(whole / "superplm", tmp_path / "checkpoints" / ".partial-x" / "superplm")
+    seen: list[int] = []
+    train_superplm(
+        make_superplm(), text, settings(space), tmp_path, progress=lambda s: seen.append(s.number)
+    )
+    assert seen[0] == 5
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def test_a_damaged_checkpoint_is_refused_and_stays(
+    tmp_path: Path, make_superplm: Make, text: TokenShards, space: SearchSpace
+) -> None:
+    with pytest.raises(Stopped):
+        train_superplm(make_superplm(), text, settings(space), tmp_path, progress=stop_at(6))
+    moments = tmp_path / "checkpoints" / "step-00000004" / "optimizer.safetensors"
+    moments.write_bytes(moments.read_bytes()[:500])
+    with pytest.raises(BadFile, match="truncated"):
+        train_superplm(make_superplm(), text, settings(space), tmp_path)
+    assert moments.exists()
+
+
+def test_a_finished_run_is_read_and_not_repeated(
+    tmp_path: Path, make_superplm: Make, text: TokenShards, space: SearchSpace
+) -> None:
+    first = weights(train_superplm(make_superplm(), text, settings(space), tmp_path))
+    steps: list[Step] = []
+    again = train_superplm(make_superplm(), text, settings(space), tmp_path, progress=steps.append)
+    assert equal(first, weights(again))
+    assert equal(first, weights(SuperPLM.load(tmp_path)))
+    assert not steps
+
+
+def test_a_run_is_not_continued_with_other_settings_text_or_weights(
+    tmp_path: Path, make_superplm: Make, text: TokenShards, space: SearchSpace
+) -> None:
+    with pytest.raises(Stopped):
+        train_superplm(make_superplm(), text, settings(space), tmp_path, progress=stop_at(6))
+    with pytest.raises(InputError, match="another settings"):
+        train_superplm(make_superplm(), text, settings(space, seed=1), tmp_path)
+    with pytest.raises(InputError, match="another text"):
+        train_superplm(make_superplm(), replace(text, sha256="x"), settings(space), tmp_path)
+    with pytest.raises(InputError, match="another objective"):
+        other = MaskedLanguageModelling(mask_probability=0.3)
+        train_superplm(make_superplm(), text, settings(space), tmp_path, objective=other)
+    changed = make_superplm()
+    with torch.no_grad():
+        changed.bert.pooler.dense.bias += 1
+    with pytest.raises(InputError, match="another starting point"):
+        train_superplm(changed, text, settings(space), tmp_path)
+
+
+def test_a_folder_with_another_superplm_is_left_alone(
+    tmp_path: Path, make_superplm: Make, text: TokenShards, space: SearchSpace
+) -> None:
+    make_superplm().save(tmp_path)
+    with pytest.raises(InputError, match="another origin"):
+        train_superplm(make_superplm(), text, settings(space), tmp_path)
+
+
+@pytest.mark.parametrize("poison", [float("nan"), float("inf")])
+def test_a_loss_that_is_no_number_names_its_step_and_keeps_the_checkpoint(
+    tmp_path: Path, make_superplm: Make, text: TokenShards, space: SearchSpace, poison: float
+) -> None:
+    class Poisoned(MaskedLanguageModelling):
+        calls = 0
+
+        def prepare(self, batch: Batch) -> Target | None:
+            Poisoned.calls += 1  # two parts a step
+            return None
+
+        def loss(self, *arguments: Any) -> torch.Tensor:
+            loss = super().loss(*arguments)
+            return loss * poison if Poisoned.calls > 12 else loss
+
+    with pytest.raises(RunError, match="at step 7"):
+        train_superplm(make_superplm(), text, settings(space), tmp_path, objective=Poisoned())
+    assert (tmp_path / "checkpoints" / "step-00000004" / "checkpoint.json").is_file()
+
+
+def test_a_full_disk_is_one_sentence_and_keeps_the_checkpoint(
+    tmp_path: Path,
+    make_superplm: Make,
+    text: TokenShards,
+    space: SearchSpace,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from atb.training import checkpoint
+
+    whole = checkpoint.write_document
+
+    def full_at_the_second(path: Path, content: dict[str, Any], **kind: Any) -> None:
+        if content["step"] == 8:
+            raise OSError(28, "No space left on device")
+        whole(path, content, **kind)
+
+    monkeypatch.setattr(checkpoint, "write_document", full_at_the_second)
+    with pytest.raises(RunError, match="No space left"):
+        train_superplm(make_superplm(), text, settings(space), tmp_path)
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-00000004"]
+
+
+def test_losses_fall(
+    tmp_path: Path, make_superplm: Make, text: TokenShards, space: SearchSpace
+) -> None:
+    chosen = settings(space, steps=40, batch_parts=1)
+    superplm = make_superplm(mlm=False)
+    with torch.no_grad():  # a teacher whose states are worth learning
+        for parameter in superplm.parameters():
+            parameter.mul_(4)
+    for name, start in (("mlm", make_superplm()), ("distillation", superplm)):
+        train_superplm(start, text, chosen, tmp_path / name)
+        log = (tmp_path / name / LOG).read_text("utf-8").splitlines()
+        losses = [json.loads(line)["loss"] for line in log]
+        assert sum(losses[-10:]) < 0.85 * sum(losses[:10]), name
+
+
+def test_learning_rate_warms_up_and_decays_to_zero(
+    tmp_path: Path, make_superplm: Make, text: TokenShards, space: SearchSpace
+) -> None:
+    train_superplm(make_superplm(), text, settings(space, steps=20), tmp_path)
+    log = (tmp_path / LOG).read_text("utf-8").splitlines()
+    rates = [json.loads(line)["learning_rate"] for line in log]
+    assert max(rates) == rates[1] == pytest.approx(3e-3)
+    assert rates[0] == pytest.approx(1.5e-3)
+    assert rates[-1] == 0
+
+
+def test_training_leaves_the_global_generator_alone(
+    tmp_path: Path, superplm: SuperPLM, text: TokenShards, space: SearchSpace
+) -> None:
+    torch.manual_seed(5)
+    wanted = torch.rand(1)
+    torch.manual_seed(5)
+    train_superplm(superplm, text, settings(space, steps=2), tmp_path)
+    assert torch.equal(torch.rand(1), wanted)
+
+
+def test_biases_and_norms_do_not_decay(
+    tmp_path: Path, make_superplm: Make, text: TokenShards, space: SearchSpace
+) -> None:
+    """A whole that is its own teacher has no gradient but that of decay."""
+    only_largest = replace(
+        space,
+        layers=Dimension(2, 2),
+        hidden=Dimension(24, 24),
+        heads=Dimension(3, 3),
+        feed_forward=Dimension(40, 40),
+    )
+    start = make_superplm(mlm=False)
+    start.config.hidden_dropout_prob = start.config.attention_probs_dropout_prob = 0.0
+    with torch.no_grad():
+        for parameter in start.parameters():
+            parameter.add_(0.1)
+    before = weights(start)
+    still = Distillation(Teacher.of(start), hidden_weight=0.0, attention_weight=0.0)
+    after = weights(
+        train_superplm(
+            start, text, settings(only_largest, weight_decay=0.5), tmp_path, objective=still
+        )
+    )
+    for name in before:
+        decayed = name.endswith("weight") and "LayerNorm" not in name
+        if "pooler" not in name:  # no part of the loss, hence no step
+            assert torch.equal(before[name], after[name]) is not decayed, name
+
+
+def test_what_does_not_fit_is_refused_before_anything_is_written(
+    tmp_path: Path, make_superplm: Make, text: TokenShards, space: SearchSpace
+) -> None:
+    out = tmp_path / "out"
+    wide = replace(space, hidden=Dimension(8, 32, 8))
+    with pytest.raises(InputError, match="does not fit"):
+        train_superplm(make_superplm(), text, settings(wide), out)
+    with pytest.raises(InputError, match="vocabulary of 2000"):
+        train_superplm(make_superplm(), replace(text, vocabulary_size=2000), settings(space), out)
+    with pytest.raises(InputError, match="sequences of 64"):
+        train_superplm(make_superplm(), replace(text, sequence_length=64), settings(space), out)
+    with pytest.raises(InputError, match="masked-LM head"):
+        train_superplm(
+            make_superplm(mlm=False),
+            text,
+            settings(space),
+            out,
+            objective=MaskedLanguageModelling(),
+        )
+    assert not out.exists()
+
+
+def test_bfloat16_products_train_too(
+    tmp_path: Path, make_superplm: Make, text: TokenShards, space: SearchSpace
+) -> None:
+    start = make_superplm()
+    before = weights(start)
+    trained = train_superplm(start, text, settings(space, bf16=True, steps=3), tmp_path)
+    after = weights(trained)
+    assert not equal(before, after)
+    assert all(tensor.dtype == torch.float32 for tensor in after.values())
+
+
+def test_every_epoch_goes_over_all_text_in_another_order(text: TokenShards) -> None:
+    batches = Batches(text, size=43, parts=1, mask_probability=0.0, seed=0)
+    first, second = (batches.of_step(step)[0] for step in (0, 1))
+
+    def rows(batch: Batch) -> list[tuple[int, ...]]:
+        return [tuple(row) for row in batch.input_ids.tolist()]
+
+    assert sorted(rows(first)) == sorted(rows(second))
+    assert rows(first) != rows(second)
+    assert first.labels is None
+
+
+def test_the_parts_of_a_batch_do_not_depend_on_what_was_read_before(text: TokenShards) -> None:
+    def batches() -> Batches:
+        return Batches(text, size=6, parts=3, mask_probability=0.15, seed=2)
+
+    run_through = batches()
+    for step in range(20):
+        parts = run_through.of_step(step)
+    alone = batches().of_step(19)
+    assert len(parts) == 3
+    for left, right in zip(parts, alone, strict=True):
+        assert torch.equal(left.input_ids, right.input_ids)
+        assert left.labels is not None
+        assert right.labels is not None
+        assert torch.equal(left.labels, right.labels)
