@@ -159,7 +159,8 @@ class TinyBertSelfAttention(nn.Module):
             query,
             key,
             split(value),
-            attn_mask=None if mask is None else mask.to(query.dtype),
+            # clamped, since the lowest float32 is minus infinity in half precision
+            attn_mask=None if mask is None else mask.clamp(torch.finfo(query.dtype).min).to(query),
             dropout_p=self.dropout_probability if self.training else 0.0,
         )
         logits = None

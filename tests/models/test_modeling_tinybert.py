@@ -79,6 +79,13 @@ def test_the_masked_lm_head_adds_what_the_formula_says() -> None:
     assert head == h * h + h + 2 * h + 30_522
 
 
+def test_the_projection_into_a_teachers_space_adds_what_the_formula_says() -> None:
+    with torch.device("meta"):
+        model = TinyBertModel(config_of(KNOWN["kd-s4"], projection_size=768))
+    projection = sum(parameter.numel() for parameter in model.parameters()) - 9_791_360
+    assert projection == 768 * 256 + 768
+
+
 def test_names_and_shapes_are_those_of_the_weights_table() -> None:
     shapes = {name: tuple(p.shape) for name, p in TinyBertModel(TINY).named_parameters()}
     table = weights_shapes(architecture_of(TINY), vocabulary_size=60, positions=32)
@@ -127,6 +134,16 @@ def test_padding_changes_nothing_and_token_types_do() -> None:
         ).last_hidden_state[0]
     assert (padded - alone).abs().max() < 1e-5
     assert (padded - other_types).abs().max() > 1e-2
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_row_of_padding_alone_gives_numbers(dtype: torch.dtype) -> None:
+    model = lively(TinyBertModel(TINY))
+    given = inputs()
+    given["attention_mask"][1] = 0
+    with torch.autocast("cpu", dtype, enabled=dtype is not torch.float32), torch.no_grad():
+        output = model(**given)
+    assert output.last_hidden_state.isfinite().all()
 
 
 def test_attention_logits_are_scaled_and_masked_before_the_softmax() -> None:

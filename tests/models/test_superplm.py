@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from atb.errors import BadFile, InputError
 from atb.models.architecture import Architecture
 from atb.models.modeling_tinybert import TinyBertModel
 from atb.models.slicing import attention_index_set, axes_of
-from atb.models.space import Dimension, SearchSpace
+from atb.models.space import SPACES, Dimension, SearchSpace
 from atb.models.superplm import SuperPLM
 
 torch.set_num_threads(1)
@@ -97,6 +98,21 @@ def test_a_slice_equals_the_extracted_model(space: SearchSpace) -> None:
             assert (output[name] - alone[name]).abs().max() < 1e-5, (architecture, name)
         assert (logits - masked(tokens, mask, types).logits[mask.bool()]).abs().max() < 1e-5
         assert (projected - encoder.projection(hidden)).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("name", ["mlm", "kd", "mini"])
+def test_a_slice_of_the_built_in_spaces_equals_the_extracted_model(name: str) -> None:
+    """At full width, where odd sizes meet head sizes such as 23; two layers and few words."""
+    space = replace(SPACES[name], layers=Dimension(1, 2))
+    torch.manual_seed(0)
+    superplm = SuperPLM.from_architecture(space.largest, vocabulary_size=60, positions=24).eval()
+    tokens, mask, types = inputs()
+    for architecture in space.sample(np.random.default_rng(2), 6):
+        with torch.no_grad():
+            sliced = superplm(architecture, tokens, mask, types)
+            alone = superplm.extract(architecture)(tokens, mask, types)
+        assert (sliced.last_hidden_state - alone.last_hidden_state).abs().max() < 1e-5
+        assert (sliced.pooler_output - alone.pooler_output).abs().max() < 1e-5
 
 
 @pytest.mark.parametrize("space", [WHOLE_HEADS, NARROW_HEADS, BOTH], ids=lambda space: space.name)
