@@ -127,7 +127,7 @@ def _latency(result: SearchResult | None) -> str:
         ("limit", f"{format_duration(result.constraint_seconds)} ({result.basis})"),
         ("predicted", format_duration(winner.predicted_seconds)),
         ("conditions", str(conditions)),
-        *conditions.platform,
+        *((f"device: {name.replace('_', ' ')}", fact) for name, fact in conditions.platform),
     ]
     if winner.flagged:
         rows.append(("flagged", "; ".join(winner.flagged)))
