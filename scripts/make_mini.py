@@ -224,8 +224,22 @@ def write_cards(
         },
     }
     write_document(folder / "card.json", content, kind="superplm-model-card", format=1)
+    (folder / "CARD.md").write_text(
+        card_text(settings, objective, tokens=tokens, before=before, after=after), "utf-8"
+    )
+
+
+def card_text(
+    settings: TrainingSettings,
+    objective: Distillation,
+    *,
+    tokens: int,
+    before: dict[str, float],
+    after: dict[str, float],
+) -> str:
+    """The card for people."""
     rows = "\n".join(f"| {name} | {before[name]:.3f} | {after[name]:.3f} |" for name in before)
-    text_card = CARD_TEXT.format(
+    return CARD_TEXT.format(
         architecture=SPACE.largest,
         steps=settings.steps,
         batch=settings.batch_size,
@@ -236,7 +250,6 @@ def write_cards(
         sequences=HELD_OUT_SEQUENCES,
         rows=rows,
     )
-    (folder / "CARD.md").write_text(text_card, "utf-8")
 
 
 if __name__ == "__main__":

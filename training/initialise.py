@@ -140,19 +140,23 @@ def initialise(
     moved = _sensitivities(
         plain, text, seed=seed, probes=probes, batch_size=batch_size, progress=progress
     )
-    orders = _Orders.of(plain, moved)
+    return _reordered(plain, _Orders.of(plain, moved))
+
+
+def _reordered(plain: SuperPLM, orders: _Orders) -> SuperPLM:
+    """The same function with its parts in another order, and the projection that undoes it."""
     config = TinyBertConfig(
         **{**plain.config.to_dict(), "projection_size": plain.config.hidden_size}
     )
     superplm = SuperPLM(config, with_mlm_head=plain.cls is not None)
+    projection = superplm.bert.projection
     with torch.no_grad():
         for name, parameter in superplm.named_parameters():
             if not name.startswith("bert.projection."):
                 parameter.copy_(orders.applied(name, plain.get_parameter(name)))
-        superplm.bert.projection.bias.zero_()
-        superplm.bert.projection.weight.zero_()
-        hidden = orders.hidden
-        superplm.bert.projection.weight[hidden, torch.arange(len(hidden))] = 1.0
+        projection.bias.zero_()
+        projection.weight.zero_()
+        projection.weight[orders.hidden, torch.arange(len(orders.hidden))] = 1.0
     return superplm.eval()
 
 
