@@ -84,7 +84,6 @@ def main() -> NoReturn:
             complain(f"{message.rstrip('.')} (see --help).")
         code = 2
     except (KeyboardInterrupt, typer.Abort):
-        complain("Interrupted; what was done is kept: run the same command to go on.")
         code = INTERRUPTED
     except BrokenPipeError:
         # the reader of our output left, as `| head` does; nothing is wrong
@@ -98,4 +97,6 @@ def main() -> NoReturn:
             f"The system refused{place} ({error.strerror}): check the path and the free space."
         )
         code = 1
+    if code == INTERRUPTED:  # new versions of typer turn Ctrl-C into this code themselves
+        complain("Interrupted; what was done is kept: run the same command to go on.")
     sys.exit(code if isinstance(code, int) else 0)

@@ -5,10 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 __all__ = ["Progress", "complain", "note", "print_json", "print_table", "progress"]
+
+#: Without a terminal, progress is never silent for longer.
+QUIET_SECONDS = 10.0
 
 #: Called with what is done, what there is to do, and a word on what is going on.
 Progress = Callable[[int, int, str], None]
@@ -83,14 +87,15 @@ def progress(title: str) -> Iterator[Progress]:
 
 
 def _lines(title: str) -> Progress:
-    """Progress for logs: at most one line a twentieth of the work, or a new word."""
-    shown = -1
+    """Progress for logs: a line for a tenth of the work, and one when nothing was said for long."""
+    shown, last_total, last_time = -1, -1, 0.0
 
     def show(done: int, total: int, word: str) -> None:
-        nonlocal shown
-        step = 20 * done // max(total, 1)
-        if step > shown:
-            shown = step
+        nonlocal shown, last_total, last_time
+        step = 10 * done // max(total, 1)
+        now = time.monotonic()
+        if total != last_total or step > shown or now - last_time > QUIET_SECONDS:
+            shown, last_total, last_time = step, total, now
             note(f"{title}: {done}/{total} {word}".rstrip())
 
     return show

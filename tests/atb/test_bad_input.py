@@ -110,7 +110,7 @@ def test_a_predictor_that_is_truncated_or_of_other_conditions_is_refused(atb, tm
 
     reach = atb(*SEARCH, "--latency", "1us")
     assert reach.returncode == 2
-    assert "smallest" in reach.stderr
+    assert "smallest reachable" in reach.stderr
     assert reach.stderr.count("\n") == 1
 
     text = (tmp_path / "predictor.json").read_text()
