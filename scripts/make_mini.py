@@ -40,6 +40,8 @@ TOKENS = {"wikipedia": 6_000_000, "gutenberg": 3_000_000}
 HELD_OUT_SEQUENCES = 200
 MIDDLE = Architecture(3, 256, 6, 192, 768)
 SPACE = SPACES["mini"]
+# Each stage warms up and decays to zero: steps and peak learning rate.
+STAGES = ((1350, 6e-4), (600, 4e-4))
 
 CARD_TEXT = """# The embedded SuperPLM `mini`
 
@@ -48,11 +50,12 @@ One set of weights that holds every architecture of the search space `mini`
 {architecture}, vocabulary 30,522 (uncased WordPiece), int8 rows with a float32 scale each.
 
 **Made by** `scripts/make_mini.py`: all-MiniLM-L6-v2 with hidden dimensions, heads, dimensions of
-heads and neurons in order of importance, then one-shot distillation from itself: {steps:,} steps
-of {batch} sequences of at most 128 tokens ({tokens:,} tokens), sandwich rule with
-{random} random sub-models a step, AdamW with a peak learning rate of
-{rate:g}, bfloat16 products. Loss: {hidden:g} x squared error of the projected last hidden states +
-1 - cosine of the mean-pooled ones. All numbers stand in `card.json`.
+heads and neurons in order of importance, then one-shot distillation from itself in stages of
+{stages}
+(linear warm-up, linear decay to zero); {batch} sequences of at most 128 tokens a step,
+{tokens:,} tokens in all, sandwich rule with {random} random sub-models a step, AdamW, bfloat16
+products. Loss: {hidden:g} x squared error of the projected last hidden states + 1 - cosine of the
+mean-pooled ones. All numbers stand in `card.json`.
 
 **Held-out loss** on {sequences} sequences of books it never saw (relative squared error of hidden
 states + 1 - cosine of sentence embeddings, against all-MiniLM-L6-v2; 0 is equality), before
@@ -81,7 +84,6 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
     parser.add_argument("--package", type=Path, default=EMBEDDED["mini"], help="where to pack")
     parser.add_argument("--encoder", type=Path, default=None, help="default: the installed one")
-    parser.add_argument("--steps", type=int, default=1350)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
 
@@ -89,40 +91,48 @@ def main() -> None:
     start = starting_point(arguments.encoder or installed_encoder(), text, arguments.out)
     teacher = Teacher.of(start)
     before = held_out_losses(start, teacher)
-    settings = TrainingSettings(
-        SPACE,
-        steps=arguments.steps,
-        batch_size=8,
-        sampling="sandwich",
-        random_samples=2,
-        learning_rate=6e-4,
-        warmup_steps=100,
-        bf16=True,
-        checkpoint_steps=100,
-    )
     objective = Distillation(teacher, hidden_weight=10.0, attention_weight=0.0, sentence_weight=1.0)
-    began = time.monotonic()
-
-    def progress(step: Step) -> None:
-        if step.number % 10 == 0:
-            say(f"step {step.number} of {step.steps}: loss {step.loss:.4f}, {step.tokens:,} tokens")
-
-    trained = train_superplm(
-        start, text, settings, arguments.out / "run", objective=objective, progress=progress
-    )
-    say(f"trained in {time.monotonic() - began:.0f} s since the last start")
+    trained = start
+    for number, settings in enumerate(stages()):
+        folder = arguments.out / f"stage-{number + 1}"
+        trained = train_superplm(
+            trained, text, settings, folder, objective=objective, progress=report_progress
+        )
+        say(f"stage {number + 1} is done")
     pack(trained, arguments.package)
     after = held_out_losses(load_packed(arguments.package), teacher)
-    tokens = tokens_seen(text, settings)
-    write_cards(
-        arguments.package, settings, objective, text, tokens=tokens, before=before, after=after
-    )
+    write_cards(arguments.package, objective, text, before=before, after=after)
     say(f"packed into {arguments.package}: {after}")
 
 
 def say(line: str) -> None:
     """Print a line with the time."""
     print(time.strftime("%H:%M:%S"), line, flush=True)
+
+
+def report_progress(step: Step) -> None:
+    """Print every tenth step."""
+    if step.number % 10 == 0:
+        say(f"step {step.number} of {step.steps}: loss {step.loss:.4f}, {step.tokens:,} tokens")
+
+
+def stages() -> list[TrainingSettings]:
+    """The settings of all stages."""
+    return [
+        TrainingSettings(
+            SPACE,
+            steps=steps,
+            batch_size=8,
+            sampling="sandwich",
+            random_samples=2,
+            learning_rate=learning_rate,
+            warmup_steps=100,
+            bf16=True,
+            checkpoint_steps=100,
+            seed=seed,  # other text and other sub-models in each stage
+        )
+        for seed, (steps, learning_rate) in enumerate(STAGES)
+    ]
 
 
 def installed_encoder() -> Path:
@@ -181,15 +191,14 @@ def tokens_seen(text: TokenShards, settings: TrainingSettings) -> int:
 
 def write_cards(
     folder: Path,
-    settings: TrainingSettings,
     objective: Distillation,
     text: TokenShards,
     *,
-    tokens: int,
     before: dict[str, float],
     after: dict[str, float],
 ) -> None:
     """Write card.json and, from it, CARD.md."""
+    tokens = sum(tokens_seen(text, settings) for settings in stages())
     weights = {
         name: getattr(objective, name)
         for name in ("hidden_weight", "attention_weight", "sentence_weight")
@@ -212,7 +221,7 @@ def write_cards(
             "held_out_documents": [HELD_OUT_DOCUMENTS.start, HELD_OUT_DOCUMENTS.stop],
             "sha256": text.sha256,
         },
-        "settings": settings.to_json(),
+        "stages": [settings.to_json() for settings in stages()],
         "objective": {"name": "distillation from the starting point", **weights},
         "tokens_seen": tokens,
         "torch": torch.__version__,
@@ -225,12 +234,11 @@ def write_cards(
     }
     write_document(folder / "card.json", content, kind="superplm-model-card", format=1)
     (folder / "CARD.md").write_text(
-        card_text(settings, objective, tokens=tokens, before=before, after=after), "utf-8"
+        card_text(objective, tokens=tokens, before=before, after=after), "utf-8"
     )
 
 
 def card_text(
-    settings: TrainingSettings,
     objective: Distillation,
     *,
     tokens: int,
@@ -239,12 +247,15 @@ def card_text(
 ) -> str:
     """The card for people."""
     rows = "\n".join(f"| {name} | {before[name]:.3f} | {after[name]:.3f} |" for name in before)
+    described = " and ".join(
+        f"{steps:,} steps (peak learning rate {rate:g})" for steps, rate in STAGES
+    )
+    first = stages()[0]
     return CARD_TEXT.format(
         architecture=SPACE.largest,
-        steps=settings.steps,
-        batch=settings.batch_size,
-        random=settings.random_samples,
-        rate=settings.learning_rate,
+        stages=described,
+        batch=first.batch_size,
+        random=first.random_samples,
         hidden=objective.hidden_weight,
         tokens=tokens,
         sequences=HELD_OUT_SEQUENCES,

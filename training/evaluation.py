@@ -101,7 +101,7 @@ class HeldOut:
             [
                 float(((projected - target.hidden) * mask).square().sum()),
                 float((target.hidden * mask).square().sum()),
-                float((1 - cosine).sum()),
+                float((1 - cosine).clamp(min=0).sum()),
                 len(cosine),
             ],
             dtype=torch.float64,
