@@ -54,8 +54,8 @@ class Plan:
     name: str = "profile"
     within: float | None = None
     budget_seconds: float | None = None
-    launches: int = 3
-    blocks: int = 5
+    launches: int = 5
+    blocks: int = 3
     most_launches: int = 15
     block_seconds: float = 0.06
     fewest_iterations: int = 5

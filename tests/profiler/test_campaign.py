@@ -84,11 +84,11 @@ def test_a_quiet_device_is_measured_exactly(database):
         assert not found.flagged
 
 
-def test_every_architecture_has_five_blocks_in_each_of_three_launches(database):
+def test_every_architecture_has_three_blocks_in_each_of_five_launches(database):
     run(FakeDevice(), sampled(30), database)
     counts = Counter((a, launch) for _, a, launch, _ in places(database))
-    assert len(counts) == 90
-    assert set(counts.values()) == {5}
+    assert len(counts) == 150
+    assert set(counts.values()) == {3}
 
 
 def test_blocks_of_many_architectures_are_interleaved(database):
@@ -207,17 +207,17 @@ def test_a_precision_asked_for_takes_launches_until_it_is_reached(database):
     for found in result.measurements:
         assert found.estimate.relative_half_width <= 0.005
         assert not found.flagged
-        assert found.look == found.launches - 2
+        assert found.look == found.launches - 4
     launches = {m.architecture: m.launches for m in result.measurements}
-    assert launches[wide[0].architecture] > 3
-    assert min(launches.values()) == 3  # who was narrow enough is not measured more
+    assert launches[wide[0].architecture] > 5
+    assert min(launches.values()) == 5  # who was narrow enough is not measured more
 
 
 def test_a_precision_out_of_reach_ends_with_the_most_launches(database):
     device = FakeDevice(noise=0.2, seed=1)
-    result = run(device, sampled(2, within=0.0001, most_launches=5), database)
+    result = run(device, sampled(2, within=0.0001, most_launches=7), database)
     assert result.ended_by == "most-launches"
-    assert [m.launches for m in result.measurements] == [5, 5]
+    assert [m.launches for m in result.measurements] == [7, 7]
     assert all("wider than the 0.01% asked for" in m.reasons[-1] for m in result.measurements)
 
 

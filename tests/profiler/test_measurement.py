@@ -58,9 +58,9 @@ def test_many_preempted_blocks_are_a_reason_and_few_are_not(make, make_record, m
 
 
 def test_a_drifted_sentinel_is_a_reason(make, make_record):
-    records = [make_record(launch, 0, 0.010, 0.001 * (1 + launch / 10)) for launch in range(3)]
+    records = [make_record(launch, 0, 0.010, 0.001 * (1 + launch / 5)) for launch in range(3)]
     found = make(records, sentinel_reference=0.001)
-    assert "sentinel drifted by 20%" in found.reasons
+    assert "sentinel drifted by 40%" in found.reasons
 
 
 def test_an_interval_wider_than_asked_is_a_reason(make, make_record):
