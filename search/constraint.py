@@ -17,7 +17,7 @@ __all__ = ["REFERENCE_WINDOW", "WINDOW", "LatencyLimit", "SpeedUp"]
 #: Fractions of the limit between which a candidate's predicted latency lies. Nothing above the
 #: limit is admitted; what is much faster leaves quality on the table.
 WINDOW = (0.85, 1.00)
-#: The window of the reference implementation (spec 1.9).
+#: The window of the reference implementation.
 REFERENCE_WINDOW = (0.85, 1.10)
 
 

@@ -1,4 +1,4 @@
-"""Steps from one architecture to another on the grid (AutoTinyBERT, spec section 1.11)."""
+"""Steps from one architecture to another on the grid, as in AutoTinyBERT's reference."""
 
 from __future__ import annotations
 

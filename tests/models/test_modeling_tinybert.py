@@ -49,7 +49,7 @@ def lively(model: torch.nn.Module) -> torch.nn.Module:
     return model.eval()
 
 
-# specification, section 2.2: backbone parameters and multiply-adds at 128 tokens
+# published models: backbone parameters and multiply-adds at 128 tokens
 @pytest.mark.parametrize(
     ("name", "parameters", "giga_multiply_adds"),
     [

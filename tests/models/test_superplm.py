@@ -116,7 +116,7 @@ def test_a_slice_of_the_built_in_spaces_equals_the_extracted_model(name: str) ->
 
 
 @pytest.mark.parametrize("space", [WHOLE_HEADS, NARROW_HEADS, BOTH], ids=lambda space: space.name)
-def test_an_extracted_model_holds_the_rows_and_columns_of_the_specification(
+def test_an_extracted_model_holds_the_rows_and_columns_of_the_slicing_rule(
     space: SearchSpace,
 ) -> None:
     superplm = super_plm()
@@ -127,7 +127,7 @@ def test_an_extracted_model_holds_the_rows_and_columns_of_the_specification(
         every, h, f = slice(None), slice(architecture.hidden), slice(architecture.feed_forward)
         rows = torch.from_numpy(attention_index_set(WHOLE, architecture))
         layer = f"bert.encoder.layer.{architecture.layers - 1}."
-        kept: dict[str, tuple[Any, ...]] = {  # specification, section 1.4: rows, then columns
+        kept: dict[str, tuple[Any, ...]] = {  # rows, then columns
             "bert.embeddings.word_embeddings.weight": (every, h),
             "bert.embeddings.position_embeddings.weight": (every, h),
             "bert.embeddings.token_type_embeddings.weight": (every, h),
