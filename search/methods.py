@@ -194,7 +194,7 @@ class FastSearch(RandomSearch):
 
 
 class Evolved(_Generations):
-    """Mutation-only evolution with exploration (as AutoTinyBERT's reference implementation does it).
+    """Mutation-only evolution with exploration (AutoTinyBERT's reference algorithm).
 
     The first generation is drawn uniformly. Each later one is filled, one by one, with a uniform
     draw (probability `exploration`) or a mutant of a parent that roulette picks among the best.
