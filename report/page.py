@@ -13,9 +13,9 @@ import jinja2
 from markupsafe import Markup
 
 import atb
-from atb.errors import AtbError, BadFile
+from atb.errors import AtbError, BadFile, InputError
 from atb.files import atomic_path
-from atb.predictor.predictor import LatencyPredictor, WorkPredictor
+from atb.predictor.predictor import LatencyPredictor, WorkPredictor, require_conditions
 from atb.profiler.conditions import Conditions
 from atb.profiler.database import ProfileDatabase
 from atb.profiler.measurement import Measurement
@@ -71,10 +71,12 @@ def write_page(
         `out`.
 
     Raises:
-        BadFile: The result's document is malformed.
+        BadFile: The result's document is damaged.
+        InputError: Predictor, result and conditions do not belong together.
     """
     found = _found(result)
     conditions = conditions or _choose_conditions(database, predictor, found)
+    _require_one_subject(conditions, predictor, found)
     measured = [] if database is None else database.measurements(conditions=conditions)
     known = neighbours_of(measured, predictor, found.winner.latency_seconds if found else None)
     context = {
@@ -137,6 +139,24 @@ def _choose_conditions(
     return max(database.conditions(), key=lambda each: counts[each.key], default=None)
 
 
+def _require_one_subject(
+    conditions: Conditions | None,
+    predictor: LatencyPredictor | None,
+    result: SearchResult | None,
+) -> None:
+    """Make sure that everything on the page holds under the same conditions."""
+    if conditions is None:
+        return
+    if predictor is not None:
+        require_conditions(predictor, conditions)
+    if result is not None and result.conditions != conditions:
+        differences = "; ".join(result.conditions.differences(conditions))
+        raise InputError(
+            f"The search was made under other conditions than the page is about ({differences}): "
+            "write a page for each."
+        )
+
+
 def _device(
     database: ProfileDatabase | None,
     conditions: Conditions | None,
@@ -165,9 +185,8 @@ def _predicted(
 ) -> dict[str, Any] | None:
     if predictor is None:
         return None
-    own = [m for m in measured if m.conditions == predictor.conditions]
     winner = None if result is None else result.winner.architecture
-    return predictor_section(predictor, unseen(predictor, own), winner)
+    return predictor_section(predictor, unseen(predictor, measured), winner)
 
 
 def _seeds(

@@ -145,7 +145,7 @@ def neighbour_section(
         "summary": f"{many(len(rows), 'known architecture')} of nearby latency, and some that "
         f"everybody knows: {counts['measured']} measured, {counts['predicted']} predicted, "
         f"{counts['extrapolated']} extrapolated, which is predicted outside the range that the "
-        "predictor was fitted on: `atb profile --arch NAME` measures one.",
+        "predictor was fitted on and promises nothing.",
         "picture": search_pictures.neighbours(rows, own, limit),
         "rows": sorted([*rows, *([own] if own else [])], key=lambda row: row.seconds),
         "own": own,

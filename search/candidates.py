@@ -203,8 +203,8 @@ class _Reach:
         if self.fastest[0] > high:
             seconds, architecture = self.fastest
             return InputError(
-                f"The limit of {asked} is below reach: the fastest of the space {space.name} is "
-                f"{architecture} with a predicted {format_duration(seconds)}; raise the limit."
+                f"The limit of {asked} is below reach: the smallest reachable latency in the space "
+                f"{space.name} is {format_duration(seconds)} ({architecture}); raise the limit."
             )
         if self.slowest[0] < low:
             seconds, architecture = self.slowest

@@ -96,7 +96,6 @@ def search(
     The same command resumes an interrupted search. Writes result.json and model/, a transformers
     folder with model.onnx and model.int8.onnx.
     """
-    from atb.models.embedded import load_superplm
     from atb.models.space import find_space
     from atb.predictor.file import load
     from atb.predictor.predictor import require_conditions
@@ -121,10 +120,13 @@ def search(
         affinity=affinity,
     )
     whole = on_search_grid(find_space(space), grid)
-    # all that can be refused is refused before the SuperPLM is loaded
+    # all that can be refused is refused before torch is imported and the SuperPLM loaded
     SearchRequest(whole, limit, method, settings, seed, finalists)
     fitted = load(predictor)
     require_conditions(fitted, target.conditions)
+
+    from atb.models.embedded import load_superplm
+
     loaded = load_superplm(superplm)
     largest = loaded.architecture
     searched = on_search_grid(whole, grid, largest)
