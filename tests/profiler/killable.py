@@ -67,12 +67,12 @@ def main():
     kind, location, pace = sys.argv[1], sys.argv[2], float(sys.argv[3])
     with ProfileDatabase(location, create=True) as database:
         if kind == "fake":
-            plan = Plan.sample(find_space("mini"), 6, within=0.02, blocks=3)
+            plan = Plan.sample(find_space("mini"), 6, within=0.005, blocks=3)
             device = RepeatableDevice(database, pace)
             device.failures[str(plan.architectures[2])] = "crash"
             runtime = device.runtimes["fake"]
         else:
-            plan = replace(Plan(TINY), block_seconds=0.01, blocks=3)
+            plan = replace(Plan(TINY), block_seconds=0.01, blocks=12)
             device = find_device("local")
             runtime = find_runtime(device, "onnxruntime")
         sys.stdout.write("ready\n")

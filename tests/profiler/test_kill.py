@@ -96,7 +96,10 @@ def kill_at_random(kind, location, *, kills, most_seconds, pace, rng):
     for kill in range(kills):
         process = start(kind, location, pace)
         time.sleep(rng.uniform(0, most_seconds))
-        assert process.poll() is None, f"it had ended before kill {kill}: nothing was tested"
+        if process.poll() is not None:  # a quick machine: it had ended before this kill
+            process.stdout.close()
+            assert kill > kills // 2, f"it had ended before kill {kill}: little was tested"
+            break
         process.kill()
         process.wait()
         process.stdout.close()
@@ -115,11 +118,11 @@ def test_ten_kills_on_the_fake_device_leave_the_rows_of_a_campaign_that_ran_thro
     expected = rows(tmp_path / "through.db")
     location = tmp_path / "killed.db"
     rng = np.random.default_rng(0)
-    measured = kill_at_random("fake", location, kills=10, most_seconds=0.5, pace=0.02, rng=rng)
+    measured = kill_at_random("fake", location, kills=10, most_seconds=0.4, pace=0.02, rng=rng)
     assert measured  # some kills came after a block
     run_to_the_end("fake", location)
     assert rows(location) == expected
-    assert max(place[3] for place in places(location)) > 2  # the stop rule asked for more
+    assert max(place[3] for place in places(location)) > 4  # the stop rule asked for more
     assert list(temporary.glob("atb-artefacts-*")) == []
 
 
@@ -136,10 +139,10 @@ def test_a_kill_on_the_fake_device_loses_no_row(tmp_path):
 def test_kills_on_the_real_device_lose_nothing_and_measure_nothing_twice(tmp_path, temporary):
     location = tmp_path / "killed.db"
     rng = np.random.default_rng(2)
-    kill_at_random("local", location, kills=4, most_seconds=1.5, pace=0.0, rng=rng)
+    kill_at_random("local", location, kills=10, most_seconds=1.0, pace=0.0, rng=rng)
     run_to_the_end("local", location)
     run_to_the_end("local", tmp_path / "through.db")
     found = places(location)
     assert found == places(tmp_path / "through.db")
-    assert len(found) == len(set(found)) == 3 * 3 * 3
+    assert len(found) == len(set(found)) == 3 * 5 * 12  # architectures, launches, blocks
     assert list(temporary.glob("atb-artefacts-*")) == []
