@@ -6,7 +6,7 @@ import math
 
 __all__ = ["count", "digits", "many", "milliseconds", "percent", "size", "times"]
 
-_THIN = "\N{NO-BREAK SPACE}"
+_SPACE = "\N{NO-BREAK SPACE}"
 
 
 def digits(number: float, significant: int = 3) -> str:
@@ -15,7 +15,7 @@ def digits(number: float, significant: int = 3) -> str:
         return "\N{EM DASH}"
     if number == 0:
         return "0"
-    decimals = significant - 1 - math.floor(math.log10(abs(number)))
+    decimals = max(0, significant - 1 - math.floor(math.log10(abs(number))))
     rounded = round(number, decimals)
     # rounding 9.996 gains a digit before the point, which costs one behind it
     decimals = significant - 1 - math.floor(math.log10(abs(rounded)))
@@ -24,21 +24,21 @@ def digits(number: float, significant: int = 3) -> str:
 
 def milliseconds(seconds: float, *, unit: bool = True) -> str:
     """A time in milliseconds."""
-    return digits(seconds * 1e3) + (f"{_THIN}ms" if unit else "")
+    return digits(seconds * 1e3) + (f"{_SPACE}ms" if unit else "")
 
 
 def percent(share: float, *, signed: bool = False) -> str:
     """A share as a percentage with one decimal."""
     if not math.isfinite(share):
         return "\N{EM DASH}"
-    return f"{100 * share:{'+' if signed else ''}.1f}{_THIN}%".replace("-", "\N{MINUS SIGN}")
+    return f"{100 * share:{'+' if signed else ''}.1f}{_SPACE}%".replace("-", "\N{MINUS SIGN}")
 
 
 def count(number: float) -> str:
     """A large count in thousands, millions or billions."""
     for factor, word in ((1e9, "billion"), (1e6, "million")):
         if abs(number) >= factor:
-            return f"{digits(number / factor)}{_THIN}{word}"
+            return f"{digits(number / factor)}{_SPACE}{word}"
     return f"{number:,.0f}"
 
 
@@ -46,13 +46,13 @@ def size(bytes_: float) -> str:
     """A file's size."""
     for factor, word in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
         if bytes_ >= factor:
-            return f"{digits(bytes_ / factor)}{_THIN}{word}"
-    return f"{bytes_:.0f}{_THIN}bytes"
+            return f"{digits(bytes_ / factor)}{_SPACE}{word}"
+    return f"{bytes_:.0f}{_SPACE}bytes"
 
 
 def times(factor: float) -> str:
     """A speed-up."""
-    return f"{digits(factor, 2 if factor < 10 else 3)}{_THIN}\N{MULTIPLICATION SIGN}"
+    return f"{digits(factor, 2 if factor < 10 else 3)}{_SPACE}\N{MULTIPLICATION SIGN}"
 
 
 def many(number: int, noun: str) -> str:
