@@ -7,6 +7,7 @@ import math
 __all__ = ["count", "digits", "many", "milliseconds", "percent", "size", "times"]
 
 _SPACE = "\N{NO-BREAK SPACE}"
+_MINUS = "\N{MINUS SIGN}"
 
 
 def digits(number: float, significant: int = 3) -> str:
@@ -19,7 +20,7 @@ def digits(number: float, significant: int = 3) -> str:
     rounded = round(number, decimals)
     # rounding 9.996 gains a digit before the point, which costs one behind it
     decimals = significant - 1 - math.floor(math.log10(abs(rounded)))
-    return f"{rounded:,.{max(0, decimals)}f}"
+    return f"{rounded:,.{max(0, decimals)}f}".replace("-", _MINUS)
 
 
 def milliseconds(seconds: float, *, unit: bool = True) -> str:
@@ -31,7 +32,8 @@ def percent(share: float, *, signed: bool = False) -> str:
     """A share as a percentage with one decimal."""
     if not math.isfinite(share):
         return "\N{EM DASH}"
-    return f"{100 * share:{'+' if signed else ''}.1f}{_SPACE}%".replace("-", "\N{MINUS SIGN}")
+    rounded = round(100 * share, 1) or 0.0  # no negative zero
+    return f"{rounded:{'+' if signed and rounded else ''}.1f}{_SPACE}%".replace("-", _MINUS)
 
 
 def count(number: float) -> str:

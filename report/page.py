@@ -80,7 +80,7 @@ def write_page(
     measured = [] if database is None else database.measurements(conditions=conditions)
     known = neighbours_of(measured, predictor, found.winner.latency_seconds if found else None)
     context = {
-        "title": title or (f"Small BERTs on {conditions.device}" if conditions else "Small BERTs"),
+        "title": title or _title(conditions),
         "conditions": conditions,
         "winner": winner_section(found, known, model, out.parent) if found else None,
         "device": _device(database, conditions, measured),
@@ -98,6 +98,13 @@ def write_page(
     with atomic_path(out) as temporary:
         temporary.write_text(_render(context), "utf-8")
     return out
+
+
+def _title(conditions: Conditions | None) -> str:
+    if conditions is None:
+        return "Small BERTs"
+    processor = dict(conditions.platform).get("processor")
+    return f"Small BERTs on {conditions.device}" + (f" ({processor})" if processor else "")
 
 
 def _all_files(

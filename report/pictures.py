@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["latencies", "predictions", "sentinel", "work"]
 
 _GOOD_ERROR = 0.05
+#: Parts of a prediction below this share are drawn as one.
+_SMALL_PART = 0.005
 
 
 def latencies(measurements: Sequence[Measurement]) -> Picture:
@@ -247,13 +249,17 @@ def work(parts: Mapping[str, float]) -> Picture:
         parts: Name -> seconds; a learned residual may be negative.
     """
     total = sum(parts.values())
+    small = [name for name, seconds in parts.items() if abs(seconds) < _SMALL_PART * total]
+    shown = {name: seconds for name, seconds in parts.items() if name not in small}
+    if small:
+        shown[f"{len(small)} others"] = sum(parts[name] for name in small)
     with picture_style():
-        figure = new_figure(0.7 + 0.27 * len(parts))
+        figure = new_figure(0.7 + 0.27 * len(shown))
         axes = figure.subplots()
-        axes.barh(list(parts), [1e3 * seconds for seconds in parts.values()], color=BLUE)
-        for place, seconds in enumerate(parts.values()):
+        axes.barh(list(shown), [1e3 * seconds for seconds in shown.values()], color=BLUE)
+        for place, seconds in enumerate(shown.values()):
             axes.annotate(
-                f"{milliseconds(seconds)}, {100 * seconds / total:.0f} %",
+                f"{1e3 * seconds:.2f} ms, {percent(seconds / total)}",
                 (max(1e3 * seconds, 0), place),
                 xytext=(5, 0),
                 textcoords="offset points",

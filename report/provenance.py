@@ -36,6 +36,7 @@ class ShownFile:
 
 #: What lies in a model's folder.
 _MODEL_FILES = {
+    "atb.json": "where the model comes from",
     "config.json": "transformers: configuration",
     "generation_config.json": "transformers: settings of generation",
     "model.int8.onnx": "ONNX graph with weights, int8",

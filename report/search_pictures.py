@@ -139,7 +139,7 @@ def _interval_bar(
 
 
 def _score(result: SearchResult) -> str:
-    return f"Score: {result.proxy} (higher is better)"
+    return f"Score ({result.proxy})"
 
 
 def _tip(candidate: Candidate) -> str:

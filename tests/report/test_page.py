@@ -112,7 +112,7 @@ def test_each_section_without_data_names_the_command_that_fills_it(tmp_path: Pat
         "latencies": "atb profile",
         "predictor": "atb predictor train",
         "search": "atb search",
-        "neighbours": "atb search",
+        "neighbours": "atb profile --arch",
         "provenance": "atb quickstart",
     }
     for name, command in commands.items():

@@ -188,3 +188,12 @@ def test_neighbours_are_ranked_and_say_how_they_are_known() -> None:
         if line.get_marker() == "o"
     }
     assert hollow == {0: False, 1: False, 2: True, 3: True}
+
+
+def test_negligible_parts_of_a_prediction_are_drawn_as_one() -> None:
+    parts = {"projections": 2e-3, "feed-forward": 1e-3, "pooler": 1e-9, "fixed": -2e-9}
+    axes = pictures.work(parts).figure.axes[0]
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    assert names == ["projections", "feed-forward", "2 others"]
+    widths = [bar.get_width() for bar in axes.patches]
+    assert sum(widths) == pytest.approx(1e3 * sum(parts.values()))
