@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 FOLDER = Path("atb-runs/quickstart")
 CAMPAIGN = "quickstart"
+#: Measured too, for the report to set the winner beside.
+BESIDE = ("bert-base", "minilm-6", "tinybert-4", "bert-mini", "kd-s2", "kd-s3", "kd-s4", "s4")
 #: Enough for a few per cent; a minute or two of measuring.
 SAMPLES = 60
 #: Without a limit of the user's: four times as fast as the encoder that `mini` comes from.
@@ -73,6 +77,7 @@ def quickstart(
     with ProfileDatabase(database_path, create=True) as database:
         note(f"1/4 measuring {samples} architectures of {space.name} on {target.conditions}")
         _measure(target, space, samples, seed, database)
+        _measure_known(target, database)
         note("2/4 fitting the latency predictor")
         fitted = _fit(database, target, predictor_path, seed)
         note("3/4 searching with the embedded SuperPLM")
@@ -91,7 +96,7 @@ def quickstart(
         database=str(database_path),
         predictor=predictor_path,
         search=FOLDER,
-        commands=("atb quickstart",),
+        commands=(shlex.join(["atb", *sys.argv[1:]]),),
     )
     if json:
         print_json(result.to_json())
@@ -126,6 +131,17 @@ def _measure(
             return
         if not again:
             note("the machine is busy: measuring once more; close other programs for good numbers")
+
+
+def _measure_known(target: Target, database: ProfileDatabase) -> None:
+    """Measure known architectures, each where it can be: none of them is needed."""
+    from atb.models.known import KNOWN
+    from atb.profiler.campaign import run_campaign
+    from atb.profiler.plan import Plan
+
+    plan = Plan(tuple(KNOWN[name] for name in BESIDE), name="known")
+    with progress("known architectures") as told:
+        run_campaign(target.device, target.runtime, target.settings, plan, database, progress=told)
 
 
 def _fit(database: ProfileDatabase, target: Target, out: Path, seed: int) -> WorkPredictor:
