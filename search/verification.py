@@ -46,7 +46,7 @@ class Verifier:
     runtime: Runtime
     settings: RunSettings
     database: ProfileDatabase
-    within: float = 0.01
+    within: float = 0.02
     budget_seconds: float | None = None
 
     @property

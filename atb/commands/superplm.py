@@ -104,6 +104,15 @@ def train(
             "--teacher", metavar="DIR", help="A BERT encoder; the SuperPLM itself by default."
         ),
     ] = None,
+    attention_weight: Annotated[
+        float,
+        typer.Option(
+            "--attention-weight",
+            min=0.0,
+            help="Of the attention term of kd, which pairs head with head: 0 for a teacher whose "
+            "heads stand in another order, as those of the encoder that a SuperPLM was ordered from.",
+        ),
+    ] = 1.0,
     space: SpaceName = "mini",
     sampling: Annotated[Literal["uniform", "sandwich"], typer.Option("--sampling")] = "sandwich",
     random_samples: Annotated[
@@ -145,7 +154,7 @@ def train(
         torch.set_num_threads(threads)
     start = load_superplm(superplm)
     shards = TokenShards.open(data)
-    aim = _objective(start, objective, teacher)
+    aim = _objective(start, objective, teacher, attention_weight)
     with progress("train") as show:
         train_superplm(
             start,
@@ -160,7 +169,12 @@ def train(
     typer.echo(f"{out}: trained {steps} steps; judge it with `atb superplm evaluate {out}`")
 
 
-def _objective(superplm: SuperPLM, name: Literal["mlm", "kd"], teacher: Path | None) -> Objective:
+def _objective(
+    superplm: SuperPLM,
+    name: Literal["mlm", "kd"],
+    teacher: Path | None,
+    attention_weight: float,
+) -> Objective:
     from atb.training.initialise import read_encoder
     from atb.training.objectives import Distillation, MaskedLanguageModelling, Teacher
 
@@ -168,9 +182,8 @@ def _objective(superplm: SuperPLM, name: Literal["mlm", "kd"], teacher: Path | N
         if superplm.cls is None:
             raise InputError("This SuperPLM has no masked-LM head: train it with --objective kd.")
         return MaskedLanguageModelling()
-    if teacher is not None:
-        return Distillation(Teacher.of(read_encoder(teacher)))
-    return Distillation(Teacher.of(superplm))
+    taught_by = superplm if teacher is None else read_encoder(teacher)
+    return Distillation(Teacher.of(taught_by), attention_weight=attention_weight)
 
 
 @app.command("evaluate")
