@@ -110,7 +110,7 @@ def train(
             "--attention-weight",
             min=0.0,
             help="Of the attention term of kd, which pairs head with head: 0 for a teacher whose "
-            "heads stand in another order, as those of the encoder that a SuperPLM was ordered from.",
+            "heads are in another order, as are those of the encoder a SuperPLM was ordered from.",
         ),
     ] = 1.0,
     space: SpaceName = "mini",

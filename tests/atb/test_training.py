@@ -1,0 +1,86 @@
+"""From a text file to a trained SuperPLM, its evaluation and an extracted model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+SPACE = """
+name = "tiny"
+layers = [1, 2]
+hidden = [16, 32, 16]
+heads = [1, 2]
+head_size = 16
+feed_forward = [32, 64, 32]
+"""
+TINY = ("--space", "tiny.toml", "--steps", "3", "--batch", "4", "--threads", "1")
+
+
+@pytest.fixture
+def shards(atb, tmp_path: Path) -> Path:
+    sentences = [
+        f"The {animal} sees {number} lamps near the old harbour."
+        for animal in ("owl", "fox", "heron", "mole")
+        for number in ("two", "three", "nine", "eleven")
+    ]
+    (tmp_path / "text.txt").write_text("\n\n".join(sentences))
+    (tmp_path / "tiny.toml").write_text(SPACE)
+    done = atb("data", "prepare", "text.txt", "--out", "shards", "--json")
+    assert json.loads(done.stdout)["sequences"] == 16
+    return tmp_path / "shards"
+
+
+@pytest.mark.slow
+def test_from_scratch_with_masked_words(atb, tmp_path, shards) -> None:
+    init = ("superplm", "init", "--arch", "L2-H32-A2-Q32-F64", "--out", "start")
+    assert atb(*init).returncode == 0
+    again = atb(*init)
+    assert again.returncode == 2
+    assert "holds a SuperPLM already" in again.stderr
+    train = ("superplm", "train", "--superplm", "start", "--data", "shards", "--out", "run",
+             "--objective", "mlm", "--sampling", "uniform", *TINY)  # fmt: skip
+    assert atb(*train).returncode == 0
+    weights = (tmp_path / "run" / "model.safetensors").read_bytes()
+    assert atb(*train).returncode == 0  # done already
+    assert (tmp_path / "run" / "model.safetensors").read_bytes() == weights
+    judged = atb("superplm", "evaluate", "run", "--proxy", "mlm", "--data", "shards",
+                 "--space", "tiny.toml", "--json")  # fmt: skip
+    losses = json.loads(judged.stdout)["losses"]
+    assert [entry["architecture"] for entry in losses][::2] == [
+        "L1-H16-A1-Q16-F32",
+        "L2-H32-A2-Q32-F64",
+    ]
+    assert all(0 < entry["loss"] < 20 for entry in losses)
+    extracted = atb("model", "extract", "L1-H16-A1-Q16-F32", "--superplm", "run", "--out", "model")
+    assert extracted.returncode == 0, extracted.stderr
+    assert (tmp_path / "model" / "model.int8.onnx").is_file()
+
+
+@pytest.mark.slow
+def test_from_an_encoder_with_distillation_from_itself(atb, tmp_path, shards) -> None:
+    import torch
+    from transformers import BertConfig, BertModel
+
+    torch.manual_seed(0)
+    BertModel(
+        BertConfig(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64)
+    ).save_pretrained(tmp_path / "encoder")
+    init = atb("superplm", "init", "--from", "encoder", "--data", "shards", "--out", "start")
+    assert init.returncode == 0, init.stderr
+    for name, more in (
+        ("self", ()),
+        ("given", ("--teacher", "encoder", "--attention-weight", "0")),
+    ):
+        train = atb("superplm", "train", "--superplm", "start", "--data", "shards",
+                    "--out", name, *TINY, *more)  # fmt: skip
+        assert train.returncode == 0, train.stderr
+    same = ("self", "--data", "shards", "--space", "tiny.toml", "--json")
+    losses = json.loads(atb("superplm", "evaluate", *same).stdout)["losses"]
+    assert losses[-1]["loss"] == pytest.approx(0, abs=1e-4)  # the whole is its own teacher
+    wrong = atb("superplm", "train", "--superplm", "start", "--data", "shards", "--out", "x",
+                "--objective", "mlm", *TINY)  # fmt: skip
+    assert wrong.returncode == 2
+    assert "no masked-LM head" in wrong.stderr
+    assert not (tmp_path / "x").exists()
