@@ -29,6 +29,10 @@ from atb.profiler.statistics import sentinel_reference
 __all__ = ["Campaign", "ProfileDatabase"]
 
 
+#: Blocks from which the sentinel's level is taken: about a minute of measuring.
+LEVEL_BLOCKS = 500
+
+
 class ProfileDatabase:
     """All measurements and failures, in a SQLite file or on a server by URL.
 
@@ -215,20 +219,23 @@ class ProfileDatabase:
         ]
 
     def _sentinel_level(self, conditions: Conditions, sentinel: Architecture) -> float | None:
-        """The sentinel's level over all campaigns that share it.
+        """The sentinel's level in the first blocks that were timed beside it.
 
-        Were it taken from each campaign alone, a campaign on a slow day would be corrected to
-        that day's level, and two days could not agree.
+        One level for all campaigns: were it taken from each alone, a campaign on a slow day would
+        be corrected to that day's level, and two days could not agree. From the first blocks, so
+        that a latency stays what it was while the database grows.
         """
-        return sentinel_reference(
-            (
-                record
-                for campaign in self._select(conditions, None, None)
-                if campaign.sentinel == sentinel
-                for record in self.blocks(campaign)
-            ),
-            threads=conditions.settings.threads,
+        table, known = schema.blocks, schema.campaigns
+        query = (
+            sa.select(table)
+            .join(known, table.c.campaign_id == known.c.id)
+            .join(schema.conditions, known.c.conditions_id == schema.conditions.c.id)
+            .where(schema.conditions.c.key == conditions.key, known.c.sentinel == str(sentinel))
+            .order_by(table.c.id)
+            .limit(LEVEL_BLOCKS)
         )
+        records = [row_to_block(row) for row in self._read(query)]
+        return sentinel_reference(records, threads=conditions.settings.threads)
 
     def _measurements(self, campaign: Campaign, reference: float | None) -> list[Measurement]:
         records = self.blocks(campaign)

@@ -160,6 +160,23 @@ def test_campaigns_of_one_sentinel_are_corrected_to_the_same_level(
         assert alone == slow
 
 
+def test_a_latency_stays_what_it_was_while_the_database_grows(
+    location, conditions, make_record, monkeypatch
+):
+    monkeypatch.setattr("atb.profiler.database.LEVEL_BLOCKS", 3)
+    with ProfileDatabase(location, create=True) as database:
+        first = open_campaign(database, conditions, name="first")
+        for launch in range(3):
+            database.append_block(first, make_record(launch, 0, 0.010, 0.001))
+        (before,) = database.measurements()
+        faster = open_campaign(database, conditions, name="faster")
+        for launch in range(9):
+            database.append_block(faster, make_record(launch, 0, 0.008, 0.0007))
+        after, other = database.measurements()
+        assert after == before
+        assert other.sentinel_reference == before.sentinel_reference
+
+
 def test_reading_a_missing_database_makes_nothing(location):
     with pytest.raises(BadFile, match="does not exist"):
         ProfileDatabase(location)
