@@ -54,17 +54,20 @@ class Loaded:
         first_seconds: Time of the first inference.
         providers: What really runs it, as the runtime reports.
         output_checksum: Sum of the output for the fixed input, to see that it computes.
+        memory_bytes: By how much the worker grew at its largest while it loaded and ran the model
+            once; None where the system does not tell.
     """
 
     load_seconds: float
     first_seconds: float
     providers: tuple[str, ...]
     output_checksum: float
+    memory_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Raw readings of iterations that ran one after another; four sequences of equal length.
+    """Raw readings of iterations that ran one after another; sequences of equal length.
 
     Attributes:
         started_at: Unix time of the block's start on the device, in seconds.
@@ -73,6 +76,13 @@ class Block:
         voluntary_switches: Context switches it asked for, by iteration.
         involuntary_switches: Times it was preempted, by iteration.
         warmup_seconds: Wall times of the iterations before, kept apart.
+        wait_seconds: Time that threads of the worker were ready but waited for a CPU in each
+            iteration, summed over all its threads; empty where the system does not tell.
+        process_cpu_seconds: Time on a CPU of all threads of the worker in each iteration; empty
+            where the system does not tell.
+        minor_faults: Page faults of the block without input from a disk; None where not told.
+        major_faults: Those with input from a disk; None where not told.
+        span_seconds: From the begin of the first iteration to the end of the last one.
     """
 
     started_at: float
@@ -81,6 +91,20 @@ class Block:
     voluntary_switches: tuple[int, ...]
     involuntary_switches: tuple[int, ...]
     warmup_seconds: tuple[float, ...] = ()
+    wait_seconds: tuple[float, ...] = ()
+    process_cpu_seconds: tuple[float, ...] = ()
+    minor_faults: int | None = None
+    major_faults: int | None = None
+    span_seconds: float | None = None
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Self:
+        """From plain values, in which sequences are lists and unknown readings are missing."""
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in fields.items()
+        }
+        return cls(**values)
 
 
 class LaunchFailure(RunError):

@@ -119,8 +119,7 @@ class ProcessLaunch:
             warmup=warmup,
             extra_seconds=_PATIENCE * expected,
         )
-        started_at = reply.pop("started_at")
-        return Block(started_at, **{name: tuple(values) for name, values in reply.items()})
+        return Block.from_json(reply)
 
     def output(self, key: str) -> npt.NDArray[np.float32]:
         """The first output for the fixed input."""

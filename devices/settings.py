@@ -11,7 +11,12 @@ from atb.errors import InputError
 __all__ = ["PRECISIONS", "SCENARIOS", "RunSettings"]
 
 PRECISIONS = ("fp32", "int8")
-SCENARIOS = ("hot-loop",)
+#: How inferences follow each other.
+SCENARIOS = ("hot-loop", "fixed-rate", "single-shot", "sustained", "cold-start", "throughput")
+
+_PACED = ("fixed-rate", "single-shot")
+_LONGEST_INTERVAL_SECONDS = 60.0
+_MOST_STREAMS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +29,13 @@ class RunSettings:
         affinity: Logical CPUs that the worker is pinned to; None leaves it to the system.
         batch: Sequences in one inference.
         sequence_length: Tokens in one sequence.
-        scenario: How inferences follow each other; `hot-loop` is one right after the other.
+        scenario: How inferences follow each other. `hot-loop`: one right after the other.
+            `fixed-rate`: one begins every `interval_seconds`. `single-shot`: one after
+            `interval_seconds` of idleness. `sustained`: a hot loop of minutes. `cold-start`: the
+            load and the first inference of a fresh process. `throughput`: `streams` hot loops at
+            the same time on one model.
+        interval_seconds: See `fixed-rate` and `single-shot`; None for the others.
+        streams: See `throughput`; 1 for the others.
 
     Raises:
         InputError: A value is out of range.
@@ -36,6 +47,8 @@ class RunSettings:
     batch: int = 1
     sequence_length: int = 128
     scenario: str = "hot-loop"
+    interval_seconds: float | None = None
+    streams: int = 1
 
     def __post_init__(self) -> None:
         for name, known in (("precision", PRECISIONS), ("scenario", SCENARIOS)):
@@ -46,14 +59,37 @@ class RunSettings:
                 raise InputError(
                     f"{name} is {getattr(self, name)}: give a whole number from 1 to {most}."
                 )
+        self._check_scenario()
         if self.affinity is not None and (not self.affinity or min(self.affinity) < 0):
             raise InputError(
                 f"affinity is {self.affinity}: name at least one CPU, counted from zero."
             )
 
+    def _check_scenario(self) -> None:
+        interval, paced = self.interval_seconds, self.scenario in _PACED
+        if paced and (interval is None or not 0 < interval <= _LONGEST_INTERVAL_SECONDS):
+            raise InputError(
+                f"The scenario {self.scenario} came with the interval {interval}: give one above "
+                f"zero up to {_LONGEST_INTERVAL_SECONDS:.0f} s with --interval."
+            )
+        if not paced and interval is not None:
+            raise InputError(
+                f"An interval is for {' and '.join(_PACED)}, not for {self.scenario}: leave it out."
+            )
+        if not 1 <= self.streams <= _MOST_STREAMS:
+            raise InputError(
+                f"streams is {self.streams}: give a whole number from 1 to {_MOST_STREAMS}."
+            )
+        if self.streams > 1 and self.scenario != "throughput":
+            raise InputError(f"Streams are for throughput, not {self.scenario}: leave them out.")
+
     def to_json(self) -> dict[str, Any]:
-        """As plain values."""
+        """As plain values; what only some scenarios have is left out where it is not used."""
         fields = asdict(self)
+        if self.interval_seconds is None:
+            del fields["interval_seconds"]
+        if self.streams == 1:
+            del fields["streams"]
         fields["affinity"] = None if self.affinity is None else list(self.affinity)
         return fields
 

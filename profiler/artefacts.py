@@ -9,10 +9,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from atb.devices.contract import Artefact, Runtime
+from atb.devices.artefact import describe_artefact
+from atb.devices.contract import Artefact, LaunchFailure, Runtime
 from atb.devices.settings import RunSettings
 from atb.errors import RunError
 from atb.models.architecture import Architecture
+from atb.profiler.subject import ModelFile, Subject
 
 __all__ = ["ArtefactStore"]
 
@@ -26,7 +28,7 @@ class ArtefactStore:
         self._runtime = runtime
         self._settings = settings
         self._folder: Path | None = None
-        self._built: dict[Architecture, Artefact] = {}
+        self._built: dict[Subject, Artefact] = {}
 
     def __enter__(self) -> Self:
         _sweep(Path(tempfile.gettempdir()))
@@ -42,32 +44,49 @@ class ArtefactStore:
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
 
-    def get(self, architecture: Architecture) -> Artefact:
-        """The artefact of an architecture, built now if it is not there.
+    def get(self, subject: Subject) -> Artefact:
+        """The artefact of a subject, built now if it is not there; a user's own model is one.
 
         Raises:
             LaunchFailure: With cause `build-error`.
             RunError: The temporary folder cannot be written.
         """
         assert self._folder is not None
-        if architecture not in self._built:
-            folder = self._folder / str(architecture)
-            try:
-                folder.mkdir(exist_ok=True)
-                built = self._runtime.build(architecture, self._settings, folder)
-            except OSError as error:
-                raise RunError(
-                    f"Cannot write timing artefacts to {folder} ({error.strerror}): "
-                    "free some space, or point TMPDIR at another disk."
-                ) from error
-            self._built[architecture] = built
-        return self._built[architecture]
+        if subject not in self._built:
+            self._built[subject] = (
+                _found(subject) if isinstance(subject, ModelFile) else self._build(subject)
+            )
+        return self._built[subject]
 
-    def drop(self, architecture: Architecture) -> None:
+    def _build(self, architecture: Architecture) -> Artefact:
+        assert self._folder is not None
+        folder = self._folder / str(architecture)
+        try:
+            folder.mkdir(exist_ok=True)
+            return self._runtime.build(architecture, self._settings, folder)
+        except OSError as error:
+            raise RunError(
+                f"Cannot write timing artefacts to {folder} ({error.strerror}): "
+                "free some space, or point TMPDIR at another disk."
+            ) from error
+
+    def drop(self, subject: Subject) -> None:
         """Delete an artefact; it would be built again."""
         assert self._folder is not None
-        if self._built.pop(architecture, None) is not None:
-            shutil.rmtree(self._folder / str(architecture), ignore_errors=True)
+        if self._built.pop(subject, None) is not None:
+            shutil.rmtree(self._folder / str(subject), ignore_errors=True)
+
+
+def _found(model: ModelFile) -> Artefact:
+    """A user's own file as it lies there; the campaign was opened for this very content."""
+    try:
+        assert model.path is not None
+        artefact = describe_artefact(model.path)
+    except OSError as error:
+        raise LaunchFailure("build-error", f"{model.path}: {error.strerror}") from error
+    if not artefact.sha256.startswith(model.sha256):
+        raise LaunchFailure("build-error", f"{model.path} has changed since the campaign began")
+    return artefact
 
 
 def _sweep(folder: Path) -> None:

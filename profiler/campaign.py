@@ -8,7 +8,6 @@ from typing import Any
 
 from atb.devices.contract import Device, Runtime
 from atb.devices.settings import RunSettings
-from atb.models.architecture import Architecture
 from atb.profiler.artefacts import ArtefactStore
 from atb.profiler.conditions import Conditions
 from atb.profiler.database import ProfileDatabase
@@ -17,6 +16,7 @@ from atb.profiler.launcher import BudgetSpent, Launcher, Progress
 from atb.profiler.measurement import Measurement
 from atb.profiler.plan import Plan
 from atb.profiler.record import Campaign, Failure
+from atb.profiler.subject import Subject
 
 __all__ = ["CampaignResult", "measure", "run_campaign"]
 
@@ -90,7 +90,7 @@ def run_campaign(
             progress=progress,
         )
         try:
-            launcher.measure(plan.architectures, range(plan.launches))
+            launcher.measure(plan.subjects, range(plan.launches))
             ended_by = "complete"
             if plan.within is not None:
                 ended_by = _refine(launcher, journal, plan, plan.within)
@@ -104,10 +104,10 @@ def _refine(launcher: Launcher, journal: Journal, plan: Plan, within: float) -> 
 
     A decision reads only the launches before it, so that a resumed campaign decides alike.
     """
-    wide: Sequence[Architecture] = plan.architectures
+    wide: Sequence[Subject] = plan.subjects
     for look, launch in enumerate(range(plan.launches, plan.most_launches + 1), start=1):
         found = journal.measurements(wide, before_launch=launch, look=look)
-        wide = [m.architecture for m in found if m.estimate.relative_half_width > within]
+        wide = [m.subject for m in found if m.estimate.relative_half_width > within]
         if not wide:
             return "within"
         if launch < plan.most_launches:
@@ -118,10 +118,10 @@ def _refine(launcher: Launcher, journal: Journal, plan: Plan, within: float) -> 
 def _result(
     database: ProfileDatabase, campaign: Campaign, plan: Plan, ended_by: str
 ) -> CampaignResult:
-    found = {m.architecture: m for m in database.measurements(campaign=campaign.label)}
+    found = {m.subject: m for m in database.measurements(campaign=campaign.label, models=True)}
     return CampaignResult(
         campaign=campaign.label,
-        measurements=tuple(found[a] for a in plan.architectures if a in found),
+        measurements=tuple(found[a] for a in plan.subjects if a in found),
         failures=tuple(database.failures(campaign=campaign.label)),
         ended_by=ended_by,
     )
@@ -131,20 +131,20 @@ def measure(
     device: Device,
     runtime: Runtime,
     settings: RunSettings,
-    architectures: Iterable[Architecture],
+    subjects: Iterable[Subject],
     database: ProfileDatabase,
     *,
     name: str,
     progress: Progress | None = None,
     **how: Any,
 ) -> list[Measurement]:
-    """Measure architectures in a new campaign.
+    """Measure subjects in a new campaign.
 
     Args:
         device: Where.
         runtime: With what.
         settings: How.
-        architectures: What.
+        subjects: What.
         database: Opened with `create=True`.
         name: Of the campaign; it is numbered from the second of that name on.
         progress: See `run_campaign`.
@@ -153,6 +153,6 @@ def measure(
     Returns:
         In the order given; those that failed are missing and stand in the database's failures.
     """
-    plan = Plan(tuple(architectures), name=name, **how)
+    plan = Plan(tuple(subjects), name=name, **how)
     result = run_campaign(device, runtime, settings, plan, database, new=True, progress=progress)
     return list(result.measurements)

@@ -70,15 +70,27 @@ class Conditions:
         """What differs, in words such as `threads: 1 and 2`."""
         mine, theirs = self.to_json(), other.to_json()
         return [
-            f"{name}: {mine[name]} and {theirs[name]}"
-            for name in mine
-            if mine[name] != theirs[name]
+            f"{name}: {mine.get(name)} and {theirs.get(name)}"
+            for name in {**mine, **theirs}
+            if mine.get(name) != theirs.get(name)
         ]
 
     def __str__(self) -> str:
         s = self.settings
         threads = f"{s.threads} thread{'s' * (s.threads > 1)}"
-        return (
-            f"{self.device}, {self.runtime} {self.runtime_version} {s.precision}, "
-            f"{threads}, batch {s.batch}, length {s.sequence_length}"
-        )
+        words = [
+            self.device,
+            f"{self.runtime} {self.runtime_version} {s.precision}",
+            threads,
+            f"batch {s.batch}",
+            f"length {s.sequence_length}",
+        ]
+        if s.affinity is not None:
+            words.append(f"CPUs {','.join(map(str, s.affinity))}")
+        if s.scenario != "hot-loop":
+            words.append(s.scenario)
+        if s.interval_seconds is not None:
+            words.append(f"every {1e3 * s.interval_seconds:g} ms")
+        if s.scenario == "throughput":
+            words.append(f"{s.streams} streams")
+        return ", ".join(words)

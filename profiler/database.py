@@ -25,6 +25,7 @@ from atb.profiler.rows import (
     row_to_failure,
 )
 from atb.profiler.statistics import sentinel_reference
+from atb.profiler.subject import ModelFile, Subject
 
 __all__ = ["Campaign", "ProfileDatabase"]
 
@@ -98,8 +99,17 @@ class ProfileDatabase:
         conditions: Conditions | None = None,
         campaign: str | None = None,
         space: str | None = None,
+        *,
+        models: bool = False,
     ) -> list[Measurement]:
-        """One measurement for each architecture of each campaign; None leaves a filter open."""
+        """One measurement for each architecture of each campaign.
+
+        Args:
+            conditions: Only those under these; None leaves a filter open.
+            campaign: Only those of the campaign of this label.
+            space: Only those that were sampled in this space.
+            models: Whether users' own models are among them, which have no architecture.
+        """
         levels: dict[tuple[Conditions, Architecture], float | None] = {}
         found: list[Measurement] = []
         for known in self._select(conditions, campaign, space):
@@ -107,7 +117,7 @@ class ProfileDatabase:
             if place not in levels:
                 levels[place] = self._sentinel_level(*place)
             found += self._measurements(known, levels[place])
-        return found
+        return [m for m in found if models or not isinstance(m.subject, ModelFile)]
 
     def failures(
         self,
@@ -245,12 +255,12 @@ class ProfileDatabase:
         )
         asked = [row.within for row in self._read(query)]
         looked = any(within is not None for within in asked)
-        grouped: dict[Architecture, list[BlockRecord]] = {}
+        grouped: dict[Subject, list[BlockRecord]] = {}
         for record in records:
-            grouped.setdefault(record.architecture, []).append(record)
+            grouped.setdefault(record.subject, []).append(record)
         return [
             Measurement(
-                architecture=architecture,
+                subject=subject,
                 conditions=campaign.conditions,
                 campaign=campaign.label,
                 blocks=tuple(found),
@@ -258,7 +268,7 @@ class ProfileDatabase:
                 within=asked[-1] if asked else None,
                 look=campaign.look(len({record.launch for record in found})) if looked else 0,
             )
-            for architecture, found in grouped.items()
+            for subject, found in grouped.items()
         ]
 
 

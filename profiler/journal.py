@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Iterable
 
 from atb.devices.contract import LaunchFailure
-from atb.models.architecture import Architecture
 from atb.profiler.database import ProfileDatabase
 from atb.profiler.measurement import Measurement
 from atb.profiler.record import BlockRecord, Campaign, Failure
 from atb.profiler.statistics import sentinel_reference
+from atb.profiler.subject import Subject
 
 __all__ = ["Journal"]
 
@@ -28,50 +28,50 @@ class Journal:
     def __init__(self, database: ProfileDatabase, campaign: Campaign) -> None:
         self._database = database
         self._campaign = campaign
-        self._records: dict[Architecture, dict[tuple[int, int], BlockRecord]] = {}
+        self._records: dict[Subject, dict[tuple[int, int], BlockRecord]] = {}
         for record in database.blocks(campaign):
             self._remember(record)
         self._failed = Counter(
-            failure.architecture
+            failure.subject
             for failure in database.failures(campaign=campaign.label)
-            if failure.architecture is not None
+            if failure.subject is not None
         )
 
     def _remember(self, record: BlockRecord) -> None:
-        self._records.setdefault(record.architecture, {})[record.launch, record.block] = record
+        self._records.setdefault(record.subject, {})[record.launch, record.block] = record
 
     def commit(self, record: BlockRecord) -> None:
         """Write a block; when this returns it is on the disk."""
         self._database.append_block(self._campaign, record)
         self._remember(record)
 
-    def fail(self, architecture: Architecture | None, failure: LaunchFailure, at: float) -> None:
-        """Write a failure; of the device where no architecture is given."""
+    def fail(self, subject: Subject | None, failure: LaunchFailure, at: float) -> None:
+        """Write a failure; of the device where no subject is given."""
         campaign = self._campaign
         self._database.append_failure(
             campaign,
             Failure(
-                architecture, campaign.conditions, campaign.label, failure.cause, failure.detail, at
+                subject, campaign.conditions, campaign.label, failure.cause, failure.detail, at
             ),
         )
-        if architecture is not None:
-            self._failed[architecture] += 1
+        if subject is not None:
+            self._failed[subject] += 1
 
-    def has(self, architecture: Architecture, launch: int, block: int) -> bool:
+    def has(self, subject: Subject, launch: int, block: int) -> bool:
         """Whether this block is measured."""
-        return (launch, block) in self._records.get(architecture, {})
+        return (launch, block) in self._records.get(subject, {})
 
-    def quarantined(self, architecture: Architecture) -> bool:
+    def quarantined(self, subject: Subject) -> bool:
         """Whether it failed so often that it is not tried again in this campaign."""
-        return self._failed[architecture] >= _FAILURES_TO_QUARANTINE
+        return self._failed[subject] >= _FAILURES_TO_QUARANTINE
 
-    def count(self, architectures: Iterable[Architecture]) -> int:
-        """Blocks of these architectures."""
-        return sum(len(self._records.get(architecture, {})) for architecture in architectures)
+    def count(self, subjects: Iterable[Subject]) -> int:
+        """Blocks of these subjects."""
+        return sum(len(self._records.get(subject, {})) for subject in subjects)
 
-    def iterations(self, architecture: Architecture) -> int | None:
+    def iterations(self, subject: Subject) -> int | None:
         """Iterations of its first block, which all of its blocks shall have."""
-        known = self._records.get(architecture)
+        known = self._records.get(subject)
         return None if not known else len(next(iter(known.values())).readings.wall_seconds)
 
     def sentinel_iterations(self) -> int | None:
@@ -83,12 +83,12 @@ class Journal:
         return None
 
     def measurements(
-        self, architectures: Iterable[Architecture], *, before_launch: int, look: int
+        self, subjects: Iterable[Subject], *, before_launch: int, look: int
     ) -> list[Measurement]:
         """What the launches before this one say, which no interruption changes.
 
         Args:
-            architectures: Of which; those in quarantine are left out.
+            subjects: Of which; those in quarantine are left out.
             before_launch: Index of the first launch that is not read.
             look: Which look of the stop rule this is.
         """
@@ -103,13 +103,13 @@ class Journal:
             threads=campaign.conditions.settings.threads,
         )
         found = []
-        for architecture in architectures:
-            known = self._records.get(architecture, {})
+        for subject in subjects:
+            known = self._records.get(subject, {})
             blocks = tuple(known[place] for place in sorted(known) if place[0] < before_launch)
-            if blocks and not self.quarantined(architecture):
+            if blocks and not self.quarantined(subject):
                 found.append(
                     Measurement(
-                        architecture,
+                        subject,
                         campaign.conditions,
                         campaign.label,
                         blocks,

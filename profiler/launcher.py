@@ -1,4 +1,4 @@
-"""Times groups of architectures in fresh workers, and finds out who is to blame for a failure."""
+"""Times groups of subjects in fresh workers, and finds out who is to blame for a failure."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from atb.devices.contract import Artefact, Block, Device, Launch, LaunchFailure, Runtime
 from atb.devices.settings import RunSettings
 from atb.errors import RunError
-from atb.models.architecture import Architecture
 from atb.profiler.artefacts import ArtefactStore
 from atb.profiler.journal import Journal
 from atb.profiler.plan import Plan
 from atb.profiler.record import BlockRecord
+from atb.profiler.subject import Subject
 
 __all__ = ["BudgetSpent", "Launcher", "Progress"]
 
@@ -72,15 +72,15 @@ class Launcher:
         self._artefacts = artefacts
         self._journal = journal
         self._progress = progress
-        self._done = journal.count(plan.architectures)
+        self._done = journal.count(plan.subjects)
         self._wanted = 0
         self._device_failures = 0
-        self._subject: Architecture | None = None  # who is to blame if it fails now
+        self._subject: Subject | None = None  # who is to blame if it fails now
         budget = plan.budget_seconds
         self._deadline = math.inf if budget is None else device.now() + budget
 
-    def measure(self, architectures: Sequence[Architecture], launches: Sequence[int]) -> None:
-        """Time what is missing of these launches of these architectures.
+    def measure(self, subjects: Sequence[Subject], launches: Sequence[int]) -> None:
+        """Time what is missing of these launches of these subjects.
 
         Those that fail are timed once more, alone; the second failure is final.
 
@@ -88,10 +88,10 @@ class Launcher:
             BudgetSpent: The time is over.
             RunError: The device failed repeatedly with nothing measured in between.
         """
-        healthy = [a for a in architectures if not self._journal.quarantined(a)]
+        healthy = [a for a in subjects if not self._journal.quarantined(a)]
         there = sum(
-            self._journal.has(architecture, launch, block)
-            for architecture in healthy
+            self._journal.has(subject, launch, block)
+            for subject in healthy
             for launch in launches
             for block in range(self._plan.blocks)
         )
@@ -103,21 +103,19 @@ class Launcher:
                     order = self._plan.order(group, launch)
                     for suspect in self._measure_group(order, launch):
                         self._measure_group([item for item in order if item[0] == suspect], launch)
-            for architecture in batch:
-                self._artefacts.drop(architecture)
+            for subject in batch:
+                self._artefacts.drop(subject)
 
-    def _measure_group(
-        self, order: Sequence[tuple[Architecture, int]], launch: int
-    ) -> list[Architecture]:
+    def _measure_group(self, order: Sequence[tuple[Subject, int]], launch: int) -> list[Subject]:
         """Time the missing blocks; who fails is recorded, left out, and returned for a retry."""
-        suspects: list[Architecture] = []
+        suspects: list[Subject] = []
         while True:
             missing = [
-                (architecture, block)
-                for architecture, block in order
-                if architecture not in suspects
-                and not self._journal.quarantined(architecture)
-                and not self._journal.has(architecture, launch, block)
+                (subject, block)
+                for subject, block in order
+                if subject not in suspects
+                and not self._journal.quarantined(subject)
+                and not self._journal.has(subject, launch, block)
             ]
             if not missing:
                 return [a for a in suspects if not self._journal.quarantined(a)]
@@ -141,25 +139,25 @@ class Launcher:
             ) from failure
         self._device.wait(_FIRST_WAIT_SECONDS * 2 ** (self._device_failures - 1))
 
-    def _run_worker(self, missing: Sequence[tuple[Architecture, int]], launch: int) -> None:
+    def _run_worker(self, missing: Sequence[tuple[Subject, int]], launch: int) -> None:
         """One fresh worker: load everything, then one block after the other."""
-        artefacts: dict[Architecture, Artefact] = {}
-        for architecture, _ in missing:
-            if architecture not in artefacts:
-                self._on(architecture, "building")
-                artefacts[architecture] = self._artefacts.get(architecture)
+        artefacts: dict[Subject, Artefact] = {}
+        for subject, _ in missing:
+            if subject not in artefacts:
+                self._on(subject, "building")
+                artefacts[subject] = self._artefacts.get(subject)
         self._on(None, "starting a worker")
         sentinel = self._artefacts.get(self._plan.sentinel)
         with self._device.launch(self._runtime, self._settings) as worker:
             ready = {_SENTINEL: self._load_sentinel(worker, sentinel)}
             self._device_failures = 0
-            for architecture, artefact in artefacts.items():
-                self._on(architecture, "loading")
-                ready[str(architecture)] = self._load(
+            for subject, artefact in artefacts.items():
+                self._on(subject, "loading")
+                ready[str(subject)] = self._load(
                     worker,
-                    str(architecture),
+                    str(subject),
                     artefact,
-                    known=self._journal.iterations(architecture),
+                    known=self._journal.iterations(subject),
                     seconds=self._plan.block_seconds,
                     fewest=self._plan.fewest_iterations,
                 )
@@ -196,7 +194,7 @@ class Launcher:
     def _run_blocks(
         self,
         worker: Launch,
-        missing: Sequence[tuple[Architecture, int]],
+        missing: Sequence[tuple[Subject, int]],
         launch: int,
         ready: Mapping[str, _Ready],
     ) -> None:
@@ -208,32 +206,32 @@ class Launcher:
 
         self._on(None, "first sentinel")
         before = time_block(_SENTINEL)
-        for architecture, block in missing:
-            self._on(architecture, f"launch {launch + 1}")
+        for subject, block in missing:
+            self._on(subject, f"launch {launch + 1}")
             state = self._device.state()
-            readings = time_block(str(architecture))
+            readings = time_block(str(subject))
             self._subject = None
             after = time_block(_SENTINEL)
             self._journal.commit(
                 BlockRecord(
-                    architecture,
+                    subject,
                     launch,
                     block,
                     readings,
                     sentinel_before=before,
                     sentinel_after=after,
-                    artefact_sha256=ready[str(architecture)].artefact_sha256,
+                    artefact_sha256=ready[str(subject)].artefact_sha256,
                     state=state,
                 )
             )
             self._done += 1
             before = after
 
-    def _on(self, architecture: Architecture | None, what: str) -> None:
+    def _on(self, subject: Subject | None, what: str) -> None:
         """Begin a step, if there is time for it; its subject is to blame for its failure."""
-        self._subject = architecture
+        self._subject = subject
         if self._device.now() >= self._deadline:
             raise BudgetSpent
         if self._progress is not None:
-            text = what if architecture is None else f"{architecture}: {what}"
+            text = what if subject is None else f"{subject}: {what}"
             self._progress(self._done, self._wanted, text)

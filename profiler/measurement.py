@@ -18,6 +18,7 @@ from atb.profiler.statistics import (
     drift,
     wall_latency,
 )
+from atb.profiler.subject import Subject
 
 __all__ = ["BlockRecord", "Failure", "Measurement"]
 
@@ -34,10 +35,10 @@ WIDEST = 0.10
 
 @dataclass(frozen=True)
 class Measurement:
-    """All blocks of one architecture in one campaign.
+    """All blocks of one subject in one campaign.
 
     Attributes:
-        architecture: What was timed.
+        subject: What was timed.
         conditions: Everything its latency depends on beside it.
         campaign: Name of the campaign.
         blocks: At least one, ordered by launch and block.
@@ -47,7 +48,7 @@ class Measurement:
         method: How the latency is estimated.
     """
 
-    architecture: Architecture
+    subject: Subject
     conditions: Conditions
     campaign: str
     blocks: tuple[BlockRecord, ...]
@@ -58,7 +59,18 @@ class Measurement:
 
     def __post_init__(self) -> None:
         if not self.blocks:
-            raise ValueError(f"A measurement of {self.architecture} needs at least one block.")
+            raise ValueError(f"A measurement of {self.subject} needs at least one block.")
+
+    @property
+    def architecture(self) -> Architecture:
+        """What was timed, where that is an architecture.
+
+        Raises:
+            TypeError: It is a user's own model.
+        """
+        if not isinstance(self.subject, Architecture):
+            raise TypeError(f"{self.subject} is a model file, which has no architecture.")
+        return self.subject
 
     @property
     def _threads(self) -> int:
@@ -126,7 +138,7 @@ class Measurement:
         """As plain values; the blocks stay in the database."""
         disturbed, count = disturbed_share(self.blocks, threads=self._threads)
         return {
-            "architecture": str(self.architecture),
+            "architecture": str(self.subject),
             "conditions": self.conditions.to_json(),
             "latency_seconds": self.latency_seconds,
             "interval_seconds": list(self.interval_seconds),

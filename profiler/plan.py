@@ -12,6 +12,7 @@ from atb.errors import InputError
 from atb.models.architecture import Architecture
 from atb.models.known import KNOWN
 from atb.models.space import SearchSpace
+from atb.profiler.subject import ModelFile, Subject
 
 __all__ = ["Plan"]
 
@@ -26,19 +27,19 @@ _SEEDS = 2**63  # what a database can hold
 
 @dataclass(frozen=True)
 class Plan:
-    """Which architectures are measured, and how.
+    """Which subjects are measured, and how.
 
     Attributes:
-        architectures: What is measured; doubles are dropped.
+        subjects: What is measured; doubles are dropped.
         space: Where they were sampled; None where they were listed.
         seed: Of the samples and of the order of the blocks.
         name: Of the campaign.
         within: Half width of the interval that is wanted, as a share of the latency; None takes
             what `launches` times `blocks` give.
         budget_seconds: Time after which no block is begun; None for no end.
-        launches: Fresh workers in which each architecture is timed.
-        blocks: Of each architecture in a launch.
-        most_launches: With `within`, after which an architecture is given up.
+        launches: Fresh workers in which each subject is timed.
+        blocks: Of each subject in a launch.
+        most_launches: With `within`, after which a subject is given up.
         block_seconds: What a block is to last.
         fewest_iterations: Of a block, however long they last.
         sentinel: The fixed model that is timed next to every block.
@@ -48,7 +49,7 @@ class Plan:
         InputError: There is nothing to measure, or a value is out of range.
     """
 
-    architectures: tuple[Architecture, ...]
+    subjects: tuple[Subject, ...]
     space: SearchSpace | None = None
     seed: int = 0
     name: str = "profile"
@@ -63,8 +64,8 @@ class Plan:
     sentinel_block_seconds: float = 0.01
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "architectures", tuple(dict.fromkeys(self.architectures)))
-        if not self.architectures:
+        object.__setattr__(self, "subjects", tuple(dict.fromkeys(self.subjects)))
+        if not self.subjects:
             raise InputError("There is nothing to measure: give --samples or --arch.")
         if not self.name.strip():
             raise InputError("The campaign's name is empty: give it one.")
@@ -100,44 +101,54 @@ class Plan:
     @property
     def identity(self) -> list[Any]:
         """What makes a command another campaign, beside what a `Campaign` tells."""
-        listed = [str(architecture) for architecture in self.architectures]
+        listed = [str(subject) for subject in self.subjects]
         members = listed if self.space is None else self.space.to_json()
         return [members, self.blocks]
 
-    def batches(self, architectures: Sequence[Architecture]) -> list[list[Architecture]]:
+    def batches(self, subjects: Sequence[Subject]) -> list[list[Subject]]:
         """Parts whose artefacts may lie on the disk at the same time."""
-        return _cut(architectures, most_bytes=_BATCH_BYTES, most_members=len(architectures))
+        return _cut(subjects, most_bytes=_BATCH_BYTES, most_members=len(subjects))
 
-    def groups(self, batch: Sequence[Architecture], launch: int) -> list[list[Architecture]]:
+    def groups(self, batch: Sequence[Subject], launch: int) -> list[list[Subject]]:
         """Who shares a worker in a launch; others in the next, so that no company stays."""
         order = self._rng(launch, batch).permutation(len(batch))
         shuffled = [batch[i] for i in order]
         return _cut(shuffled, most_bytes=_GROUP_BYTES, most_members=_GROUP_MEMBERS)
 
-    def order(self, group: Sequence[Architecture], launch: int) -> list[tuple[Architecture, int]]:
-        """The blocks of a launch: in random order, each architecture once before any again."""
+    def order(self, group: Sequence[Subject], launch: int) -> list[tuple[Subject, int]]:
+        """The blocks of a launch: in random order, each subject once before any again."""
         rng = self._rng(launch, group)
         return [
             (group[i], block) for block in range(self.blocks) for i in rng.permutation(len(group))
         ]
 
-    def _rng(self, launch: int, members: Sequence[Architecture]) -> np.random.Generator:
-        first = members[0]
-        numbers = (first.layers, first.hidden, first.heads, first.qkv, first.feed_forward)
+    def _rng(self, launch: int, members: Sequence[Subject]) -> np.random.Generator:
+        numbers = _numbers(members[0])
         return np.random.default_rng([self.seed, launch, *numbers])
 
 
-def _cut(
-    architectures: Sequence[Architecture], *, most_bytes: int, most_members: int
-) -> list[list[Architecture]]:
+def _numbers(subject: Subject) -> tuple[int, ...]:
+    if isinstance(subject, ModelFile):
+        return (int(subject.sha256, 16),)
+    a = subject
+    return a.layers, a.hidden, a.heads, a.qkv, a.feed_forward
+
+
+def _size_bytes(subject: Subject) -> int:
+    if isinstance(subject, ModelFile):
+        return 0 if subject.path is None else subject.path.stat().st_size
+    return _BYTES_EACH * subject.parameters(vocabulary_size=_TIMING_VOCABULARY)
+
+
+def _cut(subjects: Sequence[Subject], *, most_bytes: int, most_members: int) -> list[list[Subject]]:
     """Cut into consecutive parts within both limits; one that is too large stands alone."""
-    parts: list[list[Architecture]] = []
+    parts: list[list[Subject]] = []
     used = 0
-    for architecture in architectures:
-        size = _BYTES_EACH * architecture.parameters(vocabulary_size=_TIMING_VOCABULARY)
+    for subject in subjects:
+        size = _size_bytes(subject)
         if not parts or len(parts[-1]) == most_members or used + size > most_bytes:
             parts.append([])
             used = 0
-        parts[-1].append(architecture)
+        parts[-1].append(subject)
         used += size
     return parts

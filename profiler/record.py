@@ -10,6 +10,7 @@ from typing import Any
 from atb.devices.contract import Block
 from atb.models.architecture import Architecture
 from atb.profiler.conditions import Conditions
+from atb.profiler.subject import Subject
 
 __all__ = ["BlockRecord", "Campaign", "Failure", "block_from_text", "block_to_text"]
 
@@ -43,20 +44,21 @@ class Campaign:
 
 @dataclass(frozen=True, slots=True)
 class BlockRecord:
-    """One block of one architecture, with what the machine was like around it.
+    """One block of one subject, with what the machine was like around it.
 
     Attributes:
-        architecture: What was timed.
-        launch: Index of the launch, counted from zero for each architecture of a campaign.
+        subject: What was timed.
+        launch: Index of the launch, counted from zero for each subject of a campaign.
         block: Index of the block in its launch.
         readings: The raw readings.
         sentinel_before: Readings of the sentinel just before; None where none was timed.
         sentinel_after: The same just after.
         artefact_sha256: Hash of the file that was run.
         state: Readings of the device just before.
+        state_after: The same just after, where they were taken: what is counted, such as energy.
     """
 
-    architecture: Architecture
+    subject: Subject
     launch: int
     block: int
     readings: Block
@@ -64,6 +66,7 @@ class BlockRecord:
     sentinel_after: Block | None = None
     artefact_sha256: str = ""
     state: Mapping[str, Any] = field(default_factory=dict)
+    state_after: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,7 @@ class Failure:
     """Something that could not be measured, and why.
 
     Attributes:
-        architecture: What was asked for; None where the device itself failed.
+        subject: What was asked for; None where the device itself failed.
         conditions: Under which conditions.
         campaign: Name of the campaign.
         cause: One of `LaunchFailure.CAUSES`.
@@ -79,7 +82,7 @@ class Failure:
         at: Unix time on the device, in seconds.
     """
 
-    architecture: Architecture | None
+    subject: Subject | None
     conditions: Conditions
     campaign: str
     cause: str
@@ -89,7 +92,7 @@ class Failure:
     def to_json(self) -> dict[str, Any]:
         """As plain values."""
         return {
-            "architecture": None if self.architecture is None else str(self.architecture),
+            "architecture": None if self.subject is None else str(self.subject),
             "conditions": self.conditions.to_json(),
             "campaign": self.campaign,
             "cause": self.cause,
@@ -105,6 +108,4 @@ def block_to_text(block: Block) -> str:
 
 def block_from_text(text: str) -> Block:
     """The reverse of `block_to_text`."""
-    fields: dict[str, Any] = json.loads(text)
-    started_at = fields.pop("started_at")
-    return Block(started_at, **{name: tuple(values) for name, values in fields.items()})
+    return Block.from_json(json.loads(text))

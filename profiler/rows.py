@@ -17,6 +17,7 @@ from atb.profiler.record import (
     block_from_text,
     block_to_text,
 )
+from atb.profiler.subject import parse_subject
 
 __all__ = [
     "block_to_row",
@@ -40,7 +41,7 @@ def block_to_row(campaign: Campaign, record: BlockRecord) -> dict[str, Any]:
     """A block as values by column."""
     return {
         "campaign_id": campaign.id,
-        "architecture": str(record.architecture),
+        "architecture": str(record.subject),
         "launch": record.launch,
         "block": record.block,
         "readings": block_to_text(record.readings),
@@ -54,7 +55,7 @@ def block_to_row(campaign: Campaign, record: BlockRecord) -> dict[str, Any]:
 def row_to_block(row: sa.Row[Any]) -> BlockRecord:
     """The reverse of `block_to_row`."""
     return BlockRecord(
-        architecture=Architecture.parse(row.architecture),
+        subject=parse_subject(row.architecture),
         launch=row.launch,
         block=row.block,
         readings=block_from_text(row.readings),
@@ -69,7 +70,7 @@ def failure_to_row(campaign: Campaign, failure: Failure) -> dict[str, Any]:
     """A failure as values by column."""
     return {
         "campaign_id": campaign.id,
-        "architecture": _optional(str, failure.architecture),
+        "architecture": _optional(str, failure.subject),
         "cause": failure.cause,
         "detail": failure.detail,
         "at": failure.at,
@@ -78,8 +79,8 @@ def failure_to_row(campaign: Campaign, failure: Failure) -> dict[str, Any]:
 
 def row_to_failure(campaign: Campaign, row: sa.Row[Any]) -> Failure:
     """The reverse of `failure_to_row`."""
-    architecture = _optional(Architecture.parse, row.architecture)
-    return Failure(architecture, campaign.conditions, campaign.label, row.cause, row.detail, row.at)
+    subject = _optional(parse_subject, row.architecture)
+    return Failure(subject, campaign.conditions, campaign.label, row.cause, row.detail, row.at)
 
 
 def row_to_campaign(row: sa.Row[Any]) -> Campaign:

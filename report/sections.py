@@ -104,7 +104,7 @@ def latency_section(
     """What was measured, how sharply, and what went wrong."""
     if not measurements and not failures:
         return None
-    kinds = Counter((f.architecture, f.cause, f.detail, f.campaign) for f in failures)
+    kinds = Counter((f.subject, f.cause, f.detail, f.campaign) for f in failures)
     section: dict[str, Any] = {"failures": list(kinds.items()), "all": [], "flagged": []}
     if not measurements:
         return section

@@ -98,7 +98,7 @@ def profile(
         affinity=affinity,
     )
     with ProfileDatabase(db, create=True) as database, progress("profile") as show:
-        note(f"{target.conditions}: {len(plan.architectures)} architectures into {db}")
+        note(f"{target.conditions}: {len(plan.subjects)} architectures into {db}")
         result = run_campaign(
             target.device,
             target.runtime,
@@ -160,7 +160,7 @@ def _print(measurements: Sequence[Measurement], failures: Sequence[Failure], jso
             ("architecture", "latency ms", "from", "to", "flagged"),
             [
                 (
-                    str(m.architecture),
+                    str(m.subject),
                     *(f"{1e3 * s:.4g}" for s in (m.latency_seconds, *m.interval_seconds)),
                     "; ".join(m.reasons),
                 )
@@ -169,7 +169,7 @@ def _print(measurements: Sequence[Measurement], failures: Sequence[Failure], jso
             left=(0, 4),
         )
     for failure in failures:
-        note(f"failed: {failure.architecture}: {failure.cause}: {failure.detail}")
+        note(f"failed: {failure.subject}: {failure.cause}: {failure.detail}")
 
 
 def _list(db: str, json: bool) -> None:

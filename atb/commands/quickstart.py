@@ -126,8 +126,8 @@ def _measure(
             )
         flagged = sum(measurement.flagged for measurement in result.measurements)
         if flagged or result.failures:
-            note(f"{flagged} of {len(plan.architectures)} flagged, {len(result.failures)} failures")
-        if len(result.measurements) - flagged >= len(plan.architectures) / 2:
+            note(f"{flagged} of {len(plan.subjects)} flagged, {len(result.failures)} failures")
+        if len(result.measurements) - flagged >= len(plan.subjects) / 2:
             return
         if not again:
             note("the machine is busy: measuring once more; close other programs for good numbers")

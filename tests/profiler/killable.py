@@ -69,7 +69,7 @@ def main():
         if kind == "fake":
             plan = Plan.sample(find_space("mini"), 6, within=0.005, blocks=3)
             device = RepeatableDevice(database, pace)
-            device.failures[str(plan.architectures[2])] = "crash"
+            device.failures[str(plan.subjects[2])] = "crash"
             runtime = device.runtimes["fake"]
         else:
             plan = replace(Plan(TINY), block_seconds=0.01, blocks=12)

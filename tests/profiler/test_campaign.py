@@ -60,7 +60,7 @@ def rows(database):
     return [
         (
             m.campaign,
-            r.architecture,
+            r.subject,
             r.launch,
             r.block,
             r.artefact_sha256,
@@ -77,7 +77,7 @@ def test_a_quiet_device_is_measured_exactly(database):
     device = FakeDevice()
     result = run(device, sampled(10), database)
     assert result.ended_by == "complete"
-    assert [m.architecture for m in result.measurements] == list(sampled(10).architectures)
+    assert [m.architecture for m in result.measurements] == list(sampled(10).subjects)
     for found in result.measurements:
         truth = device.latency(found.architecture, SETTINGS)
         assert found.latency_seconds == pytest.approx(truth)
@@ -149,7 +149,7 @@ def test_fewer_samples_return_the_fewer_and_measure_nothing(database):
     device = FakeDevice()
     run(device, sampled(6), database)
     result = run(device, sampled(2), database)
-    assert [m.architecture for m in result.measurements] == list(sampled(2).architectures)
+    assert [m.architecture for m in result.measurements] == list(sampled(2).subjects)
     assert len(places(database)) == 6 * 15
 
 

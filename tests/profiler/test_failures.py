@@ -34,34 +34,32 @@ def run(device, database, plan=PLAN, **fields):
     "cause", ["crash", "timeout", "out-of-memory", "load-error", "build-error", "device-gone"]
 )
 def test_a_failing_architecture_is_recorded_and_the_others_are_measured(database, cause):
-    bad = PLAN.architectures[3]
+    bad = PLAN.subjects[3]
     result = run(FakeDevice(failures={str(bad): cause}), database)
-    assert [m.architecture for m in result.measurements] == [
-        a for a in PLAN.architectures if a != bad
-    ]
+    assert [m.architecture for m in result.measurements] == [a for a in PLAN.subjects if a != bad]
     assert all(len(m.blocks) == 15 and not m.flagged for m in result.measurements)
     # once in company, once alone, then never again
-    assert [(f.architecture, f.cause) for f in result.failures] == [(bad, cause)] * 2
+    assert [(f.subject, f.cause) for f in result.failures] == [(bad, cause)] * 2
     assert result.ended_by == "complete"
 
 
 def test_several_failing_architectures_do_not_hide_each_other(database):
     causes = dict(
         zip(
-            map(str, PLAN.architectures[::3]),
+            map(str, PLAN.subjects[::3]),
             ("crash", "timeout", "out-of-memory", "crash"),
             strict=True,
         )
     )
     result = run(FakeDevice(failures=causes), database)
     assert {m.architecture for m in result.measurements} == {
-        a for a in PLAN.architectures if str(a) not in causes
+        a for a in PLAN.subjects if str(a) not in causes
     }
-    assert {str(f.architecture): f.cause for f in result.failures} == causes
+    assert {str(f.subject): f.cause for f in result.failures} == causes
 
 
 def test_one_that_fails_once_is_measured_all_the_same(database):
-    bad = str(PLAN.architectures[2])
+    bad = str(PLAN.subjects[2])
     device = FakeDevice(failures={bad: "crash"})
     append = database.append_failure
 
@@ -76,7 +74,7 @@ def test_one_that_fails_once_is_measured_all_the_same(database):
 
 
 def test_quarantine_outlives_the_process(database):
-    bad = str(PLAN.architectures[0])
+    bad = str(PLAN.subjects[0])
     run(FakeDevice(failures={bad: "crash"}), database)
     device = FakeDevice()  # would measure it now
     result = run(device, database)
@@ -87,7 +85,7 @@ def test_quarantine_outlives_the_process(database):
 
 def test_a_precision_asked_for_leaves_out_who_failed(database):
     plan = Plan.sample(find_space("mini"), 4, within=0.01)
-    bad = str(plan.architectures[1])
+    bad = str(plan.subjects[1])
     result = run(FakeDevice(failures={bad: "crash"}), database, plan)
     assert result.ended_by == "within"
     assert len(result.measurements) == 3
@@ -98,7 +96,7 @@ def test_a_device_that_stays_away_ends_the_run(database):
     start = device.now()
     with pytest.raises(RunError, match="3 times in a row"):
         run(device, database)
-    assert [(f.architecture, f.cause) for f in database.failures()] == [(None, "device-gone")] * 3
+    assert [(f.subject, f.cause) for f in database.failures()] == [(None, "device-gone")] * 3
     assert device.now() - start >= 3.0  # it was given time to come back
 
 
@@ -130,7 +128,7 @@ def test_a_device_that_comes_back_goes_on(database):
     device.wait = come_back
     result = run(device, database)
     assert len(result.measurements) == 10
-    assert [f.architecture for f in result.failures] == [None, None]
+    assert [f.subject for f in result.failures] == [None, None]
 
 
 def test_an_output_that_is_no_number_is_wrong(database, monkeypatch):
@@ -139,7 +137,7 @@ def test_an_output_that_is_no_number_is_wrong(database, monkeypatch):
     from atb.devices import fake
 
     load = fake._FakeLaunch.load
-    bad = str(PLAN.architectures[5])
+    bad = str(PLAN.subjects[5])
 
     def broken(self, key, artefact):
         loaded = load(self, key, artefact)

@@ -13,7 +13,7 @@ MINI = find_space("mini")
 
 def test_more_samples_begin_with_the_fewer():
     few, many = Plan.sample(MINI, 10), Plan.sample(MINI, 40)
-    assert many.architectures[:10] == few.architectures
+    assert many.subjects[:10] == few.subjects
     assert many.identity == few.identity
 
 
@@ -23,7 +23,7 @@ def test_listed_architectures_are_part_of_the_identity():
 
 
 def test_doubles_are_dropped():
-    assert Plan((KNOWN["s1"], KNOWN["s2"], KNOWN["s1"])).architectures == (
+    assert Plan((KNOWN["s1"], KNOWN["s2"], KNOWN["s1"])).subjects == (
         KNOWN["s1"],
         KNOWN["s2"],
     )
@@ -32,8 +32,8 @@ def test_doubles_are_dropped():
 def test_groups_hold_everyone_once_within_the_limits():
     plan = Plan.sample(MINI, 60)
     for launch in range(3):
-        groups = plan.groups(plan.architectures, launch)
-        assert sorted(a for group in groups for a in group) == sorted(plan.architectures)
+        groups = plan.groups(plan.subjects, launch)
+        assert sorted(a for group in groups for a in group) == sorted(plan.subjects)
         assert max(len(group) for group in groups) <= 25
 
 
@@ -48,25 +48,25 @@ def test_large_models_share_a_worker_with_fewer():
 def test_a_model_larger_than_a_worker_may_hold_stands_alone():
     huge = Architecture(48, 2048, 16, 2048, 8192)
     plan = Plan((KNOWN["bert-tiny"], huge))
-    assert [len(group) for group in plan.groups(plan.architectures, 0)] == [1, 1]
+    assert [len(group) for group in plan.groups(plan.subjects, 0)] == [1, 1]
 
 
 def test_company_changes_from_launch_to_launch():
     plan = Plan.sample(MINI, 60)
-    first, second = (plan.groups(plan.architectures, launch)[0] for launch in range(2))
+    first, second = (plan.groups(plan.subjects, launch)[0] for launch in range(2))
     assert set(first) != set(second)
 
 
 def test_the_order_is_random_and_spreads_the_blocks_of_each():
     plan = Plan.sample(MINI, 10)
-    order = plan.order(plan.architectures, 0)
-    assert Counter(a for a, _ in order) == dict.fromkeys(plan.architectures, plan.blocks)
+    order = plan.order(plan.subjects, 0)
+    assert Counter(a for a, _ in order) == dict.fromkeys(plan.subjects, plan.blocks)
     for block in range(plan.blocks):
         part = order[10 * block : 10 * (block + 1)]
-        assert {a for a, _ in part} == set(plan.architectures)
+        assert {a for a, _ in part} == set(plan.subjects)
         assert {number for _, number in part} == {block}
-    assert order != plan.order(plan.architectures, 1)
-    assert order == plan.order(plan.architectures, 0)
+    assert order != plan.order(plan.subjects, 1)
+    assert order == plan.order(plan.subjects, 0)
 
 
 @pytest.mark.parametrize(

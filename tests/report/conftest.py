@@ -50,7 +50,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
         name=HOSTILE,
         noise=0.01,
         launch_noise=0.002,
-        failures={str(plan.architectures[3]): "crash"},
+        failures={str(plan.subjects[3]): "crash"},
     )
     runtime = device.runtimes["fake"]
     with ProfileDatabase(folder / "profile.db", create=True) as database:

@@ -1,0 +1,63 @@
+"""What is timed: an architecture of ours, or a model file of the user's own."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from atb.devices.artefact import describe_artefact
+from atb.errors import BadFile
+from atb.models.architecture import Architecture
+
+__all__ = ["ModelFile", "Subject", "parse_subject"]
+
+_HASH_CHARACTERS = 12
+_TEXT = re.compile(rf"(.+)@([0-9a-f]{{{_HASH_CHARACTERS}}})", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFile:
+    """A user's own model, known by its content; its text form is `NAME@HASH`.
+
+    Attributes:
+        name: Of the file, without its folder.
+        sha256: First characters of the hash of its content.
+        path: Where it lies now; None where a database tells of it.
+    """
+
+    name: str
+    sha256: str
+    path: Path | None = field(default=None, compare=False)
+
+    @classmethod
+    def of(cls, path: Path) -> ModelFile:
+        """Describe a file.
+
+        Raises:
+            BadFile: It is missing or cannot be read.
+        """
+        try:
+            digest = describe_artefact(path).sha256
+        except OSError as error:
+            raise BadFile(
+                f"Cannot read the model {path} ({error.strerror}): check the path."
+            ) from error
+        return cls(path.name, digest[:_HASH_CHARACTERS], path)
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.sha256}"
+
+
+#: Whatever a campaign can time.
+Subject = Architecture | ModelFile
+
+
+def parse_subject(text: str) -> Subject:
+    """The reverse of `str(subject)`.
+
+    Raises:
+        BadArchitecture: It is neither `NAME@HASH` nor an architecture.
+    """
+    match = _TEXT.fullmatch(text)
+    return Architecture.parse(text) if match is None else ModelFile(match[1], match[2])
