@@ -66,7 +66,8 @@ def weight_warnings(path: Path) -> tuple[str, ...]:
     if facts is None or facts.denormal_share < _TELLING_SHARE:
         return ()
     told = (
-        f"{100 * facts.denormal_share:.2g}% of the weights are denormal numbers, on which processors may "
-        "be slow: set them to zero, or this model's latency is not that of its architecture."
+        f"{100 * facts.denormal_share:.2g}% of the weights are denormal numbers, on which "
+        "processors may be slow: set them to zero, or this model's latency is not that of its "
+        "architecture."
     )
     return (told,)

@@ -170,11 +170,11 @@ class Comparing:
     def _orders(self) -> Iterator[tuple[int, int]]:
         """Who comes first in each pair: at random, and the other way round in the pair after.
 
-        A steady drift then cancels over two pairs.
+        A steady drift then cancels over two pairs; an odd number of them is rounded up.
         """
-        for pair in range(self._pairs):
-            lead = int(self._rng.integers(2)) if pair % 2 == 0 else 1 - lead
+        for lead in self._rng.integers(2, size=math.ceil(self._pairs / 2)).tolist():
             yield lead, 1 - lead
+            yield 1 - lead, lead
 
     @contextlib.contextmanager
     def _blame(self, index: int) -> Iterator[None]:
