@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
+from statistics import median
 from typing import Any
 
 from atb.models.architecture import Architecture
 from atb.profiler.conditions import Conditions
-from atb.profiler.record import BlockRecord, Failure
-from atb.profiler.statistics import (
+from atb.profiler.estimators import (
+    CONFIDENCE,
     DEFAULT_ESTIMATOR,
     Estimate,
     Estimator,
-    confidence_at_look,
     disturbed_share,
-    drift,
     wall_latency,
 )
+from atb.profiler.record import BlockRecord, Failure
+from atb.profiler.sentinel import is_shifted
 from atb.profiler.subject import Subject
 
 __all__ = ["BlockRecord", "Failure", "Measurement"]
@@ -26,11 +28,14 @@ __all__ = ["BlockRecord", "Failure", "Measurement"]
 FEWEST_LAUNCHES = 3
 #: Beyond it most blocks of a launch can be disturbed ones.
 MOST_DISTURBED = 1 / 3
-#: Between two campaigns on shared cores, corrected latencies disagreed no more where the sentinel
-#: had drifted by 0.31 than where by 0.08 (correlation .04); beyond that nothing is known.
-MOST_DRIFT = 0.35
+#: Beyond it the correction by the sentinel is not trusted.
+MOST_SLOWDOWN = 0.05
 #: Half width, as a share, where no precision was asked for.
 WIDEST = 0.10
+#: Level at which a stop rule looks at intervals, so that those it stops at hold `CONFIDENCE`. Who
+#: goes on until an interval is narrow stops more often at a lucky one; with a fixed width the
+#: price is small (Chow and Robbins, 1965; Starr, 1966). benchmarks/intervals.py counts it.
+SEQUENTIAL_CONFIDENCE = 0.97
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,8 @@ class Measurement:
         blocks: At least one, ordered by launch and block.
         sentinel_reference: The sentinel's undisturbed level under these conditions, in seconds.
         within: Precision that the campaign last asked for, as a share; None for none.
-        look: How often the stop rule had looked at the interval; 0 without one.
+        sequential: Whether a stop rule looked at the interval again and again.
+        slowdowns: By launch and block, how much slower than its level the machine was then.
         method: How the latency is estimated.
     """
 
@@ -54,7 +60,8 @@ class Measurement:
     blocks: tuple[BlockRecord, ...]
     sentinel_reference: float | None = None
     within: float | None = None
-    look: int = 0
+    sequential: bool = False
+    slowdowns: Mapping[tuple[int, int], float] = field(default_factory=dict)
     method: Estimator = DEFAULT_ESTIMATOR
 
     def __post_init__(self) -> None:
@@ -77,13 +84,31 @@ class Measurement:
         return self.conditions.settings.threads
 
     @cached_property
+    def kept(self) -> tuple[BlockRecord, ...]:
+        """The blocks that count: those timed at the machine's level, where there are enough.
+
+        Else all of them, and the sentinel has to correct them.
+        """
+        level = tuple(r for r in self.blocks if not is_shifted(self._slowdown(r)))
+        enough = len({record.launch for record in level}) >= FEWEST_LAUNCHES
+        return level if enough else self.blocks
+
+    def _slowdown(self, record: BlockRecord) -> float:
+        return self.slowdowns.get((record.launch, record.block), 1.0)
+
+    @cached_property
+    def slowdown(self) -> float:
+        """How much slower than its level the machine was while what counts was timed."""
+        return median(self._slowdown(record) for record in self.kept)
+
+    @cached_property
     def estimate(self) -> Estimate:
         """Latency and interval by `method`."""
         return self.method.estimate(
-            self.blocks,
+            self.kept,
             threads=self._threads,
             reference=self.sentinel_reference,
-            confidence=confidence_at_look(self.look),
+            confidence=SEQUENTIAL_CONFIDENCE if self.sequential else CONFIDENCE,
         )
 
     @property
@@ -125,9 +150,8 @@ class Measurement:
         disturbed, count = disturbed_share(self.blocks, threads=self._threads)
         if disturbed > MOST_DISTURBED * count:
             found.append(f"{disturbed} of {count} blocks preempted")
-        moved = drift(self.blocks, threads=self._threads, reference=self.sentinel_reference)
-        if moved is not None and moved > MOST_DRIFT:
-            found.append(f"sentinel drifted by {moved:.0%}")
+        if abs(self.slowdown - 1) > MOST_SLOWDOWN:
+            found.append(f"machine {self.slowdown - 1:+.0%} off its level")
         width = self.estimate.relative_half_width
         if width > (WIDEST if self.within is None else self.within):
             asked = "" if self.within is None else f", wider than the {self.within:.2%} asked for"
@@ -147,8 +171,10 @@ class Measurement:
             "reasons": list(self.reasons),
             "campaign": self.campaign,
             "wall_seconds": self.wall_seconds,
-            "confidence": confidence_at_look(self.look),
+            "confidence": CONFIDENCE,
             "launches": self.launches,
             "blocks": count,
             "disturbed_blocks": disturbed,
+            "shifted_blocks": sum(is_shifted(slowdown) for slowdown in self.slowdowns.values()),
+            "slowdown": self.slowdown,
         }
