@@ -80,10 +80,15 @@ def _blocks_a_launch(m: Measurement, usual: int) -> int:
     for record in m.kept:
         value = float(np.median(record.readings.wall_seconds))
         launches.setdefault(record.launch, []).append(math.log(value))
-    inside = [np.var(values, ddof=1) for values in launches.values() if len(values) > 1]
+    # a median, since one burst is no spread; over that of chi-square (Wilson and Hilferty, 1931)
+    inside = [
+        float(np.var(values, ddof=1)) / (1 - 2 / (9 * (len(values) - 1))) ** 3
+        for values in launches.values()
+        if len(values) > 1
+    ]
     if len(launches) < _FEWEST_FOR_COMPONENTS or not inside:
         return usual
-    block = float(np.median(inside))  # one burst is no spread
+    block = float(np.median(inside))
     means = [float(np.mean(values)) for values in launches.values()]
     launch = max(float(np.var(means, ddof=1)) - block / usual, 1e-12)
     best = math.sqrt(block / launch * _LAUNCH_SECONDS / _block_seconds(m))

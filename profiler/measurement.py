@@ -32,6 +32,9 @@ MOST_DISTURBED = 1 / 3
 MOST_SLOWDOWN = 0.05
 #: Half width, as a share, where no precision was asked for.
 WIDEST = 0.10
+#: How far an interval may be wider than asked: the sentinel's level moves a little while a database
+#: is young, and the intervals at which a stop rule was content move with it.
+WIDTH_TOLERANCE = 0.05
 #: Level at which a stop rule looks at intervals, so that those it stops at hold `CONFIDENCE`. Who
 #: goes on until an interval is narrow stops more often at a lucky one; with a fixed width the
 #: price is small (Chow and Robbins, 1965; Starr, 1966). benchmarks/intervals.py counts it.
@@ -153,7 +156,8 @@ class Measurement:
         if abs(self.slowdown - 1) > MOST_SLOWDOWN:
             found.append(f"machine {self.slowdown - 1:+.0%} off its level")
         width = self.estimate.relative_half_width
-        if width > (WIDEST if self.within is None else self.within):
+        widest = WIDEST if self.within is None else self.within * (1 + WIDTH_TOLERANCE)
+        if width > widest:
             asked = "" if self.within is None else f", wider than the {self.within:.2%} asked for"
             found.append(f"interval ±{width:.1%}{asked}")
         return tuple(found)
