@@ -24,6 +24,7 @@ from atb.profiler.rows import (
     row_to_campaign,
     row_to_failure,
 )
+from atb.profiler.scenarios import estimator_for
 from atb.profiler.sentinel import sentinel_level, slowdowns
 from atb.profiler.subject import ModelFile, Subject
 
@@ -271,6 +272,7 @@ class ProfileDatabase:
                 sentinel_reference=reference,
                 within=asked[-1] if asked else None,
                 sequential=any(within is not None for within in asked),
+                method=estimator_for(campaign.conditions.settings.scenario),
                 slowdowns={(record.launch, record.block): slower for record, slower in found},
             )
             for subject, found in grouped.items()

@@ -9,6 +9,7 @@ from atb.devices.contract import LaunchFailure
 from atb.profiler.database import ProfileDatabase
 from atb.profiler.measurement import Measurement
 from atb.profiler.record import BlockRecord, Campaign, Failure
+from atb.profiler.scenarios import estimator_for
 from atb.profiler.sentinel import sentinel_level, slowdowns
 from atb.profiler.subject import Subject
 
@@ -123,6 +124,7 @@ class Journal:
                         sentinel_reference=level,
                         within=within,
                         sequential=within is not None,
+                        method=estimator_for(campaign.conditions.settings.scenario),
                         slowdowns={
                             (r.launch, r.block): by_place[subject, r.launch, r.block]
                             for r in blocks

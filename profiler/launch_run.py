@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from atb.devices.contract import Artefact, Block, Device, Launch, LaunchFailure, Loaded
+from atb.devices.settings import RunSettings
 from atb.profiler.journal import Journal
 from atb.profiler.plan import Plan
 from atb.profiler.preemption import block_value
@@ -36,10 +37,10 @@ class Patience:
 
 @dataclass(frozen=True, slots=True)
 class _Ready:
-    """A loaded model: its file, what loading showed, and the iterations of its blocks."""
+    """A model: its file, what loading showed (None before), and the iterations of its blocks."""
 
     artefact: Artefact
-    loaded: Loaded
+    loaded: Loaded | None
     iterations: int
 
 
@@ -50,7 +51,7 @@ class LaunchRun:
         worker: Entered.
         device: Where it runs.
         plan: Iterations and sentinel.
-        threads: That compute an inference.
+        settings: How models are run.
         journal: Where to commit.
         watch: Of the sentinel, across launches.
         patience: Of the campaign; waiting takes from it.
@@ -65,7 +66,7 @@ class LaunchRun:
         plan: Plan,
         journal: Journal,
         *,
-        threads: int,
+        settings: RunSettings,
         watch: DriftWatch,
         patience: Patience,
         say: Callable[[Subject | None, str], None],
@@ -75,7 +76,7 @@ class LaunchRun:
         self._device = device
         self._plan = plan
         self._journal = journal
-        self._threads = threads
+        self._settings = settings
         self._watch = watch
         self._patience = patience
         self._say = say
@@ -97,6 +98,9 @@ class LaunchRun:
         )
         for subject, artefact in artefacts.items():
             self._say(subject, "loading")
+            if self._settings.scenario == "cold-start":
+                self._ready[str(subject)] = _Ready(artefact, None, 1)
+                continue
             self._load(
                 str(subject),
                 artefact,
@@ -111,8 +115,8 @@ class LaunchRun:
         loaded = self._worker.load(key, artefact)
         if not math.isfinite(loaded.output_checksum):
             raise LaunchFailure("wrong-output", f"the output of {key} is not finite")
-        fastest = self._settle(key)
-        wanted = min(max(math.ceil(seconds / fastest), fewest), _MOST_ITERATIONS)
+        each = max(self._settle(key), self._settings.interval_seconds or 0.0)
+        wanted = min(max(math.ceil(seconds / each), fewest), _MOST_ITERATIONS)
         self._ready[key] = _Ready(artefact, loaded, known or wanted)
 
     def _settle(self, key: str) -> float:
@@ -146,7 +150,10 @@ class LaunchRun:
                 before = self._wait_out(before)
             self._say(subject, f"launch {launch + 1}")
             state = self._device.state()
-            readings = self._time(str(subject))
+            if self._settings.scenario == "cold-start":
+                readings = self._start_cold(str(subject))
+            else:
+                readings = self._time(str(subject))
             # only counters need a second reading, and only where the machine has one
             counted = state.get("energy_joules") is not None
             state_after = self._device.state() if counted else {}
@@ -172,10 +179,17 @@ class LaunchRun:
         count = self._ready[key].iterations
         return self._worker.run(key, iterations=count, warmup=_WARMUP_ITERATIONS)
 
+    def _start_cold(self, key: str) -> Block:
+        """Load and first inference as one iteration; the library itself is loaded already."""
+        started_at = self._device.now()
+        loaded = self._worker.load(key, self._ready[key].artefact)
+        seconds = loaded.load_seconds + loaded.first_seconds
+        return Block(started_at, (seconds,), (seconds,), (0,), (0,), span_seconds=seconds)
+
     def _time_sentinel(self) -> tuple[Block, bool]:
         """A block of the sentinel, and whether the machine is off its level."""
         block = self._time(_SENTINEL)
-        value = block_value(block, threads=self._threads, quantile=0.25)
+        value = block_value(block, threads=self._settings.threads, quantile=0.25)
         return block, self._watch.add(block.started_at, value.seconds)
 
     def _wait_out(self, before: Block) -> Block:

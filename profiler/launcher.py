@@ -12,6 +12,7 @@ from atb.profiler.artefacts import ArtefactStore
 from atb.profiler.journal import Journal
 from atb.profiler.launch_run import LaunchRun, Patience
 from atb.profiler.plan import Plan
+from atb.profiler.scenarios import shares_workers
 from atb.profiler.sentinel import DriftWatch
 from atb.profiler.subject import Subject
 
@@ -55,6 +56,7 @@ class Launcher:
         self._device = device
         self._runtime = runtime
         self._settings = settings
+        self._scenario = settings.scenario
         self._plan = plan
         self._artefacts = artefacts
         self._journal = journal
@@ -94,7 +96,9 @@ class Launcher:
         self._wanted = max(self._wanted, self._done + missing)
         for batch in self._plan.batches(healthy):
             for launch in launches:
-                for group in self._plan.groups(batch, launch, in_order=in_order):
+                for group in self._plan.groups(
+                    batch, launch, in_order=in_order, alone=not shares_workers(self._scenario)
+                ):
                     order = self._plan.order(group, launch, blocks)
                     for suspect in self._measure_group(order, launch):
                         self._measure_group([item for item in order if item[0] == suspect], launch)
@@ -114,6 +118,8 @@ class Launcher:
             ]
             if not missing:
                 return [a for a in suspects if not self._journal.quarantined(a)]
+            if self._scenario == "cold-start":
+                missing = missing[:1]  # a process starts but once
             try:
                 self._run_worker(missing, launch)
             except LaunchFailure as failure:
@@ -149,7 +155,7 @@ class Launcher:
                 self._device,
                 self._plan,
                 self._journal,
-                threads=self._settings.threads,
+                settings=self._settings,
                 watch=self._watch,
                 patience=self._patience,
                 say=self._on,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from statistics import median
 from typing import Any
@@ -19,6 +19,7 @@ from atb.profiler.estimators import (
     wall_latency,
 )
 from atb.profiler.record import BlockRecord, Failure
+from atb.profiler.scenarios import Curve, requests_per_second
 from atb.profiler.sentinel import is_shifted
 from atb.profiler.subject import Subject
 
@@ -83,6 +84,21 @@ class Measurement:
         return self.subject
 
     @property
+    def scenario(self) -> str:
+        """How inferences followed each other."""
+        return self.conditions.settings.scenario
+
+    @property
+    def requests_per_second(self) -> float | None:
+        """What came out of all streams together; None but in the scenario `throughput`."""
+        return requests_per_second(self.blocks) if self.scenario == "throughput" else None
+
+    @property
+    def curve(self) -> Curve | None:
+        """Latency over time; None but in the scenario `sustained`."""
+        return Curve.of(self.blocks) if self.scenario == "sustained" else None
+
+    @property
     def _threads(self) -> int:
         return self.conditions.settings.threads
 
@@ -94,7 +110,7 @@ class Measurement:
         """
         level = tuple(r for r in self.blocks if not is_shifted(self._slowdown(r)))
         enough = len({record.launch for record in level}) >= FEWEST_LAUNCHES
-        return level if enough else self.blocks
+        return level if enough and self.scenario != "sustained" else self.blocks
 
     def _slowdown(self, record: BlockRecord) -> float:
         return self.slowdowns.get((record.launch, record.block), 1.0)
@@ -148,12 +164,13 @@ class Measurement:
     def reasons(self) -> tuple[str, ...]:
         """Why it is flagged, in words."""
         found = []
-        if self.launches < FEWEST_LAUNCHES:
+        sustained = self.scenario == "sustained"  # one launch, and slowing down is what it shows
+        if self.launches < FEWEST_LAUNCHES and not sustained:
             found.append(f"{self.launches} of {FEWEST_LAUNCHES} launches measured")
         disturbed, count = disturbed_share(self.blocks, threads=self._threads)
         if disturbed > MOST_DISTURBED * count:
             found.append(f"{disturbed} of {count} blocks preempted")
-        if abs(self.slowdown - 1) > MOST_SLOWDOWN:
+        if abs(self.slowdown - 1) > MOST_SLOWDOWN and not sustained:
             found.append(f"machine {self.slowdown - 1:+.0%} off its level")
         width = self.estimate.relative_half_width
         widest = WIDEST if self.within is None else self.within * (1 + WIDTH_TOLERANCE)
@@ -165,7 +182,7 @@ class Measurement:
     def to_json(self) -> dict[str, Any]:
         """As plain values; the blocks stay in the database."""
         disturbed, count = disturbed_share(self.blocks, threads=self._threads)
-        return {
+        document: dict[str, Any] = {
             "architecture": str(self.subject),
             "conditions": self.conditions.to_json(),
             "latency_seconds": self.latency_seconds,
@@ -182,3 +199,9 @@ class Measurement:
             "shifted_blocks": sum(is_shifted(slowdown) for slowdown in self.slowdowns.values()),
             "slowdown": self.slowdown,
         }
+        if self.requests_per_second is not None:
+            document["requests_per_second"] = self.requests_per_second
+        if self.curve is not None:
+            document["curve"] = asdict(self.curve)
+            document["sustained_over_first"] = self.curve.sustained_over_first
+        return document

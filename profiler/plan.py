@@ -129,7 +129,12 @@ class Plan:
         return _cut(subjects, most_bytes=_BATCH_BYTES, most_members=len(subjects))
 
     def groups(
-        self, batch: Sequence[Subject], launch: int, *, in_order: bool = False
+        self,
+        batch: Sequence[Subject],
+        launch: int,
+        *,
+        in_order: bool = False,
+        alone: bool = False,
     ) -> list[list[Subject]]:
         """Who shares a worker in a launch; others in the next, so that no company stays.
 
@@ -137,12 +142,16 @@ class Plan:
             batch: Who.
             launch: In which.
             in_order: Whether the first of the batch come in the first group.
+            alone: Whether nobody shares one.
         """
+        if alone and in_order:
+            return [[subject] for subject in batch]
         if in_order:
             return _cut(batch, most_bytes=_GROUP_BYTES, most_members=_ORDERED_MEMBERS)
         order = self._rng(launch, batch).permutation(len(batch))
         shuffled = [batch[i] for i in order]
-        return _cut(shuffled, most_bytes=_GROUP_BYTES, most_members=_GROUP_MEMBERS)
+        members = 1 if alone else _GROUP_MEMBERS
+        return _cut(shuffled, most_bytes=_GROUP_BYTES, most_members=members)
 
     def order(
         self, group: Sequence[Subject], launch: int, blocks: Mapping[Subject, int] | None = None
