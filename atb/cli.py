@@ -9,6 +9,7 @@ import typer
 
 from atb import __version__
 from atb.commands import (
+    compare,
     data,
     devices,
     model,
@@ -22,7 +23,7 @@ from atb.commands import (
     superplm,
 )
 from atb.console import complain
-from atb.errors import AtbError
+from atb.errors import AtbError, Interrupted
 
 __all__ = ["app", "main"]
 
@@ -38,6 +39,7 @@ app = typer.Typer(
 )
 app.command("quickstart")(quickstart.quickstart)
 app.command("profile")(profile.profile)
+app.command("compare")(compare.compare)
 app.command("predict")(predict.predict)
 app.command("search")(search.search)
 app.command("report")(report.report)
@@ -71,9 +73,15 @@ _UsageProblem: type[Exception] = next(
 
 
 def main() -> NoReturn:
-    """Run the command line; 0 done, 1 a run failed, 2 the user's input, 130 Ctrl-C."""
+    """Run the command line; 0 done, 1 a run failed, 2 the user's input, 130 Ctrl-C.
+
+    `compare` has further exit codes for its verdicts.
+    """
     try:
         code = app(prog_name="atb", standalone_mode=False)
+    except Interrupted as error:
+        complain(str(error))
+        sys.exit(error.exit_code)
     except AtbError as error:
         complain(str(error))
         code = error.exit_code

@@ -6,6 +6,7 @@
     |   +-- BadFile          a file that is missing, foreign, truncated, of another format
     +-- RunError             a run that began and failed; what was measured stays   exit code 1
         +-- MissingExtra     an optional dependency is not installed
+        +-- Interrupted      Ctrl-C, where nothing can go on later           exit code 130
 
 This module and `atb.files` are the ground floor: they import nothing of the package, and every
 folder may import them.
@@ -13,7 +14,15 @@ folder may import them.
 
 from __future__ import annotations
 
-__all__ = ["AtbError", "BadArchitecture", "BadFile", "InputError", "MissingExtra", "RunError"]
+__all__ = [
+    "AtbError",
+    "BadArchitecture",
+    "BadFile",
+    "InputError",
+    "Interrupted",
+    "MissingExtra",
+    "RunError",
+]
 
 
 class AtbError(Exception):
@@ -48,3 +57,9 @@ class MissingExtra(RunError):
             f"This needs {package}, which is not installed: run `pip install -e '.[{extra}]'` in "
             f"the clone, or `pip install 'autotinybert[{extra}]'`."
         )
+
+
+class Interrupted(RunError):
+    """Ctrl-C in a run that no command can resume; the message tells what was known."""
+
+    exit_code = 130

@@ -1,0 +1,166 @@
+"""`atb compare`: which of two is faster, by how much, and how sure that is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from atb.console import note, print_json, print_table, progress
+from atb.errors import Interrupted
+from atb.options import (
+    Affinity,
+    Batch,
+    DeviceName,
+    Json,
+    Precision,
+    RuntimeName,
+    Seed,
+    SequenceLength,
+    Threads,
+)
+
+if TYPE_CHECKING:
+    from atb.console import Progress
+    from atb.profiler.comparison import Comparison, Side
+    from atb.profiler.pairing import Comparing
+
+_KIND, _FORMAT = "comparison", 1
+#: By verdict on the second; 1 and 2 are taken by errors.
+_EXIT_CODES = {"no difference": 0, "slower": 3, "undecided": 4, "faster": 5}
+
+_SIDE_HELP = (
+    "An architecture, a known name, or FILE.onnx; after commas settings of its own: "
+    "minilm-6,precision=int8,threads=2."
+)
+_First = Annotated[str, typer.Argument(metavar="A", help=_SIDE_HELP)]
+_Second = Annotated[str, typer.Argument(metavar="B", help="The same.")]
+
+
+def compare(
+    first: _First,
+    second: _Second,
+    device: DeviceName = "local",
+    runtime: RuntimeName = None,
+    precision: Precision = "fp32",
+    threads: Threads = 1,
+    batch: Batch = 1,
+    sequence_length: SequenceLength = 128,
+    affinity: Affinity = None,
+    within: Annotated[
+        str,
+        typer.Option("--within", metavar="1%", help="Two that differ by less count as equal."),
+    ] = "1%",
+    budget: Annotated[
+        str, typer.Option("--budget", metavar="60s", help="Begin nothing after it.")
+    ] = "60s",
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="Write the document there too, as JSON."),
+    ] = None,
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Tell whether B is slower or faster than A, erring in at most 1 of 100 equal pairs.
+
+    Blocks of both alternate in fresh processes until it is clear that they differ, or that they
+    differ by less than --within, or until the budget is spent. The options hold for both sides.
+    Only time is compared: the outputs are not checked.
+
+    Exit codes: 0 no difference, 3 B is slower, 5 B is faster, 4 undecided.
+    """
+    from atb.files import prepare_output, write_document
+    from atb.profiler.comparison import ComparisonPlan
+    from atb.profiler.pairing import Comparing
+    from atb.sides import parse_side
+    from atb.units import parse_duration, parse_percent
+
+    plan = ComparisonPlan(parse_percent(within), parse_duration(budget), seed=seed)
+    options = {
+        "runtime": runtime,
+        "precision": precision,
+        "threads": threads,
+        "batch": batch,
+        "sequence-length": sequence_length,
+        "affinity": affinity,
+    }
+    place, one = parse_side(first, device, options)
+    _, other = parse_side(second, device, options)
+    if out is not None:
+        prepare_output(out)
+    _warn(one, other)
+    found = _run(Comparing(place, one, other, plan))
+    if out is not None:
+        write_document(out, found.to_json(), kind=_KIND, format=_FORMAT)
+    if json:
+        print_json(found.to_json())
+    else:
+        _print(found)
+    raise typer.Exit(_EXIT_CODES[found.verdict])
+
+
+def _warn(*sides: Side) -> None:
+    from atb.profiler.inspection import weight_warnings
+    from atb.profiler.subject import ModelFile
+
+    for subject in dict.fromkeys(side.subject for side in sides):
+        if isinstance(subject, ModelFile) and subject.path is not None:
+            for warning in weight_warnings(subject.path):
+                note(f"{subject.name}: {warning}")
+
+
+def _run(comparing: Comparing) -> Comparison:
+    with progress("compare") as show:
+        try:
+            return comparing.run(lambda found: _show(show, found))
+        except KeyboardInterrupt as error:
+            known = _sentence(comparing.result())
+            raise Interrupted(f"Interrupted, and nothing is kept. Until then: {known}") from error
+
+
+def _show(show: Progress, found: Comparison) -> None:
+    """Progress in seconds of the budget, since the launches to come are not known."""
+    budget = found.plan.budget_seconds
+    show(int(min(found.seconds, budget)), int(budget), f"s, launch {len(found.launches)}")
+
+
+def _print(found: Comparison) -> None:
+    latencies = found.latency_seconds or (None, None)
+    print_table(
+        ("side", "model", "latency ms", "conditions"),
+        [
+            (name, str(side.subject), "-" if s is None else f"{1e3 * s:.4g}", str(conditions))
+            for name, side, conditions, s in zip(
+                ("first", "second"), found.sides, found.conditions, latencies, strict=True
+            )
+        ],
+        left=(0, 1, 3),
+    )
+    typer.echo(_sentence(found))
+    for reason in found.reasons:
+        typer.echo(f"Flagged: {reason}.")
+    typer.echo(_verdict(found))
+
+
+def _sentence(found: Comparison) -> str:
+    """The ratio in words."""
+    launches = f"{len(found.launches)} launches in {found.seconds:.0f} s"
+    if found.ratio is None:
+        return f"Nothing is known of the ratio after {launches}."
+    interval = ""
+    if found.ratio_interval is not None:
+        interval = " ({:.4f} to {:.4f})".format(*found.ratio_interval)
+    return f"The second takes {found.ratio:.4f} times as long{interval}, after {launches}."
+
+
+def _verdict(found: Comparison) -> str:
+    share = f"{100 * found.plan.within:g}%"
+    match found.verdict:
+        case "no difference":
+            return f"No difference: they differ by less than {share}."
+        case "undecided":
+            longer = f"{max(2 * found.plan.budget_seconds, 1):g}s"
+            return f"Undecided: try --budget {longer}, or a --within above {share}."
+        case verdict:
+            return f"The second is {verdict}."

@@ -1,0 +1,74 @@
+"""The two sides of `atb compare`, read from words such as `tinybert-4,precision=int8`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from atb.errors import InputError
+from atb.target import find_target
+
+if TYPE_CHECKING:
+    from atb.devices.contract import Device
+    from atb.profiler.comparison import Side
+
+__all__ = ["parse_side"]
+
+#: Settings that a side may have of its own, named as the options are, and what they are read as.
+_SETTINGS: dict[str, type[str] | type[int]] = {
+    "runtime": str,
+    "precision": str,
+    "threads": int,
+    "batch": int,
+    "sequence-length": int,
+    "affinity": str,
+}
+#: A comma that begins a setting; lists of CPUs and names of files may have commas of their own.
+_SEPARATOR = re.compile(r",(?=[\w-]+=)")
+_MODEL_SUFFIX = ".onnx"
+
+
+def parse_side(text: str, device: str, options: Mapping[str, Any]) -> tuple[Device, Side]:
+    """Read a side: an architecture, a known name or FILE.onnx, and settings of its own.
+
+    Args:
+        text: Such as `minilm-6,threads=2` or `model.onnx`.
+        device: Name of the device.
+        options: The settings that hold where the side has none of its own, by their names.
+
+    Returns:
+        The device, and the side on it.
+
+    Raises:
+        InputError: A part of it is unknown or impossible.
+    """
+    from atb.models.known import resolve
+    from atb.profiler.comparison import Side
+    from atb.profiler.subject import ModelFile, Subject
+
+    name, *parts = _SEPARATOR.split(text)
+    own = dict(_setting(part, text) for part in parts)
+    subject: Subject
+    if name.lower().endswith(_MODEL_SUFFIX):
+        if "precision" in own:
+            raise InputError(f"{text!r}: a file is timed as it is; leave its precision out.")
+        subject = ModelFile.of(Path(name))
+    else:
+        subject = resolve(name)
+    chosen = {**options, **own}
+    target = find_target(
+        device, **{option.replace("-", "_"): chosen[option] for option in _SETTINGS}
+    )
+    return target.device, Side(subject, target.runtime, target.settings)
+
+
+def _setting(part: str, text: str) -> tuple[str, str | int]:
+    name, _, value = part.partition("=")
+    if name not in _SETTINGS:
+        raise InputError(f"{text!r} sets {name!r}: a side may set {', '.join(_SETTINGS)}.")
+    try:
+        return name, _SETTINGS[name](value)
+    except ValueError as error:
+        raise InputError(f"{text!r} sets {name} to {value!r}: give a whole number.") from error
