@@ -22,6 +22,7 @@ from atb.profiler.record import BlockRecord, Failure
 from atb.profiler.scenarios import Curve, requests_per_second
 from atb.profiler.sentinel import is_shifted
 from atb.profiler.subject import Subject
+from atb.profiler.tails import tail_seconds
 
 __all__ = ["BlockRecord", "Failure", "Measurement"]
 
@@ -31,6 +32,8 @@ FEWEST_LAUNCHES = 3
 MOST_DISTURBED = 1 / 3
 #: Beyond it the correction by the sentinel is not trusted.
 MOST_SLOWDOWN = 0.05
+#: Tails that are told where there are enough runs.
+PERCENTILES = (90, 99)
 #: Half width, as a share, where no precision was asked for.
 WIDEST = 0.10
 #: How far an interval may be wider than asked: the sentinel's level moves a little while a database
@@ -150,6 +153,13 @@ class Measurement:
         """Latency that was seen under the load there was."""
         return wall_latency(self.blocks)
 
+    @cached_property
+    def percentiles(self) -> Mapping[str, float]:
+        """Tails of the wall times under the load there was, in seconds, those that can be told."""
+        runs = [seconds for record in self.blocks for seconds in record.readings.wall_seconds]
+        tails = {f"p{percentile}": tail_seconds(runs, percentile) for percentile in PERCENTILES}
+        return {name: seconds for name, seconds in tails.items() if seconds is not None}
+
     @property
     def launches(self) -> int:
         """Fresh processes in which it was timed."""
@@ -199,6 +209,8 @@ class Measurement:
             "shifted_blocks": sum(is_shifted(slowdown) for slowdown in self.slowdowns.values()),
             "slowdown": self.slowdown,
         }
+        if self.percentiles:
+            document["wall_percentiles_seconds"] = dict(self.percentiles)
         if self.requests_per_second is not None:
             document["requests_per_second"] = self.requests_per_second
         if self.curve is not None:
