@@ -1,9 +1,9 @@
 """Tail percentiles, and only where there are enough runs to speak of them.
 
-The rule of MLPerf's LoadGen (early stopping): with n runs a percentile is bounded by the run that is
-left when as many of the slowest are dropped as chance would allow with a confidence of 99 %. Below
-64 runs for the 90th and 662 for the 99th percentile not one may be dropped, and the slowest run
-alone says nothing.
+The rule of MLPerf's LoadGen (early stopping): with n runs a percentile is bounded by the run that
+is left when as many of the slowest are dropped as chance would allow with a confidence of 99 %.
+Below 64 runs for the 90th and 662 for the 99th percentile not one may be dropped, and the slowest
+run alone says nothing.
 """
 
 from __future__ import annotations

@@ -27,10 +27,9 @@ def operators(found: Sequence[BreakDown]) -> Picture:
         found: At least one model.
     """
     shares = [_shares(model) for model in found]
-    kinds = sorted(
-        {kind for model in shares for kind in model if kind != _OTHERS},
-        key=lambda kind: -max(model.get(kind, 0.0) for model in shares),
-    )[:_KINDS] + [_OTHERS]
+    named = {kind for model in shares for kind in model if kind != _OTHERS}
+    largest = sorted(named, key=lambda kind: -max(model.get(kind, 0.0) for model in shares))
+    kinds = [*largest[:_KINDS], _OTHERS]
     with picture_style():
         height = 0.4 * len(kinds) * max(1.0, 0.45 * len(found)) + 1.2
         figure = new_figure(height)
