@@ -30,7 +30,7 @@ from atb.profiler.database import ProfileDatabase
 from atb.profiler.estimators import ESTIMATORS
 from atb.profiler.measurement import Measurement
 from atb.profiler.plan import Plan
-from atb.profiler.sentinel import sentinel_level
+from atb.profiler.sentinel import sentinel_level, sentinel_seconds
 
 WITHIN = 0.01
 #: What takes ten seconds a model is run on the first few only.
@@ -109,7 +109,7 @@ def own_level(m: Measurement, every: Sequence[Measurement]) -> float | None:
     """The sentinel's level from this campaign alone, as a database of its own would have it."""
     records = [r for other in every if other.campaign == m.campaign for r in other.blocks]
     records.sort(key=lambda r: r.readings.started_at)
-    return sentinel_level(records, threads=1)
+    return sentinel_level(sentinel_seconds(record, threads=1) for record in records)
 
 
 def coverage(values: Sequence[Sequence[Measurement]]) -> float:

@@ -23,9 +23,15 @@ from atb.profiler.rows import (
     row_to_block,
     row_to_campaign,
     row_to_failure,
+    row_to_sentinels,
 )
 from atb.profiler.scenarios import estimator_for
-from atb.profiler.sentinel import sentinel_level, slowdowns
+from atb.profiler.sentinel import (
+    MOST_LEVEL_BLOCKS,
+    mean_seconds,
+    sentinel_level,
+    slowdowns,
+)
 from atb.profiler.subject import ModelFile, Subject
 
 __all__ = ["Campaign", "ProfileDatabase"]
@@ -240,16 +246,19 @@ class ProfileDatabase:
         """
         table, known = schema.blocks, schema.campaigns
         query = (
-            sa.select(table)
+            sa.select(table.c.sentinel_before, table.c.sentinel_after)
             .join(known, table.c.campaign_id == known.c.id)
             .join(schema.conditions, known.c.conditions_id == schema.conditions.c.id)
             .where(schema.conditions.c.key == conditions.key, known.c.sentinel == str(sentinel))
             .order_by(table.c.id)
+            .limit(MOST_LEVEL_BLOCKS)
         )
         if before is not None:
             query = query.where(known.c.id < before.id)
-        records = [row_to_block(row) for row in self._read(query)]
-        return sentinel_level(records, threads=conditions.settings.threads)
+        threads = conditions.settings.threads
+        return sentinel_level(
+            mean_seconds(*row_to_sentinels(row), threads=threads) for row in self._read(query)
+        )
 
     def _measurements(self, campaign: Campaign, reference: float | None) -> list[Measurement]:
         records = self.blocks(campaign)

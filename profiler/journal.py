@@ -10,7 +10,7 @@ from atb.profiler.database import ProfileDatabase
 from atb.profiler.measurement import Measurement
 from atb.profiler.record import BlockRecord, Campaign, Failure
 from atb.profiler.scenarios import estimator_for
-from atb.profiler.sentinel import sentinel_level, slowdowns
+from atb.profiler.sentinel import sentinel_level, sentinel_seconds, slowdowns
 from atb.profiler.subject import Subject
 
 __all__ = ["Journal"]
@@ -104,7 +104,9 @@ class Journal:
             for record in known.values()
             if record.launch < before_launch
         ]
-        level = self.level or sentinel_level(_in_time(earlier), threads=threads)
+        level = self.level or sentinel_level(
+            sentinel_seconds(record, threads=threads) for record in _in_time(earlier)
+        )
         slower = slowdowns(earlier, threads=threads, level=level)
         by_place = {
             (record.subject, record.launch, record.block): slowdown

@@ -120,9 +120,12 @@ class LaunchRun:
         self._ready[key] = _Ready(artefact, loaded, known or wanted)
 
     def _settle(self, key: str) -> float:
-        """Warm up until it no longer gets faster; the fastest iteration in seconds."""
+        """Warm up until it no longer gets faster; the fastest iteration in seconds.
+
+        A model that sleeps in between cools down again: it is not warmed up for long.
+        """
         best = math.inf
-        for _ in range(_MOST_WINDOWS):
+        for _ in range(2 if self._settings.interval_seconds else _MOST_WINDOWS):
             window = min(self._worker.run(key, iterations=_WINDOW_ITERATIONS).wall_seconds)
             settled = window > best * (1 - _SETTLED_SHARE)
             best = min(best, window)

@@ -16,16 +16,19 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from atb.devices.contract import Block
 from atb.profiler.preemption import block_value
 from atb.profiler.record import BlockRecord
 
 __all__ = [
     "BAND",
     "LEVEL_BLOCKS",
+    "MOST_LEVEL_BLOCKS",
     "WINDOW_SECONDS",
     "DriftWatch",
     "find_shifted",
     "is_shifted",
+    "mean_seconds",
     "running_median",
     "sentinel_level",
     "sentinel_seconds",
@@ -45,11 +48,18 @@ _LEVEL_QUANTILE = 0.25
 #: Blocks from which a level is taken, about a minute of measuring, and how few of them may do.
 LEVEL_BLOCKS = 500
 _FEWEST_LEVEL_BLOCKS = 100
+#: Blocks of a database from which its level is taken; a slow first state shows long before.
+MOST_LEVEL_BLOCKS = 20 * LEVEL_BLOCKS
 
 
 def sentinel_seconds(record: BlockRecord, *, threads: int) -> float | None:
     """The sentinel's latency around a block: geometric mean of before and after."""
-    around = [b for b in (record.sentinel_before, record.sentinel_after) if b is not None]
+    return mean_seconds(record.sentinel_before, record.sentinel_after, threads=threads)
+
+
+def mean_seconds(*blocks: Block | None, threads: int) -> float | None:
+    """Geometric mean of the values of the sentinel's blocks; None where there are none."""
+    around = [block for block in blocks if block is not None]
     if not around:
         return None
     logs = [
@@ -59,18 +69,16 @@ def sentinel_seconds(record: BlockRecord, *, threads: int) -> float | None:
     return math.exp(sum(logs) / len(logs))
 
 
-def sentinel_level(records: Iterable[BlockRecord], *, threads: int) -> float | None:
+def sentinel_level(readings: Iterable[float | None]) -> float | None:
     """The level to which the sentinel returns when nothing disturbs, in seconds.
 
     Of the first blocks, so that a latency stays what it was while more is measured; unless later
     ones stay below that by more than the band: then the first were timed in a slow state.
 
     Args:
-        records: In the order in which they were timed.
-        threads: That computed an inference.
+        readings: Of `sentinel_seconds`, in the order in which they were timed.
     """
-    found = [sentinel_seconds(record, threads=threads) for record in records]
-    values = [seconds for seconds in found if seconds is not None]
+    values = [seconds for seconds in readings if seconds is not None]
     level: float | None = None
     for start in range(0, len(values), LEVEL_BLOCKS):
         stretch = values[start : start + LEVEL_BLOCKS]

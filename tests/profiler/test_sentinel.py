@@ -82,20 +82,18 @@ def test_a_watch_says_nothing_before_it_has_seen_enough():
     assert [watch.add(float(i), 0.002) for i in range(6)] == [False] * 4 + [True] * 2
 
 
-def test_the_level_stays_while_more_is_measured(make_record):
-    first = [make_record(i, 0, 0.01, 0.001 * (1 + 0.001 * (i % 7))) for i in range(LEVEL_BLOCKS)]
-    later = [make_record(i, 0, 0.01, 0.00099) for i in range(LEVEL_BLOCKS)]
-    level = sentinel_level(first, threads=1)
+def test_the_level_stays_while_more_is_measured():
+    first = [0.001 * (1 + 0.001 * (i % 7)) for i in range(LEVEL_BLOCKS)]
+    level = sentinel_level(first)
     assert level == pytest.approx(0.001, rel=0.003)
-    assert sentinel_level(first + later, threads=1) == level
+    assert sentinel_level([*first, *([0.00099] * LEVEL_BLOCKS)]) == level
 
 
-def test_a_database_that_began_in_a_slow_state_finds_its_level_later(make_record):
-    first = [make_record(i, 0, 0.01, 0.00108) for i in range(LEVEL_BLOCKS)]
-    later = [make_record(i, 0, 0.01, 0.001) for i in range(LEVEL_BLOCKS)]
-    assert sentinel_level(first + later, threads=1) == pytest.approx(0.001)
+def test_a_database_that_began_in_a_slow_state_finds_its_level_later():
+    first, later = [0.00108] * LEVEL_BLOCKS, [0.001] * LEVEL_BLOCKS
+    assert sentinel_level(first + later) == pytest.approx(0.001)
     # a few blocks are no level
-    assert sentinel_level(first + later[:50], threads=1) == pytest.approx(0.00108)
+    assert sentinel_level(first + later[:50]) == pytest.approx(0.00108)
 
 
 def test_slowdowns_are_the_running_median_over_the_level(make_timed):
