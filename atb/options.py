@@ -35,6 +35,24 @@ Affinity = Annotated[
     str | None,
     typer.Option("--affinity", metavar="CPUS", help="Pin the worker to CPUs, such as 0,1."),
 ]
+# The same words where every value of a list is measured.
+Precisions = Annotated[str, typer.Option("--precision", metavar="fp32,int8")]
+ThreadCounts = Annotated[
+    str, typer.Option("--threads", metavar="1,2", help="Threads that compute one inference.")
+]
+Batches = Annotated[str, typer.Option("--batch", metavar="1,8", help="Sequences in one inference.")]
+SequenceLengths = Annotated[
+    str, typer.Option("--sequence-length", metavar="32,128", help="Tokens in one sequence.")
+]
+Affinities = Annotated[
+    str | None,
+    typer.Option(
+        "--affinity",
+        metavar="CPUS",
+        help="Pin the worker: 0,1 or 0/1 for one after the other, or `clusters`: those of "
+        "the same maximum frequency, one after the other.",
+    ),
+]
 SpaceName = Annotated[
     str, typer.Option("--space", metavar="NAME", help="See `atb space list`, or a TOML file.")
 ]

@@ -67,7 +67,11 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Raw readings of iterations that ran one after another; sequences of equal length.
+    """Raw readings of iterations in the order in which they began; sequences of equal length.
+
+    In the scenario `throughput` they are the requests of all streams, streams times as many as
+    asked for; in the others they ran one after another. In `fixed-rate` one that took longer than
+    the interval made the next ones begin late, and at once, until the schedule was caught up with.
 
     Attributes:
         started_at: Unix time of the block's start on the device, in seconds.
@@ -77,12 +81,14 @@ class Block:
         involuntary_switches: Times it was preempted, by iteration.
         warmup_seconds: Wall times of the iterations before, kept apart.
         wait_seconds: Time that threads of the worker were ready but waited for a CPU in each
-            iteration, summed over all its threads; empty where the system does not tell.
+            iteration, summed over all its threads, or of the one thread that served a request of
+            `throughput`; empty where the system does not tell.
         process_cpu_seconds: Time on a CPU of all threads of the worker in each iteration; empty
-            where the system does not tell.
+            where the system does not tell, and in `throughput`, where it belongs to no request.
         minor_faults: Page faults of the block without input from a disk; None where not told.
         major_faults: Those with input from a disk; None where not told.
-        span_seconds: From the begin of the first iteration to the end of the last one.
+        span_seconds: From the begin of the first iteration to the end of the last one; their
+            number divided by it is the throughput.
     """
 
     started_at: float
@@ -168,7 +174,12 @@ class Launch(Protocol):
         """
 
     def run(self, key: str, *, iterations: int, warmup: int = 0) -> Block:
-        """Run one block.
+        """Run one block in the scenario of the launch's settings.
+
+        Args:
+            key: Of the artefact.
+            iterations: How many are timed; by each stream of `throughput`.
+            warmup: How many before, in the same scenario, and kept apart.
 
         Raises:
             LaunchFailure: The worker failed; nothing more can be asked of this launch.

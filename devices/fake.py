@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -18,6 +19,7 @@ import numpy.typing as npt
 
 from atb.devices.artefact import describe_artefact
 from atb.devices.contract import Artefact, Block, Launch, LaunchFailure, Loaded, Runtime
+from atb.devices.fake_processor import FAKE_CPUS, FakeCosts, FakeProcessor, Iterations, pace_of
 from atb.devices.reference import timing_output
 from atb.devices.settings import PRECISIONS, RunSettings
 from atb.devices.state import STATE_FIELDS
@@ -32,28 +34,6 @@ _CLOCK_START = 1_700_000_000.0  # Unix seconds; any fixed moment, so that runs r
 _PROCESS_SECONDS = 0.1  # what a fresh process and a load cost on the simulated clock
 _LOAD_SECONDS = 0.02
 _TIMEOUT_SECONDS = 60.0
-_PREEMPTION_SECONDS = 0.004  # mean time off the CPU, one slice of a usual scheduler
-
-
-@dataclass(frozen=True, slots=True)
-class FakeCosts:
-    """What a simulated processor takes; two devices of different costs test transfer.
-
-    Attributes:
-        fixed_seconds: For each inference.
-        layer_seconds: For each layer.
-        value_seconds: For each embedding value, tokens times hidden size.
-        multiply_adds_per_second: Of one thread in fp32.
-        int8_speedup: How many times faster multiply-adds are in int8.
-        parallel_share: Share of the multiply-adds that threads divide among themselves.
-    """
-
-    fixed_seconds: float = 3e-4
-    layer_seconds: float = 5e-5
-    value_seconds: float = 2e-9
-    multiply_adds_per_second: float = 4e10
-    int8_speedup: float = 2.0
-    parallel_share: float = 0.9
 
 
 class FakeRuntime:
@@ -79,7 +59,7 @@ class FakeRuntime:
         return describe_artefact(path)
 
 
-class FakeDevice:
+class FakeDevice(FakeProcessor):
     """A device whose latency is `latency(architecture, settings)`, times what is asked for.
 
     Args:
@@ -106,15 +86,10 @@ class FakeDevice:
         preemption: float = 0.0,
         costs: FakeCosts | None = None,
     ) -> None:
+        super().__init__(costs, noise, preemption, slowdown, seed)
         self._name = name
-        self.noise = noise
         self.launch_noise = launch_noise
-        self.preemption = preemption
-        self.slowdown = slowdown or (lambda elapsed: 1.0)
         self.failures = dict(failures or {})
-        self.costs = costs or FakeCosts()
-        self.rng = np.random.default_rng(seed)
-        self._elapsed = 0.0
 
     @property
     def name(self) -> str:
@@ -128,7 +103,7 @@ class FakeDevice:
             "processor": "simulated",
             "architecture": "simulated",
             "instruction_sets": "simulated",
-            "logical_cpus": "4",
+            "logical_cpus": str(FAKE_CPUS),
             "memory": "8 GiB",
             "system": "simulated",
         }
@@ -139,20 +114,12 @@ class FakeDevice:
         return {FakeRuntime.name: FakeRuntime(self.failures)}
 
     def latency(self, architecture: Architecture, settings: RunSettings) -> float:
-        """The exact latency of one inference, in seconds, without noise and slowdown."""
-        costs, a = self.costs, architecture
-        share = costs.parallel_share
-        rate = costs.multiply_adds_per_second / ((1 - share) + share / settings.threads)
-        if settings.precision == "int8":
-            rate *= costs.int8_speedup
-        tokens = settings.batch * settings.sequence_length
-        work = settings.batch * a.multiply_adds(settings.sequence_length)
-        return (
-            costs.fixed_seconds
-            + a.layers * costs.layer_seconds
-            + tokens * a.hidden * costs.value_seconds
-            + work / rate
-        )
+        """The exact latency in seconds of one inference of a hot loop, without noise and slowdown.
+
+        In the other scenarios it takes `idle_factor` times as long after a pause of at least
+        `idle_seconds`, and `crowding` times as long where streams share the CPUs.
+        """
+        return sum(self.costs.terms(architecture, settings).values())
 
     def launch(self, runtime: Runtime, settings: RunSettings) -> Launch:
         """Prepare a simulated worker."""
@@ -160,38 +127,16 @@ class FakeDevice:
 
     def state(self) -> Mapping[str, Any]:
         """The fields of a real device; only the frequency is simulated."""
-        frequency = 3e9 / self.slowdown(self._elapsed)
+        frequency = 3e9 / self.slowdown(self.elapsed)
         return {**dict.fromkeys(STATE_FIELDS), "frequency_hertz": frequency}
 
     def now(self) -> float:
         """Simulated Unix time, in seconds."""
-        return _CLOCK_START + self._elapsed
+        return _CLOCK_START + self.elapsed
 
     def wait(self, seconds: float) -> None:
         """Advance the simulated clock."""
-        self._elapsed += seconds
-
-    def iterate(
-        self, seconds: float, iterations: int
-    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-        """Run iterations of this exact latency on the simulated clock.
-
-        Returns:
-            Wall seconds, CPU seconds and preemptions, each [iterations].
-        """
-        cpu = np.full(iterations, seconds)
-        if self.noise:
-            # a floor, since no computation takes a negative time
-            cpu *= np.maximum(self.rng.normal(1.0, self.noise, iterations), 0.1)
-        preempted = np.zeros(iterations, dtype=np.int64)
-        waited = np.zeros(iterations)
-        if self.preemption:
-            preempted = (self.rng.random(iterations) < self.preemption).astype(np.int64)
-            waited = preempted * self.rng.exponential(_PREEMPTION_SECONDS, iterations)
-        for i in range(iterations):
-            cpu[i] *= self.slowdown(self._elapsed)
-            self._elapsed += float(cpu[i] + waited[i])
-        return cpu + waited, cpu, preempted
+        self.elapsed += seconds
 
 
 class _FakeLaunch:
@@ -230,25 +175,50 @@ class _FakeLaunch:
         self._fail_if_told(architecture, ("load-error", "out-of-memory", "wrong-output"))
         self._models[key] = architecture
         self._device.wait(_LOAD_SECONDS)
-        first, _, _ = self._device.iterate(2 * self._seconds(architecture), 1)
+        first = self._device.iterate(2 * self._seconds(architecture), 1).wall[0]
         checksum = float(architecture.hidden * architecture.layers)
-        return Loaded(_LOAD_SECONDS, float(first[0]), ("simulated",), checksum)
+        memory = self._device.costs.memory_bytes(architecture, self._settings)
+        return Loaded(_LOAD_SECONDS, float(first), ("simulated",), checksum, memory)
 
     def run(self, key: str, *, iterations: int, warmup: int = 0) -> Block:
         architecture = self._model(key)
         self._fail_if_told(architecture, ("crash", "timeout", "device-gone"))
+        settings, device = self._settings, self._device
         seconds = self._seconds(architecture)
-        warm, _, _ = self._device.iterate(seconds, warmup)
-        started_at = self._device.now()
-        wall, cpu, preempted = self._device.iterate(seconds, iterations)
-        return Block(
-            started_at=started_at,
-            wall_seconds=tuple(wall.tolist()),
-            cpu_seconds=tuple(cpu.tolist()),
-            voluntary_switches=(0,) * iterations,
-            involuntary_switches=tuple(preempted.tolist()),
-            warmup_seconds=tuple(warm.tolist()),
+        iterate = partial(
+            device.iterate,
+            seconds,
+            pace=pace_of(settings),
+            streams=settings.streams,
+            crowding=device.costs.crowding(settings),
         )
+        warm = iterate(warmup)
+        timed = iterate(iterations)
+        begin = float(timed.begin[0])
+        return Block(
+            started_at=_CLOCK_START + begin,
+            wall_seconds=tuple(timed.wall.tolist()),
+            cpu_seconds=tuple(timed.cpu.tolist()),
+            voluntary_switches=(0,) * len(timed.wall),
+            involuntary_switches=tuple(timed.preempted.tolist()),
+            warmup_seconds=tuple(warm.wall.tolist()),
+            wait_seconds=tuple(timed.wait.tolist()),
+            process_cpu_seconds=self._process_cpu(architecture, timed),
+            minor_faults=0,
+            major_faults=0,
+            span_seconds=device.elapsed - begin,
+        )
+
+    def _process_cpu(self, architecture: Architecture, timed: Iterations) -> tuple[float, ...]:
+        """What all threads do of an iteration, which is what one alone would do.
+
+        Of several streams it belongs to no single request, as in the real worker.
+        """
+        settings, device = self._settings, self._device
+        if settings.scenario == "throughput":
+            return ()
+        alone = device.latency(architecture, replace(settings, threads=1))
+        return tuple((timed.cpu * (alone / device.latency(architecture, settings))).tolist())
 
     def output(self, key: str) -> npt.NDArray[np.float32]:
         """What the reference computes, since the device is exact."""

@@ -111,13 +111,16 @@ class ProcessLaunch:
 
     def run(self, key: str, *, iterations: int, warmup: int = 0) -> Block:
         """Run one block."""
-        expected = self._first_seconds.get(key, 0.0) * (iterations + warmup)
+        settings, count = self._settings, iterations + warmup
+        # streams may have to take turns
+        busy = self._first_seconds.get(key, 0.0) * count * settings.streams
+        idle = (settings.interval_seconds or 0.0) * count
         reply = self._ask(
             "run",
             key=key,
             iterations=iterations,
             warmup=warmup,
-            extra_seconds=_PATIENCE * expected,
+            extra_seconds=_PATIENCE * busy + idle,
         )
         return Block.from_json(reply)
 

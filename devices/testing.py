@@ -7,13 +7,14 @@ class TestMyBoard(DeviceConformance):
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from atb.devices.artefact import describe_artefact
-from atb.devices.contract import Artefact, Device, LaunchFailure, Runtime
+from atb.devices.contract import Artefact, Block, Device, LaunchFailure, Runtime
 from atb.devices.reference import check_device, timing_output
 from atb.devices.settings import RunSettings
 from atb.devices.state import STATE_FIELDS
@@ -24,6 +25,25 @@ __all__ = ["DeviceConformance", "RuntimeConformance"]
 _SMALL = Architecture(1, 20, 2, 12, 28)
 _OTHER = Architecture(2, 28, 3, 9, 20)
 _SETTINGS = RunSettings(sequence_length=8, batch=2)
+
+
+def _check_block(block: Block, *, iterations: int, warmup: int) -> None:
+    """What holds for the readings of every block, whatever they are."""
+    assert len(block.warmup_seconds) == warmup
+    always = (
+        block.wall_seconds,
+        block.cpu_seconds,
+        block.voluntary_switches,
+        block.involuntary_switches,
+    )
+    where_told = (block.wait_seconds, block.process_cpu_seconds)
+    assert {len(readings) for readings in always} == {iterations}
+    assert {len(readings) for readings in where_told} <= {0, iterations}
+    assert min(block.wall_seconds) > 0
+    assert all(min(readings) >= 0 for readings in (*always, *where_told) if readings)
+    assert all(n is None or n >= 0 for n in (block.minor_faults, block.major_faults))
+    # a hair less, since decimal fractions of seconds are rounded
+    assert block.span_seconds is None or block.span_seconds >= 0.999 * max(block.wall_seconds)
 
 
 class RuntimeConformance:
@@ -112,26 +132,47 @@ class DeviceConformance:
                 assert loaded.first_seconds > 0
                 assert loaded.providers
                 assert np.isfinite(loaded.output_checksum)
+                assert loaded.memory_bytes is None or loaded.memory_bytes >= 0
             blocks = [
                 launch.run(key, iterations=3, warmup=2)
                 for key in ("small", "other", "small", "other")
             ]
         for block in blocks:
-            assert len(block.warmup_seconds) == 2
-            lengths = {
-                len(block.wall_seconds),
-                len(block.cpu_seconds),
-                len(block.voluntary_switches),
-                len(block.involuntary_switches),
-            }
-            assert lengths == {3}
-            assert min(block.wall_seconds) > 0
-            assert min(block.cpu_seconds) >= 0
-            assert min(block.voluntary_switches + block.involuntary_switches) >= 0
+            _check_block(block, iterations=3, warmup=2)
         starts = [block.started_at for block in blocks]
         assert starts == sorted(starts)
         assert before <= starts[0]
         assert starts[-1] <= device.now()
+
+    @pytest.mark.parametrize("scenario", ["hot-loop", "sustained", "cold-start"])
+    def test_one_inference_follows_the_other(self, scenario: str, tmp_path: Path) -> None:
+        block = self.run_block(tmp_path, replace(_SETTINGS, scenario=scenario))
+        _check_block(block, iterations=4, warmup=2)
+
+    @pytest.mark.parametrize("scenario", ["fixed-rate", "single-shot"])
+    def test_time_passes_between_inferences_that_are_paced(
+        self, scenario: str, tmp_path: Path
+    ) -> None:
+        interval_seconds = 0.02
+        settings = replace(_SETTINGS, scenario=scenario, interval_seconds=interval_seconds)
+        block = self.run_block(tmp_path, settings)
+        _check_block(block, iterations=4, warmup=2)
+        # one interval of the three, since a busy machine may begin the first one late
+        assert block.span_seconds is None or block.span_seconds > interval_seconds
+
+    @pytest.mark.parametrize("streams", [1, 3])
+    def test_streams_serve_their_requests_together(self, streams: int, tmp_path: Path) -> None:
+        settings = replace(_SETTINGS, scenario="throughput", streams=streams)
+        block = self.run_block(tmp_path, settings)
+        _check_block(block, iterations=4 * streams, warmup=2 * streams)
+
+    def run_block(self, folder: Path, settings: RunSettings) -> Block:
+        """Four iterations after two of warm-up."""
+        device = self.make_device()
+        runtime = next(iter(device.runtimes.values()))
+        with device.launch(runtime, settings) as launch:
+            launch.load("small", self.build(device, folder, _SMALL)[0])
+            return launch.run("small", iterations=4, warmup=2)
 
     def test_no_warmup_is_none(self, tmp_path: Path) -> None:
         device = self.make_device()

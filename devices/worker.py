@@ -15,7 +15,10 @@ A failure is answered by {"cause", "detail"}. The process ends with its stdin.
 from __future__ import annotations
 
 import base64
+import contextlib
+import functools
 import gc
+import importlib
 import json
 import os
 import platform
@@ -23,8 +26,10 @@ import select
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -53,7 +58,7 @@ class WorkerError(Exception):
 
 
 class Model(Protocol):
-    """Something loaded that can be run again and again."""
+    """Something loaded that can be run again and again, by several threads at the same time."""
 
     providers: tuple[str, ...]
 
@@ -81,6 +86,8 @@ def make_inputs(vocabulary_size: int, batch: int, sequence_length: int) -> Feed:
 
 class OnnxRuntimeModel:
     """A model in onnxruntime on the CPU."""
+
+    library = "onnxruntime"
 
     def __init__(self, path: str, settings: Mapping[str, Any]) -> None:
         import onnxruntime
@@ -141,7 +148,53 @@ def _fill(
     return np.ascontiguousarray(values, dtype=_ELEMENT_TYPES[kind])
 
 
-RUNNERS: dict[str, Callable[[str, Mapping[str, Any]], Model]] = {"onnxruntime": OnnxRuntimeModel}
+RUNNERS = {"onnxruntime": OnnxRuntimeModel}
+
+
+class RunQueue:
+    """How long threads of this process were ready to run but waited for a CPU.
+
+    Linux keeps the sum by thread, in nanoseconds; the files stay open, so that a reading takes
+    microseconds.
+
+    Args:
+        threads: The system's numbers of the threads.
+    """
+
+    def __init__(self, threads: Iterable[int]) -> None:
+        self._files: list[int] = []
+        self.told = False
+        for thread in threads:
+            with contextlib.suppress(OSError):  # it ended, or the system does not tell
+                self._files.append(os.open(f"/proc/self/task/{thread}/schedstat", os.O_RDONLY))
+                # a kernel that keeps no sums tells zeros, of threads that never ran even
+                self.told |= os.pread(self._files[-1], 64, 0).split() != [b"0"] * 3
+
+    def read(self) -> int:
+        """The sum over the threads, in nanoseconds; zero where it is not told."""
+        try:
+            return sum([int(os.pread(file, 64, 0).split()[1]) for file in self._files])
+        except OSError:  # a thread ended: the sum would jump
+            self.told = False
+            return 0
+
+    def close(self) -> None:
+        """Close the files."""
+        while self._files:
+            os.close(self._files.pop())
+
+
+#: Threads of this process that sleep until it ends, and hence never wait for a CPU.
+_SLEEPERS: set[int] = set()
+
+
+def _threads_awake() -> list[int]:
+    """The system's numbers of all threads that may work; none where it does not tell."""
+    try:
+        found = {int(task.name) for task in Path("/proc/self/task").iterdir()}
+    except OSError:
+        return []
+    return sorted(found - _SLEEPERS)
 
 
 def _switches() -> tuple[int, int]:
@@ -152,45 +205,220 @@ def _switches() -> tuple[int, int]:
     return usage.ru_nvcsw, usage.ru_nivcsw
 
 
-def measure(model: Callable[[], Any], iterations: int, warmup: int) -> dict[str, Any]:
+def _faults() -> tuple[int, int] | None:
+    """Minor and major page faults of this process so far."""
+    if resource is None:
+        return None
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_minflt, usage.ru_majflt
+
+
+class Reading(NamedTuple):
+    """What was read around one call; times in nanoseconds, and counts before and after it."""
+
+    begin: int
+    wall: int
+    cpu: int
+    process_cpu: int
+    switches_before: tuple[int, int]
+    switches_after: tuple[int, int]
+    wait: int
+
+    @property
+    def end(self) -> int:
+        """When the call ended."""
+        return self.begin + self.wall
+
+
+_NOT_READ = Reading(0, 0, 0, 0, (0, 0), (0, 0), 0)
+
+
+def _time_calls(
+    call: Callable[[], Any],
+    readings: list[Reading],
+    places: range,
+    queue: RunQueue,
+    pace: Callable[[], None] | None = None,
+) -> None:
+    """Fill these places of the readings, one call each.
+
+    The clocks are read innermost; what takes longer to read is read before and after them.
+    """
+    for i in places:
+        if pace is not None:
+            pace()
+        switches = _switches()
+        wait = queue.read()
+        process = time.process_time_ns()
+        cpu = time.thread_time_ns()
+        begin = time.perf_counter_ns()
+        call()
+        wall = time.perf_counter_ns() - begin
+        cpu = time.thread_time_ns() - cpu
+        process = time.process_time_ns() - process
+        wait = queue.read() - wait
+        readings[i] = Reading(begin, wall, cpu, process, switches, _switches(), wait)
+
+
+class Schedule:
+    """Sleeps until the next multiple of an interval since its first call.
+
+    After a call that took longer than the interval the next ones begin at once, until the
+    schedule is caught up with. Such overruns show as wall times above the interval.
+    """
+
+    def __init__(self, interval_seconds: float) -> None:
+        self._interval = interval_seconds
+        self._next: float | None = None
+
+    def __call__(self) -> None:
+        now = time.perf_counter()
+        self._next = now if self._next is None else self._next + self._interval
+        if self._next > now:
+            time.sleep(self._next - now)
+
+
+def _pace(settings: Mapping[str, Any]) -> Callable[[], None] | None:
+    """What lets time pass before each inference of a scenario."""
+    scenario = settings.get("scenario", "hot-loop")
+    if scenario == "single-shot":
+        return functools.partial(time.sleep, settings["interval_seconds"])
+    if scenario == "fixed-rate":
+        return Schedule(settings["interval_seconds"])
+    return None
+
+
+def measure(
+    call: Callable[[], Any],
+    iterations: int,
+    warmup: int,
+    settings: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Time `iterations` calls one by one, after `warmup` calls that are kept apart.
 
-    The clocks are read innermost and nothing is printed or collected between the readings.
+    Nothing is printed or collected in between. What the system does not tell is left out.
+
+    Args:
+        call: What is timed.
+        iterations: How often; by each of the streams of a throughput scenario.
+        warmup: How often before, at the same pace.
+        settings: The fields of `RunSettings` that say how calls follow each other.
+
+    Returns:
+        The fields of `Block`.
     """
-    wall, cpu = [0] * (warmup + iterations), [0] * (warmup + iterations)  # nanoseconds
-    switches = [(0, 0)] * (warmup + iterations + 1)
-    started_at = time.time()
+    settings = settings or {}
+    since_the_epoch = time.time() - time.perf_counter()
     gc.collect()
     gc.disable()
     try:
-        for i in range(warmup + iterations):
-            if i == warmup:
-                started_at = time.time()
-            switches[i] = _switches()
-            cpu_before = time.thread_time_ns()
-            wall_before = time.perf_counter_ns()
-            model()
-            wall[i] = time.perf_counter_ns() - wall_before
-            cpu[i] = time.thread_time_ns() - cpu_before
-        switches[-1] = _switches()
+        if settings.get("scenario") == "throughput":
+            answer, warm, timed = _in_streams(call, iterations, warmup, settings["streams"])
+        else:
+            answer, warm, timed = _one_by_one(call, iterations, warmup, _pace(settings))
     finally:
         gc.enable()
-    timed = list(zip(switches[warmup:], switches[warmup + 1 :], strict=False))
+    begin, end = min(r.begin for r in timed), max(r.end for r in timed)
     return {
-        "started_at": started_at,
-        "wall_seconds": [nanoseconds / 1e9 for nanoseconds in wall[warmup:]],
-        "cpu_seconds": [nanoseconds / 1e9 for nanoseconds in cpu[warmup:]],
-        "voluntary_switches": [after[0] - before[0] for before, after in timed],
-        "involuntary_switches": [after[1] - before[1] for before, after in timed],
-        "warmup_seconds": [nanoseconds / 1e9 for nanoseconds in wall[:warmup]],
+        "started_at": begin / 1e9 + since_the_epoch,
+        "span_seconds": (end - begin) / 1e9,
+        "wall_seconds": [r.wall / 1e9 for r in timed],
+        "cpu_seconds": [r.cpu / 1e9 for r in timed],
+        "voluntary_switches": [r.switches_after[0] - r.switches_before[0] for r in timed],
+        "involuntary_switches": [r.switches_after[1] - r.switches_before[1] for r in timed],
+        "warmup_seconds": [r.wall / 1e9 for r in warm],
+        **answer,
     }
+
+
+Measured = tuple[dict[str, Any], list[Reading], list[Reading]]
+
+
+def _one_by_one(
+    call: Callable[[], Any], iterations: int, warmup: int, pace: Callable[[], None] | None
+) -> Measured:
+    """Calls by this thread: what else was told, and the readings of warm-up and block."""
+    readings = [_NOT_READ] * (warmup + iterations)
+    queue = RunQueue(_threads_awake())
+    try:
+        _time_calls(call, readings, range(warmup), queue, pace)
+        before = _faults()
+        _time_calls(call, readings, range(warmup, warmup + iterations), queue, pace)
+        answer = _told_faults(before, _faults())
+    finally:
+        queue.close()
+    timed = readings[warmup:]
+    answer["process_cpu_seconds"] = [r.process_cpu / 1e9 for r in timed]
+    if queue.told:
+        answer["wait_seconds"] = [r.wait / 1e9 for r in timed]
+    return answer, readings[:warmup], timed
+
+
+def _in_streams(call: Callable[[], Any], iterations: int, warmup: int, streams: int) -> Measured:
+    """The same by several threads that begin together; in the order in which calls began.
+
+    Each thread reads its own waits. Time on a CPU of the whole process belongs to no single call.
+    """
+    faults: list[tuple[int, int] | None] = []
+    together = threading.Barrier(streams, action=lambda: faults.append(_faults()))
+
+    def serve() -> tuple[list[Reading], bool]:
+        readings = [_NOT_READ] * (warmup + iterations)
+        queue = RunQueue([threading.get_native_id()])
+        try:
+            _time_calls(call, readings, range(warmup), queue)
+            together.wait()
+            _time_calls(call, readings, range(warmup, warmup + iterations), queue)
+        except BaseException:
+            together.abort()  # nobody waits for a stream that failed
+            raise
+        finally:
+            queue.close()
+        return readings, queue.told
+
+    with ThreadPoolExecutor(streams) as pool:
+        served = [pool.submit(serve) for _ in range(streams)]
+    errors = [error for stream in served if (error := stream.exception()) is not None]
+    for error in sorted(errors, key=lambda e: isinstance(e, threading.BrokenBarrierError)):
+        raise error  # the one that broke the barrier comes first
+    answer = _told_faults(faults[0], _faults())
+    parts = [stream.result() for stream in served]
+    timed = sorted(reading for readings, _ in parts for reading in readings[warmup:])
+    if all(told for _, told in parts):
+        answer["wait_seconds"] = [r.wait / 1e9 for r in timed]
+    return answer, sorted(r for readings, _ in parts for r in readings[:warmup]), timed
+
+
+def _told_faults(before: tuple[int, int] | None, after: tuple[int, int] | None) -> dict[str, Any]:
+    if before is None or after is None:
+        return {}
+    return {"minor_faults": after[0] - before[0], "major_faults": after[1] - before[1]}
+
+
+def _forget_peak() -> bool:
+    """Let the system count the largest memory of this process from now on."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5", "ascii")
+    except OSError:
+        return False
+    return True
+
+
+def _memory(name: str) -> int | None:
+    """A size in bytes that the system tells of this process: `VmRSS`, or its peak `VmHWM`."""
+    try:
+        text = Path("/proc/self/status").read_text("utf-8", errors="replace")
+    except OSError:
+        return None
+    kibibytes = [line.split()[1] for line in text.splitlines() if line.startswith(f"{name}:")]
+    return 1024 * int(kibibytes[0]) if kibibytes else None
 
 
 class Worker:
     """Answers requests; keeps the loaded models."""
 
     def __init__(self) -> None:
-        self._models: dict[str, Model] = {}
+        self._models: dict[str, tuple[Model, Mapping[str, Any]]] = {}
 
     def answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Do what a request asks for."""
@@ -208,9 +436,17 @@ class Worker:
         self, key: str, path: str, runner: str, settings: Mapping[str, Any]
     ) -> dict[str, Any]:
         """Make a model ready and run it once."""
+        if runner not in RUNNERS:
+            raise WorkerError("load-error", f"this worker has no runtime {runner!r}")
+        make = RUNNERS[runner]
         started = time.perf_counter()
         try:
-            model = RUNNERS[runner](path, settings)
+            importlib.import_module(make.library)
+            imported = time.perf_counter()
+            # the library's own memory is not the model's
+            memory = _memory("VmRSS") if _forget_peak() else None
+            begun = time.perf_counter()
+            model = make(path, settings)
             loaded = time.perf_counter()
             output = model()
         except (MemoryError, WorkerError):
@@ -221,25 +457,28 @@ class Worker:
         finished = time.perf_counter()
         if not np.isfinite(checksum):
             raise WorkerError("wrong-output", "the output holds values that are not finite")
-        self._models[key] = model
+        self._models[key] = model, settings
+        peak = None if memory is None else _memory("VmHWM")
         return {
-            "load_seconds": loaded - started,
+            "load_seconds": imported - started + loaded - begun,
             "first_seconds": finished - loaded,
             "providers": list(model.providers),
             "output_checksum": checksum,
+            "memory_bytes": None if peak is None or memory is None else max(0, peak - memory),
         }
 
     def do_run(self, key: str, iterations: int, warmup: int) -> dict[str, Any]:
-        """Run one block."""
-        return measure(self._model(key), iterations, warmup)
+        """Run one block, in the scenario that the settings of the model ask for."""
+        model, settings = self._loaded(key)
+        return measure(model, iterations, warmup, settings)
 
     def do_output(self, key: str) -> dict[str, Any]:
         """The first output, exactly."""
-        output = np.ascontiguousarray(self._model(key)(), dtype="<f4")
+        output = np.ascontiguousarray(self._loaded(key)[0](), dtype="<f4")
         values = base64.b64encode(output.tobytes()).decode("ascii")
         return {"shape": list(output.shape), "values": values}
 
-    def _model(self, key: str) -> Model:
+    def _loaded(self, key: str) -> tuple[Model, Mapping[str, Any]]:
         if key not in self._models:
             raise WorkerError("load-error", f"nothing is loaded under {key!r}")
         return self._models[key]
@@ -258,6 +497,7 @@ def _cause(error: Exception, otherwise: str) -> str:
 
 def _end_with_the_parent(stdin: int) -> None:
     """Wait, asleep in the kernel, until the parent is gone, even in the middle of a block."""
+    _SLEEPERS.add(threading.get_native_id())
     poll = select.poll()
     poll.register(stdin, 0)  # no event is asked for: only a hang-up wakes it
     poll.poll()

@@ -8,6 +8,7 @@ from typing import Any
 
 from atb.devices.contract import Device, Runtime
 from atb.devices.settings import RunSettings
+from atb.profiler.allocation import next_round
 from atb.profiler.artefacts import ArtefactStore
 from atb.profiler.conditions import Conditions
 from atb.profiler.database import ProfileDatabase
@@ -90,29 +91,31 @@ def run_campaign(
             progress=progress,
         )
         try:
-            launcher.measure(plan.subjects, range(plan.launches))
-            ended_by = "complete"
-            if plan.within is not None:
-                ended_by = _refine(launcher, journal, plan, plan.within)
+            blocks = dict.fromkeys(plan.subjects, plan.blocks)
+            launcher.measure(blocks, range(plan.first_launches))
+            ended_by = _go_on(launcher, journal, plan)
         except BudgetSpent:
             ended_by = "budget"
     return _result(database, campaign, plan, ended_by)
 
 
-def _refine(launcher: Launcher, journal: Journal, plan: Plan, within: float) -> str:
-    """Spend a launch more on those whose interval is too wide, until there are none.
+def _go_on(launcher: Launcher, journal: Journal, plan: Plan) -> str:
+    """Spend a launch more on those that are not known well enough, until there are none.
 
     A decision reads only the launches before it, so that a resumed campaign decides alike.
     """
-    wide: Sequence[Subject] = plan.subjects
-    for look, launch in enumerate(range(plan.launches, plan.most_launches + 1), start=1):
-        found = journal.measurements(wide, before_launch=launch, look=look)
-        wide = [m.subject for m in found if m.estimate.relative_half_width > within]
-        if not wide:
-            return "within"
-        if launch < plan.most_launches:
-            launcher.measure(wide, [launch])
-    return "most-launches"
+    subjects: Sequence[Subject] = plan.subjects
+    for launch in range(plan.first_launches, plan.last_launch + 1):
+        found = journal.measurements(subjects, before_launch=launch, within=plan.within)
+        wanted = next_round(found, within=plan.within, blocks=plan.blocks)
+        if not wanted:
+            return "complete" if plan.within is None else "within"
+        if launch < plan.last_launch:
+            # what is cheapest to finish comes first where time is limited
+            blocks = {w.subject: w.blocks for w in wanted}
+            launcher.measure(blocks, [launch], in_order=plan.budget_seconds is not None)
+        subjects = [w.subject for w in wanted]
+    return "complete" if plan.within is None else "most-launches"
 
 
 def _result(

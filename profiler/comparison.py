@@ -21,6 +21,7 @@ from atb.devices.settings import RunSettings
 from atb.errors import InputError
 from atb.profiler.conditions import Conditions
 from atb.profiler.measurement import MOST_DISTURBED
+from atb.profiler.preemption import BlockValue
 from atb.profiler.sequential import (
     CONFIDENCE,
     FEWEST_VALUES,
@@ -31,7 +32,6 @@ from atb.profiler.sequential import (
     judge,
     look_of,
 )
-from atb.profiler.statistics import BlockValue
 from atb.profiler.subject import Subject
 
 __all__ = ["Comparison", "ComparisonPlan", "PairedLaunch", "Side"]

@@ -23,15 +23,18 @@ from atb.profiler.rows import (
     row_to_block,
     row_to_campaign,
     row_to_failure,
+    row_to_sentinels,
 )
-from atb.profiler.statistics import sentinel_reference
+from atb.profiler.scenarios import estimator_for
+from atb.profiler.sentinel import (
+    MOST_LEVEL_BLOCKS,
+    mean_seconds,
+    sentinel_level,
+    slowdowns,
+)
 from atb.profiler.subject import ModelFile, Subject
 
 __all__ = ["Campaign", "ProfileDatabase"]
-
-
-#: Blocks from which the sentinel's level is taken: about a minute of measuring.
-LEVEL_BLOCKS = 500
 
 
 class ProfileDatabase:
@@ -115,7 +118,7 @@ class ProfileDatabase:
         for known in self._select(conditions, campaign, space):
             place = known.conditions, known.sentinel
             if place not in levels:
-                levels[place] = self._sentinel_level(*place)
+                levels[place] = self.sentinel_level(*place)
             found += self._measurements(known, levels[place])
         return [m for m in found if models or not isinstance(m.subject, ModelFile)]
 
@@ -228,24 +231,34 @@ class ProfileDatabase:
             and (space is None or campaign.space == space)
         ]
 
-    def _sentinel_level(self, conditions: Conditions, sentinel: Architecture) -> float | None:
-        """The sentinel's level in the first blocks that were timed beside it.
+    def sentinel_level(
+        self, conditions: Conditions, sentinel: Architecture, *, before: Campaign | None = None
+    ) -> float | None:
+        """The sentinel's undisturbed level under these conditions, in seconds.
 
         One level for all campaigns: were it taken from each alone, a campaign on a slow day would
-        be corrected to that day's level, and two days could not agree. From the first blocks, so
-        that a latency stays what it was while the database grows.
+        be corrected to that day's level, and two days could not agree.
+
+        Args:
+            conditions: Under which.
+            sentinel: Of which architecture.
+            before: Only campaigns that were begun before this one.
         """
         table, known = schema.blocks, schema.campaigns
         query = (
-            sa.select(table)
+            sa.select(table.c.sentinel_before, table.c.sentinel_after)
             .join(known, table.c.campaign_id == known.c.id)
             .join(schema.conditions, known.c.conditions_id == schema.conditions.c.id)
             .where(schema.conditions.c.key == conditions.key, known.c.sentinel == str(sentinel))
             .order_by(table.c.id)
-            .limit(LEVEL_BLOCKS)
+            .limit(MOST_LEVEL_BLOCKS)
         )
-        records = [row_to_block(row) for row in self._read(query)]
-        return sentinel_reference(records, threads=conditions.settings.threads)
+        if before is not None:
+            query = query.where(known.c.id < before.id)
+        threads = conditions.settings.threads
+        return sentinel_level(
+            mean_seconds(*row_to_sentinels(row), threads=threads) for row in self._read(query)
+        )
 
     def _measurements(self, campaign: Campaign, reference: float | None) -> list[Measurement]:
         records = self.blocks(campaign)
@@ -254,19 +267,22 @@ class ProfileDatabase:
             sa.select(table.c.within).where(table.c.campaign_id == campaign.id).order_by(table.c.id)
         )
         asked = [row.within for row in self._read(query)]
-        looked = any(within is not None for within in asked)
-        grouped: dict[Subject, list[BlockRecord]] = {}
-        for record in records:
-            grouped.setdefault(record.subject, []).append(record)
+        threads = campaign.conditions.settings.threads
+        slower = slowdowns(records, threads=threads, level=reference)
+        grouped: dict[Subject, list[tuple[BlockRecord, float]]] = {}
+        for record, slowdown in zip(records, slower, strict=True):
+            grouped.setdefault(record.subject, []).append((record, slowdown))
         return [
             Measurement(
                 subject=subject,
                 conditions=campaign.conditions,
                 campaign=campaign.label,
-                blocks=tuple(found),
+                blocks=tuple(record for record, _ in found),
                 sentinel_reference=reference,
                 within=asked[-1] if asked else None,
-                look=campaign.look(len({record.launch for record in found})) if looked else 0,
+                sequential=any(within is not None for within in asked),
+                method=estimator_for(campaign.conditions.settings.scenario),
+                slowdowns={(record.launch, record.block): slower for record, slower in found},
             )
             for subject, found in grouped.items()
         ]

@@ -9,7 +9,8 @@ from atb.devices.contract import LaunchFailure
 from atb.profiler.database import ProfileDatabase
 from atb.profiler.measurement import Measurement
 from atb.profiler.record import BlockRecord, Campaign, Failure
-from atb.profiler.statistics import sentinel_reference
+from atb.profiler.scenarios import estimator_for
+from atb.profiler.sentinel import sentinel_level, sentinel_seconds, slowdowns
 from atb.profiler.subject import Subject
 
 __all__ = ["Journal"]
@@ -28,6 +29,10 @@ class Journal:
     def __init__(self, database: ProfileDatabase, campaign: Campaign) -> None:
         self._database = database
         self._campaign = campaign
+        #: The sentinel's level as earlier campaigns saw it: the same however often this resumes.
+        self.level = database.sentinel_level(
+            campaign.conditions, campaign.sentinel, before=campaign
+        )
         self._records: dict[Subject, dict[tuple[int, int], BlockRecord]] = {}
         for record in database.blocks(campaign):
             self._remember(record)
@@ -83,25 +88,30 @@ class Journal:
         return None
 
     def measurements(
-        self, subjects: Iterable[Subject], *, before_launch: int, look: int
+        self, subjects: Iterable[Subject], *, before_launch: int, within: float | None
     ) -> list[Measurement]:
         """What the launches before this one say, which no interruption changes.
 
         Args:
             subjects: Of which; those in quarantine are left out.
             before_launch: Index of the first launch that is not read.
-            look: Which look of the stop rule this is.
+            within: What the stop rule asks for; None for no such rule.
         """
-        campaign = self._campaign
-        reference = sentinel_reference(
-            (
-                record
-                for known in self._records.values()
-                for record in known.values()
-                if record.launch < before_launch
-            ),
-            threads=campaign.conditions.settings.threads,
+        campaign, threads = self._campaign, self._campaign.conditions.settings.threads
+        earlier = [
+            record
+            for known in self._records.values()
+            for record in known.values()
+            if record.launch < before_launch
+        ]
+        level = self.level or sentinel_level(
+            sentinel_seconds(record, threads=threads) for record in _in_time(earlier)
         )
+        slower = slowdowns(earlier, threads=threads, level=level)
+        by_place = {
+            (record.subject, record.launch, record.block): slowdown
+            for record, slowdown in zip(earlier, slower, strict=True)
+        }
         found = []
         for subject in subjects:
             known = self._records.get(subject, {})
@@ -113,8 +123,18 @@ class Journal:
                         campaign.conditions,
                         campaign.label,
                         blocks,
-                        sentinel_reference=reference,
-                        look=look,
+                        sentinel_reference=level,
+                        within=within,
+                        sequential=within is not None,
+                        method=estimator_for(campaign.conditions.settings.scenario),
+                        slowdowns={
+                            (r.launch, r.block): by_place[subject, r.launch, r.block]
+                            for r in blocks
+                        },
                     )
                 )
         return found
+
+
+def _in_time(records: Iterable[BlockRecord]) -> list[BlockRecord]:
+    return sorted(records, key=lambda record: record.readings.started_at)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
-from atb.devices.contract import Artefact, Block, Device, Launch, LaunchFailure, Runtime
+from atb.devices.contract import Artefact, Device, LaunchFailure, Runtime
 from atb.devices.settings import RunSettings
 from atb.errors import RunError
 from atb.profiler.artefacts import ArtefactStore
 from atb.profiler.journal import Journal
+from atb.profiler.launch_run import LaunchRun, Patience
 from atb.profiler.plan import Plan
-from atb.profiler.record import BlockRecord
+from atb.profiler.scenarios import shares_workers
+from atb.profiler.sentinel import DriftWatch
 from atb.profiler.subject import Subject
 
 __all__ = ["BudgetSpent", "Launcher", "Progress"]
@@ -20,25 +21,12 @@ __all__ = ["BudgetSpent", "Launcher", "Progress"]
 #: Receives blocks done, blocks wanted, and what is going on.
 Progress = Callable[[int, int, str], None]
 
-_SENTINEL = "sentinel"
-_PROBE_ITERATIONS = 3  # after loading: settles caches and allocations, and shows the latency
-_WARMUP_ITERATIONS = 1  # before each block: the model before it had the caches
-_FEWEST_SENTINEL_ITERATIONS = 5
-_MOST_ITERATIONS = 10_000
 _DEVICE_FAILURES = 3  # in a row, with nothing measured in between
 _FIRST_WAIT_SECONDS = 1.0  # before a device that failed is tried again; doubled each time
 
 
 class BudgetSpent(Exception):
     """The campaign's time is over."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Ready:
-    """A loaded model: the hash of its file, and the iterations of its blocks."""
-
-    artefact_sha256: str
-    iterations: int
 
 
 class Launcher:
@@ -68,6 +56,7 @@ class Launcher:
         self._device = device
         self._runtime = runtime
         self._settings = settings
+        self._scenario = settings.scenario
         self._plan = plan
         self._artefacts = artefacts
         self._journal = journal
@@ -76,31 +65,41 @@ class Launcher:
         self._wanted = 0
         self._device_failures = 0
         self._subject: Subject | None = None  # who is to blame if it fails now
+        self._watch = DriftWatch(journal.level)
+        self._patience = Patience(plan.patience_seconds)
         budget = plan.budget_seconds
         self._deadline = math.inf if budget is None else device.now() + budget
 
-    def measure(self, subjects: Sequence[Subject], launches: Sequence[int]) -> None:
+    def measure(
+        self, blocks: Mapping[Subject, int], launches: Sequence[int], *, in_order: bool = False
+    ) -> None:
         """Time what is missing of these launches of these subjects.
 
         Those that fail are timed once more, alone; the second failure is final.
+
+        Args:
+            blocks: How many blocks of whom in each launch.
+            launches: Indices of the launches.
+            in_order: Whether those that come first are timed first.
 
         Raises:
             BudgetSpent: The time is over.
             RunError: The device failed repeatedly with nothing measured in between.
         """
-        healthy = [a for a in subjects if not self._journal.quarantined(a)]
-        there = sum(
-            self._journal.has(subject, launch, block)
+        healthy = [subject for subject in blocks if not self._journal.quarantined(subject)]
+        missing = sum(
+            not self._journal.has(subject, launch, block)
             for subject in healthy
             for launch in launches
-            for block in range(self._plan.blocks)
+            for block in range(blocks[subject])
         )
-        expected = len(healthy) * len(launches) * self._plan.blocks
-        self._wanted = max(self._wanted, self._done + expected - there)
+        self._wanted = max(self._wanted, self._done + missing)
         for batch in self._plan.batches(healthy):
             for launch in launches:
-                for group in self._plan.groups(batch, launch):
-                    order = self._plan.order(group, launch)
+                for group in self._plan.groups(
+                    batch, launch, in_order=in_order, alone=not shares_workers(self._scenario)
+                ):
+                    order = self._plan.order(group, launch, blocks)
                     for suspect in self._measure_group(order, launch):
                         self._measure_group([item for item in order if item[0] == suspect], launch)
             for subject in batch:
@@ -119,6 +118,8 @@ class Launcher:
             ]
             if not missing:
                 return [a for a in suspects if not self._journal.quarantined(a)]
+            if self._scenario == "cold-start":
+                missing = missing[:1]  # a process starts but once
             try:
                 self._run_worker(missing, launch)
             except LaunchFailure as failure:
@@ -149,83 +150,26 @@ class Launcher:
         self._on(None, "starting a worker")
         sentinel = self._artefacts.get(self._plan.sentinel)
         with self._device.launch(self._runtime, self._settings) as worker:
-            ready = {_SENTINEL: self._load_sentinel(worker, sentinel)}
-            self._device_failures = 0
-            for subject, artefact in artefacts.items():
-                self._on(subject, "loading")
-                ready[str(subject)] = self._load(
-                    worker,
-                    str(subject),
-                    artefact,
-                    known=self._journal.iterations(subject),
-                    seconds=self._plan.block_seconds,
-                    fewest=self._plan.fewest_iterations,
-                )
-            self._run_blocks(worker, missing, launch, ready)
-
-    def _load_sentinel(self, worker: Launch, artefact: Artefact) -> _Ready:
-        return self._load(
-            worker,
-            _SENTINEL,
-            artefact,
-            known=self._journal.sentinel_iterations(),
-            seconds=self._plan.sentinel_block_seconds,
-            fewest=_FEWEST_SENTINEL_ITERATIONS,
-        )
-
-    def _load(
-        self,
-        worker: Launch,
-        key: str,
-        artefact: Artefact,
-        *,
-        known: int | None,
-        seconds: float,
-        fewest: int,
-    ) -> _Ready:
-        """Load an artefact, settle it, and find out how many iterations its blocks shall have."""
-        loaded = worker.load(key, artefact)
-        if not math.isfinite(loaded.output_checksum):
-            raise LaunchFailure("wrong-output", f"the output of {key} is not finite")
-        probe = worker.run(key, iterations=_PROBE_ITERATIONS, warmup=_WARMUP_ITERATIONS)
-        wanted = min(max(math.ceil(seconds / min(probe.wall_seconds)), fewest), _MOST_ITERATIONS)
-        return _Ready(artefact.sha256, known or wanted)
-
-    def _run_blocks(
-        self,
-        worker: Launch,
-        missing: Sequence[tuple[Subject, int]],
-        launch: int,
-        ready: Mapping[str, _Ready],
-    ) -> None:
-        """Time blocks, the sentinel before and after each, and commit every one at once."""
-
-        def time_block(key: str) -> Block:
-            count = ready[key].iterations
-            return worker.run(key, iterations=count, warmup=_WARMUP_ITERATIONS)
-
-        self._on(None, "first sentinel")
-        before = time_block(_SENTINEL)
-        for subject, block in missing:
-            self._on(subject, f"launch {launch + 1}")
-            state = self._device.state()
-            readings = time_block(str(subject))
-            self._subject = None
-            after = time_block(_SENTINEL)
-            self._journal.commit(
-                BlockRecord(
-                    subject,
-                    launch,
-                    block,
-                    readings,
-                    sentinel_before=before,
-                    sentinel_after=after,
-                    artefact_sha256=ready[str(subject)].artefact_sha256,
-                    state=state,
-                )
+            run = LaunchRun(
+                worker,
+                self._device,
+                self._plan,
+                self._journal,
+                settings=self._settings,
+                watch=self._watch,
+                patience=self._patience,
+                say=self._on,
+                acquit=self._acquit,
             )
-            self._done += 1
-            before = after
+            run.load(artefacts, sentinel)
+            self._device_failures = 0
+            run.time(missing, launch, done=self._count)
+
+    def _acquit(self) -> None:
+        self._subject = None
+
+    def _count(self) -> None:
+        self._done += 1
 
     def _on(self, subject: Subject | None, what: str) -> None:
         """Begin a step, if there is time for it; its subject is to blame for its failure."""

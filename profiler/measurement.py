@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from statistics import median
 from typing import Any
 
 from atb.models.architecture import Architecture
 from atb.profiler.conditions import Conditions
-from atb.profiler.record import BlockRecord, Failure
-from atb.profiler.statistics import (
+from atb.profiler.estimators import (
+    CONFIDENCE,
     DEFAULT_ESTIMATOR,
     Estimate,
     Estimator,
-    confidence_at_look,
     disturbed_share,
-    drift,
     wall_latency,
 )
+from atb.profiler.record import BlockRecord, Failure
+from atb.profiler.scenarios import Curve, requests_per_second
+from atb.profiler.sentinel import is_shifted
 from atb.profiler.subject import Subject
+from atb.profiler.tails import tail_seconds
 
 __all__ = ["BlockRecord", "Failure", "Measurement"]
 
@@ -26,11 +30,19 @@ __all__ = ["BlockRecord", "Failure", "Measurement"]
 FEWEST_LAUNCHES = 3
 #: Beyond it most blocks of a launch can be disturbed ones.
 MOST_DISTURBED = 1 / 3
-#: Between two campaigns on shared cores, corrected latencies disagreed no more where the sentinel
-#: had drifted by 0.31 than where by 0.08 (correlation .04); beyond that nothing is known.
-MOST_DRIFT = 0.35
+#: Beyond it the correction by the sentinel is not trusted.
+MOST_SLOWDOWN = 0.05
+#: Tails that are told where there are enough runs.
+PERCENTILES = (90, 99)
 #: Half width, as a share, where no precision was asked for.
 WIDEST = 0.10
+#: How far an interval may be wider than asked: the sentinel's level moves a little while a database
+#: is young, and the intervals at which a stop rule was content move with it.
+WIDTH_TOLERANCE = 0.05
+#: Level at which a stop rule looks at intervals, so that those it stops at hold `CONFIDENCE`. Who
+#: goes on until an interval is narrow stops more often at a lucky one; with a fixed width the
+#: price is small (Chow and Robbins, 1965; Starr, 1966). benchmarks/intervals.py counts it.
+SEQUENTIAL_CONFIDENCE = 0.97
 
 
 @dataclass(frozen=True)
@@ -44,7 +56,8 @@ class Measurement:
         blocks: At least one, ordered by launch and block.
         sentinel_reference: The sentinel's undisturbed level under these conditions, in seconds.
         within: Precision that the campaign last asked for, as a share; None for none.
-        look: How often the stop rule had looked at the interval; 0 without one.
+        sequential: Whether a stop rule looked at the interval again and again.
+        slowdowns: By launch and block, how much slower than its level the machine was then.
         method: How the latency is estimated.
     """
 
@@ -54,7 +67,8 @@ class Measurement:
     blocks: tuple[BlockRecord, ...]
     sentinel_reference: float | None = None
     within: float | None = None
-    look: int = 0
+    sequential: bool = False
+    slowdowns: Mapping[tuple[int, int], float] = field(default_factory=dict)
     method: Estimator = DEFAULT_ESTIMATOR
 
     def __post_init__(self) -> None:
@@ -73,17 +87,50 @@ class Measurement:
         return self.subject
 
     @property
+    def scenario(self) -> str:
+        """How inferences followed each other."""
+        return self.conditions.settings.scenario
+
+    @property
+    def requests_per_second(self) -> float | None:
+        """What came out of all streams together; None but in the scenario `throughput`."""
+        return requests_per_second(self.blocks) if self.scenario == "throughput" else None
+
+    @property
+    def curve(self) -> Curve | None:
+        """Latency over time; None but in the scenario `sustained`."""
+        return Curve.of(self.blocks) if self.scenario == "sustained" else None
+
+    @property
     def _threads(self) -> int:
         return self.conditions.settings.threads
+
+    @cached_property
+    def kept(self) -> tuple[BlockRecord, ...]:
+        """The blocks that count: those timed at the machine's level, where there are enough.
+
+        Else all of them, and the sentinel has to correct them.
+        """
+        level = tuple(r for r in self.blocks if not is_shifted(self._slowdown(r)))
+        enough = len({record.launch for record in level}) >= FEWEST_LAUNCHES
+        return level if enough and self.scenario != "sustained" else self.blocks
+
+    def _slowdown(self, record: BlockRecord) -> float:
+        return self.slowdowns.get((record.launch, record.block), 1.0)
+
+    @cached_property
+    def slowdown(self) -> float:
+        """How much slower than its level the machine was while what counts was timed."""
+        return median(self._slowdown(record) for record in self.kept)
 
     @cached_property
     def estimate(self) -> Estimate:
         """Latency and interval by `method`."""
         return self.method.estimate(
-            self.blocks,
+            self.kept,
             threads=self._threads,
             reference=self.sentinel_reference,
-            confidence=confidence_at_look(self.look),
+            confidence=SEQUENTIAL_CONFIDENCE if self.sequential else CONFIDENCE,
         )
 
     @property
@@ -106,6 +153,13 @@ class Measurement:
         """Latency that was seen under the load there was."""
         return wall_latency(self.blocks)
 
+    @cached_property
+    def percentiles(self) -> Mapping[str, float]:
+        """Tails of the wall times under the load there was, in seconds, those that can be told."""
+        runs = [seconds for record in self.blocks for seconds in record.readings.wall_seconds]
+        tails = {f"p{percentile}": tail_seconds(runs, percentile) for percentile in PERCENTILES}
+        return {name: seconds for name, seconds in tails.items() if seconds is not None}
+
     @property
     def launches(self) -> int:
         """Fresh processes in which it was timed."""
@@ -120,16 +174,17 @@ class Measurement:
     def reasons(self) -> tuple[str, ...]:
         """Why it is flagged, in words."""
         found = []
-        if self.launches < FEWEST_LAUNCHES:
+        sustained = self.scenario == "sustained"  # one launch, and slowing down is what it shows
+        if self.launches < FEWEST_LAUNCHES and not sustained:
             found.append(f"{self.launches} of {FEWEST_LAUNCHES} launches measured")
         disturbed, count = disturbed_share(self.blocks, threads=self._threads)
         if disturbed > MOST_DISTURBED * count:
             found.append(f"{disturbed} of {count} blocks preempted")
-        moved = drift(self.blocks, threads=self._threads, reference=self.sentinel_reference)
-        if moved is not None and moved > MOST_DRIFT:
-            found.append(f"sentinel drifted by {moved:.0%}")
+        if abs(self.slowdown - 1) > MOST_SLOWDOWN and not sustained:
+            found.append(f"machine {self.slowdown - 1:+.0%} off its level")
         width = self.estimate.relative_half_width
-        if width > (WIDEST if self.within is None else self.within):
+        widest = WIDEST if self.within is None else self.within * (1 + WIDTH_TOLERANCE)
+        if width > widest:
             asked = "" if self.within is None else f", wider than the {self.within:.2%} asked for"
             found.append(f"interval ±{width:.1%}{asked}")
         return tuple(found)
@@ -137,7 +192,7 @@ class Measurement:
     def to_json(self) -> dict[str, Any]:
         """As plain values; the blocks stay in the database."""
         disturbed, count = disturbed_share(self.blocks, threads=self._threads)
-        return {
+        document: dict[str, Any] = {
             "architecture": str(self.subject),
             "conditions": self.conditions.to_json(),
             "latency_seconds": self.latency_seconds,
@@ -147,8 +202,18 @@ class Measurement:
             "reasons": list(self.reasons),
             "campaign": self.campaign,
             "wall_seconds": self.wall_seconds,
-            "confidence": confidence_at_look(self.look),
+            "confidence": CONFIDENCE,
             "launches": self.launches,
             "blocks": count,
             "disturbed_blocks": disturbed,
+            "shifted_blocks": sum(is_shifted(slowdown) for slowdown in self.slowdowns.values()),
+            "slowdown": self.slowdown,
         }
+        if self.percentiles:
+            document["wall_percentiles_seconds"] = dict(self.percentiles)
+        if self.requests_per_second is not None:
+            document["requests_per_second"] = self.requests_per_second
+        if self.curve is not None:
+            document["curve"] = asdict(self.curve)
+            document["sustained_over_first"] = self.curve.sustained_over_first
+        return document

@@ -13,8 +13,8 @@ from atb.devices.contract import Device, Launch, LaunchFailure
 from atb.errors import RunError
 from atb.profiler.artefacts import ArtefactStore
 from atb.profiler.comparison import Comparison, ComparisonPlan, PairedLaunch, Side
+from atb.profiler.preemption import BlockValue, block_value
 from atb.profiler.sequential import FEWEST_VALUES, UNDECIDED, looks
-from atb.profiler.statistics import BlockValue, block_value
 
 __all__ = ["Comparing", "compare"]
 

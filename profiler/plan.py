@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 
 from atb.errors import InputError
 from atb.models.architecture import Architecture
-from atb.models.known import KNOWN
 from atb.models.space import SearchSpace
 from atb.profiler.subject import ModelFile, Subject
 
-__all__ = ["Plan"]
+__all__ = ["SENTINEL", "Plan"]
+
+#: Timed next to every block. It fills the inner caches, so that neighbours who use the outer ones
+#: show in it as they do in most models; and its widths are no powers of two, which fall into the
+#: same cache sets and make a model's speed an accident of where its memory lies.
+SENTINEL = Architecture(4, 192, 4, 128, 384)
 
 # What lies on the disk at once, and what one worker holds at once: room on small machines.
 _BATCH_BYTES = 2_000_000_000
 _GROUP_BYTES = 1_000_000_000
 _GROUP_MEMBERS = 25
+_ORDERED_MEMBERS = 8
 _TIMING_VOCABULARY = 1_000  # about what timing artefacts have; only for sizes
 _BYTES_EACH = 4
 _SEEDS = 2**63  # what a database can hold
@@ -39,7 +44,10 @@ class Plan:
         budget_seconds: Time after which no block is begun; None for no end.
         launches: Fresh workers in which each subject is timed.
         blocks: Of each subject in a launch.
+        fewest_launches: With `within`, after which the interval is first looked at.
         most_launches: With `within`, after which a subject is given up.
+        repeats: Launches at most that replace those timed while the machine was off its level.
+        patience_seconds: How long to wait in all for the machine to return to its level.
         block_seconds: What a block is to last.
         fewest_iterations: Of a block, however long they last.
         sentinel: The fixed model that is timed next to every block.
@@ -57,10 +65,13 @@ class Plan:
     budget_seconds: float | None = None
     launches: int = 5
     blocks: int = 3
+    fewest_launches: int = 4
     most_launches: int = 15
-    block_seconds: float = 0.06
-    fewest_iterations: int = 5
-    sentinel: Architecture = field(default=KNOWN["bert-tiny"])
+    repeats: int = 3
+    patience_seconds: float = 60.0
+    block_seconds: float = 0.03
+    fewest_iterations: int = 3
+    sentinel: Architecture = SENTINEL
     sentinel_block_seconds: float = 0.01
 
     def __post_init__(self) -> None:
@@ -75,8 +86,10 @@ class Plan:
             raise InputError(f"The precision asked for is {self.within:.2%}: give 1% or so.")
         if self.budget_seconds is not None and not self.budget_seconds > 0:
             raise InputError(f"The budget is {self.budget_seconds} s: give a positive time.")
-        if min(self.launches, self.blocks, self.fewest_iterations) < 1:
+        if min(self.launches, self.blocks, self.fewest_iterations, self.fewest_launches) < 1:
             raise InputError("A campaign needs at least one launch, block and iteration.")
+        if self.patience_seconds < 0:
+            raise InputError(f"The patience is {self.patience_seconds} s: give a time from zero.")
 
     @classmethod
     def sample(cls, space: SearchSpace, samples: int, *, seed: int = 0, **how: Any) -> Self:
@@ -105,21 +118,62 @@ class Plan:
         members = listed if self.space is None else self.space.to_json()
         return [members, self.blocks]
 
+    @property
+    def first_launches(self) -> int:
+        """Launches before anything is decided."""
+        return self.launches if self.within is None else self.fewest_launches
+
+    @property
+    def last_launch(self) -> int:
+        """Launches that no subject exceeds."""
+        return self.launches + self.repeats if self.within is None else self.most_launches
+
     def batches(self, subjects: Sequence[Subject]) -> list[list[Subject]]:
         """Parts whose artefacts may lie on the disk at the same time."""
         return _cut(subjects, most_bytes=_BATCH_BYTES, most_members=len(subjects))
 
-    def groups(self, batch: Sequence[Subject], launch: int) -> list[list[Subject]]:
-        """Who shares a worker in a launch; others in the next, so that no company stays."""
+    def groups(
+        self,
+        batch: Sequence[Subject],
+        launch: int,
+        *,
+        in_order: bool = False,
+        alone: bool = False,
+    ) -> list[list[Subject]]:
+        """Who shares a worker in a launch; others in the next, so that no company stays.
+
+        Args:
+            batch: Who.
+            launch: In which.
+            in_order: Whether the first of the batch come in the first group.
+            alone: Whether nobody shares one.
+        """
+        if alone and in_order:
+            return [[subject] for subject in batch]
+        if in_order:
+            return _cut(batch, most_bytes=_GROUP_BYTES, most_members=_ORDERED_MEMBERS)
         order = self._rng(launch, batch).permutation(len(batch))
         shuffled = [batch[i] for i in order]
-        return _cut(shuffled, most_bytes=_GROUP_BYTES, most_members=_GROUP_MEMBERS)
+        members = 1 if alone else _GROUP_MEMBERS
+        return _cut(shuffled, most_bytes=_GROUP_BYTES, most_members=members)
 
-    def order(self, group: Sequence[Subject], launch: int) -> list[tuple[Subject, int]]:
-        """The blocks of a launch: in random order, each subject once before any again."""
+    def order(
+        self, group: Sequence[Subject], launch: int, blocks: Mapping[Subject, int] | None = None
+    ) -> list[tuple[Subject, int]]:
+        """The blocks of a launch: in random order, each subject once before any again.
+
+        Args:
+            group: Who shares the worker.
+            launch: Which.
+            blocks: Of whom how many; as many as planned where nothing else is said.
+        """
         rng = self._rng(launch, group)
+        counts = [(blocks or {}).get(subject, self.blocks) for subject in group]
         return [
-            (group[i], block) for block in range(self.blocks) for i in rng.permutation(len(group))
+            (group[i], block)
+            for block in range(max(counts))
+            for i in rng.permutation(len(group))
+            if block < counts[i]
         ]
 
     def _rng(self, launch: int, members: Sequence[Subject]) -> np.random.Generator:

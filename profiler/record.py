@@ -37,10 +37,6 @@ class Campaign:
     sentinel: Architecture
     conditions: Conditions
 
-    def look(self, launches: int) -> int:
-        """Which look of the stop rule an architecture with so many launches is at, from 1."""
-        return 1 + max(0, launches - self.launches)
-
 
 @dataclass(frozen=True, slots=True)
 class BlockRecord:

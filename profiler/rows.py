@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
+from atb.devices.contract import Block
 from atb.models.architecture import Architecture
 from atb.profiler.conditions import Conditions
 from atb.profiler.record import (
@@ -26,6 +27,7 @@ __all__ = [
     "row_to_block",
     "row_to_campaign",
     "row_to_failure",
+    "row_to_sentinels",
 ]
 
 _From = TypeVar("_From")
@@ -54,15 +56,24 @@ def block_to_row(campaign: Campaign, record: BlockRecord) -> dict[str, Any]:
 
 def row_to_block(row: sa.Row[Any]) -> BlockRecord:
     """The reverse of `block_to_row`."""
+    before, after = row_to_sentinels(row)
     return BlockRecord(
         subject=parse_subject(row.architecture),
         launch=row.launch,
         block=row.block,
         readings=block_from_text(row.readings),
-        sentinel_before=_optional(block_from_text, row.sentinel_before),
-        sentinel_after=_optional(block_from_text, row.sentinel_after),
+        sentinel_before=before,
+        sentinel_after=after,
         artefact_sha256=row.artefact_sha256,
         state=json.loads(row.state),
+    )
+
+
+def row_to_sentinels(row: sa.Row[Any]) -> tuple[Block | None, Block | None]:
+    """The sentinel's blocks before and after a block, of a row that has only them."""
+    return (
+        _optional(block_from_text, row.sentinel_before),
+        _optional(block_from_text, row.sentinel_after),
     )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from atb.profiler.measurement import Measurement
-from atb.profiler.statistics import sentinel_seconds
+from atb.profiler.sentinel import sentinel_seconds
 from atb.report.drawing import (
     BLUE,
     GREEN,

@@ -7,6 +7,7 @@ import re
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from atb.report.style import COLOURS, picture_style
@@ -54,6 +55,11 @@ class Picture:
         root.set("role", "img")
         root.set("aria-label", self.description)
         return _themed(_serialised(root))
+
+    def save(self, path: Path) -> None:
+        """Write the drawing as a file of its own, on white, in the form that its name says."""
+        with picture_style():
+            self.figure.savefig(path, dpi=160, facecolor=COLOURS["paper"])
 
 
 _NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))

@@ -1,32 +1,34 @@
-"""`atb profile`: measure architectures on a device."""
+"""`atb profile`: measure architectures or models on a device."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from atb.console import note, print_json, print_table, progress
+from atb.console import note, progress
 from atb.errors import InputError
 from atb.options import (
     DEFAULT_DATABASE,
-    Affinity,
-    Batch,
+    Affinities,
+    Batches,
     Database,
     Json,
-    Precision,
+    Precisions,
     RuntimeName,
     Seed,
-    SequenceLength,
+    SequenceLengths,
     SpaceName,
-    Threads,
+    ThreadCounts,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
 
-    from atb.profiler.measurement import Failure, Measurement
     from atb.profiler.plan import Plan
+    from atb.profiler.subject import Subject
+    from atb.sweep import Sweep
 
 DEFAULT_SAMPLES = 200
 
@@ -50,13 +52,36 @@ def profile(
         list[str] | None,
         typer.Option("--arch", metavar="ARCH", help="In place of samples; repeatable."),
     ] = None,
+    model: Annotated[
+        list[Path] | None,
+        typer.Option("--model", metavar="FILE.onnx", help="A model of yours; repeatable."),
+    ] = None,
     db: Database = DEFAULT_DATABASE,
     runtime: RuntimeName = None,
-    precision: Precision = "fp32",
-    threads: Threads = 1,
-    batch: Batch = 1,
-    sequence_length: SequenceLength = 128,
-    affinity: Affinity = None,
+    precision: Precisions = "fp32",
+    threads: ThreadCounts = "1",
+    batch: Batches = "1",
+    sequence_length: SequenceLengths = "128",
+    affinity: Affinities = None,
+    scenario: Annotated[
+        str,
+        typer.Option(
+            "--scenario",
+            metavar="NAME",
+            help="hot-loop, fixed-rate or single-shot (with --interval), sustained (with "
+            "--duration), cold-start, throughput (with --streams).",
+        ),
+    ] = "hot-loop",
+    interval: Annotated[
+        str | None,
+        typer.Option("--interval", metavar="100ms", help="Of a fixed rate, or idle before a shot."),
+    ] = None,
+    streams: Annotated[
+        str, typer.Option("--streams", metavar="1,2", help="Concurrent, for throughput.")
+    ] = "1",
+    duration: Annotated[
+        str | None, typer.Option("--duration", metavar="2min", help="Of a sustained run.")
+    ] = None,
     within: Annotated[
         str | None,
         typer.Option("--within", metavar="1%", help="Go on until the intervals are this narrow."),
@@ -64,6 +89,19 @@ def profile(
     budget: Annotated[
         str | None, typer.Option("--budget", metavar="10min", help="Begin nothing after it.")
     ] = None,
+    patience: Annotated[
+        str | None,
+        typer.Option(
+            "--patience", metavar="1min", help="Wait at most so long for disturbances to pass."
+        ),
+    ] = None,
+    operators: Annotated[
+        bool,
+        typer.Option("--operators", help="Also show where the time goes, by the runtime's word."),
+    ] = False,
+    tokenisation: Annotated[
+        bool, typer.Option("--tokenisation", help="Also time the tokeniser, apart.")
+    ] = False,
     name: Annotated[str, typer.Option("--campaign", help="Name of the campaign.")] = "profile",
     new_campaign: Annotated[
         bool, typer.Option("--new-campaign", help="Begin another one in place of going on.")
@@ -74,131 +112,122 @@ def profile(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Measure architectures, samples of a space or given ones, on a device.
+    """Measure samples of a space, given architectures or models of yours on a device.
 
     The same command resumes a campaign, a larger --samples extends it. Every block is kept at
-    once.
+    once. Lists of settings, such as --threads 1,2, measure every combination.
     """
-    if listing:
-        _list(db, json)
-        return
-    plan = _plan(space, samples, arch, seed=seed, within=within, budget=budget, name=name)
+    from atb.measured import print_listing, print_measured
 
+    if listing:
+        print_listing(db, json)
+        return
+    if model and precision != "fp32":
+        raise InputError("A file is timed as it is: leave --precision out beside --model.")
+    how = _how(scenario, duration, within, budget, patience)
+    plan = _plan(space, samples, _subjects(arch, model), {**how, "seed": seed, "name": name})
+    sweep = _sweep(precision, threads, batch, sequence_length, scenario, interval, streams)
+
+    from dataclasses import replace
+
+    from atb.devices.clusters import cpu_clusters
+    from atb.devices.registry import find_device
     from atb.profiler.campaign import run_campaign
     from atb.profiler.database import ProfileDatabase
-    from atb.target import find_target
+    from atb.profiler.details import break_down, time_tokenisation
+    from atb.sweep import expand_affinity
 
-    target = find_target(
-        device,
-        runtime,
-        precision=precision,
-        threads=threads,
-        batch=batch,
-        sequence_length=sequence_length,
-        affinity=affinity,
-    )
-    with ProfileDatabase(db, create=True) as database, progress("profile") as show:
-        note(f"{target.conditions}: {len(plan.subjects)} architectures into {db}")
-        result = run_campaign(
-            target.device,
-            target.runtime,
-            target.settings,
-            plan,
-            database,
-            new=new_campaign,
-            progress=show,
-        )
-    _print(result.measurements, result.failures, json)
-    note(f"campaign {result.campaign}: {_ENDED[result.ended_by]}")
-    if not result.measurements:
+    place = find_device(device)
+    sweep = replace(sweep, affinities=expand_affinity(affinity, cpu_clusters()))
+    targets = sweep.targets(place, runtime)
+    results, extras = [], {}
+    with ProfileDatabase(db, create=True) as database:
+        for target in targets:
+            note(f"{target.conditions}: {len(plan.subjects)} models into {db}")
+            where = (target.device, target.runtime, target.settings)
+            with progress("profile") as show:
+                result = run_campaign(*where, plan, database, new=new_campaign, progress=show)
+            note(f"campaign {result.campaign}: {_ENDED[result.ended_by]}")
+            results.append(result)
+            if operators:
+                extras.setdefault("operators", []).extend(break_down(*where, plan.subjects))
+            if tokenisation:
+                extras.setdefault("tokenisation", []).append(time_tokenisation(*where))
+    print_measured(results, extras, json=json)
+    if not any(result.measurements for result in results):
         raise typer.Exit(1)
 
 
-def _plan(
-    space: str,
-    samples: int | None,
-    arch: list[str] | None,
-    *,
-    seed: int,
+def _how(
+    scenario: str,
+    duration: str | None,
     within: str | None,
     budget: str | None,
-    name: str,
-) -> Plan:
-    from atb.models.known import resolve
-    from atb.models.space import find_space
-    from atb.profiler.plan import Plan
+    patience: str | None,
+) -> dict[str, Any]:
+    """What the words say about a plan, by attribute."""
+    from atb.devices.settings import SCENARIOS
+    from atb.profiler.scenarios import plan_of
     from atb.units import parse_duration, parse_percent
 
-    share = None if within is None else parse_percent(within)
-    budget_seconds = None if budget is None else parse_duration(budget)
-    if arch:
-        if samples is not None:
-            raise InputError("Both --samples and --arch were given: choose one of them.")
-        shapes = tuple(resolve(text) for text in arch)
-        return Plan(shapes, seed=seed, name=name, within=share, budget_seconds=budget_seconds)
-    return Plan.sample(
-        find_space(space),
-        DEFAULT_SAMPLES if samples is None else samples,
-        seed=seed,
-        name=name,
-        within=share,
-        budget_seconds=budget_seconds,
-    )
+    if scenario not in SCENARIOS:
+        raise InputError(f"The scenario is {scenario!r}: choose one of {', '.join(SCENARIOS)}.")
+    if duration is not None and scenario != "sustained":
+        raise InputError(f"--duration is for sustained, not for {scenario}: leave it out.")
+    if within is not None and scenario == "sustained":
+        raise InputError("A sustained run ends with --duration: leave --within out.")
+    seconds = None if duration is None else parse_duration(duration)
+    how = plan_of(scenario, duration_seconds=seconds)
+    how["within"] = None if within is None else parse_percent(within)
+    how["budget_seconds"] = None if budget is None else parse_duration(budget)
+    if patience is not None:
+        how["patience_seconds"] = parse_duration(patience)
+    return how
 
 
-def _print(measurements: Sequence[Measurement], failures: Sequence[Failure], json: bool) -> None:
-    if json:
-        print_json(
-            {
-                "measurements": [measurement.to_json() for measurement in measurements],
-                "failures": [failure.to_json() for failure in failures],
-            }
-        )
-        return
-    if measurements:
-        print_table(
-            ("architecture", "latency ms", "from", "to", "flagged"),
-            [
-                (
-                    str(m.subject),
-                    *(f"{1e3 * s:.4g}" for s in (m.latency_seconds, *m.interval_seconds)),
-                    "; ".join(m.reasons),
-                )
-                for m in measurements
-            ],
-            left=(0, 4),
-        )
-    for failure in failures:
-        note(f"failed: {failure.subject}: {failure.cause}: {failure.detail}")
+def _subjects(arch: list[str] | None, model: list[Path] | None) -> list[Subject]:
+    from atb.models.known import resolve
+    from atb.profiler.inspection import weight_warnings
+    from atb.profiler.subject import ModelFile
+
+    found: list[Subject] = [resolve(text) for text in arch or []]
+    for path in model or []:
+        found.append(ModelFile.of(path))
+        for warning in weight_warnings(path):
+            note(f"{path.name}: {warning}")
+    return found
 
 
-def _list(db: str, json: bool) -> None:
-    from atb.profiler.database import ProfileDatabase
+def _plan(space: str, samples: int | None, subjects: list[Subject], how: Mapping[str, Any]) -> Plan:
+    from atb.models.space import find_space
+    from atb.profiler.plan import Plan
 
-    with ProfileDatabase(db) as database:
-        campaigns = database.campaigns()
-        measured = {c.label: database.measurements(campaign=c.label) for c in campaigns}
-        failed = {c.label: database.failures(campaign=c.label) for c in campaigns}
-    if json:
-        print_json(
-            {
-                "measurements": [m.to_json() for found in measured.values() for m in found],
-                "failures": [f.to_json() for found in failed.values() for f in found],
-            }
-        )
-        return
-    print_table(
-        ("campaign", "space", "measured", "flagged", "failed", "conditions"),
-        [
-            (
-                c.label,
-                c.space or "-",
-                str(len(measured[c.label])),
-                str(sum(m.flagged for m in measured[c.label])),
-                str(len(failed[c.label])),
-                str(c.conditions),
-            )
-            for c in campaigns
-        ],
-        left=(0, 1, 5),
+    if not subjects:
+        count = DEFAULT_SAMPLES if samples is None else samples
+        return Plan.sample(find_space(space), count, **how)
+    if samples is not None:
+        raise InputError("Both --samples and --arch or --model were given: choose one of them.")
+    return Plan(tuple(subjects), **how)
+
+
+def _sweep(
+    precision: str,
+    threads: str,
+    batch: str,
+    sequence_length: str,
+    scenario: str,
+    interval: str | None,
+    streams: str,
+) -> Sweep:
+    from atb.sweep import Sweep, parse_list
+    from atb.units import parse_duration
+
+    return Sweep(
+        precisions=parse_list(precision, str, "--precision"),
+        threads=parse_list(threads, int, "--threads"),
+        batches=parse_list(batch, int, "--batch"),
+        sequence_lengths=parse_list(sequence_length, int, "--sequence-length"),
+        scenario=scenario,
+        interval_seconds=None if interval is None else parse_duration(interval),
+        streams=parse_list(streams, int, "--streams"),
     )

@@ -21,10 +21,11 @@ def run(
     architecture: Architecture = ARCHITECTURE,
     iterations: int = 5,
     warmup: int = 0,
+    settings: RunSettings = SETTINGS,
 ) -> Block:
     runtime = device.runtimes["fake"]
-    artefact = runtime.build(architecture, SETTINGS, folder)
-    with device.launch(runtime, SETTINGS) as launch:
+    artefact = runtime.build(architecture, settings, folder)
+    with device.launch(runtime, settings) as launch:
         launch.load("model", artefact)
         return launch.run("model", iterations=iterations, warmup=warmup)
 
@@ -96,6 +97,8 @@ def test_preemption_shows_in_wall_time_and_switches_but_not_in_cpu_time(tmp_path
     for wall, switches in zip(block.wall_seconds, block.involuntary_switches, strict=True):
         assert (wall > exact) == (switches == 1)
     assert 50 < sum(block.involuntary_switches) < 150
+    waited = np.subtract(block.wall_seconds, block.cpu_seconds)
+    np.testing.assert_allclose(block.wait_seconds, waited, atol=1e-12)
 
 
 def test_a_slowdown_follows_the_simulated_clock(tmp_path: Path) -> None:
@@ -126,3 +129,63 @@ def test_a_launch_that_failed_answers_no_more(tmp_path: Path) -> None:
         for _ in range(2):
             with pytest.raises(LaunchFailure):
                 launch.run("model", iterations=1)
+
+
+def test_single_shots_are_cold_by_a_known_factor(tmp_path: Path) -> None:
+    device = FakeDevice()
+    exact = device.latency(ARCHITECTURE, SETTINGS)
+    settings = RunSettings(scenario="single-shot", interval_seconds=0.5)
+    block = run(device, tmp_path, iterations=4, warmup=1, settings=settings)
+    cold = device.costs.idle_factor * exact
+    assert block.wall_seconds == block.cpu_seconds == (cold,) * 4
+    assert block.warmup_seconds == (cold,)
+    assert block.span_seconds == pytest.approx(3 * 0.5 + 4 * cold)
+
+
+def test_a_fixed_rate_is_kept_and_cold_only_after_a_pause(tmp_path: Path) -> None:
+    device = FakeDevice()
+    exact = device.latency(ARCHITECTURE, SETTINGS)
+    cold = device.costs.idle_factor * exact
+    relaxed = RunSettings(scenario="fixed-rate", interval_seconds=0.5)
+    block = run(device, tmp_path, iterations=4, warmup=1, settings=relaxed)
+    assert block.warmup_seconds == (exact,)  # the first one begins the schedule
+    assert block.wall_seconds == (cold,) * 4
+    assert block.span_seconds == pytest.approx(3 * 0.5 + cold)
+    too_fast = RunSettings(scenario="fixed-rate", interval_seconds=exact / 2)
+    block = run(device, tmp_path, iterations=4, settings=too_fast)
+    assert block.wall_seconds == (exact,) * 4
+    assert block.span_seconds == pytest.approx(4 * exact)
+
+
+@pytest.mark.parametrize(("streams", "crowding"), [(1, 1), (4, 1), (6, 1.5)])
+def test_streams_share_the_cpus(streams: int, crowding: float, tmp_path: Path) -> None:
+    device = FakeDevice()
+    exact = device.latency(ARCHITECTURE, SETTINGS)
+    settings = RunSettings(scenario="throughput", streams=streams)
+    block = run(device, tmp_path, iterations=5, warmup=2, settings=settings)
+    assert len(block.wall_seconds) == 5 * streams
+    assert len(block.warmup_seconds) == 2 * streams
+    assert set(block.cpu_seconds) == {exact}
+    assert block.process_cpu_seconds == ()
+    np.testing.assert_allclose(block.wall_seconds, crowding * exact)
+    np.testing.assert_allclose(block.wait_seconds, (crowding - 1) * exact, atol=1e-15)
+    assert block.span_seconds == pytest.approx(5 * crowding * exact)
+
+
+def test_all_threads_together_compute_what_one_would(tmp_path: Path) -> None:
+    device = FakeDevice()
+    settings = RunSettings(threads=4)
+    block = run(device, tmp_path, settings=settings)
+    assert block.wall_seconds == (device.latency(ARCHITECTURE, settings),) * 5
+    np.testing.assert_allclose(block.process_cpu_seconds, device.latency(ARCHITECTURE, SETTINGS))
+
+
+def test_memory_grows_with_weights_and_tokens(tmp_path: Path) -> None:
+    device = FakeDevice()
+    costs = device.costs
+    whole = costs.memory_bytes(ARCHITECTURE, SETTINGS)
+    assert costs.memory_bytes(ARCHITECTURE, RunSettings(precision="int8")) < whole / 2
+    assert costs.memory_bytes(ARCHITECTURE, RunSettings(batch=8)) > whole
+    artefact = device.runtimes["fake"].build(ARCHITECTURE, SETTINGS, tmp_path)
+    with device.launch(device.runtimes["fake"], SETTINGS) as launch:
+        assert launch.load("model", artefact).memory_bytes == whole

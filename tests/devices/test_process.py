@@ -18,14 +18,18 @@ from atb.devices.settings import RunSettings
 ARTEFACT = Artefact(Path("model"), "0", 0)
 GREETING = "import os, signal, sys, time\nsys.stdin.readline()\nprint('{}', flush=True)\n"
 
+LOADED = '{"first_seconds": 0, "load_seconds": 1, "providers": [], "output_checksum": 0}'
 
-def launch(script: str, *, timeout_seconds: float = 20.0) -> ProcessLaunch:
+
+def launch(
+    script: str, *, timeout_seconds: float = 20.0, settings: RunSettings | None = None
+) -> ProcessLaunch:
     """A worker that greets and then does as the script says at the first request."""
     return ProcessLaunch(
         [sys.executable, "-c", GREETING + "sys.stdin.readline()\n" + textwrap.dedent(script)],
         environment=os.environ,
         runner="onnxruntime",
-        settings=RunSettings(),
+        settings=settings or RunSettings(),
         timeout_seconds=timeout_seconds,
     )
 
@@ -133,8 +137,7 @@ def test_an_error_in_the_parent_kills_the_worker_and_its_children(tmp_path: Path
     import subprocess
     child = subprocess.Popen(["sleep", "60"])
     open({str(note)!r}, "w").write(str(child.pid))
-    print('{{"first_seconds": 1, "load_seconds": 1, "providers": [], "output_checksum": 0}}',
-          flush=True)
+    print('{LOADED}', flush=True)
     time.sleep(60)
     """
     with pytest.raises(KeyboardInterrupt), launch(script) as entered:
@@ -170,3 +173,18 @@ def test_a_worker_dies_with_a_parent_that_is_killed_in_the_middle_of_a_block(
         assert is_running(pid)
         parent.send_signal(signal.SIGKILL)
     assert wait_until_gone(pid)
+
+
+def test_the_idle_time_of_a_block_is_not_silence() -> None:
+    script = f"""
+    print('{LOADED}', flush=True)
+    sys.stdin.readline()
+    time.sleep(1.5)
+    print('{{"started_at": 0, "wall_seconds": [], "cpu_seconds": [], "voluntary_switches": [],'
+          ' "involuntary_switches": []}}', flush=True)
+    sys.stdin.readline()
+    """
+    settings = RunSettings(scenario="single-shot", interval_seconds=2.0)
+    with launch(script, timeout_seconds=1, settings=settings) as entered:
+        entered.load("model", ARTEFACT)
+        assert entered.run("model", iterations=10).wall_seconds == ()

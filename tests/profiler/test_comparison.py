@@ -12,8 +12,8 @@ from atb.errors import InputError, RunError
 from atb.models.architecture import Architecture
 from atb.profiler.comparison import ComparisonPlan, PairedLaunch, Side
 from atb.profiler.pairing import Comparing, compare
+from atb.profiler.preemption import BlockValue
 from atb.profiler.sequential import FIRST_LOOK
-from atb.profiler.statistics import BlockValue
 from atb.profiler.subject import ModelFile
 
 SMALL = Architecture(2, 128, 2, 128, 512)

@@ -10,6 +10,7 @@ from atb.errors import BadFile, InputError, RunError
 from atb.models.known import KNOWN
 from atb.profiler import schema
 from atb.profiler.database import ProfileDatabase
+from atb.profiler.estimators import DEFAULT_ESTIMATOR
 from atb.profiler.record import Failure
 
 
@@ -128,26 +129,28 @@ def test_filters_choose_measurements_and_failures(location, conditions, make_rec
             assert select(campaign="day") == []
 
 
-def test_looks_count_only_where_a_precision_was_asked_for(location, conditions, make_record):
+def test_intervals_are_sequential_where_a_precision_was_asked_for(
+    location, conditions, make_record
+):
     with ProfileDatabase(location, create=True) as database:
         campaign = open_campaign(database, conditions)
         database.append_session(campaign, started_at=1.0, within=None)
         for launch in range(5):
             database.append_block(campaign, make_record(launch, 0, 0.010))
-        assert [(m.look, m.within) for m in database.measurements()] == [(0, None)]
+        assert [(m.sequential, m.within) for m in database.measurements()] == [(False, None)]
         database.append_session(campaign, started_at=2.0, within=0.01)
-        assert [(m.look, m.within) for m in database.measurements()] == [(3, 0.01)]
+        assert [(m.sequential, m.within) for m in database.measurements()] == [(True, 0.01)]
 
 
 def test_campaigns_of_one_sentinel_are_corrected_to_the_same_level(
     location, conditions, make_record
 ):
     with ProfileDatabase(location, create=True) as database:
-        slow_day = 1.1
+        slow_day, exponent = 1.1, DEFAULT_ESTIMATOR.sentinel_exponent
         for campaign, factor in (("quiet", 1.0), ("slow", slow_day)):
             opened = open_campaign(database, conditions, name=campaign)
             for launch in range(3):
-                record = make_record(launch, 0, 0.010 * factor**0.6, 0.001 * factor)
+                record = make_record(launch, 0, 0.010 * factor**exponent, 0.001 * factor)
                 database.append_block(opened, record)
         other = open_campaign(database, conditions, name="other", sentinel=KNOWN["bert-mini"])
         database.append_block(other, make_record(0, 0, 0.010, 0.005))
@@ -163,15 +166,15 @@ def test_campaigns_of_one_sentinel_are_corrected_to_the_same_level(
 def test_a_latency_stays_what_it_was_while_the_database_grows(
     location, conditions, make_record, monkeypatch
 ):
-    monkeypatch.setattr("atb.profiler.database.LEVEL_BLOCKS", 3)
+    monkeypatch.setattr("atb.profiler.sentinel.LEVEL_BLOCKS", 3)
     with ProfileDatabase(location, create=True) as database:
         first = open_campaign(database, conditions, name="first")
         for launch in range(3):
             database.append_block(first, make_record(launch, 0, 0.010, 0.001))
         (before,) = database.measurements()
         faster = open_campaign(database, conditions, name="faster")
-        for launch in range(9):
-            database.append_block(faster, make_record(launch, 0, 0.008, 0.0007))
+        for launch in range(9):  # within the band: no other state
+            database.append_block(faster, make_record(launch, 0, 0.008, 0.00099))
         after, other = database.measurements()
         assert after == before
         assert other.sentinel_reference == before.sentinel_reference

@@ -5,11 +5,10 @@ import pytest
 from atb.devices.fake import FakeDevice
 from atb.devices.settings import RunSettings
 from atb.errors import RunError
-from atb.models.known import KNOWN
 from atb.models.space import find_space
 from atb.profiler.campaign import run_campaign
 from atb.profiler.database import ProfileDatabase
-from atb.profiler.plan import Plan
+from atb.profiler.plan import SENTINEL, Plan
 
 PLAN = Plan.sample(find_space("mini"), 10)
 
@@ -92,7 +91,7 @@ def test_a_precision_asked_for_leaves_out_who_failed(database):
 
 
 def test_a_device_that_stays_away_ends_the_run(database):
-    device = FakeDevice(failures={str(KNOWN["bert-tiny"]): "device-gone"})  # the sentinel
+    device = FakeDevice(failures={str(SENTINEL): "device-gone"})  # the sentinel
     start = device.now()
     with pytest.raises(RunError, match="3 times in a row"):
         run(device, database)
@@ -105,7 +104,7 @@ def test_a_device_that_vanishes_in_the_middle_keeps_what_was_measured(database):
 
     def vanish(done, wanted, text):
         if done == 40:
-            device.failures[str(KNOWN["bert-tiny"])] = "timeout"
+            device.failures[str(SENTINEL)] = "timeout"
 
     with pytest.raises(RunError, match="timeout"):
         run(device, database, progress=vanish)
@@ -117,7 +116,7 @@ def test_a_device_that_vanishes_in_the_middle_keeps_what_was_measured(database):
 
 
 def test_a_device_that_comes_back_goes_on(database):
-    device = FakeDevice(failures={str(KNOWN["bert-tiny"]): "device-gone"})
+    device = FakeDevice(failures={str(SENTINEL): "device-gone"})
     wait = device.wait
 
     def come_back(seconds):

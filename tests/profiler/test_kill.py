@@ -70,7 +70,7 @@ def rows(location):
 
     with ProfileDatabase(location) as database:
         failed = [(str(f.subject), f.cause, f.detail) for f in database.failures()]
-        measured = [(m.to_json(), m.look) for m in database.measurements()]
+        measured = [(m.to_json(), m.sequential) for m in database.measurements()]
     return (
         failed,
         measured,

@@ -1,0 +1,135 @@
+"""How measurements are shown: tables for people, one document for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from atb.console import note, print_json, print_table
+
+if TYPE_CHECKING:
+    from atb.profiler.campaign import CampaignResult
+    from atb.profiler.details import BreakDown, Tokenisation
+    from atb.profiler.measurement import Measurement
+
+__all__ = ["print_listing", "print_measured"]
+
+#: Where the picture of operators is written.
+OPERATORS_PICTURE = Path("atb-runs/operators.png")
+#: Kinds of operators that a table names; the rest is summed up.
+_KINDS = 8
+
+
+def print_measured(
+    results: Sequence[CampaignResult], extras: Mapping[str, Sequence[Any]], *, json: bool
+) -> None:
+    """Print what campaigns measured, one campaign for each set of conditions.
+
+    Args:
+        results: Of the campaigns, in order.
+        extras: `operators` and `tokenisation`, where they were asked for.
+        json: Whether to print one document.
+    """
+    if extras.get("operators"):
+        _draw_operators(extras["operators"])
+    if json:
+        print_json(
+            {
+                "measurements": [m.to_json() for r in results for m in r.measurements],
+                "failures": [f.to_json() for r in results for f in r.failures],
+                **{name: [found.to_json() for found in every] for name, every in extras.items()},
+            }
+        )
+        return
+    for result in results:
+        if result.measurements:
+            if len(results) > 1:
+                typer.echo(f"\n{result.measurements[0].conditions}")
+            _print_table(result.measurements)
+        for failure in result.failures:
+            note(f"failed: {failure.subject}: {failure.cause}: {failure.detail}")
+    for found in extras.get("operators", ()):
+        _print_operators(found)
+    for found in extras.get("tokenisation", ()):
+        _print_tokenisation(found)
+
+
+def _print_table(measurements: Sequence[Measurement]) -> None:
+    """Headline with interval, and what was seen under the load there was beside it."""
+    scenario = measurements[0].scenario
+    further = {
+        "throughput": ("requests/s", lambda m: f"{m.requests_per_second:.4g}"),
+        "sustained": ("end/begin", lambda m: f"{m.curve.sustained_over_first:.3f}"),
+    }.get(scenario)
+    header = ["architecture", "latency ms", "from", "to", "as seen ms"]
+    header += [further[0]] if further else []
+    rows = []
+    for m in measurements:
+        seconds = (m.latency_seconds, *m.interval_seconds, m.wall_seconds)
+        row = [str(m.subject), *(f"{1e3 * s:.4g}" for s in seconds)]
+        row += [further[1](m)] if further else []
+        rows.append([*row, "; ".join(m.reasons)])
+    print_table([*header, "flagged"], rows, left=(0, len(header)))
+
+
+def _print_operators(found: BreakDown) -> None:
+    shares = list(found.by_kind().items())
+    rest = sum(share for _, share in shares[_KINDS:])
+    rows = [(kind, f"{share:.1%}") for kind, share in shares[:_KINDS]]
+    rows += [("all others", f"{rest:.1%}")] if rest else []
+    typer.echo(f"\n{found.subject}, by the runtime's own profiler")
+    print_table(("operator", "share"), rows)
+
+
+def _print_tokenisation(found: Tokenisation) -> None:
+    length = found.conditions.settings.sequence_length
+    typer.echo(
+        f"\ntokenisation of {length} tokens takes {1e3 * found.seconds:.4g} ms, apart from all "
+        "latencies above"
+    )
+
+
+def _draw_operators(found: Sequence[BreakDown]) -> None:
+    from atb.files import prepare_output
+    from atb.report.operators import operators
+
+    operators(found).save(prepare_output(OPERATORS_PICTURE))
+    note(f"picture: {OPERATORS_PICTURE}")
+
+
+def print_listing(db: str, json: bool) -> None:
+    """Print what a database holds, by campaign; in JSON all measurements and failures."""
+    from atb.profiler.database import ProfileDatabase
+
+    with ProfileDatabase(db) as database:
+        campaigns = database.campaigns()
+        measured = {
+            c.label: database.measurements(campaign=c.label, models=True) for c in campaigns
+        }
+        failed = {c.label: database.failures(campaign=c.label) for c in campaigns}
+    if json:
+        print_json(
+            {
+                "measurements": [m.to_json() for found in measured.values() for m in found],
+                "failures": [f.to_json() for found in failed.values() for f in found],
+            }
+        )
+        return
+    print_table(
+        ("campaign", "space", "measured", "flagged", "failed", "conditions"),
+        [
+            (
+                c.label,
+                c.space or "-",
+                str(len(measured[c.label])),
+                str(sum(m.flagged for m in measured[c.label])),
+                str(len(failed[c.label])),
+                str(c.conditions),
+            )
+            for c in campaigns
+        ],
+        left=(0, 1, 5),
+    )

@@ -1,0 +1,138 @@
+"""Reads the committed noise trace, and devices that are slowed by it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from record_noise import MODELS, TRACE
+
+from atb.devices.contract import Artefact, Block, Launch, Loaded, Runtime
+from atb.devices.fake import FakeDevice
+from atb.devices.settings import RunSettings
+from atb.models.known import resolve
+
+Array = npt.NDArray[np.float64]
+
+#: Begin of a launch, in which caches and clocks still settle.
+_SETTLING_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Series:
+    """One model in the trace: when its blocks began, in which launch, and their quartiles.
+
+    Attributes:
+        seconds: Since the trace began, rising.
+        launch: Index of the worker process.
+        slowdown: Lower quartile of the block over the model's level.
+        level_seconds: Of the model: the tenth percentile of its blocks.
+    """
+
+    seconds: Array
+    launch: npt.NDArray[np.int64]
+    slowdown: Array
+    level_seconds: float
+
+
+def read_trace(path: Path = TRACE, statistic: str = "quartile") -> dict[str, Series]:
+    """All models of the trace by name; `sentinel` is one of them."""
+    with np.load(path, allow_pickle=False) as arrays:
+        found = {}
+        for name in MODELS:
+            values = arrays[f"{name}_{statistic}"].astype(float)
+            level = float(np.quantile(values, 0.1))
+            seconds = arrays[f"{name}_seconds"].astype(float)
+            launch = arrays[f"{name}_launch"].astype(int)
+            found[name] = Series(seconds, launch, values / level, level)
+    return found
+
+
+class TraceDevice(FakeDevice):
+    """A simulated device whose models are slowed as the models of the trace were.
+
+    Each launch of it takes place in the next launch of the trace, so that what differs between
+    real processes differs between simulated ones too.
+
+    Args:
+        trace: Of `read_trace`.
+        model: Name of the model of the trace that lends its noise to whatever is timed.
+        rng: Where in the trace a campaign begins.
+        noise: Relative standard deviation of iterations within a block.
+    """
+
+    def __init__(
+        self, trace: dict[str, Series], model: str, rng: np.random.Generator, noise: float = 0.003
+    ) -> None:
+        super().__init__(noise=noise, seed=int(rng.integers(2**31)), slowdown=self._slow)
+        self._trace = trace
+        self._timed = model
+        self._choice = rng
+        self._launches = np.unique(trace["sentinel"].launch)[1:-1]
+        self._next = int(rng.integers(len(self._launches)))
+        self._shift = 0.0
+        self.running = "sentinel"
+
+    def launch(self, runtime: Runtime, settings: RunSettings) -> Launch:
+        """Prepare a worker whose time is that of another launch of the trace."""
+        return _TraceLaunch(self, super().launch(runtime, settings))
+
+    def begin(self) -> None:
+        """Move to the next launch of the trace, some seconds after its begin."""
+        number = self._launches[self._next % len(self._launches)]
+        self._next += 1
+        series = self._trace["sentinel"]
+        times = series.seconds[series.launch == number]
+        start = times[0] + _SETTLING_SECONDS + float(self._choice.uniform(0, 8))
+        self._shift = start - (self.now() - FakeDevice().now())
+
+    def _slow(self, elapsed: float) -> float:
+        series = self._trace["sentinel" if self.running == "sentinel" else self._timed]
+        at = min(
+            int(np.searchsorted(series.seconds, elapsed + self._shift)), len(series.seconds) - 1
+        )
+        return float(series.slowdown[at])
+
+
+class _TraceLaunch:
+    """Tells the device which model runs."""
+
+    def __init__(self, device: TraceDevice, launch: Any) -> None:
+        self._device = device
+        self._launch = launch
+
+    def __enter__(self) -> Self:
+        self._launch.__enter__()
+        self._device.begin()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._launch.__exit__(kind, error, traceback)
+
+    def load(self, key: str, artefact: Artefact) -> Loaded:
+        self._device.running = key
+        loaded: Loaded = self._launch.load(key, artefact)
+        return loaded
+
+    def run(self, key: str, *, iterations: int, warmup: int = 0) -> Block:
+        self._device.running = key
+        block: Block = self._launch.run(key, iterations=iterations, warmup=warmup)
+        return block
+
+    def output(self, key: str) -> npt.NDArray[np.float32]:
+        output: npt.NDArray[np.float32] = self._launch.output(key)
+        return output
+
+
+def subject_of(model: str) -> Any:
+    """The architecture behind a name of the trace."""
+    return resolve(MODELS[model])

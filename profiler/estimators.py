@@ -1,0 +1,189 @@
+"""From raw blocks to a latency with an interval: iteration < block < launch, never pooled."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from atb.profiler.preemption import block_value
+from atb.profiler.record import BlockRecord
+from atb.profiler.sentinel import sentinel_seconds
+
+__all__ = [
+    "CONFIDENCE",
+    "DEFAULT_ESTIMATOR",
+    "ESTIMATORS",
+    "Estimate",
+    "Estimator",
+    "LaunchEstimator",
+    "disturbed_share",
+    "wall_latency",
+]
+
+#: Of the intervals that are shown.
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A latency and its confidence interval, in seconds."""
+
+    seconds: float
+    low: float
+    high: float
+
+    @property
+    def relative_half_width(self) -> float:
+        """Half the interval's width as a share of the latency."""
+        return (self.high - self.low) / 2 / self.seconds
+
+
+class Estimator(Protocol):
+    """A way from the blocks of one subject to its latency; the record says which was used."""
+
+    @property
+    def name(self) -> str:
+        """What the record says."""
+
+    def estimate(
+        self,
+        blocks: Sequence[BlockRecord],
+        *,
+        threads: int,
+        reference: float | None,
+        confidence: float,
+    ) -> Estimate:
+        """Estimate from at least one block.
+
+        Args:
+            blocks: Of one subject in one campaign.
+            threads: That computed an inference.
+            reference: The sentinel's undisturbed level in seconds; None where unknown.
+            confidence: Of the interval, such as 0.95.
+        """
+
+
+def _by_launch(blocks: Sequence[BlockRecord]) -> Mapping[int, list[BlockRecord]]:
+    launches: dict[int, list[BlockRecord]] = {}
+    for record in sorted(blocks, key=lambda record: (record.launch, record.block)):
+        launches.setdefault(record.launch, []).append(record)
+    return launches
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchEstimator:
+    """A quantile in a block, a quantile of the blocks in a launch, the mean of the launches.
+
+    Disturbances only ever add time, so that low quantiles within a launch lie near the undisturbed
+    device. Launches differ by where memory happens to lie: that is part of the latency, and their
+    mean is taken. The interval is Student's over launches, whose values hold the spread of what is
+    below them; of a single launch it is Student's over blocks, which leaves out how launches
+    differ. A correction widens it by how far exponents of models differ. All on logarithms, since
+    disturbances multiply.
+
+    Attributes:
+        name: What the record says.
+        iteration_quantile: Of the undisturbed iterations of a block.
+        block_quantile: Of the blocks of a launch.
+        sentinel_exponent: Power of (reference / sentinel) that multiplies a block; 0 leaves it.
+        exponent_spread: How far the exponents of models differ, as a standard deviation.
+    """
+
+    name: str
+    iteration_quantile: float = 0.5
+    block_quantile: float = 0.5
+    sentinel_exponent: float = 0.0
+    exponent_spread: float = 0.0
+
+    def estimate(
+        self,
+        blocks: Sequence[BlockRecord],
+        *,
+        threads: int,
+        reference: float | None,
+        confidence: float,
+    ) -> Estimate:
+        """See `Estimator`."""
+        by_launch = list(_by_launch(blocks).values())
+        launches = [self._logs(launch, threads, reference) for launch in by_launch]
+        values = np.array([np.quantile(logs, self.block_quantile) for logs in launches])
+        spread = values if len(values) > 1 else launches[0]
+        center = float(values.mean())
+        if len(spread) > 1:
+            half = math.hypot(
+                _student_half_width(spread, confidence),
+                _normal_quantile(confidence)
+                * self.exponent_spread
+                * float(np.mean([np.median(_slowness(b, threads, reference)) for b in by_launch])),
+            )
+            return Estimate(math.exp(center), math.exp(center - half), math.exp(center + half))
+        wall = blocks[0].readings.wall_seconds
+        seconds = math.exp(center)
+        return Estimate(seconds, min(seconds, *wall), max(seconds, *wall))
+
+    def _logs(
+        self, launch: Sequence[BlockRecord], threads: int, reference: float | None
+    ) -> npt.NDArray[np.float64]:
+        """Logarithms of the corrected values, of the undisturbed blocks where there are any."""
+        values = [
+            block_value(record.readings, threads=threads, quantile=self.iteration_quantile)
+            for record in launch
+        ]
+        logs = np.log([value.seconds for value in values])
+        if self.sentinel_exponent:
+            logs -= self.sentinel_exponent * _slowness(launch, threads, reference)
+        disturbed = np.array([value.disturbed for value in values])
+        return logs if disturbed.all() else logs[~disturbed]
+
+
+def _slowness(
+    launch: Sequence[BlockRecord], threads: int, reference: float | None
+) -> npt.NDArray[np.float64]:
+    """Logarithm of the sentinel beside each block over its level; 0 where it is not known."""
+    around = [sentinel_seconds(record, threads=threads) for record in launch]
+    return np.array(
+        [0.0 if s is None or reference is None else math.log(s / reference) for s in around]
+    )
+
+
+def _normal_quantile(confidence: float) -> float:
+    from scipy.special import ndtri
+
+    return float(ndtri((1 + confidence) / 2))
+
+
+def _student_half_width(values: npt.NDArray[np.float64], confidence: float) -> float:
+    from scipy.special import stdtrit
+
+    freedom = len(values) - 1
+    quantile = float(stdtrit(freedom, (1 + confidence) / 2))
+    return quantile * float(values.std(ddof=1)) / math.sqrt(len(values))
+
+
+#: See benchmarks/estimators.py for how well each repeats.
+ESTIMATORS: dict[str, Estimator] = {
+    estimator.name: estimator
+    for estimator in (
+        LaunchEstimator("quartile-sentinel-1.1", 0.25, 0.25, 1.1, exponent_spread=0.3),
+        LaunchEstimator("median-sentinel-0.6", 0.5, 0.5, sentinel_exponent=0.6),
+        LaunchEstimator("minimum", 0.0, 0.0),
+        LaunchEstimator("median", 0.5, 0.5),
+    )
+}
+DEFAULT_ESTIMATOR = ESTIMATORS["quartile-sentinel-1.1"]
+
+
+def wall_latency(blocks: Sequence[BlockRecord]) -> float:
+    """The latency under the load that there was: median over blocks of their median wall time."""
+    return float(np.median([np.median(record.readings.wall_seconds) for record in blocks]))
+
+
+def disturbed_share(blocks: Sequence[BlockRecord], *, threads: int) -> tuple[int, int]:
+    """How many blocks had too few undisturbed iterations, and how many there are."""
+    values = [block_value(record.readings, threads=threads) for record in blocks]
+    return sum(value.disturbed for value in values), len(values)

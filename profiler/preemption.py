@@ -1,0 +1,92 @@
+"""Iterations that ran through, told from those that had to wait for a CPU.
+
+The headline is the latency of the undisturbed device. An iteration that was preempted shows
+itself: the scheduler counts how long the worker's threads were ready and waited
+(/proc/PID/task/TID/schedstat), and with one thread wall time runs on while the thread's own CPU
+time stands still, which also shows time that a host took from a guest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from atb.devices.contract import Block
+
+__all__ = ["BlockValue", "block_value", "undisturbed"]
+
+#: Waiting that counts: a share of the wall time, and what clock reading and interrupts take.
+_WAIT_SHARE, _WAIT_SECONDS = 0.02, 20e-6
+#: The scheduler's own count has no such noise; beyond it the caches were somebody else's too.
+_QUEUE_SHARE, _QUEUE_SECONDS = 0.005, 20e-6
+#: Undisturbed iterations from which a block's value is taken without the others.
+_FEWEST_UNDISTURBED = 2
+#: Of the iterations of a block that has too few undisturbed ones: the rest carry cold caches too.
+_FALLBACK_QUANTILE = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class BlockValue:
+    """One number for one block.
+
+    Attributes:
+        seconds: Latency of an iteration.
+        disturbed: Whether it had to be taken from disturbed iterations.
+    """
+
+    seconds: float
+    disturbed: bool
+
+
+def undisturbed(block: Block, threads: int) -> npt.NDArray[np.bool_]:
+    """Which iterations ran through, bool [iterations].
+
+    With several threads only the scheduler's count of all of them tells; where the system does
+    not give it, preemptions of the calling thread are all that is seen.
+
+    Args:
+        block: Raw readings.
+        threads: That computed an inference.
+    """
+    wall = np.asarray(block.wall_seconds)
+    involuntary: npt.NDArray[np.bool_] = np.asarray(block.involuntary_switches) > 0
+    queued = np.zeros(len(wall), dtype=bool)
+    if block.wait_seconds:
+        share = np.maximum(_QUEUE_SHARE * wall, _QUEUE_SECONDS)
+        queued = np.asarray(block.wait_seconds) > share
+    if threads > 1:
+        # the other threads' CPU time is not seen, so a wait cannot be told from work
+        return ~(queued if block.wait_seconds else involuntary)
+    waited = wall - np.asarray(block.cpu_seconds) > np.maximum(_WAIT_SHARE * wall, _WAIT_SECONDS)
+    # a wait that the thread asked for (an accelerator, a lock) is part of the latency
+    asked_for = (np.asarray(block.voluntary_switches) > 0) & ~involuntary
+    preempted: npt.NDArray[np.bool_] = waited & ~asked_for & _has_cpu_time(block)
+    return ~(preempted | queued)
+
+
+def _has_cpu_time(block: Block) -> bool:
+    cpu = np.asarray(block.cpu_seconds, dtype=float)
+    return bool(np.isfinite(cpu).all() and (cpu > 0).all())
+
+
+def block_value(block: Block, *, threads: int, quantile: float = 0.5) -> BlockValue:
+    """The latency that a block shows.
+
+    A quantile of the wall time of the undisturbed iterations. Where there are too few of them, a
+    low quantile of all, and the block says that it was disturbed: on-CPU time with one thread
+    that never waited by itself, else wall time.
+
+    Args:
+        block: Raw readings of at least one iteration.
+        threads: That computed an inference.
+        quantile: Of the undisturbed iterations; 0.5 is the median.
+    """
+    wall = np.asarray(block.wall_seconds)
+    clean = wall[undisturbed(block, threads)]
+    if len(clean) >= min(_FEWEST_UNDISTURBED, len(wall)):
+        return BlockValue(float(np.quantile(clean, quantile)), disturbed=False)
+    on_cpu = threads == 1 and _has_cpu_time(block) and not any(block.voluntary_switches)
+    basis = np.asarray(block.cpu_seconds) if on_cpu else wall
+    return BlockValue(float(np.quantile(basis, min(quantile, _FALLBACK_QUANTILE))), disturbed=True)
