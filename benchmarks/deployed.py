@@ -65,7 +65,8 @@ def print_row(label: str, found: Mapping[str, Any]) -> None:
     interval = "-" if found["interval"] is None else "{:.4f} to {:.4f}".format(*found["interval"])
     print(
         f"{label:44s} {found['ratio']:8.4f}  {interval:20s} {found['verdict']:14s} "
-        f"{found['launches']:3d} launches {found['seconds']:6.1f} s",
+        f"{found['launches']:3d} launches {found['seconds']:6.1f} s"
+        + (", warned of" if found["warnings"] else ""),
         flush=True,
     )
 
