@@ -125,9 +125,8 @@ def summary(rows: Sequence[dict[str, Any]], right: Sequence[str]) -> dict[str, A
 
 def table(title: str, rows: dict[str, dict[str, Any]]) -> None:
     """A plain table of summaries."""
-    print(
-        f"\n{title:44s} {'n':>5s} {'wrong':>7s} {'(<95%)':>7s} {'right':>7s} {'median s':>8s} spread"
-    )
+    columns = f"{'n':>5s} {'wrong':>7s} {'(<95%)':>7s} {'right':>7s} {'median s':>8s} spread"
+    print(f"\n{title:44s} {columns}")
     for name, s in rows.items():
         print(
             f"{name:44s} {s['comparisons']:5d} {s['wrong_share']:7.2%} "
