@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from atb.models.architecture import Architecture
 from atb.profiler import schema
 from atb.profiler.conditions import Conditions
-from atb.profiler.measurement import Measurement
+from atb.profiler.measurement import Measurement, together
 from atb.profiler.record import BlockRecord, Campaign, Failure
 from atb.profiler.rows import (
     block_to_row,
@@ -272,20 +272,21 @@ class ProfileDatabase:
         grouped: dict[Subject, list[tuple[BlockRecord, float]]] = {}
         for record, slowdown in zip(records, slower, strict=True):
             grouped.setdefault(record.subject, []).append((record, slowdown))
-        return [
+        found = [
             Measurement(
                 subject=subject,
                 conditions=campaign.conditions,
                 campaign=campaign.label,
-                blocks=tuple(record for record, _ in found),
+                blocks=tuple(record for record, _ in own),
                 sentinel_reference=reference,
                 within=asked[-1] if asked else None,
                 sequential=any(within is not None for within in asked),
                 method=estimator_for(campaign.conditions.settings.scenario),
-                slowdowns={(record.launch, record.block): slower for record, slower in found},
+                slowdowns={(record.launch, record.block): slower for record, slower in own},
             )
-            for subject, found in grouped.items()
+            for subject, own in grouped.items()
         ]
+        return together(found)
 
 
 def _next_label(connection: sa.Connection, name: str) -> tuple[int, str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from atb.devices.contract import LaunchFailure
 from atb.profiler.database import ProfileDatabase
-from atb.profiler.measurement import Measurement
+from atb.profiler.measurement import Measurement, together
 from atb.profiler.record import BlockRecord, Campaign, Failure
 from atb.profiler.scenarios import estimator_for
 from atb.profiler.sentinel import sentinel_level, sentinel_seconds, slowdowns
@@ -133,7 +133,7 @@ class Journal:
                         },
                     )
                 )
-        return found
+        return together(found)
 
 
 def _in_time(records: Iterable[BlockRecord]) -> list[BlockRecord]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from statistics import median
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from atb.models.architecture import Architecture
 from atb.profiler.conditions import Conditions
@@ -21,10 +24,11 @@ from atb.profiler.estimators import (
 from atb.profiler.record import BlockRecord, Failure
 from atb.profiler.scenarios import Curve, requests_per_second
 from atb.profiler.sentinel import is_shifted
+from atb.profiler.spread import Spread, learn_spread
 from atb.profiler.subject import Subject
 from atb.profiler.tails import tail_seconds
 
-__all__ = ["BlockRecord", "Failure", "Measurement"]
+__all__ = ["BlockRecord", "Failure", "Measurement", "together"]
 
 #: Fewer launches say nothing about how launches differ.
 FEWEST_LAUNCHES = 3
@@ -58,6 +62,7 @@ class Measurement:
         within: Precision that the campaign last asked for, as a share; None for none.
         sequential: Whether a stop rule looked at the interval again and again.
         slowdowns: By launch and block, how much slower than its level the machine was then.
+        spread: What the other subjects of the campaign tell about how launches differ.
         method: How the latency is estimated.
     """
 
@@ -69,6 +74,7 @@ class Measurement:
     within: float | None = None
     sequential: bool = False
     slowdowns: Mapping[tuple[int, int], float] = field(default_factory=dict)
+    spread: Spread | None = None
     method: Estimator = DEFAULT_ESTIMATOR
 
     def __post_init__(self) -> None:
@@ -107,13 +113,13 @@ class Measurement:
 
     @cached_property
     def kept(self) -> tuple[BlockRecord, ...]:
-        """The blocks that count: those timed at the machine's level, where there are enough.
+        """The blocks that count: those that the sentinel corrects well, where there are enough.
 
-        Else all of them, and the sentinel has to correct them.
+        Else all of them, and the measurement is flagged.
         """
-        level = tuple(r for r in self.blocks if not is_shifted(self._slowdown(r)))
-        enough = len({record.launch for record in level}) >= FEWEST_LAUNCHES
-        return level if enough and self.scenario != "sustained" else self.blocks
+        near = tuple(r for r in self.blocks if abs(self._slowdown(r) - 1) <= MOST_SLOWDOWN)
+        enough = len({record.launch for record in near}) >= FEWEST_LAUNCHES
+        return near if enough and self.scenario != "sustained" else self.blocks
 
     def _slowdown(self, record: BlockRecord) -> float:
         return self.slowdowns.get((record.launch, record.block), 1.0)
@@ -131,6 +137,14 @@ class Measurement:
             threads=self._threads,
             reference=self.sentinel_reference,
             confidence=SEQUENTIAL_CONFIDENCE if self.sequential else CONFIDENCE,
+            spread=self.spread,
+        )
+
+    @property
+    def launch_values(self) -> npt.NDArray[np.float64]:
+        """Logarithm of the latency that each launch shows, float64 [launches]."""
+        return self.method.launch_values(
+            self.kept, threads=self._threads, reference=self.sentinel_reference
         )
 
     @property
@@ -217,3 +231,13 @@ class Measurement:
             document["curve"] = asdict(self.curve)
             document["sustained_over_first"] = self.curve.sustained_over_first
         return document
+
+
+def together(measurements: Sequence[Measurement]) -> list[Measurement]:
+    """The same measurements, each with what the others tell about how launches differ.
+
+    Args:
+        measurements: Of one campaign.
+    """
+    spread = learn_spread([m.launch_values for m in measurements])
+    return [replace(m, spread=spread) for m in measurements]

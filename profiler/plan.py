@@ -68,7 +68,7 @@ class Plan:
     fewest_launches: int = 4
     most_launches: int = 15
     repeats: int = 3
-    patience_seconds: float = 60.0
+    patience_seconds: float = 20.0
     block_seconds: float = 0.03
     fewest_iterations: int = 3
     sentinel: Architecture = SENTINEL
