@@ -218,13 +218,13 @@ def energy_between(before: Mapping[str, Any], after: Mapping[str, Any]) -> float
     """
     begin, end = before.get("energy_joules"), after.get("energy_joules")
     if begin is not None and end is not None:
-        used: float = end - begin
+        used = float(end - begin)
         turn = after.get("energy_range_joules")
         while used < 0 and turn:
             used += turn
         return used if used >= 0 else None
-    begin, end = before.get("battery_joules"), after.get("battery_joules")
+    full, left = before.get("battery_joules"), after.get("battery_joules")
     states = {state.get("battery_state") for state in (before, after)}
-    if begin is None or end is None or states != {"Discharging"}:
+    if full is None or left is None or states != {"Discharging"}:
         return None
-    return max(0.0, begin - end)
+    return max(0.0, float(full - left))
