@@ -118,9 +118,9 @@ class _TraceLaunch:
     ) -> None:
         self._launch.__exit__(kind, error, traceback)
 
-    def load(self, key: str, artefact: Artefact) -> Loaded:
+    def load(self, key: str, artefact: Artefact, **how: Any) -> Loaded:
         self._device.running = key
-        loaded: Loaded = self._launch.load(key, artefact)
+        loaded: Loaded = self._launch.load(key, artefact, **how)
         return loaded
 
     def run(self, key: str, *, iterations: int, warmup: int = 0) -> Block:

@@ -198,8 +198,13 @@ class Runtime(Protocol):
 class Launch(Protocol):
     """One fresh worker process; a context manager that ends the process when left."""
 
-    def load(self, key: str, artefact: Artefact) -> Loaded:
+    def load(self, key: str, artefact: Artefact, *, settings: RunSettings | None = None) -> Loaded:
         """Make an artefact ready under a name.
+
+        Args:
+            key: The name.
+            artefact: What.
+            settings: How this model is run, where not as the launch is.
 
         Raises:
             LaunchFailure: The worker failed; nothing more can be asked of this launch.

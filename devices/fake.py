@@ -159,6 +159,7 @@ class _FakeLaunch:
         self._settings = settings
         self._factor = 1.0
         self._models: dict[str, Architecture] = {}
+        self._settings_of: dict[str, RunSettings] = {}
         self._alive = False
 
     def __enter__(self) -> Self:
@@ -177,7 +178,7 @@ class _FakeLaunch:
     ) -> None:
         self._alive = False
 
-    def load(self, key: str, artefact: Artefact) -> Loaded:
+    def load(self, key: str, artefact: Artefact, *, settings: RunSettings | None = None) -> Loaded:
         self._require_alive()
         try:
             document = read_document(artefact.path, kind=_KIND, format=_FORMAT)
@@ -186,8 +187,9 @@ class _FakeLaunch:
             raise self._failure("load-error", str(error)) from error
         self._fail_if_told(architecture, ("load-error", "out-of-memory", "wrong-output"))
         self._models[key] = architecture
+        self._settings_of[key] = settings or self._settings
         self._device.wait(_LOAD_SECONDS)
-        first = self._device.iterate(2 * self._seconds(architecture), 1).wall[0]
+        first = self._device.iterate(2 * self._seconds(key), 1).wall[0]
         checksum = float(architecture.hidden * architecture.layers)
         memory = self._device.costs.memory_bytes(architecture, self._settings)
         return Loaded(_LOAD_SECONDS, float(first), ("simulated",), checksum, memory)
@@ -195,17 +197,17 @@ class _FakeLaunch:
     def run(self, key: str, *, iterations: int, warmup: int = 0) -> Block:
         architecture = self._model(key)
         self._fail_if_told(architecture, ("crash", "timeout", "device-gone"))
-        settings, device = self._settings, self._device
+        settings, device = self._settings_of[key], self._device
         iterate = partial(
             device.iterate,
-            self._seconds(architecture),
+            self._seconds(key),
             pace=pace_of(settings),
             streams=settings.streams,
             crowding=device.costs.crowding(settings),
         )
         warm = iterate(warmup)
         timed = iterate(iterations)
-        return self._block(warm, timed, self._process_cpu(architecture, timed))
+        return self._block(warm, timed, self._process_cpu(key, timed))
 
     def operators(self, key: str, *, iterations: int) -> tuple[OperatorTime, ...]:
         """The terms of its costs."""
@@ -245,12 +247,12 @@ class _FakeLaunch:
             span_seconds=self._device.elapsed - begin,
         )
 
-    def _process_cpu(self, architecture: Architecture, timed: Iterations) -> tuple[float, ...]:
+    def _process_cpu(self, key: str, timed: Iterations) -> tuple[float, ...]:
         """What all threads do of an iteration, which is what one alone would do.
 
         Of several streams it belongs to no single request, as in the real worker.
         """
-        settings, device = self._settings, self._device
+        settings, device, architecture = self._settings_of[key], self._device, self._models[key]
         if settings.scenario == "throughput":
             return ()
         alone = device.latency(architecture, replace(settings, threads=1))
@@ -260,8 +262,9 @@ class _FakeLaunch:
         """What the reference computes, since the device is exact."""
         return timing_output(self._model(key), self._settings)
 
-    def _seconds(self, architecture: Architecture) -> float:
-        return self._factor * self._device.latency(architecture, self._settings)
+    def _seconds(self, key: str) -> float:
+        latency = self._device.latency(self._models[key], self._settings_of[key])
+        return self._factor * latency
 
     def _model(self, key: str) -> Architecture:
         self._require_alive()

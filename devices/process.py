@@ -67,6 +67,7 @@ class ProcessLaunch:
         self._process: subprocess.Popen[bytes] | None = None
         self._received = b""
         self._first_seconds: dict[str, float] = {}
+        self._own_settings: dict[str, RunSettings] = {}  # of models that are not run as the launch
 
     def __enter__(self) -> Self:
         self._kills_before = _memory_kills()
@@ -114,23 +115,25 @@ class ProcessLaunch:
                 process.wait(_FAREWELL_SECONDS)
         self._end()
 
-    def load(self, key: str, artefact: Artefact) -> Loaded:
+    def load(self, key: str, artefact: Artefact, *, settings: RunSettings | None = None) -> Loaded:
         """Make an artefact ready under a name."""
         reply = self._ask(
             "load",
             key=key,
             path=str(artefact.path.resolve()),
             runner=self._runner,
-            settings=self._settings.to_json(),
+            settings=(settings or self._settings).to_json(),
             waiting=f"iteration: {key} was not loaded and run once",
         )
         self._builds.update(reply.pop("builds", {}))
         self._first_seconds[key] = reply["first_seconds"]
+        if settings is not None:
+            self._own_settings[key] = settings
         return Loaded(**{**reply, "providers": tuple(reply["providers"])})
 
     def run(self, key: str, *, iterations: int, warmup: int = 0) -> Block:
         """Run one block."""
-        settings, count = self._settings, iterations + warmup
+        settings, count = self._own_settings.get(key, self._settings), iterations + warmup
         once = _PATIENCE * self._first_seconds.get(key, 0.0)
         self._iteration_limit = self._timeout_seconds + once
         idle = settings.interval_seconds or 0.0

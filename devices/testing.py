@@ -207,6 +207,19 @@ class DeviceConformance:
                 launch.tokenise(tmp_path / "no.txt", "words", sequence_length=8, iterations=4)
             assert caught.value.cause == "load-error"
 
+    def test_a_model_may_have_settings_of_its_own(self, tmp_path: Path) -> None:
+        device = self.make_device()
+        runtime = next(iter(device.runtimes.values()))
+        (artefact,) = self.build(device, tmp_path, _SMALL)
+        paced = replace(_SETTINGS, scenario="fixed-rate", interval_seconds=0.02)
+        with device.launch(runtime, paced) as launch:
+            launch.load("paced", artefact)
+            launch.load("hot", artefact, settings=_SETTINGS)
+            spans = {k: launch.run(k, iterations=4).span_seconds for k in ("paced", "hot")}
+        assert spans["paced"] is not None
+        assert spans["hot"] is not None
+        assert spans["paced"] > 0.055 > spans["hot"]
+
     def test_no_warmup_is_none(self, tmp_path: Path) -> None:
         device = self.make_device()
         runtime = next(iter(device.runtimes.values()))

@@ -62,6 +62,10 @@ class Journal:
         if subject is not None:
             self._failed[subject] += 1
 
+    def knows(self, subject: Subject) -> bool:
+        """Whether any block of it is measured."""
+        return subject in self._records
+
     def has(self, subject: Subject, launch: int, block: int) -> bool:
         """Whether this block is measured."""
         return (launch, block) in self._records.get(subject, {})

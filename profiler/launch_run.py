@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from atb.devices.contract import Artefact, Block, Device, Launch, LaunchFailure, Loaded
+from atb.devices.reference import check_output
 from atb.devices.settings import RunSettings
+from atb.models.architecture import Architecture
 from atb.profiler.journal import Journal
 from atb.profiler.plan import Plan
 from atb.profiler.preemption import block_value
@@ -95,6 +97,7 @@ class LaunchRun:
             known=self._journal.sentinel_iterations(),
             seconds=self._plan.sentinel_block_seconds,
             fewest=_FEWEST_SENTINEL_ITERATIONS,
+            settings=self._sentinel_settings,
         )
         for subject, artefact in artefacts.items():
             self._say(subject, "loading")
@@ -107,25 +110,56 @@ class LaunchRun:
                 known=self._journal.iterations(subject),
                 seconds=self._plan.block_seconds,
                 fewest=self._plan.fewest_iterations,
+                settings=self._settings,
             )
+            self._check_once(subject)
+
+    @property
+    def _sentinel_settings(self) -> RunSettings:
+        """The sentinel never waits: it tells about the machine and not about the scenario."""
+        return replace(self._settings, scenario="hot-loop", interval_seconds=None, streams=1)
 
     def _load(
-        self, key: str, artefact: Artefact, *, known: int | None, seconds: float, fewest: int
+        self,
+        key: str,
+        artefact: Artefact,
+        *,
+        known: int | None,
+        seconds: float,
+        fewest: int,
+        settings: RunSettings,
     ) -> None:
-        loaded = self._worker.load(key, artefact)
+        loaded = self._worker.load(key, artefact, settings=settings)
         if not math.isfinite(loaded.output_checksum):
             raise LaunchFailure("wrong-output", f"the output of {key} is not finite")
-        each = max(self._settle(key), self._settings.interval_seconds or 0.0)
+        interval = settings.interval_seconds or 0.0
+        each = max(self._settle(key, paced=interval > 0), interval)
         wanted = min(max(math.ceil(seconds / each), fewest), _MOST_ITERATIONS)
         self._ready[key] = _Ready(artefact, loaded, known or wanted)
 
-    def _settle(self, key: str) -> float:
+    def _check_once(self, subject: Subject) -> None:
+        """Compare what an architecture computes with the reference, before anything is timed.
+
+        Raises:
+            LaunchFailure: With cause `wrong-output`.
+        """
+        if not isinstance(subject, Architecture) or self._journal.knows(subject):
+            return
+        result = check_output(subject, self._settings, self._worker.output(str(subject)))
+        if not result.passed:
+            raise LaunchFailure(
+                "wrong-output",
+                f"the output lies {result.max_difference:.2g} from the reference, "
+                f"{result.bound:.2g} is allowed",
+            )
+
+    def _settle(self, key: str, *, paced: bool) -> float:
         """Warm up until it no longer gets faster; the fastest iteration in seconds.
 
         A model that sleeps in between cools down again: it is not warmed up for long.
         """
         best = math.inf
-        for _ in range(2 if self._settings.interval_seconds else _MOST_WINDOWS):
+        for _ in range(2 if paced else _MOST_WINDOWS):
             window = min(self._worker.run(key, iterations=_WINDOW_ITERATIONS).wall_seconds)
             settled = window > best * (1 - _SETTLED_SHARE)
             best = min(best, window)

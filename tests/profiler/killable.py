@@ -53,8 +53,11 @@ class RepeatableLaunch:
     def __exit__(self, *error):
         return self.launch.__exit__(*error)
 
-    def load(self, key, artefact):
-        return self.launch.load(key, artefact)
+    def load(self, key, artefact, **how):
+        return self.launch.load(key, artefact, **how)
+
+    def output(self, key):
+        return self.launch.output(key)
 
     def run(self, key, *, iterations, warmup=0):
         time.sleep(self.device.seconds)  # so that the kills fall everywhere
