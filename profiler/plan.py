@@ -69,7 +69,7 @@ class Plan:
     most_launches: int = 15
     repeats: int = 3
     patience_seconds: float = 20.0
-    block_seconds: float = 0.03
+    block_seconds: float = 0.02
     fewest_iterations: int = 3
     sentinel: Architecture = SENTINEL
     sentinel_block_seconds: float = 0.01
