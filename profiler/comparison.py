@@ -87,11 +87,11 @@ class ComparisonPlan:
     most_launches: int | None = None
     until_verdict: bool = True
     seed: int = 0
-    pairs: int = 16
+    pairs: int = 8
     fewest_pairs: int = 4
-    launch_seconds: float = 1.0
-    block_seconds: float = 0.015
-    fewest_iterations: int = 3
+    launch_seconds: float = 0.8
+    block_seconds: float = 0.05
+    fewest_iterations: int = 4
 
     def __post_init__(self) -> None:
         if not 0 < self.within < 1:

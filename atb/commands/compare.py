@@ -66,7 +66,8 @@ def compare(
 
     Blocks of both alternate in fresh processes until it is clear that they differ, or that they
     differ by less than --within, or until the budget is spent. The options hold for both sides.
-    Only time is compared: the outputs are not checked.
+    Only time is compared: the outputs are not checked. The ratio is that of now: where caches are
+    shared with others, two models of different size can move against each other within minutes.
 
     Exit codes: 0 no difference, 3 B is slower, 5 B is faster, 4 undecided.
     """
