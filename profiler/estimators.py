@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from atb.profiler.preemption import block_value
+from atb.profiler.preemption import block_value, quantile_of
 from atb.profiler.record import BlockRecord
 from atb.profiler.sentinel import sentinel_seconds
 from atb.profiler.spread import Spread
@@ -139,7 +139,7 @@ class LaunchEstimator:
     ) -> npt.NDArray[np.float64]:
         """See `Estimator`."""
         launches = (self._logs(part, threads, reference) for part in _by_launch(blocks).values())
-        return np.array([np.quantile(logs, self.block_quantile) for logs in launches])
+        return np.array([quantile_of(logs, self.block_quantile) for logs in launches])
 
     def _logs(
         self, launch: Sequence[BlockRecord], threads: int, reference: float | None
