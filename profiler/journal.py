@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from atb.devices.contract import LaunchFailure
 from atb.profiler.database import ProfileDatabase
 from atb.profiler.measurement import Measurement, together
-from atb.profiler.record import BlockRecord, Campaign, Failure
+from atb.profiler.record import BlockRecord, Campaign, Failure, LoadRecord
 from atb.profiler.scenarios import estimator_for
 from atb.profiler.sentinel import sentinel_level, sentinel_seconds, slowdowns
 from atb.profiler.subject import Subject
@@ -49,6 +49,10 @@ class Journal:
         """Write a block; when this returns it is on the disk."""
         self._database.append_block(self._campaign, record)
         self._remember(record)
+
+    def note_load(self, load: LoadRecord) -> None:
+        """Write what loading a model showed."""
+        self._database.append_load(self._campaign, load)
 
     def fail(self, subject: Subject | None, failure: LaunchFailure, at: float) -> None:
         """Write a failure; of the device where no subject is given."""

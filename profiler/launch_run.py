@@ -13,7 +13,7 @@ from atb.models.architecture import Architecture
 from atb.profiler.journal import Journal
 from atb.profiler.plan import Plan
 from atb.profiler.preemption import block_value
-from atb.profiler.record import BlockRecord
+from atb.profiler.record import BlockRecord, LoadRecord
 from atb.profiler.sentinel import DriftWatch
 from atb.profiler.subject import Subject
 
@@ -27,6 +27,8 @@ _MOST_ITERATIONS = 10_000
 _WINDOW_ITERATIONS = 2
 _MOST_WINDOWS = 10
 _SETTLED_SHARE = 0.02
+#: Readings of a device that tell something by how they change during a block.
+_COUNTERS = ("energy_joules", "battery_joules")
 _WAIT_STEP_SECONDS = 0.25  # between looks at the sentinel while waiting
 
 
@@ -39,11 +41,11 @@ class Patience:
 
 @dataclass(frozen=True, slots=True)
 class _Ready:
-    """A model: its file, what loading showed (None before), and the iterations of its blocks."""
+    """A model: its file, the iterations of its blocks, and what loading it showed."""
 
     artefact: Artefact
-    loaded: Loaded | None
     iterations: int
+    loaded: Loaded | None = None
 
 
 class LaunchRun:
@@ -85,8 +87,13 @@ class LaunchRun:
         self._acquit = acquit
         self._ready: dict[str, _Ready] = {}
 
-    def load(self, artefacts: Mapping[Subject, Artefact], sentinel: Artefact) -> None:
+    def load(self, artefacts: Mapping[Subject, Artefact], sentinel: Artefact, launch: int) -> None:
         """Load everything and settle it.
+
+        Args:
+            artefacts: Of the subjects.
+            sentinel: Of the sentinel.
+            launch: Index of the launch.
 
         Raises:
             LaunchFailure: The worker failed.
@@ -102,7 +109,7 @@ class LaunchRun:
         for subject, artefact in artefacts.items():
             self._say(subject, "loading")
             if self._settings.scenario == "cold-start":
-                self._ready[str(subject)] = _Ready(artefact, None, 1)
+                self._ready[str(subject)] = _Ready(artefact, 1)
                 continue
             self._load(
                 str(subject),
@@ -113,6 +120,7 @@ class LaunchRun:
                 settings=self._settings,
             )
             self._check_once(subject)
+            self._note_load(subject, launch)
 
     @property
     def _sentinel_settings(self) -> RunSettings:
@@ -135,7 +143,15 @@ class LaunchRun:
         interval = settings.interval_seconds or 0.0
         each = max(self._settle(key, paced=interval > 0), interval)
         wanted = min(max(math.ceil(seconds / each), fewest), _MOST_ITERATIONS)
-        self._ready[key] = _Ready(artefact, loaded, known or wanted)
+        self._ready[key] = _Ready(artefact, known or wanted, loaded)
+
+    def _note_load(self, subject: Subject, launch: int) -> None:
+        ready = self._ready[str(subject)]
+        assert ready.loaded is not None
+        artefact, at = ready.artefact, self._device.now()
+        self._journal.note_load(
+            LoadRecord(subject, launch, ready.loaded, artefact.sha256, artefact.size_bytes, at)
+        )
 
     def _check_once(self, subject: Subject) -> None:
         """Compare what an architecture computes with the reference, before anything is timed.
@@ -188,11 +204,11 @@ class LaunchRun:
             self._say(subject, f"launch {launch + 1}")
             state = self._device.state()
             if self._settings.scenario == "cold-start":
-                readings = self._start_cold(str(subject))
+                readings = self._start_cold(subject, launch)
             else:
                 readings = self._time(str(subject))
             # only counters need a second reading, and only where the machine has one
-            counted = state.get("energy_joules") is not None
+            counted = any(state.get(name) is not None for name in _COUNTERS)
             state_after = self._device.state() if counted else {}
             self._acquit()
             after, shifted = self._time_sentinel()
@@ -216,10 +232,13 @@ class LaunchRun:
         count = self._ready[key].iterations
         return self._worker.run(key, iterations=count, warmup=_WARMUP_ITERATIONS)
 
-    def _start_cold(self, key: str) -> Block:
+    def _start_cold(self, subject: Subject, launch: int) -> Block:
         """Load and first inference as one iteration; the library itself is loaded already."""
-        started_at = self._device.now()
+        started_at, key = self._device.now(), str(subject)
         loaded = self._worker.load(key, self._ready[key].artefact)
+        self._ready[key] = replace(self._ready[key], loaded=loaded)
+        self._check_once(subject)
+        self._note_load(subject, launch)
         seconds = loaded.load_seconds + loaded.first_seconds
         return Block(started_at, (seconds,), (seconds,), (0,), (0,), span_seconds=seconds)
 

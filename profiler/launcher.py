@@ -162,7 +162,7 @@ class Launcher:
                 say=self._on,
                 acquit=self._acquit,
             )
-            run.load(artefacts, sentinel)
+            run.load(artefacts, sentinel, launch)
             self._device_failures = 0
             run.time(missing, launch, done=self._count)
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from atb.devices.state import energy_between
 from atb.models.architecture import Architecture
 from atb.profiler.conditions import Conditions
 from atb.profiler.estimators import (
@@ -21,7 +22,7 @@ from atb.profiler.estimators import (
     disturbed_share,
     wall_latency,
 )
-from atb.profiler.record import BlockRecord, Failure
+from atb.profiler.record import BlockRecord, Failure, LoadRecord
 from atb.profiler.scenarios import Curve, requests_per_second
 from atb.profiler.sentinel import is_shifted
 from atb.profiler.spread import Spread, learn_spread
@@ -62,6 +63,7 @@ class Measurement:
         within: Precision that the campaign last asked for, as a share; None for none.
         sequential: Whether a stop rule looked at the interval again and again.
         slowdowns: By launch and block, how much slower than its level the machine was then.
+        loads: What loading it showed, in each launch.
         spread: What the other subjects of the campaign tell about how launches differ.
         method: How the latency is estimated.
     """
@@ -74,6 +76,7 @@ class Measurement:
     within: float | None = None
     sequential: bool = False
     slowdowns: Mapping[tuple[int, int], float] = field(default_factory=dict)
+    loads: tuple[LoadRecord, ...] = ()
     spread: Spread | None = None
     method: Estimator = DEFAULT_ESTIMATOR
 
@@ -175,6 +178,34 @@ class Measurement:
         return {name: seconds for name, seconds in tails.items() if seconds is not None}
 
     @property
+    def load_seconds(self) -> float | None:
+        """Time to make it ready, first inference not included; median of the launches."""
+        found = [load.loaded.load_seconds for load in self.loads]
+        return median(found) if found else None
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """By how much the worker grew at its largest for it; the most of all launches."""
+        found = [load.loaded.memory_bytes for load in self.loads]
+        return max((grown for grown in found if grown is not None), default=None)
+
+    @property
+    def artefact_bytes(self) -> int | None:
+        """Size of the file that was run."""
+        return self.loads[-1].artefact_bytes if self.loads else None
+
+    @cached_property
+    def energy_joules(self) -> float | None:
+        """Of the whole device for one inference, median over blocks; None where it is not told."""
+        found = []
+        for record in self.blocks:
+            used = energy_between(record.state, record.state_after)
+            runs = len(record.readings.wall_seconds) + len(record.readings.warmup_seconds)
+            if used is not None:
+                found.append(used / runs)
+        return median(found) if found else None
+
+    @property
     def launches(self) -> int:
         """Fresh processes in which it was timed."""
         return len({record.launch for record in self.blocks})
@@ -223,6 +254,13 @@ class Measurement:
             "shifted_blocks": sum(is_shifted(slowdown) for slowdown in self.slowdowns.values()),
             "slowdown": self.slowdown,
         }
+        details = {
+            "load_seconds": self.load_seconds,
+            "memory_bytes": self.memory_bytes,
+            "artefact_bytes": self.artefact_bytes,
+            "energy_joules": self.energy_joules,
+        }
+        document |= {name: value for name, value in details.items() if value is not None}
         if self.percentiles:
             document["wall_percentiles_seconds"] = dict(self.percentiles)
         if self.requests_per_second is not None:
