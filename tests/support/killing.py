@@ -280,12 +280,17 @@ def summary(job):
     with ProfileDatabase(job.location) as database:
         (campaign,) = [c for c in database.campaigns() if c.label == job.name]
         failed = [(str(f.subject), f.cause, f.detail) for f in database.failures(campaign=job.name)]
-        measured = [m.to_json() for m in database.measurements(campaign=job.name)]
+        measured = [_timeless(m.to_json()) for m in database.measurements(campaign=job.name)]
         blocks = [
             (str(r.subject), r.launch, r.block, *map(_readings, _around(r)), r.artefact_sha256)
             for r in database.blocks(campaign)
         ]
     return {"failures": failed, "measurements": measured, "blocks": blocks}
+
+
+def _timeless(document):
+    """Without how fast the machine was at these moments; a resumed campaign has others."""
+    return {k: v for k, v in document.items() if k not in ("slowdown", "shifted_blocks")}
 
 
 def _around(record):
