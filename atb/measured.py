@@ -60,17 +60,16 @@ def print_measured(
 def _print_table(measurements: Sequence[Measurement]) -> None:
     """Headline with interval, and what was seen under the load there was beside it."""
     scenario = measurements[0].scenario
-    further = {
-        "throughput": ("requests/s", lambda m: f"{m.requests_per_second:.4g}"),
-        "sustained": ("end/begin", lambda m: f"{m.curve.sustained_over_first:.3f}"),
-    }.get(scenario)
     header = ["architecture", "latency ms", "from", "to", "as seen ms"]
-    header += [further[0]] if further else []
+    header += {"throughput": ["requests/s"], "sustained": ["end/begin"]}.get(scenario, [])
     rows = []
     for m in measurements:
         seconds = (m.latency_seconds, *m.interval_seconds, m.wall_seconds)
         row = [str(m.subject), *(f"{1e3 * s:.4g}" for s in seconds)]
-        row += [further[1](m)] if further else []
+        if m.requests_per_second is not None:
+            row.append(f"{m.requests_per_second:.4g}")
+        if m.curve is not None:
+            row.append(f"{m.curve.sustained_over_first:.3f}")
         rows.append([*row, "; ".join(m.reasons)])
     print_table([*header, "flagged"], rows, left=(0, len(header)))
 

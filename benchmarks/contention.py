@@ -140,11 +140,11 @@ def report(architectures: Sequence[Architecture], folder: Path) -> dict[str, Any
 
 
 def _ours(found: Sequence[Measurement], truth: dict[Architecture, float]) -> dict[str, Any]:
-    error = {m: m.latency_seconds / truth[m.architecture] - 1 for m in found}
+    error = [(m, m.latency_seconds / truth[m.architecture] - 1) for m in found]
     return {
         "flagged": round(float(np.mean([m.flagged for m in found])), 3),
-        "unflagged_error": errors([e for m, e in error.items() if not m.flagged]),
-        "error": errors(list(error.values())),
+        "unflagged_error": errors([e for m, e in error if not m.flagged]),
+        "error": errors([e for _, e in error]),
         "wall_error": errors([m.wall_seconds / truth[m.architecture] - 1 for m in found]),
         "interval": round(100 * float(np.mean([m.estimate.relative_half_width for m in found])), 2),
         "slowdown": round(float(np.median([m.slowdown for m in found])), 4),

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from record_noise import MODELS, TRACE
 
 from atb.devices.contract import Artefact, Block, Launch, Loaded, Runtime
-from atb.devices.fake import FakeDevice
+from atb.devices.fake import FakeCosts, FakeDevice
 from atb.devices.settings import RunSettings
 from atb.models.known import resolve
 
@@ -68,7 +68,10 @@ class TraceDevice(FakeDevice):
     def __init__(
         self, trace: dict[str, Series], model: str, rng: np.random.Generator, noise: float = 0.003
     ) -> None:
-        super().__init__(noise=noise, seed=int(rng.integers(2**31)), slowdown=self._slow)
+        seed = int(rng.integers(2**31))
+        # a few iterations a block, as of the models that the trace was recorded with
+        costs = FakeCosts(fixed_seconds=5e-3)
+        super().__init__(noise=noise, seed=seed, slowdown=self._slow, costs=costs)
         self._trace = trace
         self._timed = model
         self._choice = rng
@@ -118,9 +121,9 @@ class _TraceLaunch:
     ) -> None:
         self._launch.__exit__(kind, error, traceback)
 
-    def load(self, key: str, artefact: Artefact) -> Loaded:
+    def load(self, key: str, artefact: Artefact, **how: Any) -> Loaded:
         self._device.running = key
-        loaded: Loaded = self._launch.load(key, artefact)
+        loaded: Loaded = self._launch.load(key, artefact, **how)
         return loaded
 
     def run(self, key: str, *, iterations: int, warmup: int = 0) -> Block:

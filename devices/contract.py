@@ -8,6 +8,7 @@ The order of the calls in one launch:
         launch.run("L4-...", iterations=20)               # one block, as often as wanted
         launch.run("sentinel", iterations=5)
         launch.output("L4-...")                           # once, for the check of correctness
+        launch.operators("L4-...", iterations=20)         # where its time goes, beside any timing
 
 Every implementation passes the suites of `atb.devices.testing` by adding one line there.
 """
@@ -27,7 +28,16 @@ from atb.devices.settings import RunSettings
 from atb.errors import RunError
 from atb.models.architecture import Architecture
 
-__all__ = ["Artefact", "Block", "Device", "Launch", "LaunchFailure", "Loaded", "Runtime"]
+__all__ = [
+    "Artefact",
+    "Block",
+    "Device",
+    "Launch",
+    "LaunchFailure",
+    "Loaded",
+    "OperatorTime",
+    "Runtime",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +123,28 @@ class Block:
         return cls(**values)
 
 
+@dataclass(frozen=True, slots=True)
+class OperatorTime:
+    """What one operator of a model takes, as the runtime's own profiler says.
+
+    Profiling slows a model down and rounds to what the profiler resolves (onnxruntime: a
+    microsecond), so that the sum is no latency; the shares are what it is for.
+
+    Attributes:
+        operator: Its kind, such as `MatMul`.
+        name: Its name in the model.
+        seconds: Mean time in one inference.
+        count: How often it ran in one inference.
+        share: Of the time of all operators.
+    """
+
+    operator: str
+    name: str
+    seconds: float
+    count: int
+    share: float
+
+
 class LaunchFailure(RunError):
     """A worker could not do its work; the campaign records it and goes on.
 
@@ -166,8 +198,13 @@ class Runtime(Protocol):
 class Launch(Protocol):
     """One fresh worker process; a context manager that ends the process when left."""
 
-    def load(self, key: str, artefact: Artefact) -> Loaded:
+    def load(self, key: str, artefact: Artefact, *, settings: RunSettings | None = None) -> Loaded:
         """Make an artefact ready under a name.
+
+        Args:
+            key: The name.
+            artefact: What.
+            settings: How this model is run, where not as the launch is.
 
         Raises:
             LaunchFailure: The worker failed; nothing more can be asked of this launch.
@@ -193,6 +230,30 @@ class Launch(Protocol):
 
         Raises:
             LaunchFailure: The worker failed; nothing more can be asked of this launch.
+        """
+
+    def operators(self, key: str, *, iterations: int) -> tuple[OperatorTime, ...]:
+        """Where the time of a loaded model goes, the longest first.
+
+        Raises:
+            LaunchFailure: The runtime does not tell (`load-error`), or the worker failed; nothing
+                more can be asked of this launch.
+        """
+
+    def tokenise(
+        self, vocabulary: Path, text: str, *, sequence_length: int, iterations: int
+    ) -> Block:
+        """Time the splitting of a text into exactly so many tokens, as it precedes an inference.
+
+        Args:
+            vocabulary: WordPiece tokens, one a line.
+            text: Cut or padded.
+            sequence_length: Tokens.
+            iterations: How many are timed.
+
+        Raises:
+            LaunchFailure: The library is not there or cannot read the vocabulary (`load-error`),
+                or the worker failed; nothing more can be asked of this launch.
         """
 
     def __enter__(self) -> Self: ...

@@ -18,7 +18,15 @@ import numpy as np
 import numpy.typing as npt
 
 from atb.devices.artefact import describe_artefact
-from atb.devices.contract import Artefact, Block, Launch, LaunchFailure, Loaded, Runtime
+from atb.devices.contract import (
+    Artefact,
+    Block,
+    Launch,
+    LaunchFailure,
+    Loaded,
+    OperatorTime,
+    Runtime,
+)
 from atb.devices.fake_processor import FAKE_CPUS, FakeCosts, FakeProcessor, Iterations, pace_of
 from atb.devices.reference import timing_output
 from atb.devices.settings import PRECISIONS, RunSettings
@@ -34,6 +42,7 @@ _CLOCK_START = 1_700_000_000.0  # Unix seconds; any fixed moment, so that runs r
 _PROCESS_SECONDS = 0.1  # what a fresh process and a load cost on the simulated clock
 _LOAD_SECONDS = 0.02
 _TIMEOUT_SECONDS = 60.0
+_TOKENISER_WARMUP = 3
 
 
 class FakeRuntime:
@@ -126,9 +135,12 @@ class FakeDevice(FakeProcessor):
         return _FakeLaunch(self, settings)
 
     def state(self) -> Mapping[str, Any]:
-        """The fields of a real device; only the frequency is simulated."""
-        frequency = 3e9 / self.slowdown(self.elapsed)
-        return {**dict.fromkeys(STATE_FIELDS), "frequency_hertz": frequency}
+        """The fields of a real device; only frequency and energy are simulated."""
+        return {
+            **dict.fromkeys(STATE_FIELDS),
+            "frequency_hertz": 3e9 / self.slowdown(self.elapsed),
+            "energy_joules": self.costs.watts * self.elapsed,
+        }
 
     def now(self) -> float:
         """Simulated Unix time, in seconds."""
@@ -147,6 +159,7 @@ class _FakeLaunch:
         self._settings = settings
         self._factor = 1.0
         self._models: dict[str, Architecture] = {}
+        self._settings_of: dict[str, RunSettings] = {}
         self._alive = False
 
     def __enter__(self) -> Self:
@@ -165,7 +178,7 @@ class _FakeLaunch:
     ) -> None:
         self._alive = False
 
-    def load(self, key: str, artefact: Artefact) -> Loaded:
+    def load(self, key: str, artefact: Artefact, *, settings: RunSettings | None = None) -> Loaded:
         self._require_alive()
         try:
             document = read_document(artefact.path, kind=_KIND, format=_FORMAT)
@@ -174,8 +187,9 @@ class _FakeLaunch:
             raise self._failure("load-error", str(error)) from error
         self._fail_if_told(architecture, ("load-error", "out-of-memory", "wrong-output"))
         self._models[key] = architecture
+        self._settings_of[key] = settings or self._settings
         self._device.wait(_LOAD_SECONDS)
-        first = self._device.iterate(2 * self._seconds(architecture), 1).wall[0]
+        first = self._device.iterate(2 * self._seconds(key), 1).wall[0]
         checksum = float(architecture.hidden * architecture.layers)
         memory = self._device.costs.memory_bytes(architecture, self._settings)
         return Loaded(_LOAD_SECONDS, float(first), ("simulated",), checksum, memory)
@@ -183,17 +197,41 @@ class _FakeLaunch:
     def run(self, key: str, *, iterations: int, warmup: int = 0) -> Block:
         architecture = self._model(key)
         self._fail_if_told(architecture, ("crash", "timeout", "device-gone"))
-        settings, device = self._settings, self._device
-        seconds = self._seconds(architecture)
+        settings, device = self._settings_of[key], self._device
         iterate = partial(
             device.iterate,
-            seconds,
+            self._seconds(key),
             pace=pace_of(settings),
             streams=settings.streams,
             crowding=device.costs.crowding(settings),
         )
         warm = iterate(warmup)
         timed = iterate(iterations)
+        return self._block(warm, timed, self._process_cpu(key, timed))
+
+    def operators(self, key: str, *, iterations: int) -> tuple[OperatorTime, ...]:
+        """The terms of its costs."""
+        terms = self._device.costs.terms(self._model(key), self._settings)
+        total = sum(terms.values())
+        self._device.iterate(total, iterations)
+        return tuple(
+            OperatorTime(term, term, seconds, 1, seconds / total)
+            for term, seconds in sorted(terms.items(), key=lambda item: -item[1])
+        )
+
+    def tokenise(
+        self, vocabulary: Path, text: str, *, sequence_length: int, iterations: int
+    ) -> Block:
+        """So many seconds a token, whatever the text."""
+        self._require_alive()
+        if not vocabulary.is_file():
+            raise self._failure("load-error", f"{vocabulary} is not there")
+        seconds = sequence_length * self._device.costs.token_seconds
+        warm = self._device.iterate(seconds, _TOKENISER_WARMUP)
+        timed = self._device.iterate(seconds, iterations)
+        return self._block(warm, timed, tuple(timed.cpu.tolist()))
+
+    def _block(self, warm: Iterations, timed: Iterations, process_cpu: tuple[float, ...]) -> Block:
         begin = float(timed.begin[0])
         return Block(
             started_at=_CLOCK_START + begin,
@@ -203,18 +241,18 @@ class _FakeLaunch:
             involuntary_switches=tuple(timed.preempted.tolist()),
             warmup_seconds=tuple(warm.wall.tolist()),
             wait_seconds=tuple(timed.wait.tolist()),
-            process_cpu_seconds=self._process_cpu(architecture, timed),
+            process_cpu_seconds=process_cpu,
             minor_faults=0,
             major_faults=0,
-            span_seconds=device.elapsed - begin,
+            span_seconds=self._device.elapsed - begin,
         )
 
-    def _process_cpu(self, architecture: Architecture, timed: Iterations) -> tuple[float, ...]:
+    def _process_cpu(self, key: str, timed: Iterations) -> tuple[float, ...]:
         """What all threads do of an iteration, which is what one alone would do.
 
         Of several streams it belongs to no single request, as in the real worker.
         """
-        settings, device = self._settings, self._device
+        settings, device, architecture = self._settings_of[key], self._device, self._models[key]
         if settings.scenario == "throughput":
             return ()
         alone = device.latency(architecture, replace(settings, threads=1))
@@ -224,8 +262,9 @@ class _FakeLaunch:
         """What the reference computes, since the device is exact."""
         return timing_output(self._model(key), self._settings)
 
-    def _seconds(self, architecture: Architecture) -> float:
-        return self._factor * self._device.latency(architecture, self._settings)
+    def _seconds(self, key: str) -> float:
+        latency = self._device.latency(self._models[key], self._settings_of[key])
+        return self._factor * latency
 
     def _model(self, key: str) -> Architecture:
         self._require_alive()

@@ -54,13 +54,23 @@ class LocalDevice:
     Args:
         timeout_seconds: Longest silence of a worker beyond the expected time of a block.
         root: Where `proc` and `sys` are.
+        memory_share: Of the memory that is available when a worker starts, what it may use; an
+            allocation beyond fails there, and nobody else runs out of memory.
     """
 
     name = "local"
 
-    def __init__(self, timeout_seconds: float = 120.0, root: Path = Path("/")) -> None:
+    def __init__(
+        self,
+        timeout_seconds: float = 120.0,
+        root: Path = Path("/"),
+        *,
+        memory_share: float = 0.8,
+    ) -> None:
         self._timeout_seconds = timeout_seconds
         self._root = root
+        self._memory_share = memory_share
+        self._builds: dict[str, str] = {}  # what workers told of the libraries they run
 
     @cached_property
     def platform(self) -> Mapping[str, str]:
@@ -90,11 +100,14 @@ class LocalDevice:
             runner=runtime.name,
             settings=settings,
             timeout_seconds=self._timeout_seconds,
+            memory_share=self._memory_share,
+            builds=self._builds,
         )
 
     def state(self) -> Mapping[str, Any]:
-        """Readings of this moment."""
-        return read_state(self._root)
+        """Readings of this moment, and the builds that the last worker ran."""
+        builds = ", ".join(f"{name} {build}" for name, build in sorted(self._builds.items()))
+        return {**read_state(self._root), "library_builds": builds or None}
 
     def now(self) -> float:
         """Unix time in seconds."""

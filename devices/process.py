@@ -19,7 +19,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from atb.devices.contract import Artefact, Block, LaunchFailure, Loaded
+from atb.devices.contract import Artefact, Block, LaunchFailure, Loaded, OperatorTime
 from atb.devices.settings import RunSettings
 
 __all__ = ["ProcessLaunch"]
@@ -28,6 +28,8 @@ _FAREWELL_SECONDS = 2.0
 _DETAIL_CHARACTERS = 600  # of the worker's last words
 #: How much longer than its first inference an iteration may take before the worker counts as hung.
 _PATIENCE = 10
+#: What libraries say when they die of an allocation that failed.
+_SHORT_OF_MEMORY = ("MemoryError", "bad_alloc", "allocate memory", "Memory allocation")
 
 
 class ProcessLaunch:
@@ -39,6 +41,8 @@ class ProcessLaunch:
         runner: The worker's name of the runtime.
         settings: How models are run.
         timeout_seconds: Longest silence, beyond the time that a block is expected to take.
+        memory_share: Of the memory that is available when it starts, what it may use.
+        builds: Receives the builds of the worker's libraries by name.
     """
 
     def __init__(
@@ -49,15 +53,21 @@ class ProcessLaunch:
         runner: str,
         settings: RunSettings,
         timeout_seconds: float,
+        memory_share: float = 0.8,
+        builds: dict[str, str] | None = None,
     ) -> None:
         self._command = command
         self._environment = environment
         self._runner = runner
         self._settings = settings
         self._timeout_seconds = timeout_seconds
+        self._memory_share = memory_share
+        self._iteration_limit = timeout_seconds
+        self._builds = {} if builds is None else builds
         self._process: subprocess.Popen[bytes] | None = None
         self._received = b""
         self._first_seconds: dict[str, float] = {}
+        self._own_settings: dict[str, RunSettings] = {}  # of models that are not run as the launch
 
     def __enter__(self) -> Self:
         self._kills_before = _memory_kills()
@@ -74,7 +84,15 @@ class ProcessLaunch:
                 start_new_session=True,
             )
             affinity = self._settings.affinity
-            self._ask("hello", affinity=None if affinity is None else list(affinity))
+            greeting = self._ask(
+                "hello",
+                affinity=None if affinity is None else list(affinity),
+                memory_share=self._memory_share,
+                waiting="device: no greeting",
+            )
+            self._builds.update(
+                {name: greeting[name] for name in ("python", "numpy") if name in greeting}
+            )
         except OSError as error:
             self._end()
             raise LaunchFailure("device-gone", f"cannot start the worker ({error})") from error
@@ -97,41 +115,86 @@ class ProcessLaunch:
                 process.wait(_FAREWELL_SECONDS)
         self._end()
 
-    def load(self, key: str, artefact: Artefact) -> Loaded:
+    def load(self, key: str, artefact: Artefact, *, settings: RunSettings | None = None) -> Loaded:
         """Make an artefact ready under a name."""
         reply = self._ask(
             "load",
             key=key,
             path=str(artefact.path.resolve()),
             runner=self._runner,
-            settings=self._settings.to_json(),
+            settings=(settings or self._settings).to_json(),
+            waiting=f"iteration: {key} was not loaded and run once",
         )
+        self._builds.update(reply.pop("builds", {}))
         self._first_seconds[key] = reply["first_seconds"]
+        if settings is not None:
+            self._own_settings[key] = settings
         return Loaded(**{**reply, "providers": tuple(reply["providers"])})
 
     def run(self, key: str, *, iterations: int, warmup: int = 0) -> Block:
         """Run one block."""
-        settings, count = self._settings, iterations + warmup
-        # streams may have to take turns
-        busy = self._first_seconds.get(key, 0.0) * count * settings.streams
-        idle = (settings.interval_seconds or 0.0) * count
+        settings, count = self._own_settings.get(key, self._settings), iterations + warmup
+        once = _PATIENCE * self._first_seconds.get(key, 0.0)
+        self._iteration_limit = self._timeout_seconds + once
+        idle = settings.interval_seconds or 0.0
         reply = self._ask(
             "run",
             key=key,
             iterations=iterations,
             warmup=warmup,
-            extra_seconds=_PATIENCE * busy + idle,
+            limit_seconds=self._iteration_limit,
+            # streams may have to take turns
+            extra_seconds=count * (once * settings.streams + idle),
+            waiting=f"block: {count} iterations of {key} did not end",
+        )
+        return Block.from_json(reply)
+
+    def operators(self, key: str, *, iterations: int) -> tuple[OperatorTime, ...]:
+        """Where the time of a loaded model goes, the longest first."""
+        once = _PATIENCE * self._first_seconds.get(key, 0.0)
+        reply = self._ask(
+            "operators",
+            key=key,
+            iterations=iterations,
+            extra_seconds=(1 + iterations) * once,
+            waiting=f"block: {iterations} profiled iterations of {key} did not end",
+        )
+        return tuple(OperatorTime(**fields) for fields in reply["operators"])
+
+    def tokenise(
+        self, vocabulary: Path, text: str, *, sequence_length: int, iterations: int
+    ) -> Block:
+        """Time the splitting of a text into tokens."""
+        reply = self._ask(
+            "tokenise",
+            vocabulary=str(vocabulary.resolve()),
+            text=text,
+            sequence_length=sequence_length,
+            iterations=iterations,
+            limit_seconds=self._timeout_seconds,
+            waiting=f"block: {iterations} texts were not split into tokens",
         )
         return Block.from_json(reply)
 
     def output(self, key: str) -> npt.NDArray[np.float32]:
         """The first output for the fixed input."""
-        reply = self._ask("output", key=key)
+        once = _PATIENCE * self._first_seconds.get(key, 0.0)
+        waiting = f"iteration: {key} was not run once"
+        reply = self._ask("output", key=key, extra_seconds=once, waiting=waiting)
         values = np.frombuffer(base64.b64decode(reply["values"]), dtype="<f4")
         return values.reshape(reply["shape"])
 
-    def _ask(self, request: str, *, extra_seconds: float = 0.0, **arguments: Any) -> dict[str, Any]:
+    def _ask(
+        self, request: str, *, waiting: str, extra_seconds: float = 0.0, **arguments: Any
+    ) -> dict[str, Any]:
         """Send a request and wait for its answer, asleep.
+
+        Args:
+            request: What to do.
+            waiting: What has not happened while there is no answer, with its level first: an
+                iteration, a block or the whole device.
+            extra_seconds: How long it may take beside the longest silence.
+            arguments: Of the request.
 
         Raises:
             LaunchFailure: The worker answered with a failure, died or was silent too long.
@@ -144,7 +207,7 @@ class ProcessLaunch:
             process.stdin.write(line.encode())
         except OSError as error:
             raise self._death() from error
-        reply = self._read_line(self._timeout_seconds + extra_seconds)
+        reply = self._read_line(self._timeout_seconds + extra_seconds, waiting)
         try:
             answer: dict[str, Any] = json.loads(reply)
         except ValueError as error:
@@ -155,7 +218,7 @@ class ProcessLaunch:
             raise LaunchFailure(answer["cause"], answer["detail"][-_DETAIL_CHARACTERS:])
         return answer
 
-    def _read_line(self, timeout_seconds: float) -> bytes:
+    def _read_line(self, timeout_seconds: float, waiting: str) -> bytes:
         assert self._process is not None
         assert self._process.stdout is not None
         deadline = time.monotonic() + timeout_seconds
@@ -165,7 +228,7 @@ class ProcessLaunch:
                 left = deadline - time.monotonic()
                 if left <= 0 or not selector.select(left):
                     self._end()
-                    raise LaunchFailure("timeout", f"no answer within {timeout_seconds:.0f} s")
+                    raise LaunchFailure("timeout", f"{waiting} within {timeout_seconds:.3g} s")
                 chunk = os.read(self._process.stdout.fileno(), 1 << 20)
                 if not chunk:
                     raise self._death()
@@ -185,7 +248,10 @@ class ProcessLaunch:
             return LaunchFailure("crash", f"the worker closed its output; {last_words}")
         if code in (-signal.SIGKILL, 128 + signal.SIGKILL) and self._memory_ran_out():
             return LaunchFailure("out-of-memory", "the system killed the worker for its memory")
-        if "MemoryError" in last_words:
+        if code in (-signal.SIGALRM, 128 + signal.SIGALRM):
+            limit = f"{self._iteration_limit:.3g} s"
+            return LaunchFailure("timeout", f"iteration: one did not end within {limit}")
+        if any(words in last_words for words in _SHORT_OF_MEMORY):
             return LaunchFailure("out-of-memory", last_words)
         way = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         return LaunchFailure("crash", f"the worker ended with {way}; {last_words}")

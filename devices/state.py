@@ -1,16 +1,21 @@
 """The state of a Linux machine: readings that change and that a latency may depend on.
 
-Each reading takes microseconds and is None where the machine does not tell.
+All of them together take a millisecond or two, so they are taken between blocks and never within
+one; each is None where the machine does not tell.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["STATE_FIELDS", "read_state"]
+__all__ = ["PROBES", "STATE_FIELDS", "energy_between", "read_state"]
+
+Readings = tuple[Any, ...]
+_JOULES_PER_MICROWATTHOUR = 3.6e-3
 
 
 def _read(path: Path) -> str | None:
@@ -34,9 +39,10 @@ def _words_after(path: Path, label: str) -> list[str] | None:
     return None
 
 
-def _load_average(root: Path) -> float | None:
-    text = _read(root / "proc/loadavg")
-    return float(text.split()[0]) if text else None
+def _load(root: Path) -> Readings:
+    """Load average, and tasks that run or wait for a CPU now, this one included."""
+    words = (_read(root / "proc/loadavg") or "").split()
+    return float(words[0]), int(words[3].split("/")[0])
 
 
 def _governor(root: Path) -> str | None:
@@ -45,11 +51,11 @@ def _governor(root: Path) -> str | None:
     return ",".join(sorted(governors)) or None
 
 
-def _frequency(root: Path) -> float | None:
-    """Mean over the CPUs; the kernel tells kilohertz."""
+def _frequencies(root: Path) -> Readings:
+    """Mean, least and most over the CPUs; the kernel tells kilohertz."""
     files = sorted(root.glob("sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_cur_freq"))
-    kilohertz = _numbers(files)
-    return 1e3 * sum(kilohertz) / len(kilohertz) if kilohertz else None
+    hertz = [1e3 * kilohertz for kilohertz in _numbers(files)]
+    return (sum(hertz) / len(hertz), min(hertz), max(hertz)) if hertz else (None,) * 3
 
 
 def _temperature(root: Path) -> float | None:
@@ -66,6 +72,22 @@ def _thermal_throttles(root: Path) -> int | None:
     return sum(counts) if counts else None
 
 
+def _cooling(root: Path) -> int | None:
+    """By how many steps the kernel holds CPUs down for their heat, over all of them."""
+    steps = [
+        int(step)
+        for device in root.glob("sys/class/thermal/cooling_device*")
+        if "cpufreq" in (kind := _read(device / "type") or "") or kind == "Processor"
+        if (step := _read(device / "cur_state"))
+    ]
+    return sum(steps) if steps else None
+
+
+def _firmware_throttled(root: Path) -> str | None:
+    """Flags of a Raspberry Pi: low voltage, capped, throttled, now and since it began."""
+    return _read(root / "sys/devices/platform/soc/soc:firmware/get_throttled")
+
+
 def _quota_throttles(root: Path) -> int | None:
     """Periods in which a container's CPU quota ran out (control groups 2, then 1)."""
     for name in ("sys/fs/cgroup/cpu.stat", "sys/fs/cgroup/cpu/cpu.stat"):
@@ -75,18 +97,38 @@ def _quota_throttles(root: Path) -> int | None:
     return None
 
 
-def _pressure(root: Path) -> float | None:
+def _share_waiting(path: Path) -> float | None:
     """Share of the last ten seconds in which some task waited for a CPU."""
-    for word in _words_after(root / "proc/pressure/cpu", "some") or []:
+    for word in _words_after(path, "some") or []:
         if word.startswith("avg10="):
             return float(word.removeprefix("avg10=")) / 100
     return None
 
 
-def _steal(root: Path) -> float | None:
-    """Time that the host took from this guest since boot; the eighth number is steal."""
-    words = _words_after(root / "proc/stat", "cpu")
-    return int(words[7]) / os.sysconf("SC_CLK_TCK") if words and len(words) > 7 else None
+def _pressure(root: Path) -> float | None:
+    return _share_waiting(root / "proc/pressure/cpu")
+
+
+def _group_pressure(root: Path) -> float | None:
+    """The same of the tasks of our own control group (version 2)."""
+    for line in (_read(root / "proc/self/cgroup") or "").splitlines():
+        if line.startswith("0::/"):
+            group = line.removeprefix("0::/")
+            mounts = (root / "sys/fs/cgroup", root / "sys/fs/cgroup/unified")
+            shares = (_share_waiting(mount / group / "cpu.pressure") for mount in mounts)
+            return next((share for share in shares if share is not None), None)
+    return None
+
+
+def _system(root: Path) -> Readings:
+    """Time that the host took from this guest, and context switches of all tasks, since boot."""
+    path = root / "proc/stat"
+    words, switches = _words_after(path, "cpu"), _words_after(path, "ctxt")
+    return (
+        # the eighth number is steal
+        int(words[7]) / os.sysconf("SC_CLK_TCK") if words and len(words) > 7 else None,
+        int(switches[0]) if switches else None,
+    )
 
 
 def _memory(root: Path) -> int | None:
@@ -94,20 +136,62 @@ def _memory(root: Path) -> int | None:
     return 1024 * int(words[0]) if words else None
 
 
-_PROBES: Mapping[str, Callable[[Path], Any]] = {
-    "load_average_1min": _load_average,
-    "governor": _governor,
-    "frequency_hertz": _frequency,
-    "temperature_celsius": _temperature,
-    "thermal_throttles": _thermal_throttles,
-    "quota_throttles": _quota_throttles,
-    "cpu_pressure_10s": _pressure,
-    "steal_seconds": _steal,
-    "memory_available_bytes": _memory,
+def _energy(root: Path) -> Readings:
+    """What the processor packages have used, and after how much a package begins at zero again."""
+    used, ranges = [], []
+    for zone in sorted(root.glob("sys/class/powercap/intel-rapl:*")):
+        # parts of a package stand beside it, as `:0:1`, and the whole board as `psys`
+        if zone.name.count(":") == 1 and (_read(zone / "name") or "package").startswith("package"):
+            used += _numbers([zone / "energy_uj"])
+            ranges += _numbers([zone / "max_energy_range_uj"])
+    if not used:
+        return None, None
+    return sum(used) / 1e6, max(ranges) / 1e6 if ranges else None
+
+
+def _battery(root: Path) -> Readings:
+    """Energy left in the batteries, what they say they do, and whether a charger is connected."""
+    joules, states, chargers = [], [], []
+    for supply in sorted(root.glob("sys/class/power_supply/*")):
+        if _read(supply / "type") == "Battery":
+            energy, charge, voltage = (
+                _numbers([supply / name]) for name in ("energy_now", "charge_now", "voltage_now")
+            )
+            if energy:
+                joules.append(_JOULES_PER_MICROWATTHOUR * energy[0])
+            elif charge and voltage:  # microampere hours and microvolts
+                joules.append(_JOULES_PER_MICROWATTHOUR * charge[0] * voltage[0] / 1e6)
+            states.append(_read(supply / "status"))
+        else:
+            chargers += _numbers([supply / "online"])
+    return (
+        sum(joules) if joules else None,
+        ",".join(state for state in states if state) or None,
+        ("connected" if any(chargers) else "absent") if chargers else None,
+    )
+
+
+#: What reads which fields; each of several answers with a tuple.
+PROBES: Mapping[tuple[str, ...], Callable[[Path], Any]] = {
+    ("load_average_1min", "running_tasks"): _load,
+    ("governor",): _governor,
+    ("frequency_hertz", "frequency_lowest_hertz", "frequency_highest_hertz"): _frequencies,
+    ("temperature_celsius",): _temperature,
+    ("thermal_throttles",): _thermal_throttles,
+    ("cooling_steps",): _cooling,
+    ("firmware_throttled",): _firmware_throttled,
+    ("quota_throttles",): _quota_throttles,
+    ("cpu_pressure_10s",): _pressure,
+    ("group_cpu_pressure_10s",): _group_pressure,
+    ("steal_seconds", "context_switches"): _system,
+    ("memory_available_bytes",): _memory,
+    ("energy_joules", "energy_range_joules"): _energy,
+    ("battery_joules", "battery_state", "charger"): _battery,
 }
 
-#: Names of the readings; counters (`..._throttles`, `steal_seconds`) only ever grow.
-STATE_FIELDS = tuple(_PROBES)
+#: Names of the readings; counters (`..._throttles`, `steal_seconds`, `context_switches`,
+#: `energy_joules`) only ever grow. `library_builds` is told by the worker once one has run.
+STATE_FIELDS = (*(name for names in PROBES for name in names), "library_builds")
 
 
 def read_state(root: Path = Path("/")) -> dict[str, Any]:
@@ -116,10 +200,31 @@ def read_state(root: Path = Path("/")) -> dict[str, Any]:
     Args:
         root: Where `proc` and `sys` are; another one for tests.
     """
-    readings: dict[str, Any] = {}
-    for name, probe in _PROBES.items():
-        try:
-            readings[name] = probe(root)
-        except (ValueError, IndexError):  # a kernel that writes it otherwise does not tell it
-            readings[name] = None
+    readings: dict[str, Any] = dict.fromkeys(STATE_FIELDS)
+    for names, probe in PROBES.items():
+        # a kernel that writes it otherwise does not tell it
+        with contextlib.suppress(ValueError, IndexError):
+            found = probe(root)
+            readings.update(zip(names, found if len(names) > 1 else (found,), strict=True))
     return readings
+
+
+def energy_between(before: Mapping[str, Any], after: Mapping[str, Any]) -> float | None:
+    """Joules that were used between two states: by the processor, or else out of the battery.
+
+    A package's counter begins again at zero within minutes or hours; what lies between the states
+    must use less than it counts. A battery tells all that the device used, and only coarsely; with
+    a charger connected it tells nothing.
+    """
+    begin, end = before.get("energy_joules"), after.get("energy_joules")
+    if begin is not None and end is not None:
+        used = float(end - begin)
+        turn = after.get("energy_range_joules")
+        while used < 0 and turn:
+            used += turn
+        return used if used >= 0 else None
+    full, left = before.get("battery_joules"), after.get("battery_joules")
+    states = {state.get("battery_state") for state in (before, after)}
+    if full is None or left is None or states != {"Discharging"}:
+        return None
+    return max(0.0, float(full - left))

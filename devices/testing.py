@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from atb.devices.artefact import describe_artefact
-from atb.devices.contract import Artefact, Block, Device, LaunchFailure, Runtime
+from atb.devices.contract import Artefact, Block, Device, LaunchFailure, OperatorTime, Runtime
 from atb.devices.reference import check_device, timing_output
 from atb.devices.settings import RunSettings
 from atb.devices.state import STATE_FIELDS
@@ -173,6 +173,52 @@ class DeviceConformance:
         with device.launch(runtime, settings) as launch:
             launch.load("small", self.build(device, folder, _SMALL)[0])
             return launch.run("small", iterations=4, warmup=2)
+
+    def test_operators_say_where_the_time_goes(self, tmp_path: Path) -> None:
+        device = self.make_device()
+        runtime = next(iter(device.runtimes.values()))
+        with device.launch(runtime, _SETTINGS) as launch:
+            launch.load("small", self.build(device, tmp_path, _SMALL)[0])
+            operators: tuple[OperatorTime, ...] = ()
+            cause = None
+            try:
+                operators = launch.operators("small", iterations=3)
+            except LaunchFailure as failure:
+                cause = failure.cause
+        assert operators or cause == "load-error"
+        if not operators:
+            pytest.skip("this runtime does not tell")
+        assert [o.seconds for o in operators] == sorted(
+            (o.seconds for o in operators), reverse=True
+        )
+        assert min(o.count for o in operators) >= 1
+        assert all(o.operator and o.name and o.seconds >= 0 for o in operators)
+        assert sum(o.share for o in operators) == pytest.approx(1)
+
+    def test_splitting_text_into_tokens_is_timed(self, tmp_path: Path) -> None:
+        vocabulary = tmp_path / "vocabulary.txt"
+        vocabulary.write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nwords\n", "utf-8")
+        device = self.make_device()
+        runtime = next(iter(device.runtimes.values()))
+        with device.launch(runtime, _SETTINGS) as launch:
+            block = launch.tokenise(vocabulary, "words " * 99, sequence_length=8, iterations=4)
+            _check_block(block, iterations=4, warmup=len(block.warmup_seconds))
+            with pytest.raises(LaunchFailure) as caught:
+                launch.tokenise(tmp_path / "no.txt", "words", sequence_length=8, iterations=4)
+            assert caught.value.cause == "load-error"
+
+    def test_a_model_may_have_settings_of_its_own(self, tmp_path: Path) -> None:
+        device = self.make_device()
+        runtime = next(iter(device.runtimes.values()))
+        (artefact,) = self.build(device, tmp_path, _SMALL)
+        paced = replace(_SETTINGS, scenario="fixed-rate", interval_seconds=0.02)
+        with device.launch(runtime, paced) as launch:
+            launch.load("paced", artefact)
+            launch.load("hot", artefact, settings=_SETTINGS)
+            spans = {k: launch.run(k, iterations=4).span_seconds for k in ("paced", "hot")}
+        assert spans["paced"] is not None
+        assert spans["hot"] is not None
+        assert spans["paced"] > 0.055 > spans["hot"]
 
     def test_no_warmup_is_none(self, tmp_path: Path) -> None:
         device = self.make_device()

@@ -3,13 +3,17 @@
 It needs the standard library, numpy and a runtime, so that this very file is what is sent to a
 board. Requests are JSON lines on stdin, each answered by one JSON line on stdout:
 
-    {"do": "hello", "affinity": [0]}                  -> versions, pid
-    {"do": "load", "key", "path", "runner", "settings"} -> the fields of `Loaded`
-    {"do": "run", "key", "iterations", "warmup"}      -> the fields of `Block`
+    {"do": "hello", "affinity": [0], "memory_share"}  -> versions, pid
+    {"do": "load", "key", "path", "runner", "settings"} -> the fields of `Loaded`, `builds`
+    {"do": "run", "key", "iterations", "warmup", "limit_seconds"} -> the fields of `Block`
     {"do": "output", "key"}                           -> shape, float32 values as base64
+    {"do": "operators", "key", "iterations"}          -> `operators`: fields of `OperatorTime`
+    {"do": "tokenise", "vocabulary", "text", "sequence_length", "iterations"}
+                                                      -> the fields of `Block`
     {"do": "bye"}                                     -> {}
 
-A failure is answered by {"cause", "detail"}. The process ends with its stdin.
+A failure is answered by {"cause", "detail"}. The process ends with its stdin. It is ended by the
+signal SIGALRM where an iteration takes longer than `limit_seconds`.
 """
 
 from __future__ import annotations
@@ -23,11 +27,14 @@ import json
 import os
 import platform
 import select
+import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -46,6 +53,9 @@ VOCABULARY_KEY = "vocabulary_size"
 #: What a foreign model that does not say so surely knows.
 UNKNOWN_VOCABULARY = 100
 
+#: Calls of the tokeniser before it is timed.
+_TOKENISER_WARMUP = 3
+
 Feed = dict[str, npt.NDArray[Any]]
 
 
@@ -61,6 +71,7 @@ class Model(Protocol):
     """Something loaded that can be run again and again, by several threads at the same time."""
 
     providers: tuple[str, ...]
+    builds: dict[str, str]
 
     def __call__(self) -> npt.NDArray[Any]:
         """Run one inference on the fixed input; the first output."""
@@ -92,16 +103,12 @@ class OnnxRuntimeModel:
     def __init__(self, path: str, settings: Mapping[str, Any]) -> None:
         import onnxruntime
 
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = settings["threads"]
-        options.inter_op_num_threads = 1
-        options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-        options.log_severity_level = 3  # errors only
-        # spinning threads would count as busy and disturb their neighbours
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._session = onnxruntime.InferenceSession(
-            path, options, providers=["CPUExecutionProvider"]
-        )
+        # the commit and the options that it was built with
+        told = getattr(onnxruntime, "get_build_info", lambda: "")()
+        self.builds = {"onnxruntime": f"{onnxruntime.__version__} {told}".strip()}
+        self._path = path
+        self._threads = settings["threads"]
+        self._session = self._open()
         self.providers = tuple(self._session.get_providers())
         metadata = self._session.get_modelmeta().custom_metadata_map
         vocabulary_size = int(metadata.get(VOCABULARY_KEY, UNKNOWN_VOCABULARY))
@@ -111,9 +118,34 @@ class OnnxRuntimeModel:
             for node in self._session.get_inputs()
         }
 
+    def _open(self, profile: str | None = None) -> Any:
+        """A session; one that writes a profile is not for timing."""
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self._threads
+        options.inter_op_num_threads = 1
+        options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+        options.log_severity_level = 3  # errors only
+        # spinning threads would count as busy and disturb their neighbours
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        if profile is not None:
+            options.enable_profiling = True
+            options.profile_file_prefix = profile
+        return onnxruntime.InferenceSession(self._path, options, providers=["CPUExecutionProvider"])
+
     def __call__(self) -> npt.NDArray[Any]:
         output: npt.NDArray[Any] = self._session.run(None, self._feed)[0]
         return output
+
+    def operators(self, iterations: int) -> list[dict[str, Any]]:
+        """What each operator takes, after one run of warm-up."""
+        with tempfile.TemporaryDirectory() as folder:
+            session = self._open(str(Path(folder) / "profile"))
+            for _ in range(1 + iterations):
+                session.run(None, self._feed)
+            events = json.loads(Path(session.end_profiling()).read_bytes())
+        return _operators(events, iterations)
 
 
 _ELEMENT_TYPES = {
@@ -146,6 +178,28 @@ def _fill(
     else:
         values = tokens
     return np.ascontiguousarray(values, dtype=_ELEMENT_TYPES[kind])
+
+
+def _operators(events: list[dict[str, Any]], iterations: int) -> list[dict[str, Any]]:
+    """The fields of `OperatorTime` from the trace of onnxruntime, whose times are microseconds."""
+    warm = min(event["ts"] + event["dur"] for event in events if event["name"] == "model_run")
+    times: dict[tuple[str, str], list[int]] = {}
+    for event in events:
+        if event["cat"] == "Node" and "op_name" in event["args"] and event["ts"] >= warm:
+            name = event["name"].removesuffix("_kernel_time")
+            times.setdefault((event["args"]["op_name"], name), []).append(event["dur"])
+    total = sum(map(sum, times.values())) or 1  # all of them may take less than is resolved
+    rows = [
+        {
+            "operator": operator,
+            "name": name,
+            "seconds": sum(taken) / 1e6 / iterations,
+            "count": round(len(taken) / iterations),
+            "share": sum(taken) / total,
+        }
+        for (operator, name), taken in times.items()
+    ]
+    return sorted(rows, key=lambda row: -row["seconds"])
 
 
 RUNNERS = {"onnxruntime": OnnxRuntimeModel}
@@ -233,31 +287,50 @@ class Reading(NamedTuple):
 _NOT_READ = Reading(0, 0, 0, 0, (0, 0), (0, 0), 0)
 
 
-def _time_calls(
-    call: Callable[[], Any],
-    readings: list[Reading],
-    places: range,
-    queue: RunQueue,
-    pace: Callable[[], None] | None = None,
-) -> None:
-    """Fill these places of the readings, one call each.
+def _set_alarm(seconds: float) -> None:
+    """End this process after so long, whatever it computes then; zero calls the alarm off."""
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_REAL, seconds)
 
-    The clocks are read innermost; what takes longer to read is read before and after them.
+
+@dataclass(frozen=True)
+class Timer:
+    """Times calls one by one.
+
+    Attributes:
+        call: What is timed.
+        queue: Of the threads that serve it.
+        pace: Lets time pass before each call.
+        limit_seconds: A call that takes longer ends this process; zero sets no limit.
     """
-    for i in places:
-        if pace is not None:
-            pace()
-        switches = _switches()
-        wait = queue.read()
-        process = time.process_time_ns()
-        cpu = time.thread_time_ns()
-        begin = time.perf_counter_ns()
-        call()
-        wall = time.perf_counter_ns() - begin
-        cpu = time.thread_time_ns() - cpu
-        process = time.process_time_ns() - process
-        wait = queue.read() - wait
-        readings[i] = Reading(begin, wall, cpu, process, switches, _switches(), wait)
+
+    call: Callable[[], Any]
+    queue: RunQueue
+    pace: Callable[[], None] | None = None
+    limit_seconds: float = 0.0
+
+    def fill(self, readings: list[Reading], places: range) -> None:
+        """Fill these places of the readings, one call each.
+
+        The clocks are read innermost; what takes longer to read is read before and after them.
+        """
+        call, waited, pace, limit = self.call, self.queue.read, self.pace, self.limit_seconds
+        for i in places:
+            if pace is not None:
+                pace()
+            _set_alarm(limit)
+            switches = _switches()
+            wait = waited()
+            process = time.process_time_ns()
+            cpu = time.thread_time_ns()
+            begin = time.perf_counter_ns()
+            call()
+            wall = time.perf_counter_ns() - begin
+            cpu = time.thread_time_ns() - cpu
+            process = time.process_time_ns() - process
+            wait = waited() - wait
+            readings[i] = Reading(begin, wall, cpu, process, switches, _switches(), wait)
+            _set_alarm(0)
 
 
 class Schedule:
@@ -293,6 +366,7 @@ def measure(
     iterations: int,
     warmup: int,
     settings: Mapping[str, Any] | None = None,
+    limit_seconds: float = 0.0,
 ) -> dict[str, Any]:
     """Time `iterations` calls one by one, after `warmup` calls that are kept apart.
 
@@ -303,6 +377,8 @@ def measure(
         iterations: How often; by each of the streams of a throughput scenario.
         warmup: How often before, at the same pace.
         settings: The fields of `RunSettings` that say how calls follow each other.
+        limit_seconds: A call that takes longer ends this process; zero sets no limit, and streams
+            have none, since there is one alarm for all of them.
 
     Returns:
         The fields of `Block`.
@@ -313,10 +389,13 @@ def measure(
     gc.disable()
     try:
         if settings.get("scenario") == "throughput":
-            answer, warm, timed = _in_streams(call, iterations, warmup, settings["streams"])
+            answer, warm, timed = _in_streams(call, iterations, warmup, settings.get("streams", 1))
         else:
-            answer, warm, timed = _one_by_one(call, iterations, warmup, _pace(settings))
+            queue = RunQueue(_threads_awake())
+            timer = Timer(call, queue, _pace(settings), limit_seconds)
+            answer, warm, timed = _one_by_one(timer, iterations, warmup)
     finally:
+        _set_alarm(0)
         gc.enable()
     begin, end = min(r.begin for r in timed), max(r.end for r in timed)
     return {
@@ -334,22 +413,19 @@ def measure(
 Measured = tuple[dict[str, Any], list[Reading], list[Reading]]
 
 
-def _one_by_one(
-    call: Callable[[], Any], iterations: int, warmup: int, pace: Callable[[], None] | None
-) -> Measured:
+def _one_by_one(timer: Timer, iterations: int, warmup: int) -> Measured:
     """Calls by this thread: what else was told, and the readings of warm-up and block."""
     readings = [_NOT_READ] * (warmup + iterations)
-    queue = RunQueue(_threads_awake())
     try:
-        _time_calls(call, readings, range(warmup), queue, pace)
+        timer.fill(readings, range(warmup))
         before = _faults()
-        _time_calls(call, readings, range(warmup, warmup + iterations), queue, pace)
+        timer.fill(readings, range(warmup, warmup + iterations))
         answer = _told_faults(before, _faults())
     finally:
-        queue.close()
+        timer.queue.close()
     timed = readings[warmup:]
     answer["process_cpu_seconds"] = [r.process_cpu / 1e9 for r in timed]
-    if queue.told:
+    if timer.queue.told:
         answer["wait_seconds"] = [r.wait / 1e9 for r in timed]
     return answer, readings[:warmup], timed
 
@@ -365,10 +441,11 @@ def _in_streams(call: Callable[[], Any], iterations: int, warmup: int, streams: 
     def serve() -> tuple[list[Reading], bool]:
         readings = [_NOT_READ] * (warmup + iterations)
         queue = RunQueue([threading.get_native_id()])
+        timer = Timer(call, queue)
         try:
-            _time_calls(call, readings, range(warmup), queue)
+            timer.fill(readings, range(warmup))
             together.wait()
-            _time_calls(call, readings, range(warmup, warmup + iterations), queue)
+            timer.fill(readings, range(warmup, warmup + iterations))
         except BaseException:
             together.abort()  # nobody waits for a stream that failed
             raise
@@ -404,14 +481,38 @@ def _forget_peak() -> bool:
     return True
 
 
-def _memory(name: str) -> int | None:
-    """A size in bytes that the system tells of this process: `VmRSS`, or its peak `VmHWM`."""
+def _read(path: str) -> str:
+    """A file of the system; empty where there is none."""
     try:
-        text = Path("/proc/self/status").read_text("utf-8", errors="replace")
+        return Path(path).read_text("utf-8", errors="replace")
     except OSError:
-        return None
-    kibibytes = [line.split()[1] for line in text.splitlines() if line.startswith(f"{name}:")]
+        return ""
+
+
+def _memory(name: str, path: str = "/proc/self/status") -> int | None:
+    """A size in bytes that the system tells, of this process: `VmRSS`, or its peak `VmHWM`."""
+    kibibytes = [
+        line.split()[1] for line in _read(path).splitlines() if line.startswith(f"{name}:")
+    ]
     return 1024 * int(kibibytes[0]) if kibibytes else None
+
+
+def _limit_memory(share: float) -> None:
+    """Let allocations fail here before the machine runs out, and go first if it does so anyway."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000", "ascii")
+    groups = ("memory.max", "memory/memory.limit_in_bytes")  # of a container, by either version
+    limits = [
+        int(text) for name in groups if (text := _read(f"/sys/fs/cgroup/{name}")).strip().isdigit()
+    ]
+    available = _memory("MemAvailable", "/proc/meminfo")
+    if resource is None or available is None:
+        return
+    # written memory, not addresses, of which runtimes reserve far more than they use
+    data = int(share * min([available, *limits])) + (_memory("VmData") or 0)
+    _, most = resource.getrlimit(resource.RLIMIT_DATA)
+    data = data if most == resource.RLIM_INFINITY else min(data, most)
+    resource.setrlimit(resource.RLIMIT_DATA, (data, most))
 
 
 class Worker:
@@ -426,10 +527,19 @@ class Worker:
         answer: dict[str, Any] = getattr(self, f"do_{request['do']}")(**arguments)
         return answer
 
-    def do_hello(self, affinity: list[int] | None = None) -> dict[str, Any]:
-        """Pin this process before any runtime makes threads, and say who answers."""
+    def do_hello(
+        self, affinity: list[int] | None = None, memory_share: float | None = None
+    ) -> dict[str, Any]:
+        """Pin this process before any runtime makes threads, and say who answers.
+
+        Args:
+            affinity: CPUs to stay on.
+            memory_share: Of the memory that is available now, what may be used at most.
+        """
         if affinity is not None:
             os.sched_setaffinity(0, affinity)
+        if memory_share is not None:
+            _limit_memory(memory_share)
         return {"pid": os.getpid(), "python": platform.python_version(), "numpy": np.__version__}
 
     def do_load(
@@ -463,20 +573,61 @@ class Worker:
             "load_seconds": imported - started + loaded - begun,
             "first_seconds": finished - loaded,
             "providers": list(model.providers),
+            "builds": model.builds,
             "output_checksum": checksum,
             "memory_bytes": None if peak is None or memory is None else max(0, peak - memory),
         }
 
-    def do_run(self, key: str, iterations: int, warmup: int) -> dict[str, Any]:
+    def do_run(
+        self, key: str, iterations: int, warmup: int, limit_seconds: float = 0.0
+    ) -> dict[str, Any]:
         """Run one block, in the scenario that the settings of the model ask for."""
         model, settings = self._loaded(key)
-        return measure(model, iterations, warmup, settings)
+        return measure(model, iterations, warmup, settings, limit_seconds)
 
     def do_output(self, key: str) -> dict[str, Any]:
         """The first output, exactly."""
         output = np.ascontiguousarray(self._loaded(key)[0](), dtype="<f4")
         values = base64.b64encode(output.tobytes()).decode("ascii")
         return {"shape": list(output.shape), "values": values}
+
+    def do_operators(self, key: str, iterations: int) -> dict[str, Any]:
+        """Where the time of a model goes."""
+        model, _ = self._loaded(key)
+        tell = getattr(model, "operators", None)
+        if tell is None:
+            raise WorkerError("load-error", "this runtime does not tell what its operators take")
+        return {"operators": tell(iterations)}
+
+    def do_tokenise(
+        self,
+        vocabulary: str,
+        text: str,
+        sequence_length: int,
+        iterations: int,
+        limit_seconds: float = 0.0,
+    ) -> dict[str, Any]:
+        """Time the splitting of a text into exactly so many tokens."""
+        try:
+            from tokenizers import BertWordPieceTokenizer
+        except ImportError as error:
+            detail = "the package tokenizers is not installed there; run `pip install tokenizers`"
+            raise WorkerError("load-error", detail) from error
+        try:
+            tokenizer = BertWordPieceTokenizer(vocabulary)
+            tokenizer.enable_truncation(sequence_length)
+            tokenizer.enable_padding(length=sequence_length)
+            tokens = len(tokenizer.encode(text))
+        except Exception as error:  # the library raises nothing narrower
+            raise WorkerError("load-error", f"{vocabulary}: {_describe(error)}") from error
+        if tokens != sequence_length:
+            raise WorkerError("load-error", f"{tokens} tokens came of {sequence_length}")
+        return measure(
+            lambda: tokenizer.encode(text),
+            iterations,
+            _TOKENISER_WARMUP,
+            limit_seconds=limit_seconds,
+        )
 
     def _loaded(self, key: str) -> tuple[Model, Mapping[str, Any]]:
         if key not in self._models:
@@ -488,10 +639,13 @@ def _describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}".strip(": \n")
 
 
+_SHORT_OF_MEMORY = ("bad_alloc", "bad allocation", "allocate memory", "out of memory")
+
+
 def _cause(error: Exception, otherwise: str) -> str:
     """Runtimes report a failed allocation as an error of their own."""
     text = str(error).lower()
-    short = isinstance(error, MemoryError) or "bad_alloc" in text or "allocate memory" in text
+    short = isinstance(error, MemoryError) or any(words in text for words in _SHORT_OF_MEMORY)
     return "out-of-memory" if short else otherwise
 
 

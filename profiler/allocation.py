@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from atb.profiler.measurement import Measurement
-from atb.profiler.sentinel import is_shifted
+from atb.profiler.measurement import MOST_SLOWDOWN, Measurement
 from atb.profiler.subject import Subject
 
 __all__ = ["Wanted", "next_round"]
@@ -46,7 +45,7 @@ def next_round(
     Args:
         measurements: What is known of each.
         within: Half width of the interval that is wanted, as a share; None asks only that enough
-            was timed while the machine was at its level.
+            was timed while the machine was near its level.
         blocks: Of a launch as long as little is known.
     """
     wanted = []
@@ -63,7 +62,7 @@ def _launches_needed(m: Measurement, within: float | None) -> int:
     """An interval shrinks with the root of the launches."""
     if within is not None and m.estimate.relative_half_width > within:
         return max(1, math.ceil(m.launches * ((m.estimate.relative_half_width / within) ** 2 - 1)))
-    return int(is_shifted(m.slowdown))
+    return int(abs(m.slowdown - 1) > MOST_SLOWDOWN)
 
 
 def _block_seconds(m: Measurement) -> float:

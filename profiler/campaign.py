@@ -78,9 +78,9 @@ def run_campaign(
         identity=plan.identity,
         new=new,
     )
-    database.append_session(campaign, started_at=device.now(), within=plan.within)
-    journal = Journal(database, campaign)
-    with ArtefactStore(runtime, settings) as artefacts:
+    with database.hold(campaign), ArtefactStore(runtime, settings) as artefacts:
+        database.append_session(campaign, started_at=device.now(), within=plan.within)
+        journal = Journal(database, campaign)
         launcher = Launcher(
             device,
             runtime,

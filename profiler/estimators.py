@@ -10,9 +10,10 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from atb.profiler.preemption import block_value
+from atb.profiler.preemption import block_value, quantile_of
 from atb.profiler.record import BlockRecord
 from atb.profiler.sentinel import sentinel_seconds
+from atb.profiler.spread import Spread
 
 __all__ = [
     "CONFIDENCE",
@@ -57,6 +58,7 @@ class Estimator(Protocol):
         threads: int,
         reference: float | None,
         confidence: float,
+        spread: Spread | None = None,
     ) -> Estimate:
         """Estimate from at least one block.
 
@@ -65,7 +67,13 @@ class Estimator(Protocol):
             threads: That computed an inference.
             reference: The sentinel's undisturbed level in seconds; None where unknown.
             confidence: Of the interval, such as 0.95.
+            spread: What other models of the campaign tell about how launches differ.
         """
+
+    def launch_values(
+        self, blocks: Sequence[BlockRecord], *, threads: int, reference: float | None
+    ) -> npt.NDArray[np.float64]:
+        """Logarithm of the latency that each launch shows, float64 [launches]."""
 
 
 def _by_launch(blocks: Sequence[BlockRecord]) -> Mapping[int, list[BlockRecord]]:
@@ -79,12 +87,12 @@ def _by_launch(blocks: Sequence[BlockRecord]) -> Mapping[int, list[BlockRecord]]
 class LaunchEstimator:
     """A quantile in a block, a quantile of the blocks in a launch, the mean of the launches.
 
-    Disturbances only ever add time, so that low quantiles within a launch lie near the undisturbed
-    device. Launches differ by where memory happens to lie: that is part of the latency, and their
-    mean is taken. The interval is Student's over launches, whose values hold the spread of what is
-    below them; of a single launch it is Student's over blocks, which leaves out how launches
-    differ. A correction widens it by how far exponents of models differ. All on logarithms, since
-    disturbances multiply.
+    Disturbances only ever add time, so that a low quantile of the iterations lies nearer to the
+    undisturbed device. Launches differ by where memory happens to lie: that is part of the latency,
+    and their mean is taken. The interval is Student's over launches, whose values hold the spread
+    of what is below them; of a single launch it is Student's over blocks, which leaves out how
+    launches differ. A correction widens it by how far exponents of models differ. All on
+    logarithms, since disturbances multiply.
 
     Attributes:
         name: What the record says.
@@ -107,24 +115,31 @@ class LaunchEstimator:
         threads: int,
         reference: float | None,
         confidence: float,
+        spread: Spread | None = None,
     ) -> Estimate:
         """See `Estimator`."""
-        by_launch = list(_by_launch(blocks).values())
-        launches = [self._logs(launch, threads, reference) for launch in by_launch]
-        values = np.array([np.quantile(logs, self.block_quantile) for logs in launches])
-        spread = values if len(values) > 1 else launches[0]
+        values = self.launch_values(blocks, threads=threads, reference=reference)
         center = float(values.mean())
-        if len(spread) > 1:
+        if len(values) == 1:
+            values, spread = self._logs(blocks, threads, reference), None
+        if len(values) > 1:
             half = math.hypot(
-                _student_half_width(spread, confidence),
+                _student_half_width(values, confidence, spread),
                 _normal_quantile(confidence)
                 * self.exponent_spread
-                * float(np.mean([np.median(_slowness(b, threads, reference)) for b in by_launch])),
+                * float(np.median(_slowness(blocks, threads, reference))),
             )
             return Estimate(math.exp(center), math.exp(center - half), math.exp(center + half))
         wall = blocks[0].readings.wall_seconds
         seconds = math.exp(center)
         return Estimate(seconds, min(seconds, *wall), max(seconds, *wall))
+
+    def launch_values(
+        self, blocks: Sequence[BlockRecord], *, threads: int, reference: float | None
+    ) -> npt.NDArray[np.float64]:
+        """See `Estimator`."""
+        launches = (self._logs(part, threads, reference) for part in _by_launch(blocks).values())
+        return np.array([quantile_of(logs, self.block_quantile) for logs in launches])
 
     def _logs(
         self, launch: Sequence[BlockRecord], threads: int, reference: float | None
@@ -157,25 +172,31 @@ def _normal_quantile(confidence: float) -> float:
     return float(ndtri((1 + confidence) / 2))
 
 
-def _student_half_width(values: npt.NDArray[np.float64], confidence: float) -> float:
+def _student_half_width(
+    values: npt.NDArray[np.float64], confidence: float, spread: Spread | None
+) -> float:
     from scipy.special import stdtrit
 
-    freedom = len(values) - 1
+    variance, freedom = (
+        (float(values.var(ddof=1)), float(len(values) - 1))
+        if spread is None
+        else spread.moderate(values)
+    )
     quantile = float(stdtrit(freedom, (1 + confidence) / 2))
-    return quantile * float(values.std(ddof=1)) / math.sqrt(len(values))
+    return quantile * math.sqrt(variance / len(values))
 
 
 #: See benchmarks/estimators.py for how well each repeats.
 ESTIMATORS: dict[str, Estimator] = {
     estimator.name: estimator
     for estimator in (
-        LaunchEstimator("quartile-sentinel-1.1", 0.25, 0.25, 1.1, exponent_spread=0.3),
+        LaunchEstimator("quartile-sentinel-1.05", 0.25, 0.5, 1.05, exponent_spread=0.1),
         LaunchEstimator("median-sentinel-0.6", 0.5, 0.5, sentinel_exponent=0.6),
         LaunchEstimator("minimum", 0.0, 0.0),
         LaunchEstimator("median", 0.5, 0.5),
     )
 }
-DEFAULT_ESTIMATOR = ESTIMATORS["quartile-sentinel-1.1"]
+DEFAULT_ESTIMATOR = ESTIMATORS["quartile-sentinel-1.05"]
 
 
 def wall_latency(blocks: Sequence[BlockRecord]) -> float:

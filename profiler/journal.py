@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 from atb.devices.contract import LaunchFailure
 from atb.profiler.database import ProfileDatabase
-from atb.profiler.measurement import Measurement
-from atb.profiler.record import BlockRecord, Campaign, Failure
+from atb.profiler.measurement import Measurement, together
+from atb.profiler.record import BlockRecord, Campaign, Failure, LoadRecord
 from atb.profiler.scenarios import estimator_for
 from atb.profiler.sentinel import sentinel_level, sentinel_seconds, slowdowns
 from atb.profiler.subject import Subject
@@ -50,6 +50,10 @@ class Journal:
         self._database.append_block(self._campaign, record)
         self._remember(record)
 
+    def note_load(self, load: LoadRecord) -> None:
+        """Write what loading a model showed."""
+        self._database.append_load(self._campaign, load)
+
     def fail(self, subject: Subject | None, failure: LaunchFailure, at: float) -> None:
         """Write a failure; of the device where no subject is given."""
         campaign = self._campaign
@@ -61,6 +65,10 @@ class Journal:
         )
         if subject is not None:
             self._failed[subject] += 1
+
+    def knows(self, subject: Subject) -> bool:
+        """Whether any block of it is measured."""
+        return subject in self._records
 
     def has(self, subject: Subject, launch: int, block: int) -> bool:
         """Whether this block is measured."""
@@ -133,7 +141,7 @@ class Journal:
                         },
                     )
                 )
-        return found
+        return together(found)
 
 
 def _in_time(records: Iterable[BlockRecord]) -> list[BlockRecord]:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from atb.devices.contract import Artefact, Block, Device, Launch, LaunchFailure, Loaded
+from atb.devices.reference import check_output
 from atb.devices.settings import RunSettings
+from atb.models.architecture import Architecture
 from atb.profiler.journal import Journal
 from atb.profiler.plan import Plan
 from atb.profiler.preemption import block_value
-from atb.profiler.record import BlockRecord
+from atb.profiler.record import BlockRecord, LoadRecord
 from atb.profiler.sentinel import DriftWatch
 from atb.profiler.subject import Subject
 
@@ -25,6 +27,8 @@ _MOST_ITERATIONS = 10_000
 _WINDOW_ITERATIONS = 2
 _MOST_WINDOWS = 10
 _SETTLED_SHARE = 0.02
+#: Readings of a device that tell something by how they change during a block.
+_COUNTERS = ("energy_joules", "battery_joules")
 _WAIT_STEP_SECONDS = 0.25  # between looks at the sentinel while waiting
 
 
@@ -37,11 +41,11 @@ class Patience:
 
 @dataclass(frozen=True, slots=True)
 class _Ready:
-    """A model: its file, what loading showed (None before), and the iterations of its blocks."""
+    """A model: its file, the iterations of its blocks, and what loading it showed."""
 
     artefact: Artefact
-    loaded: Loaded | None
     iterations: int
+    loaded: Loaded | None = None
 
 
 class LaunchRun:
@@ -83,8 +87,13 @@ class LaunchRun:
         self._acquit = acquit
         self._ready: dict[str, _Ready] = {}
 
-    def load(self, artefacts: Mapping[Subject, Artefact], sentinel: Artefact) -> None:
+    def load(self, artefacts: Mapping[Subject, Artefact], sentinel: Artefact, launch: int) -> None:
         """Load everything and settle it.
+
+        Args:
+            artefacts: Of the subjects.
+            sentinel: Of the sentinel.
+            launch: Index of the launch.
 
         Raises:
             LaunchFailure: The worker failed.
@@ -95,11 +104,12 @@ class LaunchRun:
             known=self._journal.sentinel_iterations(),
             seconds=self._plan.sentinel_block_seconds,
             fewest=_FEWEST_SENTINEL_ITERATIONS,
+            settings=self._sentinel_settings,
         )
         for subject, artefact in artefacts.items():
             self._say(subject, "loading")
             if self._settings.scenario == "cold-start":
-                self._ready[str(subject)] = _Ready(artefact, None, 1)
+                self._ready[str(subject)] = _Ready(artefact, 1)
                 continue
             self._load(
                 str(subject),
@@ -107,25 +117,65 @@ class LaunchRun:
                 known=self._journal.iterations(subject),
                 seconds=self._plan.block_seconds,
                 fewest=self._plan.fewest_iterations,
+                settings=self._settings,
             )
+            self._check_once(subject)
+            self._note_load(subject, launch)
+
+    @property
+    def _sentinel_settings(self) -> RunSettings:
+        """The sentinel never waits: it tells about the machine and not about the scenario."""
+        return replace(self._settings, scenario="hot-loop", interval_seconds=None, streams=1)
 
     def _load(
-        self, key: str, artefact: Artefact, *, known: int | None, seconds: float, fewest: int
+        self,
+        key: str,
+        artefact: Artefact,
+        *,
+        known: int | None,
+        seconds: float,
+        fewest: int,
+        settings: RunSettings,
     ) -> None:
-        loaded = self._worker.load(key, artefact)
+        loaded = self._worker.load(key, artefact, settings=settings)
         if not math.isfinite(loaded.output_checksum):
             raise LaunchFailure("wrong-output", f"the output of {key} is not finite")
-        each = max(self._settle(key), self._settings.interval_seconds or 0.0)
+        interval = settings.interval_seconds or 0.0
+        each = max(self._settle(key, paced=interval > 0), interval)
         wanted = min(max(math.ceil(seconds / each), fewest), _MOST_ITERATIONS)
-        self._ready[key] = _Ready(artefact, loaded, known or wanted)
+        self._ready[key] = _Ready(artefact, known or wanted, loaded)
 
-    def _settle(self, key: str) -> float:
+    def _note_load(self, subject: Subject, launch: int) -> None:
+        ready = self._ready[str(subject)]
+        assert ready.loaded is not None
+        artefact, at = ready.artefact, self._device.now()
+        self._journal.note_load(
+            LoadRecord(subject, launch, ready.loaded, artefact.sha256, artefact.size_bytes, at)
+        )
+
+    def _check_once(self, subject: Subject) -> None:
+        """Compare what an architecture computes with the reference, before anything is timed.
+
+        Raises:
+            LaunchFailure: With cause `wrong-output`.
+        """
+        if not isinstance(subject, Architecture) or self._journal.knows(subject):
+            return
+        result = check_output(subject, self._settings, self._worker.output(str(subject)))
+        if not result.passed:
+            raise LaunchFailure(
+                "wrong-output",
+                f"the output lies {result.max_difference:.2g} from the reference, "
+                f"{result.bound:.2g} is allowed",
+            )
+
+    def _settle(self, key: str, *, paced: bool) -> float:
         """Warm up until it no longer gets faster; the fastest iteration in seconds.
 
         A model that sleeps in between cools down again: it is not warmed up for long.
         """
         best = math.inf
-        for _ in range(2 if self._settings.interval_seconds else _MOST_WINDOWS):
+        for _ in range(2 if paced else _MOST_WINDOWS):
             window = min(self._worker.run(key, iterations=_WINDOW_ITERATIONS).wall_seconds)
             settled = window > best * (1 - _SETTLED_SHARE)
             best = min(best, window)
@@ -154,11 +204,11 @@ class LaunchRun:
             self._say(subject, f"launch {launch + 1}")
             state = self._device.state()
             if self._settings.scenario == "cold-start":
-                readings = self._start_cold(str(subject))
+                readings = self._start_cold(subject, launch)
             else:
                 readings = self._time(str(subject))
             # only counters need a second reading, and only where the machine has one
-            counted = state.get("energy_joules") is not None
+            counted = any(state.get(name) is not None for name in _COUNTERS)
             state_after = self._device.state() if counted else {}
             self._acquit()
             after, shifted = self._time_sentinel()
@@ -182,10 +232,13 @@ class LaunchRun:
         count = self._ready[key].iterations
         return self._worker.run(key, iterations=count, warmup=_WARMUP_ITERATIONS)
 
-    def _start_cold(self, key: str) -> Block:
+    def _start_cold(self, subject: Subject, launch: int) -> Block:
         """Load and first inference as one iteration; the library itself is loaded already."""
-        started_at = self._device.now()
+        started_at, key = self._device.now(), str(subject)
         loaded = self._worker.load(key, self._ready[key].artefact)
+        self._ready[key] = replace(self._ready[key], loaded=loaded)
+        self._check_once(subject)
+        self._note_load(subject, launch)
         seconds = loaded.load_seconds + loaded.first_seconds
         return Block(started_at, (seconds,), (seconds,), (0,), (0,), span_seconds=seconds)
 

@@ -11,6 +11,7 @@ from atb.errors import RunError
 from atb.profiler.artefacts import ArtefactStore
 from atb.profiler.journal import Journal
 from atb.profiler.launch_run import LaunchRun, Patience
+from atb.profiler.measurement import MOST_SLOWDOWN
 from atb.profiler.plan import Plan
 from atb.profiler.scenarios import shares_workers
 from atb.profiler.sentinel import DriftWatch
@@ -65,7 +66,7 @@ class Launcher:
         self._wanted = 0
         self._device_failures = 0
         self._subject: Subject | None = None  # who is to blame if it fails now
-        self._watch = DriftWatch(journal.level)
+        self._watch = DriftWatch(journal.level, band=MOST_SLOWDOWN)
         self._patience = Patience(plan.patience_seconds)
         budget = plan.budget_seconds
         self._deadline = math.inf if budget is None else device.now() + budget
@@ -161,7 +162,7 @@ class Launcher:
                 say=self._on,
                 acquit=self._acquit,
             )
-            run.load(artefacts, sentinel)
+            run.load(artefacts, sentinel, launch)
             self._device_failures = 0
             run.time(missing, launch, done=self._count)
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from statistics import median
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
+from atb.devices.state import energy_between
 from atb.models.architecture import Architecture
 from atb.profiler.conditions import Conditions
 from atb.profiler.estimators import (
@@ -18,13 +22,14 @@ from atb.profiler.estimators import (
     disturbed_share,
     wall_latency,
 )
-from atb.profiler.record import BlockRecord, Failure
+from atb.profiler.record import BlockRecord, Failure, LoadRecord
 from atb.profiler.scenarios import Curve, requests_per_second
 from atb.profiler.sentinel import is_shifted
+from atb.profiler.spread import Spread, learn_spread
 from atb.profiler.subject import Subject
 from atb.profiler.tails import tail_seconds
 
-__all__ = ["BlockRecord", "Failure", "Measurement"]
+__all__ = ["BlockRecord", "Failure", "Measurement", "together"]
 
 #: Fewer launches say nothing about how launches differ.
 FEWEST_LAUNCHES = 3
@@ -58,6 +63,8 @@ class Measurement:
         within: Precision that the campaign last asked for, as a share; None for none.
         sequential: Whether a stop rule looked at the interval again and again.
         slowdowns: By launch and block, how much slower than its level the machine was then.
+        loads: What loading it showed, in each launch.
+        spread: What the other subjects of the campaign tell about how launches differ.
         method: How the latency is estimated.
     """
 
@@ -69,6 +76,8 @@ class Measurement:
     within: float | None = None
     sequential: bool = False
     slowdowns: Mapping[tuple[int, int], float] = field(default_factory=dict)
+    loads: tuple[LoadRecord, ...] = ()
+    spread: Spread | None = None
     method: Estimator = DEFAULT_ESTIMATOR
 
     def __post_init__(self) -> None:
@@ -107,13 +116,13 @@ class Measurement:
 
     @cached_property
     def kept(self) -> tuple[BlockRecord, ...]:
-        """The blocks that count: those timed at the machine's level, where there are enough.
+        """The blocks that count: those that the sentinel corrects well, where there are enough.
 
-        Else all of them, and the sentinel has to correct them.
+        Else all of them, and the measurement is flagged.
         """
-        level = tuple(r for r in self.blocks if not is_shifted(self._slowdown(r)))
-        enough = len({record.launch for record in level}) >= FEWEST_LAUNCHES
-        return level if enough and self.scenario != "sustained" else self.blocks
+        near = tuple(r for r in self.blocks if abs(self._slowdown(r) - 1) <= MOST_SLOWDOWN)
+        enough = len({record.launch for record in near}) >= FEWEST_LAUNCHES
+        return near if enough and self.scenario != "sustained" else self.blocks
 
     def _slowdown(self, record: BlockRecord) -> float:
         return self.slowdowns.get((record.launch, record.block), 1.0)
@@ -131,6 +140,14 @@ class Measurement:
             threads=self._threads,
             reference=self.sentinel_reference,
             confidence=SEQUENTIAL_CONFIDENCE if self.sequential else CONFIDENCE,
+            spread=self.spread,
+        )
+
+    @property
+    def launch_values(self) -> npt.NDArray[np.float64]:
+        """Logarithm of the latency that each launch shows, float64 [launches]."""
+        return self.method.launch_values(
+            self.kept, threads=self._threads, reference=self.sentinel_reference
         )
 
     @property
@@ -159,6 +176,34 @@ class Measurement:
         runs = [seconds for record in self.blocks for seconds in record.readings.wall_seconds]
         tails = {f"p{percentile}": tail_seconds(runs, percentile) for percentile in PERCENTILES}
         return {name: seconds for name, seconds in tails.items() if seconds is not None}
+
+    @property
+    def load_seconds(self) -> float | None:
+        """Time to make it ready, first inference not included; median of the launches."""
+        found = [load.loaded.load_seconds for load in self.loads]
+        return median(found) if found else None
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """By how much the worker grew at its largest for it; the most of all launches."""
+        found = [load.loaded.memory_bytes for load in self.loads]
+        return max((grown for grown in found if grown is not None), default=None)
+
+    @property
+    def artefact_bytes(self) -> int | None:
+        """Size of the file that was run."""
+        return self.loads[-1].artefact_bytes if self.loads else None
+
+    @cached_property
+    def energy_joules(self) -> float | None:
+        """Of the whole device for one inference, median over blocks; None where it is not told."""
+        found = []
+        for record in self.blocks:
+            used = energy_between(record.state, record.state_after)
+            runs = len(record.readings.wall_seconds) + len(record.readings.warmup_seconds)
+            if used is not None:
+                found.append(used / runs)
+        return median(found) if found else None
 
     @property
     def launches(self) -> int:
@@ -209,6 +254,13 @@ class Measurement:
             "shifted_blocks": sum(is_shifted(slowdown) for slowdown in self.slowdowns.values()),
             "slowdown": self.slowdown,
         }
+        details = {
+            "load_seconds": self.load_seconds,
+            "memory_bytes": self.memory_bytes,
+            "artefact_bytes": self.artefact_bytes,
+            "energy_joules": self.energy_joules,
+        }
+        document |= {name: value for name, value in details.items() if value is not None}
         if self.percentiles:
             document["wall_percentiles_seconds"] = dict(self.percentiles)
         if self.requests_per_second is not None:
@@ -217,3 +269,13 @@ class Measurement:
             document["curve"] = asdict(self.curve)
             document["sustained_over_first"] = self.curve.sustained_over_first
         return document
+
+
+def together(measurements: Sequence[Measurement]) -> list[Measurement]:
+    """The same measurements, each with what the others tell about how launches differ.
+
+    Args:
+        measurements: Of one campaign.
+    """
+    spread = learn_spread([m.launch_values for m in measurements])
+    return [replace(m, spread=spread) for m in measurements]

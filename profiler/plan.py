@@ -68,8 +68,8 @@ class Plan:
     fewest_launches: int = 4
     most_launches: int = 15
     repeats: int = 3
-    patience_seconds: float = 60.0
-    block_seconds: float = 0.03
+    patience_seconds: float = 20.0
+    block_seconds: float = 0.02
     fewest_iterations: int = 3
     sentinel: Architecture = SENTINEL
     sentinel_block_seconds: float = 0.01

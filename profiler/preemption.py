@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from atb.devices.contract import Block
 
-__all__ = ["BlockValue", "block_value", "undisturbed"]
+__all__ = ["BlockValue", "block_value", "quantile_of", "undisturbed"]
 
 #: Waiting that counts: a share of the wall time, and what clock reading and interrupts take.
 _WAIT_SHARE, _WAIT_SECONDS = 0.02, 20e-6
@@ -71,6 +71,19 @@ def _has_cpu_time(block: Block) -> bool:
     return bool(np.isfinite(cpu).all() and (cpu > 0).all())
 
 
+def quantile_of(values: npt.NDArray[np.float64], quantile: float) -> float:
+    """What `numpy.quantile` gives, for few values in a twentieth of its time.
+
+    A database of a few thousand blocks asks for it ten thousand times whenever it is read.
+    """
+    ordered = np.sort(values)
+    place = quantile * (len(ordered) - 1)
+    below = int(place)
+    above = min(below + 1, len(ordered) - 1)
+    low, high = float(ordered[below]), float(ordered[above])
+    return low + (place - below) * (high - low)
+
+
 def block_value(block: Block, *, threads: int, quantile: float = 0.5) -> BlockValue:
     """The latency that a block shows.
 
@@ -86,7 +99,7 @@ def block_value(block: Block, *, threads: int, quantile: float = 0.5) -> BlockVa
     wall = np.asarray(block.wall_seconds)
     clean = wall[undisturbed(block, threads)]
     if len(clean) >= min(_FEWEST_UNDISTURBED, len(wall)):
-        return BlockValue(float(np.quantile(clean, quantile)), disturbed=False)
+        return BlockValue(quantile_of(clean, quantile), disturbed=False)
     on_cpu = threads == 1 and _has_cpu_time(block) and not any(block.voluntary_switches)
     basis = np.asarray(block.cpu_seconds) if on_cpu else wall
-    return BlockValue(float(np.quantile(basis, min(quantile, _FALLBACK_QUANTILE))), disturbed=True)
+    return BlockValue(quantile_of(basis, min(quantile, _FALLBACK_QUANTILE)), disturbed=True)

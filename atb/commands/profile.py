@@ -26,6 +26,7 @@ from atb.options import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from atb.profiler.campaign import CampaignResult
     from atb.profiler.plan import Plan
     from atb.profiler.subject import Subject
     from atb.sweep import Sweep
@@ -140,7 +141,8 @@ def profile(
     place = find_device(device)
     sweep = replace(sweep, affinities=expand_affinity(affinity, cpu_clusters()))
     targets = sweep.targets(place, runtime)
-    results, extras = [], {}
+    results: list[CampaignResult] = []
+    extras: dict[str, list[Any]] = {}
     with ProfileDatabase(db, create=True) as database:
         for target in targets:
             note(f"{target.conditions}: {len(plan.subjects)} models into {db}")

@@ -170,7 +170,7 @@ def test_ctrl_c_ends_with_130_and_tells_what_is_known(tmp_path) -> None:
         text=True,
         start_new_session=True,
         # a shell's background job, such as this test may be part of, ignores Ctrl-C
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )
     assert process.stderr is not None
     for line in process.stderr:  # until there is a launch

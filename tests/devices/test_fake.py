@@ -8,6 +8,7 @@ import pytest
 from atb.devices.contract import Block, LaunchFailure
 from atb.devices.fake import FakeCosts, FakeDevice
 from atb.devices.settings import RunSettings
+from atb.devices.state import energy_between
 from atb.models.architecture import Architecture
 
 ARCHITECTURE = Architecture(4, 312, 12, 312, 1200)
@@ -189,3 +190,32 @@ def test_memory_grows_with_weights_and_tokens(tmp_path: Path) -> None:
     artefact = device.runtimes["fake"].build(ARCHITECTURE, SETTINGS, tmp_path)
     with device.launch(device.runtimes["fake"], SETTINGS) as launch:
         assert launch.load("model", artefact).memory_bytes == whole
+
+
+def test_its_operators_are_the_terms_of_its_costs(tmp_path: Path) -> None:
+    device = FakeDevice()
+    runtime = device.runtimes["fake"]
+    with device.launch(runtime, SETTINGS) as launch:
+        launch.load("model", runtime.build(ARCHITECTURE, SETTINGS, tmp_path))
+        operators = launch.operators("model", iterations=3)
+    terms = device.costs.terms(ARCHITECTURE, SETTINGS)
+    assert {o.name: o.seconds for o in operators} == terms
+    assert operators[0].name == "multiply-adds"
+    assert sum(o.seconds for o in operators) == device.latency(ARCHITECTURE, SETTINGS)
+
+
+def test_tokenising_takes_so_much_a_token(tmp_path: Path) -> None:
+    device = FakeDevice()
+    (tmp_path / "vocabulary.txt").touch()
+    with device.launch(device.runtimes["fake"], SETTINGS) as launch:
+        block = launch.tokenise(
+            tmp_path / "vocabulary.txt", "words", sequence_length=128, iterations=3
+        )
+    assert block.wall_seconds == (128 * device.costs.token_seconds,) * 3
+
+
+def test_its_energy_is_power_times_simulated_time() -> None:
+    device = FakeDevice()
+    before = device.state()
+    device.wait(10)
+    assert energy_between(before, device.state()) == pytest.approx(10 * device.costs.watts)

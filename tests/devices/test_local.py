@@ -10,6 +10,7 @@ import pytest
 from atb.devices.local import LocalDevice, read_platform
 from atb.devices.settings import RunSettings
 from atb.errors import InputError
+from atb.models.architecture import Architecture
 
 
 def write(root: Path, name: str, text: str) -> None:
@@ -73,3 +74,15 @@ def test_a_worker_is_pinned_and_told_its_threads() -> None:
         assert os.sched_getaffinity(pid) == {cpu}
         environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
         assert b"OMP_NUM_THREADS=2" in environment
+
+
+def test_its_state_names_the_builds_that_its_last_worker_ran(tmp_path: Path) -> None:
+    device = LocalDevice()
+    assert device.state()["library_builds"] is None
+    runtime, settings = device.runtimes["onnxruntime"], RunSettings(sequence_length=8)
+    artefact = runtime.build(Architecture(1, 8, 2, 8, 8), settings, tmp_path)
+    with device.launch(runtime, settings) as launch:
+        launch.load("model", artefact)
+    builds = device.state()["library_builds"]
+    assert f"onnxruntime {runtime.version}" in builds
+    assert "numpy" in builds

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -99,6 +100,7 @@ def test_a_silent_worker_times_out_and_is_killed_while_the_parent_sleeps() -> No
             entered.load("model", ARTEFACT)
         assert time.process_time() - before < 0.25
     assert caught.value.cause == "timeout"
+    assert caught.value.detail.startswith("iteration: model was not loaded and run once")
     assert not is_running(pid)
 
 
@@ -188,3 +190,65 @@ def test_the_idle_time_of_a_block_is_not_silence() -> None:
     with launch(script, timeout_seconds=1, settings=settings) as entered:
         entered.load("model", ARTEFACT)
         assert entered.run("model", iterations=10).wall_seconds == ()
+
+
+def test_a_worker_that_never_greets_is_named_as_the_device() -> None:
+    deaf = ProcessLaunch(
+        [sys.executable, "-c", "import time; time.sleep(60)"],
+        environment=os.environ,
+        runner="onnxruntime",
+        settings=RunSettings(),
+        timeout_seconds=0.2,
+    )
+    with pytest.raises(LaunchFailure) as caught, deaf:
+        pass
+    assert caught.value.cause == "timeout"
+    assert caught.value.detail.startswith("device: no greeting")
+
+
+def test_a_block_that_does_not_end_is_named_as_a_block() -> None:
+    script = f"""
+    print('{LOADED}', flush=True)
+    time.sleep(60)
+    """
+    with launch(script, timeout_seconds=1) as entered:
+        entered.load("model", ARTEFACT)
+        with pytest.raises(LaunchFailure) as caught:
+            entered.run("model", iterations=10)
+    assert caught.value.cause == "timeout"
+    assert caught.value.detail.startswith("block: 10 iterations of model did not end within 1 s")
+
+
+def test_a_worker_that_its_alarm_ended_hung_in_an_iteration() -> None:
+    late = failure(launch("os.kill(os.getpid(), signal.SIGALRM)"))
+    assert late.cause == "timeout"
+    assert late.detail.startswith("iteration: one did not end within 20 s")
+
+
+@pytest.mark.parametrize(
+    "words", ["terminate called after throwing an instance of 'std::bad_alloc'", "MemoryError"]
+)
+def test_last_words_about_memory_are_out_of_memory(words: str) -> None:
+    script = f"""
+    sys.stderr.write({words!r})
+    sys.stderr.flush()
+    os.abort()
+    """
+    assert failure(launch(script)).cause == "out-of-memory"
+
+
+def test_a_worker_is_told_what_it_may_take(tmp_path: Path) -> None:
+    note = tmp_path / "greeting"
+    script = f"import sys; open({str(note)!r}, 'w').write(sys.stdin.readline()); print('{{}}')"
+    started = ProcessLaunch(
+        [sys.executable, "-c", script],
+        environment=os.environ,
+        runner="onnxruntime",
+        settings=RunSettings(affinity=(0,)),
+        timeout_seconds=20,
+        memory_share=0.25,
+    )
+    with started:
+        pass
+    greeting = json.loads(note.read_text("utf-8"))
+    assert greeting == {"do": "hello", "affinity": [0], "memory_share": 0.25}

@@ -5,7 +5,7 @@ import pytest
 
 from atb.devices import fake, reference
 from atb.devices.fake import FakeDevice
-from atb.devices.reference import CheckResult, check_device, timing_output
+from atb.devices.reference import CheckResult, check_device, check_output, timing_output
 from atb.devices.settings import RunSettings
 from atb.models.architecture import Architecture
 
@@ -53,3 +53,14 @@ def test_an_output_of_another_shape_or_without_numbers_fails(
 def test_a_difference_at_the_bound_passes() -> None:
     assert CheckResult(1e-4, 1e-4, ()).passed
     assert not CheckResult(1.1e-4, 1e-4, ()).passed
+
+
+def test_an_output_is_judged_by_the_architecture_that_it_is_of() -> None:
+    right, other = Architecture(2, 60, 6, 42, 100), Architecture(2, 60, 6, 42, 104)
+    settings = RunSettings(sequence_length=16, batch=2)
+    output = timing_output(right, settings)
+    assert check_output(right, settings, output).passed
+    assert not check_output(other, settings, output).passed
+    assert not check_output(right, settings, output[:1]).passed
+    output[0, 3, 7] = np.nan
+    assert not check_output(right, settings, output).passed

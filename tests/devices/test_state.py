@@ -3,7 +3,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from atb.devices.state import STATE_FIELDS, read_state
+import pytest
+
+from atb.devices.state import STATE_FIELDS, energy_between, read_state
 
 
 def write(root: Path, name: str, text: str) -> None:
@@ -16,7 +18,7 @@ def test_every_reading_is_found_on_a_machine_that_tells(tmp_path: Path) -> None:
     cpu = "sys/devices/system/cpu"
     ticks = os.sysconf("SC_CLK_TCK")
     write(tmp_path, "proc/loadavg", "1.25 0.80 0.40 2/99 1234\n")
-    write(tmp_path, "proc/stat", f"cpu  1 2 3 4 5 6 7 {3 * ticks} 0 0\ncpu0 1 2 3 4 5 6 7 8 0 0\n")
+    write(tmp_path, "proc/stat", f"cpu  1 2 3 4 5 6 7 {3 * ticks} 0 0\ncpu0 1 2\nctxt 4242\n")
     write(tmp_path, "proc/meminfo", "MemTotal: 2000 kB\nMemAvailable:    1000 kB\n")
     write(tmp_path, "proc/pressure/cpu", "some avg10=12.50 avg60=0.00 avg300=0.00 total=77\n")
     write(tmp_path, f"{cpu}/cpu0/cpufreq/scaling_governor", "performance\n")
@@ -27,17 +29,67 @@ def test_every_reading_is_found_on_a_machine_that_tells(tmp_path: Path) -> None:
     write(tmp_path, "sys/class/thermal/thermal_zone0/temp", "41000\n")
     write(tmp_path, "sys/class/thermal/thermal_zone1/temp", "52500\n")
     write(tmp_path, "sys/fs/cgroup/cpu.stat", "usage_usec 5\nnr_periods 9\nnr_throttled 6\n")
+    write(tmp_path, "proc/self/cgroup", "9:cpu:/old\n0::/jobs/mine\n")
+    group = "sys/fs/cgroup/jobs/mine"
+    write(tmp_path, f"{group}/cpu.pressure", "some avg10=50.00 avg60=0.00 avg300=0.00 total=7\n")
+    cooling = "sys/class/thermal/cooling_device"
+    for number, (kind, step) in enumerate(
+        [("thermal-cpufreq-0", 2), ("Processor", 1), ("pwm-fan", 9)]
+    ):
+        write(tmp_path, f"{cooling}{number}/type", f"{kind}\n")
+        write(tmp_path, f"{cooling}{number}/cur_state", f"{step}\n")
+    write(tmp_path, "sys/devices/platform/soc/soc:firmware/get_throttled", "50005\n")
+    write_package(tmp_path, 0, "package-0", 1_500_000, 262_000_000_000)
+    write_package(tmp_path, 1, "package-1", 500_000, 262_000_000_000)
+    write_package(tmp_path, 2, "psys", 9_000_000, 1_000_000_000)
+    write_package(tmp_path, "0:0", "core", 1_000_000, 262_000_000_000)
+    write_supply(tmp_path, "BAT0", type="Battery", status="Discharging", energy_now="1000000")
+    write_supply(
+        tmp_path,
+        "BAT1",
+        type="Battery",
+        status="Full",
+        charge_now="2000000",
+        voltage_now="12000000",
+    )
+    write_supply(tmp_path, "AC", type="Mains", online="0")
+    write_supply(tmp_path, "ucsi", type="USB", online="1")
     assert read_state(tmp_path) == {
         "load_average_1min": 1.25,
+        "running_tasks": 2,
         "governor": "performance,powersave",
         "frequency_hertz": 2e9,
+        "frequency_lowest_hertz": 1e9,
+        "frequency_highest_hertz": 3e9,
         "temperature_celsius": 52.5,
         "thermal_throttles": 4,
+        "cooling_steps": 3,
+        "firmware_throttled": "50005",
         "quota_throttles": 6,
         "cpu_pressure_10s": 0.125,
+        "group_cpu_pressure_10s": 0.5,
         "steal_seconds": 3.0,
+        "context_switches": 4242,
         "memory_available_bytes": 1_024_000,
+        "energy_joules": 2.0,
+        "energy_range_joules": 262_000.0,
+        "battery_joules": pytest.approx(3_600 + 24 * 3_600),  # a watt hour, and two times twelve
+        "battery_state": "Discharging,Full",
+        "charger": "connected",
+        "library_builds": None,
     }
+
+
+def write_package(root: Path, place: int | str, name: str, used: int, turn: int) -> None:
+    folder = f"sys/class/powercap/intel-rapl:{place}"
+    write(root, f"{folder}/name", f"{name}\n")
+    write(root, f"{folder}/energy_uj", f"{used}\n")
+    write(root, f"{folder}/max_energy_range_uj", f"{turn}\n")
+
+
+def write_supply(root: Path, name: str, **fields: str) -> None:
+    for field, value in fields.items():
+        write(root, f"sys/class/power_supply/{name}/{field}", f"{value}\n")
 
 
 def test_a_machine_that_tells_nothing_gives_none_for_every_field(tmp_path: Path) -> None:
@@ -58,3 +110,33 @@ def test_text_in_another_form_gives_none_and_spoils_no_other_reading(tmp_path: P
 def test_the_older_control_groups_are_read_too(tmp_path: Path) -> None:
     write(tmp_path, "sys/fs/cgroup/cpu/cpu.stat", "nr_periods 9\nnr_throttled 2\n")
     assert read_state(tmp_path)["quota_throttles"] == 2
+
+
+def test_energy_between_two_states_survives_a_counter_that_began_again(tmp_path: Path) -> None:
+    states = []
+    # two packages of a range of 100 J; the second one turns over in between
+    for first, second in ((10_000_000, 99_000_000), (13_000_000, 2_000_000)):
+        write_package(tmp_path, 0, "package-0", first, 100_000_000)
+        write_package(tmp_path, 1, "package-1", second, 100_000_000)
+        states.append(read_state(tmp_path))
+    assert energy_between(*states) == pytest.approx(6.0)
+
+
+def test_energy_of_a_counter_that_fell_for_no_known_reason_is_not_told() -> None:
+    assert energy_between({"energy_joules": 5.0}, {"energy_joules": 4.0}) is None
+    assert energy_between({"energy_joules": 4.0}, {"energy_joules": 5.0}) == 1.0
+
+
+def test_a_battery_tells_the_energy_only_while_it_is_discharged(tmp_path: Path) -> None:
+    states = []
+    for left in ("2000000", "1000000"):
+        write_supply(tmp_path, "BAT0", type="Battery", status="Discharging", energy_now=left)
+        states.append(read_state(tmp_path))
+    assert energy_between(*states) == pytest.approx(3600)
+    write_supply(tmp_path, "BAT0", type="Battery", status="Charging", energy_now="1500000")
+    assert energy_between(states[0], read_state(tmp_path)) is None
+
+
+def test_no_energy_is_told_where_nothing_counts_it(tmp_path: Path) -> None:
+    nothing = read_state(tmp_path)
+    assert energy_between(nothing, nothing) is None

@@ -1,12 +1,9 @@
 from __future__ import annotations
 
-import gc
 import json
 import os
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,9 +13,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from atb.data.vocabulary import SHIPPED_VOCABULARY
 from atb.devices import worker as worker_module
 from atb.devices.settings import RunSettings
-from atb.devices.worker import RunQueue, Schedule, make_inputs, measure
+from atb.devices.worker import make_inputs
 from atb.models.architecture import Architecture
 from atb.models.onnx_builder import build_graph, save_graph
 
@@ -169,192 +167,6 @@ def test_inputs_stay_within_the_vocabulary_and_rarely_repeat() -> None:
     assert not inputs["token_type_ids"].any()
 
 
-def test_a_block_keeps_the_warmup_apart_and_collects_no_garbage_within() -> None:
-    seen = []
-    block = measure(lambda: seen.append(gc.isenabled()), iterations=4, warmup=3)
-    assert seen == [False] * 7
-    assert gc.isenabled()
-    lists = {name: len(values) for name, values in block.items() if isinstance(values, list)}
-    assert lists.pop("wait_seconds", 4) == 4  # not every system tells it
-    assert lists == {
-        "wall_seconds": 4,
-        "cpu_seconds": 4,
-        "process_cpu_seconds": 4,
-        "voluntary_switches": 4,
-        "involuntary_switches": 4,
-        "warmup_seconds": 3,
-    }
-
-
-def test_a_sleep_shows_in_wall_time_and_voluntary_switches_but_not_in_cpu_time() -> None:
-    block = measure(lambda: time.sleep(0.02), iterations=3, warmup=0)
-    assert min(block["wall_seconds"]) >= 0.02
-    assert max(block["cpu_seconds"]) < 0.02
-    assert min(block["voluntary_switches"]) >= 1
-
-
-def test_garbage_is_collected_again_after_an_iteration_failed() -> None:
-    def fail() -> None:
-        raise ValueError("no")
-
-    with pytest.raises(ValueError, match="no"):
-        measure(fail, iterations=1, warmup=0)
-    assert gc.isenabled()
-
-
-def spin(seconds: float) -> None:
-    end = time.thread_time() + seconds
-    while time.thread_time() < end:
-        pass
-
-
-@pytest.fixture
-def crowded_cpu() -> Iterator[None]:
-    """This thread shares one CPU with a process that is never idle."""
-    usable = os.sched_getaffinity(0)
-    cpu = min(usable)
-    script = f"import os; os.sched_setaffinity(0, [{cpu}]); print(flush=True)\nwhile True: pass"
-    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as busy:
-        assert busy.stdout is not None
-        busy.stdout.readline()
-        os.sched_setaffinity(0, [cpu])
-        try:
-            yield
-        finally:
-            os.sched_setaffinity(0, usable)
-            busy.kill()
-
-
-TELLS_WAITS = Path("/proc/self/schedstat").exists()
-
-
-@pytest.mark.skipif(not TELLS_WAITS, reason="this kernel does not tell run-queue waits")
-def test_waiting_for_a_cpu_shows_in_wait_and_wall_time_but_not_in_cpu_time(
-    crowded_cpu: None,
-) -> None:
-    block = measure(lambda: spin(0.03), iterations=3, warmup=0)
-    assert sum(block["wait_seconds"]) > 0.01
-    for wall, cpu, wait in zip(
-        block["wall_seconds"], block["cpu_seconds"], block["wait_seconds"], strict=True
-    ):
-        assert wall - cpu == pytest.approx(wait, rel=0.2, abs=0.005)
-
-
-@pytest.mark.skipif(not TELLS_WAITS, reason="this kernel does not tell run-queue waits")
-def test_a_thread_that_ended_makes_the_waits_untold() -> None:
-    ready, leave = threading.Event(), threading.Event()
-
-    def stay() -> None:
-        ready.set()
-        leave.wait()
-
-    guest = threading.Thread(target=stay)
-    guest.start()
-    ready.wait()
-    assert guest.native_id is not None
-    queue = RunQueue([threading.get_native_id(), guest.native_id])
-    queue.read()
-    assert queue.told
-    leave.set()
-    guest.join()
-    while Path(f"/proc/self/task/{guest.native_id}").exists():
-        time.sleep(0.001)
-    assert queue.read() == 0
-    assert not queue.told
-    queue.close()
-
-
-def test_waits_of_threads_that_are_not_there_are_not_told() -> None:
-    queue = RunQueue([2**30])
-    assert not queue.told
-    assert queue.read() == 0
-
-
-def test_what_other_threads_compute_shows_in_the_cpu_time_of_the_process() -> None:
-    def with_help() -> None:
-        helper = threading.Thread(target=spin, args=(0.02,))
-        helper.start()
-        helper.join()
-
-    block = measure(with_help, iterations=2, warmup=0)
-    assert min(block["process_cpu_seconds"]) >= 0.02
-    assert max(block["cpu_seconds"]) < 0.02
-
-
-def test_pages_touched_for_the_first_time_show_as_faults() -> None:
-    page, pages = 4096, 2000
-    block = measure(lambda: np.ones(page * pages // 8), iterations=1, warmup=0)
-    assert block["minor_faults"] >= pages // 2  # huge pages may spare some of them
-    assert block["major_faults"] >= 0
-
-
-def test_single_shots_rest_before_each_inference() -> None:
-    begun: list[float] = []
-    ended: list[float] = []
-
-    def call() -> None:
-        begun.append(time.perf_counter())
-        time.sleep(0.001)
-        ended.append(time.perf_counter())
-
-    settings = {"scenario": "single-shot", "interval_seconds": 0.02}
-    block = measure(call, iterations=3, warmup=1, settings=settings)
-    assert len(begun) == 4
-    pauses = [begin - end for begin, end in zip(begun[1:], ended, strict=False)]
-    assert min(pauses) >= 0.02
-    assert min(block["wall_seconds"]) >= 0.001
-    assert block["span_seconds"] >= 2 * 0.02 + 3 * 0.001
-
-
-def test_a_schedule_keeps_its_multiples_and_catches_up_after_an_overrun(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    now = 100.0
-    begun = []
-
-    def sleep(seconds: float) -> None:
-        nonlocal now
-        now += seconds
-
-    monkeypatch.setattr(worker_module.time, "perf_counter", lambda: now)
-    monkeypatch.setattr(worker_module.time, "sleep", sleep)
-    wait = Schedule(1.0)
-    for takes in (0.25, 2.5, 0.25, 0.25, 0.25):
-        wait()
-        begun.append(now)
-        now += takes
-    assert begun == [100.0, 101.0, 103.5, 103.75, 104.0]
-
-
-def test_streams_begin_together_and_their_requests_overlap() -> None:
-    served: list[str] = []
-
-    def call() -> None:
-        served.append(threading.current_thread().name)
-        time.sleep(0.01)
-
-    settings = {"scenario": "throughput", "streams": 4}
-    block = measure(call, iterations=5, warmup=2, settings=settings)
-    assert len(block["wall_seconds"]) == 20
-    assert len(block["warmup_seconds"]) == 8
-    assert len(set(served)) == 4
-    assert 5 * 0.01 <= block["span_seconds"] < sum(block["wall_seconds"])
-    assert "process_cpu_seconds" not in block
-    assert gc.isenabled()
-
-
-def test_a_stream_that_fails_fails_the_block_and_lets_nobody_wait() -> None:
-    left = iter(range(7))
-
-    def call() -> None:
-        if next(left, None) is None:
-            raise ValueError("the seventh")
-
-    with pytest.raises(ValueError, match="the seventh"):
-        measure(call, 5, 2, settings={"scenario": "throughput", "streams": 4})
-    assert gc.isenabled()
-
-
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="no peak is told")
 def test_memory_of_a_model_grows_with_its_weights(
     process: subprocess.Popen[str], tmp_path: Path
@@ -375,3 +187,102 @@ def test_a_loaded_model_is_run_in_its_scenario(
     block = ask(process, do="run", key="model", iterations=4, warmup=1)
     assert len(block["wall_seconds"]) == 12
     assert len(block["warmup_seconds"]) == 3
+
+
+def test_operators_are_those_of_the_model_and_the_profile_is_deleted(
+    process: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    (tmp_path / "temporary").mkdir()
+    load(process, save_small(tmp_path / "model.onnx"))
+    operators = ask(process, do="operators", key="model", iterations=5)["operators"]
+    kinds = {row["operator"] for row in operators}
+    assert "LayerNormalization" in kinds
+    assert {"MatMul", "FusedMatMul"} & kinds
+    assert {row["count"] for row in operators} == {1}
+    assert len({row["name"] for row in operators}) == len(operators)
+
+
+TRACE = [
+    {"cat": "Session", "name": "model_run", "ts": 0, "dur": 100, "args": {}},
+    {"cat": "Node", "name": "a_kernel_time", "ts": 5, "dur": 90, "args": {"op_name": "Add"}},
+    {"cat": "Session", "name": "model_run", "ts": 200, "dur": 50, "args": {}},
+    {"cat": "Node", "name": "a_fence_before", "ts": 203, "dur": 1, "args": {}},
+    {"cat": "Node", "name": "a_kernel_time", "ts": 205, "dur": 10, "args": {"op_name": "Add"}},
+    {"cat": "Node", "name": "b_kernel_time", "ts": 215, "dur": 12, "args": {"op_name": "Mul"}},
+    {"cat": "Node", "name": "b_kernel_time", "ts": 230, "dur": 18, "args": {"op_name": "Mul"}},
+    {"cat": "Session", "name": "model_run", "ts": 300, "dur": 50, "args": {}},
+    {"cat": "Node", "name": "a_kernel_time", "ts": 305, "dur": 20, "args": {"op_name": "Add"}},
+    {"cat": "Node", "name": "b_kernel_time", "ts": 325, "dur": 20, "args": {"op_name": "Mul"}},
+    {"cat": "Node", "name": "b_kernel_time", "ts": 345, "dur": 40, "args": {"op_name": "Mul"}},
+]
+
+
+def test_a_trace_is_summed_by_operator_without_its_first_run() -> None:
+    assert worker_module._operators(TRACE, 2) == [
+        {"operator": "Mul", "name": "b", "seconds": 45e-6, "count": 2, "share": 0.75},
+        {"operator": "Add", "name": "a", "seconds": 15e-6, "count": 1, "share": 0.25},
+    ]
+
+
+def test_text_is_split_by_the_library_that_serves(process: subprocess.Popen[str]) -> None:
+    block = ask(
+        process,
+        do="tokenise",
+        vocabulary=str(SHIPPED_VOCABULARY),
+        text="It is timed what stands before an inference. " * 50,
+        sequence_length=128,
+        iterations=5,
+    )
+    assert len(block["wall_seconds"]) == 5
+    assert min(block["wall_seconds"]) > 0
+
+
+def test_a_tokeniser_that_is_missing_is_named(
+    process: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tokenizers", None)
+    with pytest.raises(worker_module.WorkerError, match="pip install tokenizers"):
+        worker_module.Worker().do_tokenise("vocabulary.txt", "words", 8, 1)
+
+
+def save_bomb(path: Path, gibibytes: int) -> Path:
+    """A model that fills so much memory; how much is known only when it runs."""
+    inputs = [helper.make_tensor_value_info("tokens", TensorProto.INT64, (1, 8))]
+    count = helper.make_tensor("count", TensorProto.INT64, (1,), [gibibytes * 2**30 // 4 // 8])
+    nodes = [
+        helper.make_node("Shape", ["tokens"], ["shape"]),
+        helper.make_node("Mul", ["shape", "count"], ["sizes"]),
+        helper.make_node("Gather", ["sizes", "one"], ["size"]),
+        helper.make_node("ConstantOfShape", ["size"], ["values"]),
+        helper.make_node("ReduceSum", ["values"], ["out"], keepdims=0),
+    ]
+    one = helper.make_tensor("one", TensorProto.INT64, (1,), [1])
+    outputs = [helper.make_tensor_value_info("out", TensorProto.FLOAT, ())]
+    graph = helper.make_graph(nodes, "bomb", inputs, outputs, initializer=[count, one])
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path
+    )
+    return path
+
+
+def test_a_model_that_wants_more_memory_than_it_may_take_is_out_of_memory(
+    process: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    ask(process, do="hello", memory_share=0.05)
+    available = worker_module._memory("MemAvailable", "/proc/meminfo")
+    assert available is not None
+    bomb = save_bomb(tmp_path / "bomb.onnx", max(1, available // 2**30 // 2))
+    assert load(process, bomb)["cause"] == "out-of-memory"
+    # and it lives on
+    assert load(process, save_small(tmp_path / "small.onnx"))["load_seconds"] > 0
+
+
+def test_a_worker_offers_itself_first_when_memory_runs_out(
+    process: subprocess.Popen[str],
+) -> None:
+    ask(process, do="hello", memory_share=0.5)
+    adjusted = Path(f"/proc/{process.pid}/oom_score_adj").read_text("ascii").strip()
+    assert adjusted == "1000"
+    limits = Path(f"/proc/{process.pid}/limits").read_text("ascii").splitlines()
+    (data,) = [line.split()[3] for line in limits if line.startswith("Max data size")]
+    assert data.isdigit()

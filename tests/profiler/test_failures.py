@@ -138,8 +138,8 @@ def test_an_output_that_is_no_number_is_wrong(database, monkeypatch):
     load = fake._FakeLaunch.load
     bad = str(PLAN.subjects[5])
 
-    def broken(self, key, artefact):
-        loaded = load(self, key, artefact)
+    def broken(self, key, artefact, **how):
+        loaded = load(self, key, artefact, **how)
         return replace(loaded, output_checksum=float("nan")) if key == bad else loaded
 
     monkeypatch.setattr(fake._FakeLaunch, "load", broken)

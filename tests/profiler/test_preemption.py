@@ -1,8 +1,9 @@
 import math
 
+import numpy as np
 import pytest
 
-from atb.profiler.preemption import block_value, undisturbed
+from atb.profiler.preemption import block_value, quantile_of, undisturbed
 
 
 def test_a_quiet_block_has_the_median_of_its_wall_times(make_block):
@@ -85,3 +86,10 @@ def test_with_several_threads_the_scheduler_tells_who_waited(make_block):
     assert undisturbed(counted, threads=2).tolist() == [True, True, False]
     # where it is not counted, preemptions of the calling thread are all that is seen
     assert undisturbed(block, threads=2).tolist() == [False, True, True]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 10, 57])
+@pytest.mark.parametrize("quantile", [0.0, 0.25, 0.5, 0.9, 1.0])
+def test_quantiles_are_those_of_numpy(count, quantile):
+    values = np.random.default_rng(count).exponential(size=count)
+    assert quantile_of(values, quantile) == pytest.approx(np.quantile(values, quantile), rel=1e-12)

@@ -85,4 +85,4 @@ def test_a_curve_is_in_the_order_of_time(make_record):
     ]
     curve = Curve.of(records)
     assert curve.at_seconds == (0.0, 1.0, 2.0, 3.0)
-    assert curve.latency_seconds == (0.013, 0.012, 0.011, 0.010)
+    assert curve.latency_seconds == pytest.approx((0.013, 0.012, 0.011, 0.010))
