@@ -1,14 +1,17 @@
 """A device that replays recorded noise, so that whole comparisons run on it in no time.
 
 The recording (`record_noise.py`) holds blocks of several models that took turns in fresh workers.
-Two of its models become the two sides: what they share with each other and what each has of its
-own in a launch is as it was; their long-run ratio is taken out and another one put in.
+A side is one of its models. Where both are the same one, they take its blocks in turn, which lie
+half a second apart and not, as in a comparison, right beside each other. Where they are two, what
+they share and what each has of its own in a launch is as it was. Their long-run ratio is taken out
+and another one put in.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -48,10 +51,6 @@ class Trace:
         """Names of the models, without the sentinel."""
         return tuple(name for name in self.launches[0] if name != _SENTINEL)
 
-    def level(self, model: str) -> float:
-        """Log latency of a model in the long run."""
-        return float(np.mean([np.nanmedian(launch[model]) for launch in self.launches]))
-
     def log_ratio(self, first: str, second: str) -> float:
         """Of two models in the long run: the mean over launches of what their rounds show."""
         found = []
@@ -81,16 +80,13 @@ def load_trace(path: Path) -> Trace:
 class ReplayDevice:
     """Answers with recorded blocks of two models in place of `first` and `second`.
 
-    Each launch takes the next launch of the recording and begins at a random round of it. Where
-    the two sides are the same model, which recorded model stands for which side is drawn anew for
-    each launch, as the order of loading is for a real one.
+    Each launch takes the next launch of the recording and begins at a random round of it.
 
     Args:
         trace: The recording.
-        models: The two that stand for the sides.
+        models: The two that stand for the sides; they may be the same.
         ratio: Of second over first, in truth.
-        same: Whether the sides are the same model, up to `ratio`.
-        rng: Of launches, rounds and sides.
+        rng: Of launches and rounds.
     """
 
     name = "replay"
@@ -101,19 +97,14 @@ class ReplayDevice:
         trace: Trace,
         models: tuple[str, str],
         ratio: float,
-        *,
-        same: bool,
         rng: np.random.Generator,
     ) -> None:
         self._models = models
         self._ratio = ratio
-        self._same = same
         self._rng = rng
         start = int(rng.integers(len(trace.launches)))
         self._launches = itertools.cycle(trace.launches[start:] + trace.launches[:start])
-        level, difference = trace.level(models[0]), trace.log_ratio(*models)
-        self._levels = {models[0]: level, models[1]: level + difference}
-        self._base = float(np.exp(level + difference / 2))
+        self._difference = 0.0 if models[0] == models[1] else trace.log_ratio(*models)
         self.elapsed = 0.0
 
     @property
@@ -123,18 +114,16 @@ class ReplayDevice:
 
     def launch(self, runtime: Runtime, settings: RunSettings) -> _ReplayLaunch:
         """Replay the next launch."""
-        models = self._models
-        if self._same and self._rng.integers(2):
-            models = models[::-1]
         blocks = next(self._launches)
-        begin = int(self._rng.integers(min(len(blocks[model]) for model in models)))
-        values = {
-            side: factor * self._base * np.exp(np.roll(blocks[model], -begin) - self._levels[model])
-            for side, model, factor in zip(
-                ("first", "second"), models, (1.0, self._ratio), strict=True
-            )
-        }
-        return _ReplayLaunch(self, values)
+        first, second = self._models
+        rounds = min(len(blocks[first]), len(blocks[second]))
+        begin = int(self._rng.integers(rounds))
+        one = itertools.cycle(np.exp(np.roll(blocks[first][:rounds], -begin)))
+        if first == second:  # whoever is timed gets the next block
+            return _ReplayLaunch(self, {"first": (one, 1.0), "second": (one, self._ratio)})
+        other = itertools.cycle(np.exp(np.roll(blocks[second][:rounds], -begin)))
+        factor = self._ratio * math.exp(-self._difference)
+        return _ReplayLaunch(self, {"first": (one, 1.0), "second": (other, factor)})
 
     def state(self) -> Mapping[str, Any]:
         """Nothing that a comparison would ask for."""
@@ -150,10 +139,14 @@ class ReplayDevice:
 
 
 class _ReplayLaunch:
-    def __init__(self, device: ReplayDevice, values: Mapping[str, npt.NDArray[np.float64]]) -> None:
+    """Takes the blocks of each side from a source, times a factor."""
+
+    def __init__(
+        self, device: ReplayDevice, sources: Mapping[str, tuple[Iterator[float], float]]
+    ) -> None:
         self._device = device
-        self._blocks = {side: itertools.cycle(found) for side, found in values.items()}
-        self._typical = {side: float(np.nanmedian(found)) for side, found in values.items()}
+        self._sources = sources
+        self._last = dict.fromkeys(sources, math.nan)
 
     def __enter__(self) -> Self:
         self._device.wait(PROCESS_SECONDS)
@@ -169,13 +162,18 @@ class _ReplayLaunch:
     def load(self, key: str, artefact: Artefact) -> Loaded:
         """Take the time of a load."""
         self._device.wait(LOAD_SECONDS)
-        return Loaded(LOAD_SECONDS, self._typical[key], ("replay",), 0.0)
+        return Loaded(LOAD_SECONDS, LOAD_SECONDS, ("replay",), 0.0)
 
     def run(self, key: str, *, iterations: int, warmup: int = 0) -> Block:
         """The next recorded block; two iterations tell its value as well as all of them."""
-        started_at, seconds = self._device.now(), float(next(self._blocks[key]))
-        disturbed = bool(np.isnan(seconds))
-        wall = 2 * self._typical[key] if disturbed else seconds
+        source, factor = self._sources[key]
+        started_at, seconds = self._device.now(), factor * float(next(source))
+        disturbed = math.isnan(seconds)
+        # of a disturbed one the time is unknown; it lasts as long as the one before
+        wall = self._last[key] if disturbed else seconds
+        if math.isnan(wall):
+            return self.run(key, iterations=iterations, warmup=warmup)
+        self._last[key] = wall
         self._device.wait((warmup + iterations) * wall)
         return Block(
             started_at=started_at,
