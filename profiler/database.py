@@ -1,139 +1,57 @@
-"""The profile database: every block and every failure, append-only, one transaction a block."""
+"""The profile database: every block, load and failure, append-only, a transaction each."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Sequence
+import contextlib
+import uuid
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import sqlalchemy as sa
 
+from atb.errors import RunError
 from atb.models.architecture import Architecture
 from atb.profiler import schema
 from atb.profiler.conditions import Conditions
-from atb.profiler.measurement import Measurement
-from atb.profiler.record import BlockRecord, Campaign, Failure
-from atb.profiler.rows import (
-    block_to_row,
-    failure_to_row,
-    pack,
-    row_to_block,
-    row_to_campaign,
-    row_to_failure,
+from atb.profiler.database_errors import translated
+from atb.profiler.engine import alone
+from atb.profiler.hold import hold
+from atb.profiler.reader import ProfileReader
+from atb.profiler.record import BlockRecord, Campaign, Failure, LoadRecord
+from atb.profiler.registration import (
+    command_key,
+    enter_campaign,
+    enter_conditions,
+    find_campaign,
 )
-from atb.profiler.statistics import sentinel_reference
-from atb.profiler.subject import ModelFile, Subject
+from atb.profiler.rows import block_to_row, failure_to_row, load_to_row, row_to_campaign
 
 __all__ = ["Campaign", "ProfileDatabase"]
 
 
-#: Blocks from which the sentinel's level is taken: about a minute of measuring.
-LEVEL_BLOCKS = 500
-
-
-class ProfileDatabase:
+class ProfileDatabase(ProfileReader):
     """All measurements and failures, in a SQLite file or on a server by URL.
 
     A context manager that closes the connection.
 
     Args:
-        location: Path of a SQLite file, or a URL of SQLAlchemy such as `postgresql+psycopg://...`.
-        create: Whether to write; what is missing is made. Else it must exist and is only read.
+        location: Path of a SQLite file, or a URL such as `postgresql://USER@HOST/NAME`.
+        create: Whether to write; what is missing is made, an older format is brought to the
+            present one. Else it must exist and is only read.
+
+    Attributes:
+        opened: The connection, what the database is called, and the format that it has.
 
     Raises:
         BadFile: It is missing, foreign, corrupted or of a newer format; it was not touched.
-        InputError: It cannot be written.
+        InputError: It cannot be written or reached.
+        MissingExtra: The driver of the server is not installed.
     """
 
     def __init__(self, location: str | Path, *, create: bool = False) -> None:
-        self.location = str(location)
-        self.engine = schema.open_engine(self.location, create=create)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the connection."""
-        self.engine.dispose()
-
-    # ---------------------------------------------------------------- reading
-
-    def conditions(self) -> list[Conditions]:
-        """All conditions under which something was measured or failed."""
-        rows = self._read(sa.select(schema.conditions.c.document).order_by(schema.conditions.c.id))
-        return [Conditions.from_json(json.loads(row.document)) for row in rows]
-
-    def campaigns(self) -> list[Campaign]:
-        """All campaigns, the oldest first."""
-        table, known = schema.campaigns, schema.conditions
-        query = (
-            sa.select(table, known.c.document)
-            .join(known, table.c.conditions_id == known.c.id)
-            .order_by(table.c.id)
-        )
-        return [row_to_campaign(row) for row in self._read(query)]
-
-    def blocks(self, campaign: Campaign) -> list[BlockRecord]:
-        """All blocks of a campaign, ordered by architecture, launch and block."""
-        table = schema.blocks
-        query = (
-            sa.select(table)
-            .where(table.c.campaign_id == campaign.id)
-            .order_by(table.c.architecture, table.c.launch, table.c.block)
-        )
-        return [row_to_block(row) for row in self._read(query)]
-
-    def measurements(
-        self,
-        conditions: Conditions | None = None,
-        campaign: str | None = None,
-        space: str | None = None,
-        *,
-        models: bool = False,
-    ) -> list[Measurement]:
-        """One measurement for each architecture of each campaign.
-
-        Args:
-            conditions: Only those under these; None leaves a filter open.
-            campaign: Only those of the campaign of this label.
-            space: Only those that were sampled in this space.
-            models: Whether users' own models are among them, which have no architecture.
-        """
-        levels: dict[tuple[Conditions, Architecture], float | None] = {}
-        found: list[Measurement] = []
-        for known in self._select(conditions, campaign, space):
-            place = known.conditions, known.sentinel
-            if place not in levels:
-                levels[place] = self._sentinel_level(*place)
-            found += self._measurements(known, levels[place])
-        return [m for m in found if models or not isinstance(m.subject, ModelFile)]
-
-    def failures(
-        self,
-        conditions: Conditions | None = None,
-        campaign: str | None = None,
-        space: str | None = None,
-    ) -> list[Failure]:
-        """All failures, the oldest first; None leaves a filter open."""
-        found = []
-        for known in self._select(conditions, campaign, space):
-            table = schema.failures
-            query = sa.select(table).where(table.c.campaign_id == known.id).order_by(table.c.id)
-            found += [row_to_failure(known, row) for row in self._read(query)]
-        return found
-
-    # ---------------------------------------------------------------- writing
+        super().__init__(location, create=create)
+        self._held: set[str] = set()
 
     def open_campaign(
         self,
@@ -159,31 +77,41 @@ class ProfileDatabase:
             identity: What else makes a command another one: JSON-able values.
             new: Make one even if there is one.
         """
-        content = [name, space, seed, conditions.key, launches, str(sentinel), *identity]
-        key = hashlib.sha256(json.dumps(content).encode()).hexdigest()
-        table = schema.campaigns
-        with schema.translated(self.location), self.engine.begin() as connection:
-            found = connection.execute(
-                sa.select(table).where(table.c.key == key).order_by(table.c.number.desc())
-            ).first()
-            if found is not None and not new:
-                return Campaign(found.id, found.label, space, seed, launches, sentinel, conditions)
-            number, label = _next_label(connection, name)
-            made = connection.execute(
-                table.insert().values(
-                    key=key,
-                    label=label,
-                    name=name,
-                    number=number,
-                    space=space,
-                    seed=seed,
-                    launches=launches,
-                    sentinel=str(sentinel),
-                    conditions_id=_conditions_id(connection, conditions),
-                )
-            ).inserted_primary_key
-            assert made is not None
-            return Campaign(made[0], label, space, seed, launches, sentinel, conditions)
+        key = command_key([name, space, seed, conditions.key, launches, str(sentinel), *identity])
+        with translated(self.location), alone(self.engine) as connection:
+            found = None if new else find_campaign(connection, "key", key)
+            if found is None:
+                values: dict[str, Any] = {
+                    "key": key,
+                    "name": name,
+                    "space": space,
+                    "seed": seed,
+                    "launches": launches,
+                    "sentinel": str(sentinel),
+                    "conditions_id": enter_conditions(connection, conditions.key, conditions),
+                    "uuid": uuid.uuid4().hex,
+                }
+                enter_campaign(connection, values)
+                found = find_campaign(connection, "uuid", values["uuid"])
+            assert found is not None
+            return row_to_campaign(found)
+
+    @contextlib.contextmanager
+    def hold(self, campaign: Campaign) -> Iterator[None]:
+        """Be the only one that measures a campaign, until the block ends or the process does.
+
+        Raises:
+            RunError: Another one measures it.
+            InputError: The folder of the database cannot be written.
+        """
+        if campaign.uuid in self._held:
+            raise RunError(f"The campaign {campaign.label} is being measured already: wait for it.")
+        with hold(self.opened, campaign):
+            self._held.add(campaign.uuid)
+            try:
+                yield
+            finally:
+                self._held.discard(campaign.uuid)
 
     def append_session(
         self, campaign: Campaign, *, started_at: float, within: float | None
@@ -203,95 +131,14 @@ class ProfileDatabase:
         """
         self._write(schema.blocks.insert().values(block_to_row(campaign, record)))
 
+    def append_load(self, campaign: Campaign, load: LoadRecord) -> None:
+        """Commit one load."""
+        self._write(schema.loads.insert().values(load_to_row(campaign, load)))
+
     def append_failure(self, campaign: Campaign, failure: Failure) -> None:
         """Commit one failure."""
         self._write(schema.failures.insert().values(failure_to_row(campaign, failure)))
 
-    # ---------------------------------------------------------------- inside
-
-    def _read(self, query: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
-        with schema.translated(self.location), self.engine.connect() as connection:
-            return connection.execute(query).all()
-
     def _write(self, statement: sa.Insert) -> None:
-        with schema.translated(self.location), self.engine.begin() as connection:
+        with translated(self.location), self.engine.begin() as connection:
             connection.execute(statement)
-
-    def _select(
-        self, conditions: Conditions | None, label: str | None, space: str | None
-    ) -> list[Campaign]:
-        return [
-            campaign
-            for campaign in self.campaigns()
-            if (conditions is None or campaign.conditions == conditions)
-            and (label is None or campaign.label == label)
-            and (space is None or campaign.space == space)
-        ]
-
-    def _sentinel_level(self, conditions: Conditions, sentinel: Architecture) -> float | None:
-        """The sentinel's level in the first blocks that were timed beside it.
-
-        One level for all campaigns: were it taken from each alone, a campaign on a slow day would
-        be corrected to that day's level, and two days could not agree. From the first blocks, so
-        that a latency stays what it was while the database grows.
-        """
-        table, known = schema.blocks, schema.campaigns
-        query = (
-            sa.select(table)
-            .join(known, table.c.campaign_id == known.c.id)
-            .join(schema.conditions, known.c.conditions_id == schema.conditions.c.id)
-            .where(schema.conditions.c.key == conditions.key, known.c.sentinel == str(sentinel))
-            .order_by(table.c.id)
-            .limit(LEVEL_BLOCKS)
-        )
-        records = [row_to_block(row) for row in self._read(query)]
-        return sentinel_reference(records, threads=conditions.settings.threads)
-
-    def _measurements(self, campaign: Campaign, reference: float | None) -> list[Measurement]:
-        records = self.blocks(campaign)
-        table = schema.sessions
-        query = (
-            sa.select(table.c.within).where(table.c.campaign_id == campaign.id).order_by(table.c.id)
-        )
-        asked = [row.within for row in self._read(query)]
-        looked = any(within is not None for within in asked)
-        grouped: dict[Subject, list[BlockRecord]] = {}
-        for record in records:
-            grouped.setdefault(record.subject, []).append(record)
-        return [
-            Measurement(
-                subject=subject,
-                conditions=campaign.conditions,
-                campaign=campaign.label,
-                blocks=tuple(found),
-                sentinel_reference=reference,
-                within=asked[-1] if asked else None,
-                look=campaign.look(len({record.launch for record in found})) if looked else 0,
-            )
-            for subject, found in grouped.items()
-        ]
-
-
-def _next_label(connection: sa.Connection, name: str) -> tuple[int, str]:
-    """The next number of a name, and the label that it makes."""
-    table = schema.campaigns
-    query = sa.select(sa.func.max(table.c.number)).where(table.c.name == name)
-    number = (connection.execute(query).scalar() or 0) + 1
-    while True:
-        label = name if number == 1 else f"{name}-{number}"
-        # someone may have chosen that very text as a name
-        if connection.execute(sa.select(table.c.id).where(table.c.label == label)).first() is None:
-            return number, label
-        number += 1
-
-
-def _conditions_id(connection: sa.Connection, conditions: Conditions) -> int:
-    table = schema.conditions
-    query = sa.select(table.c.id).where(table.c.key == conditions.key)
-    known = connection.execute(query).scalar()
-    if known is not None:
-        return int(known)
-    row = {"key": conditions.key, "document": pack(conditions.to_json())}
-    made = connection.execute(table.insert().values(row)).inserted_primary_key
-    assert made is not None
-    return int(made[0])

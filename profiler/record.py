@@ -1,4 +1,4 @@
-"""The raw facts that a campaign writes down, one record a block and one a failure."""
+"""The raw facts that a campaign writes down: one record a block, a load and a failure."""
 
 from __future__ import annotations
 
@@ -7,12 +7,19 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from atb.devices.contract import Block
+from atb.devices.contract import Block, Loaded
 from atb.models.architecture import Architecture
 from atb.profiler.conditions import Conditions
 from atb.profiler.subject import Subject
 
-__all__ = ["BlockRecord", "Campaign", "Failure", "block_from_text", "block_to_text"]
+__all__ = [
+    "BlockRecord",
+    "Campaign",
+    "Failure",
+    "LoadRecord",
+    "block_from_text",
+    "block_to_text",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +34,7 @@ class Campaign:
         launches: Of each architecture, before the stop rule asks for more.
         sentinel: The architecture that was timed next to every block.
         conditions: Under which it measures.
+        uuid: What it is called in every database that holds it: 32 hexadecimal digits.
     """
 
     id: int
@@ -36,6 +44,7 @@ class Campaign:
     launches: int
     sentinel: Architecture
     conditions: Conditions
+    uuid: str
 
     def look(self, launches: int) -> int:
         """Which look of the stop rule an architecture with so many launches is at, from 1."""
@@ -67,6 +76,27 @@ class BlockRecord:
     artefact_sha256: str = ""
     state: Mapping[str, Any] = field(default_factory=dict)
     state_after: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadRecord:
+    """One load of one subject in one launch; a killed launch is repeated, and so are its loads.
+
+    Attributes:
+        subject: What was loaded; the sentinel is one too.
+        launch: Index of the launch, counted from zero for each subject of a campaign.
+        loaded: What loading it showed.
+        artefact_sha256: Hash of the file that was loaded.
+        artefact_bytes: Its size.
+        at: Unix time on the device, in seconds.
+    """
+
+    subject: Subject
+    launch: int
+    loaded: Loaded
+    artefact_sha256: str
+    artefact_bytes: int
+    at: float
 
 
 @dataclass(frozen=True, slots=True)

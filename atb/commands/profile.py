@@ -98,7 +98,7 @@ def profile(
         affinity=affinity,
     )
     with ProfileDatabase(db, create=True) as database, progress("profile") as show:
-        note(f"{target.conditions}: {len(plan.subjects)} architectures into {db}")
+        note(f"{target.conditions}: {len(plan.subjects)} architectures into {database.location}")
         result = run_campaign(
             target.device,
             target.runtime,

@@ -27,6 +27,15 @@ def location(tmp_path: Path) -> Path:
     return tmp_path / "profile.db"
 
 
+@pytest.fixture(params=["file", "server"])
+def anywhere(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A place for a database: a file, and a database of a PostgreSQL server."""
+    if request.param == "file":
+        return str(tmp_path / "profile.db")
+    url: str = request.getfixturevalue("postgresql")
+    return url
+
+
 @pytest.fixture
 def make_block() -> Callable[..., Block]:
     def make(

@@ -1,16 +1,20 @@
+import math
 import os
 import shutil
 import sqlite3
 from dataclasses import replace
 
 import pytest
+from racing import opened, race
 
+from atb.devices.contract import Loaded
 from atb.devices.settings import RunSettings
 from atb.errors import BadFile, InputError, RunError
 from atb.models.known import KNOWN
 from atb.profiler import schema
 from atb.profiler.database import ProfileDatabase
-from atb.profiler.record import Failure
+from atb.profiler.record import Failure, LoadRecord
+from atb.profiler.subject import ModelFile
 
 
 def open_campaign(database, conditions, **fields):
@@ -35,21 +39,34 @@ def filled(location, conditions, make_record):
     return location
 
 
-def test_what_is_written_is_read_back_exactly(location, conditions, make_record, architecture):
+def test_what_is_written_is_read_back_exactly(anywhere, conditions, make_record, architecture):
     record = replace(
-        make_record(0, 0, 0.1 + 0.2, 1e-3 / 3), artefact_sha256="ab", state={"load": None, "f": 1.5}
+        make_record(0, 0, 0.1 + 0.2, 1e-3 / 3),
+        artefact_sha256="ab",
+        state={"load": None, "f": 1.5},
+        state_after={"energy_joules": 0.7},
     )
+    known = Loaded(0.1 + 0.2, 1e-3 / 3, ("a", "b"), -1.5, memory_bytes=2**40)
+    unknown = Loaded(0.25, 0.5, (), math.inf)
+    loads = [
+        LoadRecord(architecture, 0, known, "ab", 2**33, 1.5),
+        LoadRecord(ModelFile("mine.onnx", "0123456789ab"), 2, unknown, "", 0, 2.5),
+        LoadRecord(architecture, 0, known, "ab", 2**33, 1.5),  # a repeated launch repeats them
+    ]
     failure = Failure(architecture, conditions, "night", "crash", "signal 11", 2.5)
     of_device = Failure(None, conditions, "night", "device-gone", "unplugged", 3.5)
-    with ProfileDatabase(location, create=True) as database:
+    with ProfileDatabase(anywhere, create=True) as database:
         campaign = open_campaign(database, conditions)
         database.append_block(campaign, record)
+        for load in loads:
+            database.append_load(campaign, load)
         database.append_failure(campaign, failure)
         database.append_failure(campaign, of_device)
-    with ProfileDatabase(location) as database:
+    with ProfileDatabase(anywhere) as database:
         assert database.conditions() == [conditions]
         assert database.campaigns() == [campaign]
         assert database.blocks(campaign) == [record]
+        assert database.loads(campaign) == loads
         assert database.failures() == [failure, of_device]
         (found,) = database.measurements()
         assert found.blocks == (record,)
@@ -75,8 +92,8 @@ def test_a_block_is_on_the_disk_when_append_returns(location, conditions, make_r
             assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
 
 
-def test_the_same_block_twice_is_refused(location, conditions, make_record):
-    with ProfileDatabase(location, create=True) as database:
+def test_the_same_block_twice_is_refused(anywhere, conditions, make_record):
+    with ProfileDatabase(anywhere, create=True) as database:
         campaign = open_campaign(database, conditions)
         database.append_block(campaign, make_record(0, 0, 0.010))
         with pytest.raises(RunError, match="Another process"):
@@ -84,8 +101,8 @@ def test_the_same_block_twice_is_refused(location, conditions, make_record):
         assert len(database.blocks(campaign)) == 1
 
 
-def test_the_same_command_finds_its_campaign_and_new_numbers_another(location, conditions):
-    with ProfileDatabase(location, create=True) as database:
+def test_the_same_command_finds_its_campaign_and_new_numbers_another(anywhere, conditions):
+    with ProfileDatabase(anywhere, create=True) as database:
         first = open_campaign(database, conditions)
         assert open_campaign(database, conditions) == first
         second = open_campaign(database, conditions, new=True)
@@ -94,9 +111,9 @@ def test_the_same_command_finds_its_campaign_and_new_numbers_another(location, c
         assert open_campaign(database, conditions) == second
 
 
-def test_another_command_is_another_campaign(location, conditions):
+def test_another_command_is_another_campaign(anywhere, conditions):
     other = replace(conditions, settings=RunSettings(threads=2))
-    with ProfileDatabase(location, create=True) as database:
+    with ProfileDatabase(anywhere, create=True) as database:
         made = [
             open_campaign(database, conditions),
             open_campaign(database, conditions, seed=1),
@@ -112,9 +129,9 @@ def test_another_command_is_another_campaign(location, conditions):
         assert database.campaigns() == made
 
 
-def test_filters_choose_measurements_and_failures(location, conditions, make_record, architecture):
+def test_filters_choose_measurements_and_failures(anywhere, conditions, make_record, architecture):
     other = replace(conditions, settings=RunSettings(threads=2))
-    with ProfileDatabase(location, create=True) as database:
+    with ProfileDatabase(anywhere, create=True) as database:
         for known, space in ((conditions, "mini"), (other, "mini"), (conditions, "kd")):
             campaign = open_campaign(database, known, space=space)
             database.append_block(campaign, make_record(0, 0, 0.010))
@@ -128,8 +145,8 @@ def test_filters_choose_measurements_and_failures(location, conditions, make_rec
             assert select(campaign="day") == []
 
 
-def test_looks_count_only_where_a_precision_was_asked_for(location, conditions, make_record):
-    with ProfileDatabase(location, create=True) as database:
+def test_looks_count_only_where_a_precision_was_asked_for(anywhere, conditions, make_record):
+    with ProfileDatabase(anywhere, create=True) as database:
         campaign = open_campaign(database, conditions)
         database.append_session(campaign, started_at=1.0, within=None)
         for launch in range(5):
@@ -140,9 +157,9 @@ def test_looks_count_only_where_a_precision_was_asked_for(location, conditions, 
 
 
 def test_campaigns_of_one_sentinel_are_corrected_to_the_same_level(
-    location, conditions, make_record
+    anywhere, conditions, make_record
 ):
-    with ProfileDatabase(location, create=True) as database:
+    with ProfileDatabase(anywhere, create=True) as database:
         slow_day = 1.1
         for campaign, factor in (("quiet", 1.0), ("slow", slow_day)):
             opened = open_campaign(database, conditions, name=campaign)
@@ -160,10 +177,47 @@ def test_campaigns_of_one_sentinel_are_corrected_to_the_same_level(
         assert alone == slow
 
 
+def test_the_level_is_that_of_the_first_blocks_by_their_clock_not_by_arrival(
+    location, conditions, make_record, monkeypatch
+):
+    monkeypatch.setattr("atb.profiler.reader.LEVEL_BLOCKS", 3)
+    with ProfileDatabase(location, create=True) as database:
+        late = open_campaign(database, conditions, name="late")
+        early = open_campaign(database, conditions, name="early")
+        for campaign, started_at, sentinel in ((late, 9.0, 0.0014), (early, 5.0, 0.001)):
+            for launch in range(3):
+                record = make_record(launch, 0, 0.010, sentinel)
+                readings = replace(record.readings, started_at=started_at)
+                database.append_block(campaign, replace(record, readings=readings))
+        (level,) = {m.sentinel_reference for m in database.measurements()}
+        assert level == pytest.approx(0.001)
+
+
+def test_last_words_that_no_database_takes_are_made_readable(anywhere, conditions, architecture):
+    with ProfileDatabase(anywhere, create=True) as database:
+        campaign = open_campaign(database, conditions)
+        words = "zero \0 half \udc80 whole \u00e9"
+        failure = Failure(architecture, conditions, "night", "crash", words, 1.0)
+        database.append_failure(campaign, failure)
+        (found,) = database.failures()
+        assert found.detail == "zero \ufffd half ? whole \u00e9"
+
+
+@pytest.mark.parametrize("new", [False, True])
+def test_processes_that_open_the_same_campaign_at_once_neither_fail_nor_double(anywhere, new):
+    found = race(opened, anywhere, new)
+    labels = {"night", *(f"night-{number}" for number in range(2, 1 + len(found)))}
+    assert {label for label, _ in found} == (labels if new else {"night"})
+    assert len({uuid for _, uuid in found}) == (len(found) if new else 1)
+    with ProfileDatabase(anywhere) as database:
+        assert len(database.campaigns()) == (len(found) if new else 1)
+        assert len(database.conditions()) == 1
+
+
 def test_a_latency_stays_what_it_was_while_the_database_grows(
     location, conditions, make_record, monkeypatch
 ):
-    monkeypatch.setattr("atb.profiler.database.LEVEL_BLOCKS", 3)
+    monkeypatch.setattr("atb.profiler.reader.LEVEL_BLOCKS", 3)
     with ProfileDatabase(location, create=True) as database:
         first = open_campaign(database, conditions, name="first")
         for launch in range(3):
@@ -242,12 +296,13 @@ def test_a_truncated_database_is_refused_and_left_alone(filled, share):
 
 def test_a_newer_format_is_refused_and_left_alone(filled):
     connection = sqlite3.connect(filled)
-    connection.execute("UPDATE atb_meta SET value = '2' WHERE name = 'format'")
+    newer = schema.FORMAT + 1
+    connection.execute(f"UPDATE atb_meta SET value = '{newer}' WHERE name = 'format'")
     connection.commit()
     connection.close()
     before = filled.read_bytes()
     for create in (False, True):
-        with pytest.raises(BadFile, match="format 2"):
+        with pytest.raises(BadFile, match=f"format {newer}"):
             ProfileDatabase(filled, create=create)
     assert filled.read_bytes() == before
 
@@ -284,7 +339,7 @@ def test_the_tables_can_be_made_on_a_server():
         str(CreateTable(table).compile(dialect=postgresql.dialect()))
         for table in schema.metadata.sorted_tables
     ]
-    assert len(statements) == 6
+    assert len(statements) == 7
     assert "UNIQUE (campaign_id, architecture, launch, block)" in "".join(statements)
 
 

@@ -1,0 +1,188 @@
+"""The profile database as it is read: conditions, campaigns, raw records, and measurements."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import sqlalchemy as sa
+
+from atb.models.architecture import Architecture
+from atb.profiler import schema
+from atb.profiler.conditions import Conditions
+from atb.profiler.database_errors import translated
+from atb.profiler.engine import open_database
+from atb.profiler.measurement import Measurement
+from atb.profiler.record import BlockRecord, Campaign, Failure, LoadRecord
+from atb.profiler.rows import row_to_block, row_to_campaign, row_to_failure, row_to_load
+from atb.profiler.statistics import sentinel_reference
+from atb.profiler.subject import ModelFile, Subject
+
+__all__ = ["ProfileReader"]
+
+#: Blocks from which the sentinel's level is taken: about a minute of measuring.
+LEVEL_BLOCKS = 500
+
+
+class ProfileReader:
+    """What a profile database tells; see `ProfileDatabase`, which writes too."""
+
+    def __init__(self, location: str | Path, *, create: bool = False) -> None:
+        self.opened = open_database(str(location), create=create)
+
+    @property
+    def location(self) -> str:
+        """What to call it: the path, or the URL without its password."""
+        return self.opened.location
+
+    @property
+    def engine(self) -> sa.Engine:
+        """Its connection."""
+        return self.opened.engine
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.engine.dispose()
+
+    def conditions(self) -> list[Conditions]:
+        """All conditions under which something was measured or failed."""
+        rows = self._read(sa.select(schema.conditions.c.document).order_by(schema.conditions.c.id))
+        return [Conditions.from_json(json.loads(row.document)) for row in rows]
+
+    def campaigns(self) -> list[Campaign]:
+        """All campaigns, the oldest first."""
+        table, known = schema.campaigns, schema.conditions
+        query = (
+            sa.select(table, known.c.document)
+            .join(known, table.c.conditions_id == known.c.id)
+            .order_by(table.c.id)
+        )
+        return [row_to_campaign(row) for row in self._read(query)]
+
+    def blocks(self, campaign: Campaign) -> list[BlockRecord]:
+        """All blocks of a campaign, ordered by architecture, launch and block."""
+        table = schema.blocks
+        query = sa.select(table).where(table.c.campaign_id == campaign.id)
+        # sorted here, since servers sort text by their own rules
+        rows = sorted(self._read(query), key=lambda row: (row.architecture, row.launch, row.block))
+        return [row_to_block(row) for row in rows]
+
+    def loads(self, campaign: Campaign) -> list[LoadRecord]:
+        """All loads of a campaign, the oldest first."""
+        table = schema.loads
+        query = sa.select(table).where(table.c.campaign_id == campaign.id).order_by(table.c.id)
+        return [row_to_load(row) for row in self._read(query)]
+
+    def measurements(
+        self,
+        conditions: Conditions | None = None,
+        campaign: str | None = None,
+        space: str | None = None,
+        *,
+        models: bool = False,
+    ) -> list[Measurement]:
+        """One measurement for each architecture of each campaign.
+
+        Args:
+            conditions: Only those under these; None leaves a filter open.
+            campaign: Only those of the campaign of this label.
+            space: Only those that were sampled in this space.
+            models: Whether users' own models are among them, which have no architecture.
+        """
+        levels: dict[tuple[Conditions, Architecture], float | None] = {}
+        found: list[Measurement] = []
+        for known in self._select(conditions, campaign, space):
+            place = known.conditions, known.sentinel
+            if place not in levels:
+                levels[place] = self._sentinel_level(*place)
+            found += self._measurements(known, levels[place])
+        return [m for m in found if models or not isinstance(m.subject, ModelFile)]
+
+    def failures(
+        self,
+        conditions: Conditions | None = None,
+        campaign: str | None = None,
+        space: str | None = None,
+    ) -> list[Failure]:
+        """All failures, the oldest first; None leaves a filter open."""
+        found = []
+        for known in self._select(conditions, campaign, space):
+            table = schema.failures
+            query = sa.select(table).where(table.c.campaign_id == known.id).order_by(table.c.id)
+            found += [row_to_failure(known, row) for row in self._read(query)]
+        return found
+
+    # ---------------------------------------------------------------- inside
+
+    def _read(self, query: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
+        with translated(self.location), self.engine.connect() as connection:
+            return connection.execute(query).all()
+
+    def _select(
+        self, conditions: Conditions | None, label: str | None, space: str | None
+    ) -> list[Campaign]:
+        return [
+            campaign
+            for campaign in self.campaigns()
+            if (conditions is None or campaign.conditions == conditions)
+            and (label is None or campaign.label == label)
+            and (space is None or campaign.space == space)
+        ]
+
+    def _sentinel_level(self, conditions: Conditions, sentinel: Architecture) -> float | None:
+        """The sentinel's level in the first blocks that were timed beside it.
+
+        One level for all campaigns: were it taken from each alone, a campaign on a slow day would
+        be corrected to that day's level, and two days could not agree. From the first blocks, so
+        that a latency stays what it was while the database grows; first by the device's clock,
+        not by arrival, so that a merged or imported database says the same.
+        """
+        table, known = schema.blocks, schema.campaigns
+        query = (
+            sa.select(table)
+            .join(known, table.c.campaign_id == known.c.id)
+            .join(schema.conditions, known.c.conditions_id == schema.conditions.c.id)
+            .where(schema.conditions.c.key == conditions.key, known.c.sentinel == str(sentinel))
+            .order_by(table.c.started_at, table.c.campaign_id, table.c.id)
+            .limit(LEVEL_BLOCKS)
+        )
+        records = [row_to_block(row) for row in self._read(query)]
+        return sentinel_reference(records, threads=conditions.settings.threads)
+
+    def _measurements(self, campaign: Campaign, reference: float | None) -> list[Measurement]:
+        records = self.blocks(campaign)
+        table = schema.sessions
+        query = (
+            sa.select(table.c.within).where(table.c.campaign_id == campaign.id).order_by(table.c.id)
+        )
+        asked = [row.within for row in self._read(query)]
+        looked = any(within is not None for within in asked)
+        grouped: dict[Subject, list[BlockRecord]] = {}
+        for record in records:
+            grouped.setdefault(record.subject, []).append(record)
+        return [
+            Measurement(
+                subject=subject,
+                conditions=campaign.conditions,
+                campaign=campaign.label,
+                blocks=tuple(found),
+                sentinel_reference=reference,
+                within=asked[-1] if asked else None,
+                look=campaign.look(len({record.launch for record in found})) if looked else 0,
+            )
+            for subject, found in grouped.items()
+        ]

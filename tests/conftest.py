@@ -1,0 +1,28 @@
+"""What tests of several folders share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from itertools import count
+
+import pytest
+from postgresql import Server, find_binaries, running_server
+
+_NUMBERS = count()
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[Server]:
+    """A server of its own; tests that need one are skipped where none is installed."""
+    if find_binaries() is None:
+        assert os.environ.get("CI") != "true", "postgresql must be installed where CI=true"
+        pytest.skip("PostgreSQL is not installed (scripts/test --system installs it)")
+    with running_server() as server:
+        yield server
+
+
+@pytest.fixture
+def postgresql(postgresql_server: Server) -> str:
+    """The URL of an empty database."""
+    return postgresql_server.make_database(f"test{next(_NUMBERS)}")

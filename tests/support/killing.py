@@ -1,0 +1,304 @@
+"""Campaigns in processes of their own that are killed at random moments and resumed.
+
+Every process tells of each block when it is committed. So after a kill it is known what must be
+there: all that it told of, and at most the one that was in flight beside.
+"""
+
+import contextlib
+import multiprocessing
+import os
+import tempfile
+import time
+import zlib
+from dataclasses import dataclass, replace
+
+import numpy as np
+import sqlalchemy as sa
+
+from atb.devices.fake import FakeDevice
+from atb.devices.registry import find_device, find_runtime
+from atb.devices.settings import RunSettings
+from atb.errors import BadFile
+from atb.models.architecture import Architecture
+from atb.models.space import find_space
+from atb.profiler import schema
+from atb.profiler.campaign import run_campaign
+from atb.profiler.database import ProfileDatabase
+from atb.profiler.plan import Plan
+
+TINY = tuple(Architecture(1, 128, 2, 128, 128 + 64 * wider) for wider in range(3))
+#: Imported once by the server that forks the campaigns: a process begins in milliseconds.
+PRELOADED = ["atb.devices.registry", "atb.profiler.campaign", "atb.profiler.database", "pandas"]
+
+processes = multiprocessing.get_context("forkserver")
+processes.set_forkserver_preload(PRELOADED)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One campaign that processes measure one after the other.
+
+    Attributes:
+        location: The database; a URL says `application_name=` and the job's name.
+        temporary: Where artefacts lie.
+        name: Of the campaign.
+        device: `fake` or `local`.
+        seed: Of its samples.
+        samples: How many of them; one more fails.
+        pace_seconds: What each block of the simulated device takes, so that kills fall everywhere.
+    """
+
+    location: str
+    temporary: str
+    name: str = "killed"
+    device: str = "fake"
+    seed: int = 0
+    samples: int = 4
+    pace_seconds: float = 0.001
+
+    def plan(self):
+        if self.device == "fake":
+            how = {"launches": 3, "most_launches": 5, "blocks": 2, "within": 0.005}
+            plan = Plan.sample(
+                find_space("mini"), self.samples + 1, seed=self.seed, name=self.name, **how
+            )
+            return replace(plan, block_seconds=0.01, sentinel_block_seconds=0.005)
+        return replace(Plan(TINY, name=self.name), block_seconds=0.01, blocks=12)
+
+
+class RepeatableDevice(FakeDevice):
+    """Noise is a function of the architecture and of how many blocks of it are committed.
+
+    So the n-th block has the same readings whether the process was killed before it or not.
+    """
+
+    def __init__(self, database, job):
+        super().__init__(noise=0.02, preemption=0.05)
+        self.database = database
+        self.job = job
+
+    def launch(self, runtime, settings):
+        return RepeatableLaunch(self, super().launch(runtime, settings))
+
+    def committed(self, key):
+        blocks, campaigns = schema.blocks, schema.campaigns
+        query = (
+            sa.select(sa.func.count())
+            .join_from(blocks, campaigns, blocks.c.campaign_id == campaigns.c.id)
+            .where(blocks.c.architecture == key, campaigns.c.name == self.job.name)
+        )
+        with self.database.engine.connect() as connection:
+            return connection.execute(query).scalar()
+
+
+class RepeatableLaunch:
+    def __init__(self, device, launch):
+        self.device, self.launch = device, launch
+
+    def __enter__(self):
+        self.launch.__enter__()
+        return self
+
+    def __exit__(self, *error):
+        return self.launch.__exit__(*error)
+
+    def load(self, key, artefact):
+        return self.launch.load(key, artefact)
+
+    def run(self, key, *, iterations, warmup=0):
+        time.sleep(self.device.job.pace_seconds)
+        seed = [zlib.crc32(key.encode()), self.device.committed(key)]
+        self.device.rng = np.random.default_rng(seed)
+        return self.launch.run(key, iterations=iterations, warmup=warmup)
+
+
+class TellingDatabase(ProfileDatabase):
+    """Tells of each block when it is committed."""
+
+    def __init__(self, location, teller):
+        super().__init__(location, create=True)
+        self.teller = teller
+
+    def append_block(self, campaign, record):
+        super().append_block(campaign, record)
+        os.write(self.teller.fileno(), b".")
+
+
+def measure(job, teller):
+    """What a process does."""
+    tempfile.tempdir = job.temporary
+    with TellingDatabase(job.location, teller) as database:
+        if job.device == "fake":
+            device = RepeatableDevice(database, job)
+            device.failures[str(job.plan().subjects[1])] = "crash"
+        else:
+            device = find_device("local")
+        run_campaign(device, find_runtime(device), RunSettings(), job.plan(), database)
+
+
+class Running:
+    """A process that measures a job."""
+
+    def __init__(self, job):
+        self.job = job
+        self.told, teller = processes.Pipe(duplex=False)
+        self.process = processes.Process(target=measure, args=(job, teller), daemon=True)
+        self.process.start()
+        teller.close()
+
+    def wait(self, seconds):
+        """Wait until it ends or the time is over; whether it has ended."""
+        self.process.join(seconds)
+        return self.process.exitcode is not None
+
+    def end(self, *, kill=True):
+        """Kill it, or wait for it.
+
+        Returns:
+            Exit code, and of how many blocks it told.
+        """
+        if kill:
+            self.process.kill()
+        self.process.join()
+        os.set_blocking(self.told.fileno(), False)
+        told = b""
+        with contextlib.suppress(BlockingIOError):
+            while more := os.read(self.told.fileno(), 4096):
+                told += more
+        self.told.close()
+        return self.process.exitcode, len(told)
+
+
+def finish(job):
+    """Measure a job to its end without a kill.
+
+    Returns:
+        Seconds that it took: kills are to fall everywhere in them.
+    """
+    begun = time.monotonic()
+    code, _ = Running(job).end(kill=False)
+    assert code == 0, f"{job.name} ended with {code}"
+    return time.monotonic() - begun
+
+
+class Watch:
+    """Looks at a job's blocks after every process and holds them against what was told."""
+
+    def __init__(self, job):
+        self.job = job
+        self.places = set()
+        self.kills = 0
+
+    def check(self, code, told):
+        """After a process has ended, with exit code and number of blocks it told of."""
+        killed = code == -9
+        assert killed or code == 0, f"{self.job.name} ended with {code}"
+        _wait_for_sessions(self.job)
+        rows = places(self.job)
+        now = set(rows)
+        assert len(rows) == len(now), "a block is there twice"
+        assert self.places <= now, "a block is lost that was there"
+        new = len(now) - len(self.places)
+        assert told <= new <= told + killed, f"{told} blocks were told of, {new} are there"
+        self.places = now
+        self.kills += killed
+
+
+def _wait_for_sessions(job):
+    """Until the server has noticed that the process is gone: its last block may be in flight."""
+    if "://" not in job.location:
+        return
+    import psycopg
+
+    query = (
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s "
+        "AND datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    with psycopg.connect(job.location, autocommit=True) as connection:
+        while connection.execute(query, [job.name]).fetchone()[0]:
+            time.sleep(0.002)
+
+
+def kill_until_done(job, rng, *, most_seconds, most_kills=1000):
+    """Start, kill at a random moment, check, and again, until it ends by itself.
+
+    Args:
+        job: What is measured.
+        rng: Tells when.
+        most_seconds: The latest moment of a kill.
+        most_kills: After so many it runs to its end.
+
+    Returns:
+        How often it was killed.
+    """
+    watch = Watch(job)
+    while True:
+        running = Running(job)
+        if watch.kills == most_kills:
+            watch.check(*running.end(kill=False))
+            return watch.kills
+        running.wait(rng.uniform(0, most_seconds))
+        code, told = running.end()
+        watch.check(code, told)
+        if code == 0:
+            return watch.kills
+
+
+def kill_several_until_done(jobs, rng, *, most_seconds, most_kills=1000):
+    """The same with several processes at a time that write into one database."""
+    watches = [Watch(job) for job in jobs]
+    left = {watch.job.name: watch for watch in watches}
+    running = {name: Running(watch.job) for name, watch in left.items()}
+    while left:
+        name = str(rng.choice(sorted(left)))
+        enough = sum(watch.kills for watch in watches) >= most_kills
+        running[name].wait(None if enough else rng.uniform(0, most_seconds))
+        code, told = running[name].end()
+        left[name].check(code, told)
+        if code == 0:
+            del left[name]
+        else:
+            running[name] = Running(left[name].job)
+    return sum(watch.kills for watch in watches)
+
+
+def places(job):
+    """Campaign, architecture, launch and block of all blocks of a job."""
+    blocks, campaigns = schema.blocks, schema.campaigns
+    query = (
+        sa.select(campaigns.c.label, blocks.c.architecture, blocks.c.launch, blocks.c.block)
+        .join_from(blocks, campaigns, blocks.c.campaign_id == campaigns.c.id)
+        .where(campaigns.c.name == job.name)
+    )
+    try:
+        with ProfileDatabase(job.location) as database, database.engine.connect() as connection:
+            return [tuple(row) for row in connection.execute(query)]
+    except BadFile:
+        return []  # killed before there were tables; whoever had seen a block misses it now
+
+
+def summary(job):
+    """The measurements and failures of a job, without the moments that no resumed one repeats."""
+    with ProfileDatabase(job.location) as database:
+        (campaign,) = [c for c in database.campaigns() if c.label == job.name]
+        failed = [(str(f.subject), f.cause, f.detail) for f in database.failures(campaign=job.name)]
+        measured = [m.to_json() for m in database.measurements(campaign=job.name)]
+        blocks = [
+            (str(r.subject), r.launch, r.block, *map(_readings, _around(r)), r.artefact_sha256)
+            for r in database.blocks(campaign)
+        ]
+    return {"failures": failed, "measurements": measured, "blocks": blocks}
+
+
+def _around(record):
+    return record.readings, record.sentinel_before, record.sentinel_after
+
+
+def _readings(block):
+    return (
+        block.wall_seconds,
+        block.cpu_seconds,
+        block.voluntary_switches,
+        block.involuntary_switches,
+        block.warmup_seconds,
+    )
