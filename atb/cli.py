@@ -10,6 +10,7 @@ import typer
 from atb import __version__
 from atb.commands import (
     data,
+    database,
     devices,
     model,
     predict,
@@ -43,6 +44,7 @@ app.command("search")(search.search)
 app.command("report")(report.report)
 app.add_typer(devices.app, name="devices")
 app.add_typer(space.app, name="space")
+app.add_typer(database.app, name="database")
 app.add_typer(predictor.app, name="predictor")
 app.add_typer(data.app, name="data")
 app.add_typer(superplm.app, name="superplm")

@@ -1,0 +1,297 @@
+"""A profile database as a flat table in a Parquet or CSV file, and back.
+
+History of formats:
+    1  measurements, one row each; or, with all raw rows, a `record` a row
+
+A file of measurements is for people and their tools. One of raw rows holds everything, so that a
+database that imports it says the same: each row is one row of the database, and the column
+`record` tells of which table. A CSV file holds numbers as Python writes them, which loses nothing.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from atb.errors import AtbError, BadFile, InputError, MissingExtra
+from atb.files import atomic_path
+from atb.models.architecture import Architecture
+from atb.profiler import schema
+from atb.profiler.conditions import Conditions
+from atb.profiler.measurement import Measurement
+from atb.profiler.merging import PARTS, CampaignRows
+from atb.profiler.rows import row_to_block, row_to_load
+from atb.profiler.subject import parse_subject
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["check_output", "measurement_rows", "raw_rows", "read_raw", "write_table"]
+
+FORMAT = 1
+SUFFIXES = (".parquet", ".csv")
+_CAMPAIGN = "campaign"
+#: Of a file of raw rows: what each row says beside the columns of its table.
+_FRAME = {
+    "format": sa.Integer(),
+    "record": sa.Text(),
+    "campaign_uuid": sa.Text(),
+    "conditions_key": sa.Text(),
+    "conditions": sa.Text(),
+}
+_ROWS = "rows"  # how many the file has; the last column, so that a cut file shows
+_DTYPES = {"Integer": "Int64", "BigInteger": "Int64", "Double": "Float64"}
+
+
+def _columns_of(table: sa.Table) -> dict[str, sa.Column[Any]]:
+    own = ("id", "campaign_id", "conditions_id", "uuid")
+    return {column.name: column for column in table.columns if column.name not in own}
+
+
+#: Columns by kind of record, and of all of them.
+_RECORDS = {
+    _CAMPAIGN: _columns_of(schema.campaigns),
+    **{n: _columns_of(t) for n, t in PARTS.items()},
+}
+_COLUMNS = {
+    **_FRAME,
+    **{name: column.type for columns in _RECORDS.values() for name, column in columns.items()},
+    _ROWS: sa.Integer(),
+}
+
+
+def check_output(path: Path) -> None:
+    """Refuse what could not be written, before anything is read.
+
+    Raises:
+        InputError: The name has another ending than those of `SUFFIXES`.
+        MissingExtra: It is a Parquet file and pyarrow is not installed.
+    """
+    if path.suffix not in SUFFIXES:
+        raise InputError(
+            f"{path} ends neither in {' nor in '.join(SUFFIXES)}: choose one of these formats."
+        )
+    if path.suffix == ".parquet" and importlib.util.find_spec("pyarrow") is None:
+        raise MissingExtra("pyarrow", "parquet")
+
+
+# -------------------------------------------------------------------- measurements
+
+
+def measurement_rows(measurements: Sequence[Measurement]) -> list[dict[str, Any]]:
+    """One flat row a measurement: what was timed, under which conditions, and what was found."""
+    return [
+        {
+            "format": FORMAT,
+            "campaign": m.campaign,
+            "architecture": str(m.subject),
+            **_numbers(m),
+            "latency_seconds": float(m.latency_seconds),
+            "latency_low_seconds": float(m.interval_seconds[0]),
+            "latency_high_seconds": float(m.interval_seconds[1]),
+            "wall_seconds": float(m.wall_seconds),
+            "estimator": m.estimator,
+            "flagged": m.flagged,
+            "reasons": "; ".join(m.reasons),
+            "launches": m.launches,
+            "blocks": len(m.blocks),
+            **_flat(m.conditions.to_json()),
+        }
+        for m in measurements
+    ]
+
+
+def _numbers(measurement: Measurement) -> dict[str, int | None]:
+    shape = measurement.subject
+    names = ("layers", "hidden", "heads", "qkv", "feed_forward")
+    known = isinstance(shape, Architecture)
+    return {name: getattr(shape, name) if known else None for name in names}
+
+
+def _flat(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Facts of the platform with its name before them; lists as text."""
+    flat: dict[str, Any] = {}
+    for name, value in fields.items():
+        if isinstance(value, Mapping):
+            flat.update({f"{name}_{key}": fact for key, fact in value.items()})
+        elif isinstance(value, list):
+            flat[name] = ",".join(map(str, value))
+        else:
+            flat[name] = value
+    return flat
+
+
+# -------------------------------------------------------------------- raw rows
+
+
+def raw_rows(campaigns: Iterator[CampaignRows]) -> list[dict[str, Any]]:
+    """Everything that belongs to campaigns, a row for each row of the database."""
+    rows = []
+    for found in campaigns:
+        uuid = found.campaign["uuid"]
+        frame = {"format": FORMAT, "record": _CAMPAIGN, "campaign_uuid": uuid}
+        known = found.conditions
+        campaign = {name: value for name, value in found.campaign.items() if name != "uuid"}
+        conditions = {"conditions_key": known["key"], "conditions": known["document"]}
+        rows.append({**frame, **conditions, **campaign})
+        for name, part in found.parts.items():
+            rows += [{**frame, "record": name, **values} for values in part]
+    return [{**row, _ROWS: len(rows)} for row in rows]
+
+
+def write_table(path: Path, rows: Sequence[Mapping[str, Any]], *, raw: bool) -> None:
+    """Write rows as a table, whole or not at all.
+
+    Args:
+        path: Checked by `check_output`.
+        rows: From `measurement_rows`, or with `raw` from `raw_rows`.
+        raw: See `rows`.
+    """
+    import pandas as pd
+
+    columns = list(_COLUMNS) if raw else list(dict.fromkeys(name for row in rows for name in row))
+    frame = pd.DataFrame(
+        {
+            name: pd.Series([row.get(name) for row in rows], dtype=_dtype(name, rows, raw=raw))
+            for name in columns
+        }
+    )
+    with atomic_path(path) as temporary:
+        if path.suffix == ".csv":
+            frame.to_csv(temporary, index=False, lineterminator="\n")
+        else:
+            frame.to_parquet(temporary, engine="pyarrow", index=False)
+
+
+def _dtype(name: str, rows: Sequence[Mapping[str, Any]], *, raw: bool) -> Any:
+    """The column's type with room for what is absent."""
+    if raw:
+        return _DTYPES.get(type(_COLUMNS[name]).__name__, "string")
+    kinds = {type(row[name]) for row in rows if row.get(name) is not None}
+    for kind, dtype in ((bool, "boolean"), (int, "Int64"), (float, "Float64")):
+        if kinds == {kind}:
+            return dtype
+    return "Float64" if kinds == {int, float} else "string"
+
+
+# -------------------------------------------------------------------- reading back
+
+
+def read_raw(path: Path) -> list[CampaignRows]:
+    """Read a file of raw rows.
+
+    Raises:
+        BadFile: It is missing, foreign, truncated, of a newer format, or holds measurements only.
+        MissingExtra: It is a Parquet file and pyarrow is not installed.
+    """
+    check_output(path)
+    frame = _read_table(path)
+    if "latency_seconds" in frame and "record" not in frame:
+        raise BadFile(
+            f"{path} holds measurements without their raw blocks: export it with --blocks."
+        )
+    if not {"format", "record", "campaign_uuid"} <= set(frame):
+        raise BadFile(f"{path} is no export of a profile database: pass one of `atb database`.")
+    try:
+        rows = [_values(dict(zip(frame.columns, cells, strict=True))) for cells in _cells(frame)]
+        return _campaigns(rows, path)
+    except (AtbError, KeyError, TypeError, ValueError) as error:
+        if isinstance(error, BadFile):
+            raise
+        raise _damaged(path, f"{type(error).__name__}: {error}") from error
+
+
+def _damaged(path: Path, why: str) -> BadFile:
+    return BadFile(f"{path} is truncated or damaged ({why}): export it again.")
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    """The table with absent values as None, or in a CSV file as empty text."""
+    import pandas as pd
+
+    if not path.is_file():
+        raise BadFile(f"There is no file {path}: check the path.")
+    try:
+        if path.suffix == ".csv":
+            return pd.read_csv(path, dtype=str, keep_default_na=False, na_values=[])
+        frame = pd.read_parquet(path, engine="pyarrow")
+    except (OSError, ValueError, TypeError, NotImplementedError) as error:  # also pyarrow's own
+        line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise _damaged(path, line) from error
+    return frame.astype(object).where(frame.notna(), None)
+
+
+def _cells(frame: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
+    return frame.itertuples(index=False, name=None)
+
+
+def _values(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The cells of a row in the types of their columns."""
+    number = int(row["format"])
+    if number != FORMAT:
+        raise BadFile(
+            f"The export has format {number} and this version reads {FORMAT}: "
+            "use the version of atb that wrote it."
+        )
+    record = row["record"]
+    if record not in _RECORDS:
+        raise ValueError(f"unknown record {record!r}")
+    values = {name: _cell(row[name], _COLUMNS[name], nullable=True) for name in _FRAME}
+    for name, column in _RECORDS[record].items():
+        values[name] = _cell(row[name], column.type, nullable=bool(column.nullable))
+    return {**values, _ROWS: int(row[_ROWS])}
+
+
+def _cell(value: Any, kind: Any, *, nullable: bool) -> Any:
+    if value is None or value == "":
+        # CSV knows no difference between absent and empty; no text that may be absent is empty
+        if nullable:
+            return None
+        if not isinstance(kind, sa.Text):
+            raise ValueError("a number is missing")
+        return ""
+    if isinstance(kind, sa.Integer):
+        return int(value)
+    return float(value) if isinstance(kind, sa.Double) else str(value)
+
+
+def _campaigns(rows: Sequence[Mapping[str, Any]], path: Path) -> list[CampaignRows]:
+    """Rows by campaign, after a look at everything that could not be read later."""
+    if not rows or {row[_ROWS] for row in rows} != {len(rows)}:
+        raise _damaged(path, f"{len(rows)} rows are there")
+    found: dict[str, CampaignRows] = {}
+    parts: dict[str, dict[str, list[Mapping[str, Any]]]] = {}
+    for row in rows:
+        uuid, record = row["campaign_uuid"], row["record"]
+        values = {name: row[name] for name in _RECORDS[record]}
+        if record == _CAMPAIGN:
+            _check_campaign(row)
+            conditions = {"key": row["conditions_key"], "document": row["conditions"]}
+            parts[uuid] = {name: [] for name in PARTS}
+            found[uuid] = CampaignRows({**values, "uuid": uuid}, conditions, parts[uuid])
+        else:
+            _check_record(record, values)
+            parts[uuid][record].append(values)
+    return list(found.values())
+
+
+def _check_campaign(row: Mapping[str, Any]) -> None:
+    bytes.fromhex(row["campaign_uuid"])
+    Architecture.parse(row["sentinel"])
+    Conditions.from_json(json.loads(row["conditions"]))
+
+
+def _check_record(record: str, values: Mapping[str, Any]) -> None:
+    row: Any = SimpleNamespace(**values)
+    if record == "blocks":
+        row_to_block(row)
+    elif record == "loads":
+        row_to_load(row)
+    elif record == "failures" and row.architecture is not None:
+        parse_subject(row.architecture)

@@ -1,0 +1,240 @@
+"""Whole campaigns as raw rows, and adding what another database lacks of them.
+
+Append-only and idempotent: a campaign is known by its uuid, a block by its place in it; sessions,
+loads and failures have no place, so there are as many of each as the fuller side has. What is
+there already stays, also where the other side differs.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import sqlalchemy as sa
+
+from atb.profiler import schema
+from atb.profiler.database import ProfileDatabase
+from atb.profiler.database_errors import translated
+from atb.profiler.engine import alone, at_one_moment
+from atb.profiler.reader import ProfileReader
+from atb.profiler.registration import enter_campaign, enter_conditions, find_campaign
+from atb.profiler.rows import row_to_campaign
+
+__all__ = ["PARTS", "Added", "CampaignRows", "add_campaigns", "merge", "read_campaigns"]
+
+Values = Mapping[str, Any]
+
+#: The tables whose rows belong to a campaign, in the order in which they are written.
+PARTS = {
+    "sessions": schema.sessions,
+    "blocks": schema.blocks,
+    "loads": schema.loads,
+    "failures": schema.failures,
+}
+_PLACE = ("architecture", "launch", "block")
+_OWN = ("id", "campaign_id", "conditions_id")  # numbers that mean something in one database only
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignRows:
+    """A campaign with all that belongs to it, as values by column.
+
+    Attributes:
+        campaign: Columns of `atb_campaigns` but the numbers of this database.
+        conditions: The columns `key` and `document` of `atb_conditions`.
+        parts: Rows by name of `PARTS`, in the order in which they were written.
+    """
+
+    campaign: Values
+    conditions: Values
+    parts: Mapping[str, Sequence[Values]]
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """What a campaign brought.
+
+    Attributes:
+        campaign: Its label in the target.
+        uuid: Its name everywhere.
+        new: Whether the target did not know it.
+        rows: Rows added by name of `PARTS`.
+        differing: Blocks that the target has with other readings; its own stay.
+    """
+
+    campaign: str
+    uuid: str
+    new: bool
+    rows: Mapping[str, int]
+    differing: int
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values."""
+        return {
+            "campaign": self.campaign,
+            "uuid": self.uuid,
+            "new": self.new,
+            **self.rows,
+            "differing_blocks": self.differing,
+        }
+
+
+def read_campaigns(
+    database: ProfileReader, labels: Sequence[str] | None = None
+) -> Iterator[CampaignRows]:
+    """Campaigns with all that belongs to them, the oldest first, each as it is at one moment.
+
+    Args:
+        database: Where from.
+        labels: Of which; None for all.
+    """
+    table = schema.campaigns
+    for campaign in database.campaigns():
+        if labels is not None and campaign.label not in labels:
+            continue
+        with translated(database.location), at_one_moment(database.engine) as connection:
+            row = _rows(connection, table, table.c.id == campaign.id)[0]
+            place = schema.conditions.c.id == row["conditions_id"]
+            (conditions,) = _rows(connection, schema.conditions, place)
+            parts = {
+                name: _rows(connection, part, part.c.campaign_id == campaign.id)
+                for name, part in PARTS.items()
+            }
+        yield CampaignRows(
+            _portable(row), _portable(conditions), {n: _all_portable(r) for n, r in parts.items()}
+        )
+
+
+def _rows(
+    connection: sa.Connection, table: sa.Table, where: sa.ColumnElement[bool]
+) -> list[dict[str, Any]]:
+    query = sa.select(table).where(where).order_by(table.c.id)
+    return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def _portable(row: Values) -> Values:
+    return {name: value for name, value in row.items() if name not in _OWN}
+
+
+def _all_portable(rows: Iterable[Values]) -> list[Values]:
+    return [_portable(row) for row in rows]
+
+
+def add_campaigns(
+    target: ProfileDatabase,
+    campaigns: Iterable[CampaignRows],
+    told: Callable[[Added], None] = lambda added: None,
+) -> list[Added]:
+    """Add what is missing of campaigns, each in one transaction.
+
+    Args:
+        target: Opened with `create=True`.
+        campaigns: Which.
+        told: Called when one is committed.
+
+    Raises:
+        RunError: Another process measures one of them in the target.
+    """
+    found = []
+    for campaign in campaigns:
+        with (
+            _held(target, campaign.campaign["uuid"]),
+            translated(target.location),
+            alone(target.engine) as connection,
+        ):
+            added = _add(connection, campaign)
+        found.append(added)
+        told(added)
+    return found
+
+
+def _held(target: ProfileDatabase, uuid: str) -> Any:
+    """Nobody may measure what is added to; what is new is unknown to everybody else."""
+    known = [campaign for campaign in target.campaigns() if campaign.uuid == uuid]
+    return target.hold(known[0]) if known else nullcontext()
+
+
+def _add(connection: sa.Connection, campaign: CampaignRows) -> Added:
+    """Add what is missing of one campaign."""
+    known = find_campaign(connection, "uuid", campaign.campaign["uuid"])
+    if known is None:
+        values = dict(campaign.campaign)
+        number, label = values.pop("number"), values.pop("label")
+        values["conditions_id"] = enter_conditions(
+            connection, campaign.conditions["key"], campaign.conditions["document"]
+        )
+        enter_campaign(connection, values, number=number, label=label)
+    entered = find_campaign(connection, "uuid", campaign.campaign["uuid"])
+    assert entered is not None
+    added, differing = {}, 0
+    for name, table in PARTS.items():
+        there = _all_portable(_rows(connection, table, table.c.campaign_id == entered.id))
+        if name == "blocks":
+            missing, differing = _missing_blocks(campaign.parts[name], there)
+        else:
+            missing = _missing(campaign.parts[name], there)
+        if missing:
+            rows = [{**row, "campaign_id": entered.id} for row in missing]
+            connection.execute(table.insert(), rows)
+        added[name] = len(missing)
+    label = row_to_campaign(entered).label
+    return Added(label, campaign.campaign["uuid"], known is None, added, differing)
+
+
+def _missing_blocks(wanted: Sequence[Values], there: Sequence[Values]) -> tuple[list[Values], int]:
+    known = {tuple(row[name] for name in _PLACE): row for row in there}
+    missing, differing = [], 0
+    for row in wanted:
+        mine = known.get(tuple(row[name] for name in _PLACE))
+        if mine is None:
+            missing.append(row)
+        else:
+            differing += dict(mine) != dict(row)
+    return missing, differing
+
+
+def _missing(wanted: Sequence[Values], there: Sequence[Values]) -> list[Values]:
+    """What the target has fewer of."""
+    known = Counter(tuple(sorted(row.items())) for row in there)
+    missing = []
+    for row in wanted:
+        content = tuple(sorted(row.items()))
+        if known[content]:
+            known[content] -= 1
+        else:
+            missing.append(row)
+    return missing
+
+
+def merge(
+    sources: Iterable[str],
+    target: ProfileDatabase,
+    told: Callable[[str, Added], None] = lambda source, added: None,
+) -> list[tuple[str, Added]]:
+    """Add the campaigns of other databases to one.
+
+    Args:
+        sources: Files or URLs; an older format is read as well. Each is only read.
+        target: Opened with `create=True`.
+        told: Called with source and what a campaign brought, when it is committed.
+
+    Returns:
+        Source and what it brought, by campaign.
+
+    Raises:
+        BadFile: A source is no profile database; those before it are in.
+    """
+    found: list[tuple[str, Added]] = []
+
+    def note(source: str, added: Added) -> None:
+        found.append((source, added))
+        told(source, added)
+
+    for source in sources:
+        with ProfileReader(source) as reader:
+            add_campaigns(target, read_campaigns(reader), partial(note, reader.location))
+    return found
