@@ -1,148 +1,105 @@
 """SIGKILL at random moments: at most the block in flight is lost, and nothing is there twice."""
 
-import os
-import subprocess
-import sys
-import tempfile
-import time
+import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-
-from atb.profiler.database import ProfileDatabase
-
-SCRIPT = Path(__file__).with_name("killable.py")
+from killing import Job, finish, kill_several_until_done, kill_until_done, places, summary
 
 
-@pytest.fixture(autouse=True)
-def temporary(tmp_path, monkeypatch):
+@pytest.fixture
+def job(tmp_path):
     (tmp_path / "temporary").mkdir()
-    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
-    monkeypatch.setattr(tempfile, "tempdir", None)
-    return tmp_path / "temporary"
+    return Job(str(tmp_path / "killed.db"), str(tmp_path / "temporary"))
 
 
-def start(kind, location, pace):
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(
-        [sys.executable, str(SCRIPT), kind, str(location), str(pace)],
-        stdout=subprocess.PIPE,
-        text=True,
-        env=environment,
+def through(job):
+    """The same job in a file of its own, which nobody kills, and the seconds that it took."""
+    path = Path(job.temporary).with_name(f"through-{job.seed}.db")
+    other = replace(job, location=str(path))
+    return other, finish(other)
+
+
+def artefacts_left(job):
+    return list(Path(job.temporary).glob("atb-artefacts-*"))
+
+
+def kill_campaigns(jobs, rng, *, least_kills):
+    """Kill one campaign after the other until there were so many kills; each comes out whole."""
+    kills = 0
+    for job in jobs:
+        other, seconds = through(job)
+        kills += kill_until_done(job, rng, most_seconds=seconds)
+        assert summary(job) == summary(other)
+        assert artefacts_left(job) == []
+        if kills >= least_kills:
+            return
+
+
+def test_a_killed_campaign_comes_out_like_one_that_ran_through(job):
+    other, seconds = through(job)
+    kill_until_done(job, np.random.default_rng(0), most_seconds=seconds)
+    found = summary(job)
+    assert found == summary(other)
+    assert len(found["failures"]) == 2  # the one that fails was tried twice, not more often
+    assert max(place[2] for place in places(job)) >= 3  # the stop rule asked for more launches
+
+
+@pytest.mark.slow
+def test_kills_of_campaigns_leave_what_a_campaign_that_ran_through_leaves(job, tmp_path):
+    jobs = (
+        replace(job, seed=seed, location=str(tmp_path / f"{seed}.db")) for seed in itertools.count()
     )
-    assert process.stdout.readline() == "ready\n"
-    return process
+    kill_campaigns(jobs, np.random.default_rng(1), least_kills=10)
 
 
-def run_to_the_end(kind, location, pace=0.0):
-    process = start(kind, location, pace)
-    assert process.wait(timeout=300) == 0
-
-
-def blocks(location):
-    with ProfileDatabase(location) as database:
-        return [
-            (m.campaign, m.conditions.key, str(m.architecture), r)
-            for m in database.measurements()
-            for r in m.blocks
-        ]
-
-
-def places(location):
-    return [
-        (campaign, conditions, architecture, record.launch, record.block)
-        for campaign, conditions, architecture, record in blocks(location)
-    ]
-
-
-def rows(location):
-    """Everything but the moments, which no resumed campaign can repeat."""
-
-    def readings(block):
-        return (
-            block.wall_seconds,
-            block.cpu_seconds,
-            block.voluntary_switches,
-            block.involuntary_switches,
-            block.warmup_seconds,
+@pytest.mark.slow
+def test_kills_of_campaigns_on_postgresql_leave_the_same(job, postgresql_server):
+    jobs = (
+        replace(
+            job,
+            seed=seed,
+            location=f"{postgresql_server.make_database(f'kill{seed}')}&application_name={job.name}",
         )
-
-    with ProfileDatabase(location) as database:
-        failed = [(str(f.subject), f.cause, f.detail) for f in database.failures()]
-        measured = [(m.to_json(), m.look) for m in database.measurements()]
-    return (
-        failed,
-        measured,
-        [
-            (
-                *key,
-                r.launch,
-                r.block,
-                readings(r.readings),
-                readings(r.sentinel_before),
-                readings(r.sentinel_after),
-                r.artefact_sha256,
-                dict(r.state),
-            )
-            for *key, r in blocks(location)
-        ],
+        for seed in itertools.count()
     )
+    kill_campaigns(jobs, np.random.default_rng(2), least_kills=6)
 
 
-def kill_at_random(kind, location, *, kills, most_seconds, pace, rng):
-    """Start and kill; after each kill everything that was committed before it is still there."""
-    before = set()
-    for kill in range(kills):
-        process = start(kind, location, pace)
-        time.sleep(rng.uniform(0, most_seconds))
-        if process.poll() is not None:  # a quick machine: it had ended before this kill
-            process.stdout.close()
-            assert kill > kills // 2, f"it had ended before kill {kill}: little was tested"
-            break
-        process.kill()
-        process.wait()
-        process.stdout.close()
-        now = places(location)
-        assert len(now) == len(set(now))
-        assert before <= set(now)
-        before = set(now)
-    return before
+def kill_two_writers(first, location, *, tmp_path):
+    """Two campaigns in one database, both killed and resumed while the other one writes."""
+    jobs = [
+        replace(first, name=name, seed=seed, location=location(name))
+        for seed, name in enumerate(("one", "two"))
+    ]
+    # both in one, since they share the level of their sentinel
+    others = [replace(job, location=str(tmp_path / "through.db")) for job in jobs]
+    seconds = sum(finish(other) for other in others)
+    kills = kill_several_until_done(jobs, np.random.default_rng(3), most_seconds=seconds)
+    assert kills >= 2
+    for job, other in zip(jobs, others, strict=True):
+        assert summary(job) == summary(other)
 
 
 @pytest.mark.slow
-def test_ten_kills_on_the_fake_device_leave_the_rows_of_a_campaign_that_ran_through(
-    tmp_path, temporary
-):
-    run_to_the_end("fake", tmp_path / "through.db")
-    expected = rows(tmp_path / "through.db")
-    location = tmp_path / "killed.db"
-    rng = np.random.default_rng(0)
-    measured = kill_at_random("fake", location, kills=10, most_seconds=0.4, pace=0.02, rng=rng)
-    assert measured  # some kills came after a block
-    run_to_the_end("fake", location)
-    assert rows(location) == expected
-    assert max(place[3] for place in places(location)) > 4  # the stop rule asked for more
-    assert list(temporary.glob("atb-artefacts-*")) == []
-
-
-def test_a_kill_on_the_fake_device_loses_no_row(tmp_path):
-    run_to_the_end("fake", tmp_path / "through.db")
-    location = tmp_path / "killed.db"
-    rng = np.random.default_rng(1)
-    kill_at_random("fake", location, kills=1, most_seconds=0.5, pace=0.02, rng=rng)
-    run_to_the_end("fake", location)
-    assert rows(location) == rows(tmp_path / "through.db")
+def test_two_writers_of_one_file_are_killed_and_lose_nothing(job, tmp_path):
+    kill_two_writers(job, lambda name: job.location, tmp_path=tmp_path)
 
 
 @pytest.mark.slow
-def test_kills_on_the_real_device_lose_nothing_and_measure_nothing_twice(tmp_path, temporary):
-    location = tmp_path / "killed.db"
-    rng = np.random.default_rng(2)
-    kill_at_random("local", location, kills=10, most_seconds=1.0, pace=0.0, rng=rng)
-    run_to_the_end("local", location)
-    run_to_the_end("local", tmp_path / "through.db")
-    found = places(location)
-    assert found == places(tmp_path / "through.db")
-    assert len(found) == len(set(found)) == 3 * 5 * 12  # architectures, launches, blocks
-    assert list(temporary.glob("atb-artefacts-*")) == []
+def test_two_writers_of_one_server_are_killed_and_lose_nothing(job, postgresql, tmp_path):
+    kill_two_writers(job, lambda name: f"{postgresql}&application_name={name}", tmp_path=tmp_path)
+
+
+@pytest.mark.slow
+def test_kills_on_the_real_device_lose_nothing_and_measure_nothing_twice(job):
+    job = replace(job, device="local")
+    other, seconds = through(job)
+    rng = np.random.default_rng(4)
+    kills = kill_until_done(job, rng, most_seconds=seconds / 4, most_kills=10)
+    assert kills >= 5, "it had ended before: little was tested"
+    assert len(places(job)) == 3 * 5 * 12  # architectures, launches, blocks
+    assert sorted(places(job)) == sorted(places(other))
+    assert artefacts_left(job) == []
