@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import sqlalchemy as sa
 
@@ -282,7 +283,8 @@ def _campaigns(rows: Sequence[Mapping[str, Any]], path: Path) -> list[CampaignRo
 
 
 def _check_campaign(row: Mapping[str, Any]) -> None:
-    bytes.fromhex(row["campaign_uuid"])
+    if UUID(row["campaign_uuid"]).hex != row["campaign_uuid"]:
+        raise ValueError("a campaign_uuid is no lower-case hexadecimal number")
     Architecture.parse(row["sentinel"])
     Conditions.from_json(json.loads(row["conditions"]))
 
