@@ -24,7 +24,7 @@ from typing import Any, Self
 import numpy as np
 from record import machine, write_result
 
-from atb.devices.contract import Artefact, Block, Launch, Loaded, Runtime
+from atb.devices.contract import Block, Launch, Runtime
 from atb.devices.local import LocalDevice
 from atb.devices.registry import find_runtime
 from atb.devices.settings import RunSettings
@@ -62,7 +62,7 @@ class _WatchedLaunch:
     def __init__(self, device: WatchedDevice, launch: Launch) -> None:
         self._device = device
         self._launch = launch
-        self.load: Callable[[str, Artefact], Loaded] = launch.load
+        self.load = launch.load
         self.output, self.operators, self.tokenise = (
             launch.output,
             launch.operators,
