@@ -16,9 +16,11 @@ import argparse
 import itertools
 import json
 import math
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -178,14 +180,19 @@ def sides(names: Sequence[str]) -> list[Side]:
 
 
 def equal(ledger: Ledger, count: int, budget_seconds: float) -> dict[str, Any]:
-    """Real comparisons of the same model twice."""
+    """Real comparisons of the same model twice; of every third, the sides have a worker each."""
     device = find_device("local")
+    # pinned to all CPUs: another setting, and so a worker of its own, under which nothing changes
+    everywhere = RunSettings(affinity=tuple(sorted(os.sched_getaffinity(0))))
 
     def make(number: int) -> dict[str, Any]:
         name = EQUAL[number % len(EQUAL)]
         one, other = sides((name, name))
+        if number // len(EQUAL) % 3 == 2:
+            other = replace(other, settings=everywhere)
         plan = ComparisonPlan(seed=number, budget_seconds=budget_seconds)
-        return row(compare(device, one, other, plan), model=name, at=time.time())
+        found = compare(device, one, other, plan)
+        return row(found, model=name, workers=found.workers, at=time.time())
 
     rows = ledger.fill("equal", count, make)
     by_model = {
@@ -193,9 +200,14 @@ def equal(ledger: Ledger, count: int, budget_seconds: float) -> dict[str, Any]:
         for name in EQUAL
         if (chosen := [r for r in rows if r["model"] == name])
     }
+    by_workers = {
+        f"workers: {workers}": summary(chosen, ["no difference"] * len(chosen))
+        for workers in (1, 2)
+        if (chosen := [r for r in rows if r["workers"] == workers])
+    }
     whole = summary(rows, ["no difference"] * len(rows))
-    table("real: the same model twice", {"all": whole, **by_model})
-    return {"budget_seconds": budget_seconds, **whole, "by_model": by_model}
+    table("real: the same model twice", {"all": whole, **by_workers, **by_model})
+    return {"budget_seconds": budget_seconds, **whole, **by_workers, "by_model": by_model}
 
 
 def long_run(ledger: Ledger, sessions: int, launches: int) -> dict[str, Any]:
