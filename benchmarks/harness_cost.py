@@ -24,7 +24,7 @@ from typing import Any, Self
 import numpy as np
 from record import machine, write_result
 
-from atb.devices.contract import Artefact, Block, Launch, Loaded, Runtime
+from atb.devices.contract import Block, Launch, Runtime
 from atb.devices.local import LocalDevice
 from atb.devices.registry import find_runtime
 from atb.devices.settings import RunSettings
@@ -62,7 +62,7 @@ class _WatchedLaunch:
     def __init__(self, device: WatchedDevice, launch: Launch) -> None:
         self._device = device
         self._launch = launch
-        self.load: Callable[[str, Artefact], Loaded] = launch.load
+        self.load = launch.load
         self.output, self.operators, self.tokenise = (
             launch.output,
             launch.operators,
@@ -127,11 +127,17 @@ def campaign(samples: int, folder: Path) -> dict[str, Any]:
 
 
 _READ = f"""
-import json, sys
+import json, sys, threading, time
 sys.path.insert(0, sys.argv[1])
 import worker
+queue = worker.RunQueue([threading.get_native_id()])
+begun = time.perf_counter()
+for _ in range({READ_CALLS}):
+    queue.read()
+queue_seconds = time.perf_counter() - begun
 block = worker.measure(lambda: None, {READ_CALLS}, 1000, limit_seconds=10.0)
-print(json.dumps([block["span_seconds"], sorted(block["wall_seconds"])[{READ_CALLS} // 2]]))
+within = sorted(block["wall_seconds"])[{READ_CALLS} // 2]
+print(json.dumps([block["span_seconds"], within, queue_seconds]))
 """
 
 
@@ -148,8 +154,9 @@ def readings() -> dict[str, float]:
         text=True,
         env=environment,
     )
-    span, within = json.loads(done.stdout)
+    span, within, queue = json.loads(done.stdout)
     return {
+        "seconds_of_a_run_queue_reading": queue / READ_CALLS,
         "seconds_of_an_iteration": span / READ_CALLS,
         "seconds_within_the_clock": within,
     }

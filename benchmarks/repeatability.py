@@ -27,7 +27,7 @@ from atb.models.architecture import Architecture
 from atb.models.space import SPACES
 from atb.profiler.campaign import run_campaign
 from atb.profiler.database import ProfileDatabase
-from atb.profiler.estimators import ESTIMATORS
+from atb.profiler.estimators import ESTIMATORS, LaunchEstimator
 from atb.profiler.measurement import Measurement
 from atb.profiler.plan import Plan
 from atb.profiler.sentinel import sentinel_level, sentinel_seconds
@@ -35,6 +35,8 @@ from atb.profiler.sentinel import sentinel_level, sentinel_seconds
 WITHIN = 0.01
 #: What takes ten seconds a model is run on the first few only.
 OPTIMUM_ARCHITECTURES = 3
+#: Of the sentinel, to see how much hangs on the one that was chosen.
+EXPONENTS = (0.0, 0.4, 0.6, 0.8, 0.9, 1.0, 1.05, 1.1, 1.2, 1.4)
 #: HAT's 300 runs are to be undercut where a run is no trifle.
 SLOW_SECONDS = 5e-3
 
@@ -148,6 +150,12 @@ def report(bench: Bench, rounds: int) -> dict[str, Any]:
             name: spread([[replace(m, method=method).latency_seconds for m in f] for f in ours])
             for name, method in ESTIMATORS.items()
         },
+        "exponents": {
+            exponent: spread(
+                [[replace(m, method=_corrected(exponent)).latency_seconds for m in f] for f in ours]
+            )
+            for exponent in EXPONENTS
+        },
         "interval_coverage": coverage(ours),
         "flagged": float(np.mean([m.flagged for m in every])),
         "slowdown_of_campaigns": [
@@ -166,6 +174,10 @@ def report(bench: Bench, rounds: int) -> dict[str, Any]:
         )
     figures["cost"] = _cost(ours)
     return figures
+
+
+def _corrected(exponent: float) -> LaunchEstimator:
+    return LaunchEstimator("tried", 0.25, 0.5, exponent)
 
 
 def _ours_row(documents: Sequence[Any], ours: Sequence[Sequence[Measurement]]) -> dict[str, Any]:

@@ -136,10 +136,11 @@ class FakeDevice(FakeProcessor):
 
     def state(self) -> Mapping[str, Any]:
         """The fields of a real device; only frequency and energy are simulated."""
+        watts = self.costs.watts
         return {
             **dict.fromkeys(STATE_FIELDS),
             "frequency_hertz": 3e9 / self.slowdown(self.elapsed),
-            "energy_joules": self.costs.watts * self.elapsed,
+            "energy_joules": None if watts is None else watts * self.elapsed,
         }
 
     def now(self) -> float:

@@ -38,7 +38,7 @@ class FakeCosts:
         idle_seconds: After a pause of at least so long an inference begins cold.
         idle_factor: How many times longer such an inference takes.
         token_seconds: For each token that text is split into.
-        watts: What the device draws all the time.
+        watts: What the device draws all the time; None where nothing counts it.
     """
 
     fixed_seconds: float = 3e-4
@@ -50,7 +50,7 @@ class FakeCosts:
     idle_seconds: float = 0.005
     idle_factor: float = 1.5
     token_seconds: float = 1e-6
-    watts: float = 5.0
+    watts: float | None = None
 
     def terms(self, architecture: Architecture, settings: RunSettings) -> dict[str, float]:
         """Seconds of one inference that follows another at once, by what they are spent on."""

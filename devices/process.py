@@ -67,7 +67,7 @@ class ProcessLaunch:
         self._process: subprocess.Popen[bytes] | None = None
         self._received = b""
         self._first_seconds: dict[str, float] = {}
-        self._own_settings: dict[str, RunSettings] = {}  # of models that are not run as the launch
+        self._settings_of: dict[str, RunSettings] = {}
 
     def __enter__(self) -> Self:
         self._kills_before = _memory_kills()
@@ -127,13 +127,12 @@ class ProcessLaunch:
         )
         self._builds.update(reply.pop("builds", {}))
         self._first_seconds[key] = reply["first_seconds"]
-        if settings is not None:
-            self._own_settings[key] = settings
+        self._settings_of[key] = settings or self._settings
         return Loaded(**{**reply, "providers": tuple(reply["providers"])})
 
     def run(self, key: str, *, iterations: int, warmup: int = 0) -> Block:
         """Run one block."""
-        settings, count = self._own_settings.get(key, self._settings), iterations + warmup
+        settings, count = self._settings_of.get(key, self._settings), iterations + warmup
         once = _PATIENCE * self._first_seconds.get(key, 0.0)
         self._iteration_limit = self._timeout_seconds + once
         idle = settings.interval_seconds or 0.0

@@ -81,7 +81,7 @@ class ProfileDatabase(ProfileReader):
         with translated(self.location), alone(self.engine) as connection:
             found = None if new else find_campaign(connection, "key", key)
             if found is None:
-                values = {
+                values: dict[str, Any] = {
                     "key": key,
                     "name": name,
                     "space": space,

@@ -186,7 +186,7 @@ def _student_half_width(
     return quantile * math.sqrt(variance / len(values))
 
 
-#: See benchmarks/estimators.py for how well each repeats.
+#: How well each repeats, and with other exponents: benchmarks/repeatability.py.
 ESTIMATORS: dict[str, Estimator] = {
     estimator.name: estimator
     for estimator in (

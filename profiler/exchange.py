@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import sqlalchemy as sa
 
@@ -199,7 +200,8 @@ def read_raw(path: Path) -> list[CampaignRows]:
     if not {"format", "record", "campaign_uuid"} <= set(frame):
         raise BadFile(f"{path} is no export of a profile database: pass one of `atb database`.")
     try:
-        return _campaigns([_values(row) for row in frame.to_dict("records")], path)
+        rows = [_values(dict(zip(frame.columns, cells, strict=True))) for cells in _cells(frame)]
+        return _campaigns(rows, path)
     except (AtbError, KeyError, TypeError, ValueError) as error:
         if isinstance(error, BadFile):
             raise
@@ -224,6 +226,10 @@ def _read_table(path: Path) -> pd.DataFrame:
         line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise _damaged(path, line) from error
     return frame.astype(object).where(frame.notna(), None)
+
+
+def _cells(frame: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
+    return frame.itertuples(index=False, name=None)
 
 
 def _values(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -261,21 +267,24 @@ def _campaigns(rows: Sequence[Mapping[str, Any]], path: Path) -> list[CampaignRo
     if not rows or {row[_ROWS] for row in rows} != {len(rows)}:
         raise _damaged(path, f"{len(rows)} rows are there")
     found: dict[str, CampaignRows] = {}
+    parts: dict[str, dict[str, list[Mapping[str, Any]]]] = {}
     for row in rows:
         uuid, record = row["campaign_uuid"], row["record"]
         values = {name: row[name] for name in _RECORDS[record]}
         if record == _CAMPAIGN:
             _check_campaign(row)
             conditions = {"key": row["conditions_key"], "document": row["conditions"]}
-            found[uuid] = CampaignRows({**values, "uuid": uuid}, conditions, {n: [] for n in PARTS})
+            parts[uuid] = {name: [] for name in PARTS}
+            found[uuid] = CampaignRows({**values, "uuid": uuid}, conditions, parts[uuid])
         else:
             _check_record(record, values)
-            found[uuid].parts[record].append(values)
+            parts[uuid][record].append(values)
     return list(found.values())
 
 
 def _check_campaign(row: Mapping[str, Any]) -> None:
-    bytes.fromhex(row["campaign_uuid"])
+    if UUID(row["campaign_uuid"]).hex != row["campaign_uuid"]:
+        raise ValueError("a campaign_uuid is no lower-case hexadecimal number")
     Architecture.parse(row["sentinel"])
     Conditions.from_json(json.loads(row["conditions"]))
 

@@ -128,10 +128,8 @@ def _size_bytes(database: ProfileReader, connection: sa.Connection) -> int:
     path = database.opened.path
     if path is not None:
         return path.stat().st_size
-    query = sa.select(
-        sum(
-            sa.func.pg_total_relation_size(sa.cast(table.name, sa.dialects.postgresql.REGCLASS))
-            for table in schema.metadata.sorted_tables
-        )
+    query = sa.text(
+        "SELECT sum(pg_total_relation_size(CAST(name AS regclass))) "
+        "FROM unnest(CAST(:names AS text[])) AS name"
     )
-    return int(connection.execute(query).scalar() or 0)
+    return int(connection.execute(query, {"names": list(schema.metadata.tables)}).scalar() or 0)

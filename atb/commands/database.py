@@ -12,10 +12,10 @@ from atb.errors import InputError
 from atb.options import DEFAULT_DATABASE, Database, Json, OneCampaign
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from typing import Any
 
-    from atb.profiler.merging import Added
+    from atb.profiler.merging import Added, CampaignRows
     from atb.profiler.reader import ProfileReader
 
 app = typer.Typer(help="Profile databases: export, import, merge.", no_args_is_help=True)
@@ -124,6 +124,10 @@ def info(db: Database = DEFAULT_DATABASE, json: Json = False) -> None:
     if json:
         print_json(found.to_json())
         return
+    typer.echo(
+        f"{found.location}: format {found.format}, {len(found.campaigns)} campaigns under "
+        f"{found.conditions} conditions, {found.size_bytes / _BYTES_OF_A_MEGABYTE:.2f} MB"
+    )
     print_table(
         ("campaign", "space", "architectures", "blocks", "loads", "failures", "MB", "conditions"),
         [
@@ -137,10 +141,6 @@ def info(db: Database = DEFAULT_DATABASE, json: Json = False) -> None:
             for c in found.campaigns
         ],
         left=(0, 1, 7),
-    )
-    note(
-        f"{found.location}: format {found.format}, {len(found.campaigns)} campaigns under "
-        f"{found.conditions} conditions, {found.size_bytes / _BYTES_OF_A_MEGABYTE:.2f} MB"
     )
 
 
@@ -161,7 +161,13 @@ def _raw(database: ProfileReader, labels: Sequence[str]) -> list[dict[str, Any]]
     from atb.profiler.exchange import raw_rows
     from atb.profiler.merging import read_campaigns
 
-    return raw_rows(read_campaigns(database, labels))
+    def told() -> Iterator[CampaignRows]:
+        for done, campaign in enumerate(read_campaigns(database, labels), start=1):
+            yield campaign
+            show(done, len(labels), campaign.campaign["label"])
+
+    with progress("export") as show:
+        return raw_rows(told())
 
 
 def _measured(database: ProfileReader, labels: Sequence[str]) -> list[dict[str, Any]]:

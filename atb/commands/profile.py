@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from atb.profiler.plan import Plan
     from atb.profiler.subject import Subject
     from atb.sweep import Sweep
+    from atb.target import Target
 
 DEFAULT_SAMPLES = 200
 
@@ -129,35 +131,43 @@ def profile(
     plan = _plan(space, samples, _subjects(arch, model), {**how, "seed": seed, "name": name})
     sweep = _sweep(precision, threads, batch, sequence_length, scenario, interval, streams)
 
-    from dataclasses import replace
-
     from atb.devices.clusters import cpu_clusters
     from atb.devices.registry import find_device
-    from atb.profiler.campaign import run_campaign
-    from atb.profiler.database import ProfileDatabase
-    from atb.profiler.details import break_down, time_tokenisation
     from atb.sweep import expand_affinity
 
-    place = find_device(device)
     sweep = replace(sweep, affinities=expand_affinity(affinity, cpu_clusters()))
-    targets = sweep.targets(place, runtime)
-    results: list[CampaignResult] = []
-    extras: dict[str, list[Any]] = {}
-    with ProfileDatabase(db, create=True) as database:
-        for target in targets:
-            note(f"{target.conditions}: {len(plan.subjects)} models into {db}")
-            where = (target.device, target.runtime, target.settings)
-            with progress("profile") as show:
-                result = run_campaign(*where, plan, database, new=new_campaign, progress=show)
-            note(f"campaign {result.campaign}: {_ENDED[result.ended_by]}")
-            results.append(result)
-            if operators:
-                extras.setdefault("operators", []).extend(break_down(*where, plan.subjects))
-            if tokenisation:
-                extras.setdefault("tokenisation", []).append(time_tokenisation(*where))
+    targets = sweep.targets(find_device(device), runtime)
+    asked = {"operators": operators, "tokenisation": tokenisation}
+    further = [word for word, wanted in asked.items() if wanted]
+    results, extras = _measure(targets, plan, db, new=new_campaign, further=further)
     print_measured(results, extras, json=json)
     if not any(result.measurements for result in results):
         raise typer.Exit(1)
+
+
+def _measure(
+    targets: list[Target], plan: Plan, db: str, *, new: bool, further: list[str]
+) -> tuple[list[CampaignResult], dict[str, list[Any]]]:
+    """A campaign for each target, and what else was asked for."""
+    from atb.profiler.campaign import run_campaign
+    from atb.profiler.database import ProfileDatabase
+    from atb.profiler.details import break_down, time_tokenisation
+
+    results: list[CampaignResult] = []
+    extras: dict[str, list[Any]] = {word: [] for word in further}
+    with ProfileDatabase(db, create=True) as database:
+        for target in targets:
+            note(f"{target.conditions}: {len(plan.subjects)} models into {database.location}")
+            where = (target.device, target.runtime, target.settings)
+            with progress("profile") as show:
+                result = run_campaign(*where, plan, database, new=new, progress=show)
+            note(f"campaign {result.campaign}: {_ENDED[result.ended_by]}")
+            results.append(result)
+            if "operators" in extras:
+                extras["operators"] += break_down(*where, plan.subjects)
+            if "tokenisation" in extras:
+                extras["tokenisation"].append(time_tokenisation(*where))
+    return results, extras
 
 
 def _how(

@@ -98,7 +98,7 @@ def test_info_counts(atb, measured) -> None:
     assert counted == {"architectures": 2, "launches": 10, "blocks": 30, "failures": 0}
     assert 0 < campaign["text_bytes"] < document["size_bytes"]
     shown = atb("database", "info", "--db", "one.db").stdout
-    assert shown.splitlines()[1].split()[:4] == ["one", "mini", "2", "30"]
+    assert shown.splitlines()[2].split()[:4] == ["one", "mini", "2", "30"]
 
 
 def test_info_tells_the_format_of_an_older_file_and_leaves_it_alone(atb, tmp_path) -> None:

@@ -214,8 +214,9 @@ def test_tokenising_takes_so_much_a_token(tmp_path: Path) -> None:
     assert block.wall_seconds == (128 * device.costs.token_seconds,) * 3
 
 
-def test_its_energy_is_power_times_simulated_time() -> None:
-    device = FakeDevice()
+def test_its_energy_is_power_times_simulated_time_where_it_is_counted() -> None:
+    assert FakeDevice().state()["energy_joules"] is None
+    device = FakeDevice(costs=FakeCosts(watts=5))
     before = device.state()
     device.wait(10)
-    assert energy_between(before, device.state()) == pytest.approx(10 * device.costs.watts)
+    assert energy_between(before, device.state()) == pytest.approx(50)

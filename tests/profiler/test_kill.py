@@ -8,8 +8,6 @@ import numpy as np
 import pytest
 from killing import Job, finish, kill_several_until_done, kill_until_done, places, summary
 
-MOST_SECONDS = 0.25  # a campaign of the simulated device takes about as long
-
 
 @pytest.fixture
 def job(tmp_path):
@@ -18,10 +16,10 @@ def job(tmp_path):
 
 
 def through(job):
-    """The same job in a file of its own, which nobody kills."""
-    other = replace(job, location=str(Path(job.temporary).with_name(f"through-{job.seed}.db")))
-    finish(other)
-    return other
+    """The same job in a file of its own, which nobody kills, and the seconds that it took."""
+    path = Path(job.temporary).with_name(f"through-{job.seed}.db")
+    other = replace(job, location=str(path))
+    return other, finish(other)
 
 
 def artefacts_left(job):
@@ -32,17 +30,19 @@ def kill_campaigns(jobs, rng, *, least_kills):
     """Kill one campaign after the other until there were so many kills; each comes out whole."""
     kills = 0
     for job in jobs:
-        kills += kill_until_done(job, rng, most_seconds=MOST_SECONDS)
-        assert summary(job) == summary(through(job))
+        other, seconds = through(job)
+        kills += kill_until_done(job, rng, most_seconds=seconds)
+        assert summary(job) == summary(other)
         assert artefacts_left(job) == []
         if kills >= least_kills:
             return
 
 
 def test_a_killed_campaign_comes_out_like_one_that_ran_through(job):
-    kill_until_done(job, np.random.default_rng(0), most_seconds=MOST_SECONDS)
+    other, seconds = through(job)
+    kill_until_done(job, np.random.default_rng(0), most_seconds=seconds)
     found = summary(job)
-    assert found == summary(through(job))
+    assert found == summary(other)
     assert len(found["failures"]) == 2  # the one that fails was tried twice, not more often
     assert max(place[2] for place in places(job)) >= 3  # the stop rule asked for more launches
 
@@ -74,12 +74,13 @@ def kill_two_writers(first, location, *, tmp_path):
         replace(first, name=name, seed=seed, location=location(name))
         for seed, name in enumerate(("one", "two"))
     ]
-    kill_several_until_done(jobs, np.random.default_rng(3), most_seconds=MOST_SECONDS)
-    for job in jobs:
-        # both in one, since they share the level of their sentinel
-        finish(replace(job, location=str(tmp_path / "through.db")))
-    for job in jobs:
-        assert summary(job) == summary(replace(job, location=str(tmp_path / "through.db")))
+    # both in one, since they share the level of their sentinel
+    others = [replace(job, location=str(tmp_path / "through.db")) for job in jobs]
+    seconds = sum(finish(other) for other in others)
+    kills = kill_several_until_done(jobs, np.random.default_rng(3), most_seconds=seconds)
+    assert kills >= 2
+    for job, other in zip(jobs, others, strict=True):
+        assert summary(job) == summary(other)
 
 
 @pytest.mark.slow
@@ -95,8 +96,10 @@ def test_two_writers_of_one_server_are_killed_and_lose_nothing(job, postgresql, 
 @pytest.mark.slow
 def test_kills_on_the_real_device_lose_nothing_and_measure_nothing_twice(job):
     job = replace(job, device="local")
-    kills = kill_until_done(job, np.random.default_rng(4), most_seconds=1.0, most_kills=10)
+    other, seconds = through(job)
+    rng = np.random.default_rng(4)
+    kills = kill_until_done(job, rng, most_seconds=seconds / 4, most_kills=10)
     assert kills >= 5, "it had ended before: little was tested"
     assert len(places(job)) == 3 * 5 * 12  # architectures, launches, blocks
-    assert sorted(places(job)) == sorted(places(through(job)))
+    assert sorted(places(job)) == sorted(places(other))
     assert artefacts_left(job) == []

@@ -3,15 +3,17 @@
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 USER = "postgres"
 PORT = 5432  # names a socket in a folder of its own: nothing listens on the network
 #: The data are thrown away: nothing waits for a disk.
-SETTINGS = "-F -c listen_addresses='' -c full_page_writes=off -c max_connections=40"
+SETTINGS = ("-F", "-c", "listen_addresses=", "-c", "full_page_writes=off", "-N", "40")
 
 
 def find_binaries():
@@ -55,30 +57,52 @@ class Server:
 
 @contextlib.contextmanager
 def running_server():
-    """Start a server, and stop and delete it in the end; it does not run as root."""
+    """Start a server, and stop and delete it in the end.
+
+    It does not run as root, and it ends with its parent, even if that is killed.
+    """
     binaries = find_binaries()
     # not below pytest's own folder, which nobody else may enter
     folder = Path(tempfile.mkdtemp(prefix="atb-postgresql-"))
-    prefix = []
+    prefix = ["setpriv", "--pdeathsig=QUIT"]
     if os.geteuid() == 0:
         shutil.chown(folder, USER)
-        prefix = ["runuser", "-u", USER, "--"]
-
-    def run(program, *words):
+        prefix += [f"--reuid={USER}", f"--regid={USER}", "--init-groups"]
+    place = ["-D", str(folder / "data")]
+    options = ["-k", str(folder), "-p", str(PORT)]
+    make = [str(binaries / "initdb"), "-U", USER, "--auth=trust", "--locale=C", "--encoding=UTF8"]
+    try:
         subprocess.run(
-            [*prefix, str(binaries / program), "-D", str(folder / "data"), *words],
+            [*prefix, *make, "--no-sync", *place],
             cwd=folder,
             stdout=subprocess.DEVNULL,
             check=True,
         )
-
-    try:
-        run("initdb", "-U", USER, "--auth=trust", "--locale=C", "--encoding=UTF8", "--no-sync")
-        options = f"{SETTINGS} -p {PORT} -c unix_socket_directories={folder}"
-        run("pg_ctl", "start", "-w", "-l", str(folder / "log"), "-o", options)
+        with (folder / "log").open("wb") as log:
+            process = subprocess.Popen(
+                [*prefix, str(binaries / "postgres"), *place, *options, *SETTINGS],
+                cwd=folder,
+                stdout=log,
+                stderr=log,
+            )
         try:
-            yield Server(folder)
+            yield _ready(Server(folder), process)
         finally:
-            run("pg_ctl", "stop", "-w", "-m", "immediate")
+            process.send_signal(signal.SIGQUIT)  # at once: the data are thrown away
+            process.wait()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _ready(server, process):
+    """Wait until a server answers."""
+    import psycopg
+
+    while True:
+        try:
+            server.ask("SELECT 1")
+            return server
+        except psycopg.OperationalError:
+            log = (server.folder / "log").read_text()
+            assert process.poll() is None, f"the server ended: {log}"
+            time.sleep(0.05)
