@@ -1,8 +1,8 @@
 """Whether the model that is timed is as fast as the model that is deployed.
 
-`atb profile` times a graph of random weights and a small vocabulary; what a user deploys has trained
-weights and the whole vocabulary. Three parts; the same command goes on where it was interrupted. A
-part that is run alone prints its table, all of them together write the result.
+`atb profile` times a graph of random weights and a small vocabulary; what a user deploys has
+trained weights and the whole vocabulary. Three parts; the same command goes on where it was
+interrupted. A part that is run alone prints its table, all of them together write the result.
 
 - `agree`: both of ten architectures, the deployed one exported from the embedded SuperPLM;
 - `parts`: what weights and vocabulary change, one by one, and what fixed shapes would, of which the
