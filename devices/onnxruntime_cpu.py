@@ -34,8 +34,9 @@ class OnnxRuntimeCpu:
     def build(self, architecture: Architecture, settings: RunSettings, folder: Path) -> Artefact:
         """Write the timing graph: random weights, small vocabulary, and free shapes.
 
-        Free shapes, as the deployed model has them: the runtime optimises a graph of fixed ones
-        otherwise (on an EPYC to one that takes a fifth longer).
+        Free shapes, as the deployed model has them. Of a graph of fixed ones the runtime makes
+        another: products and biases become Gemm, and Gelu is no longer fused with its bias; on an
+        EPYC it took a fifth longer (benchmarks/deployed.py).
         """
         from atb.models.onnx_builder import build_graph, save_graph
 
