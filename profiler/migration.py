@@ -42,6 +42,7 @@ def _to_format_2(connection: sa.Connection) -> None:
     for statement in (
         "ALTER TABLE atb_campaigns ADD COLUMN uuid TEXT NOT NULL DEFAULT ''",
         "ALTER TABLE atb_blocks ADD COLUMN state_after TEXT",
+        "ALTER TABLE atb_blocks ADD COLUMN cache_sentinel TEXT",
         "ALTER TABLE atb_blocks ADD COLUMN started_at DOUBLE PRECISION NOT NULL DEFAULT 0",
     ):
         connection.exec_driver_sql(statement)
