@@ -64,7 +64,8 @@ def share_of(subject: Subject, precision: str) -> float:
     if not isinstance(subject, Architecture):
         return 0.5
     ratio = _weight_bytes(subject, precision) / _weight_bytes(CACHE_SENTINEL, "fp32")
-    return float(np.interp(ratio, *zip(*_SHARES, strict=True)))
+    sizes, shares = (list(column) for column in zip(*_SHARES, strict=True))
+    return float(np.interp(ratio, sizes, shares))
 
 
 def _weight_bytes(architecture: Architecture, precision: str) -> int:
@@ -79,7 +80,7 @@ def cache_ratio(record: BlockRecord, *, threads: int) -> float | None:
     if record.cache_sentinel is None or before is None:
         return None
     value = block_value(record.cache_sentinel, threads=threads, quantile=_BLOCK_QUANTILE)
-    return value.seconds / before**_EXPONENT
+    return float(value.seconds / before**_EXPONENT)
 
 
 def cache_level(ratios: Iterable[float | None]) -> float | None:
