@@ -47,7 +47,7 @@ def everything(database):
     return (
         campaigns,
         [database.blocks(campaign) for campaign in campaigns],
-        [(m.campaign, m.look, m.within, m.to_json()) for m in database.measurements()],
+        [(m.campaign, m.sequential, m.within, m.to_json()) for m in database.measurements()],
         database.failures(),
     )
 
