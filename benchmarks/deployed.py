@@ -1,11 +1,12 @@
 """Whether the model that is timed is as fast as the model that is deployed.
 
-`atb profile` times a graph of random weights, a small vocabulary and fixed shapes; what a user
-deploys has trained weights, the whole vocabulary and free shapes. Three parts, each of which can be
-run alone; the same command goes on where it was interrupted:
+`atb profile` times a graph of random weights and a small vocabulary; what a user deploys has
+trained weights and the whole vocabulary. Three parts; the same command goes on where it was
+interrupted. A part that is run alone prints its table, all of them together write the result.
 
 - `agree`: both of ten architectures, the deployed one exported from the embedded SuperPLM;
-- `parts`: what of the difference is due to weights, vocabulary and shapes, changed one by one;
+- `parts`: what weights and vocabulary change, one by one, and what fixed shapes would, of which the
+  runtime makes another graph;
 - `classes`: weights and inputs on which the same architecture might be slower: denormal numbers,
   zeros, padding, other tokens; and what the runtime's own remedy for denormal numbers does.
 """
@@ -25,7 +26,7 @@ import numpy as np
 import onnx
 from comparing import Ledger, row
 from record import machine, write_result
-from variants import TINY, classes_of, one_by_one, weights_with, with_inputs
+from variants import FREE, TINY, classes_of, one_by_one, weights_with, with_inputs
 
 from atb.devices.reference import TIMING_VOCABULARY
 from atb.devices.registry import find_device, find_runtime
@@ -109,7 +110,7 @@ def taken_apart(ledger: Ledger, budget_seconds: float) -> dict[str, Any]:
     """What each step from the timing graph to the deployed one costs."""
     shape = resolve(TAKEN_APART)
     print(f"\nover the timing graph of {shape}")
-    return vary(ledger, "parts", build_graph(shape), one_by_one(shape), budget_seconds)
+    return vary(ledger, "parts", build_graph(shape, **FREE), one_by_one(shape), budget_seconds)
 
 
 def vary(
@@ -144,7 +145,7 @@ def vary(
 def classes(ledger: Ledger, budget_seconds: float) -> dict[str, Any]:
     """The table of weights and inputs, and the runtime's remedy."""
     shape = resolve(VARIED)
-    usual = with_inputs(build_graph(shape), **make_inputs(TIMING_VOCABULARY, 1, 128))
+    usual = with_inputs(build_graph(shape, **FREE), **make_inputs(TIMING_VOCABULARY, 1, 128))
     print(f"\nover the usual weights and inputs of {shape}")
     table = vary(ledger, "classes", usual, classes_of(shape), budget_seconds)
     return {"architecture": str(shape), "table": table, "denormal_as_zero": remedy(shape)}
@@ -170,7 +171,7 @@ def in_one_process(text: str, zeroed: str, rounds: int) -> dict[str, float]:
     options.add_session_config_entry("session.set_denormal_as_zero", zeroed)
     sessions = {
         name: onnxruntime.InferenceSession(
-            build_graph(shape, weights=chosen).SerializeToString(),
+            build_graph(shape, weights=chosen, **FREE).SerializeToString(),
             options,
             providers=["CPUExecutionProvider"],
         )

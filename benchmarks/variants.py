@@ -17,9 +17,11 @@ from atb.models.embedded import load_superplm
 from atb.models.onnx_builder import build_graph
 from atb.models.weights import random_weights
 
-__all__ = ["TINY", "classes_of", "one_by_one", "weights_with", "with_inputs"]
+__all__ = ["FREE", "TINY", "classes_of", "one_by_one", "weights_with", "with_inputs"]
 
 FULL_VOCABULARY = 30_522
+#: Any batch and length, as the graphs have them that are timed and deployed.
+FREE: dict[str, Any] = {"sequence_length": None, "batch": None}
 TINY = np.float32(1e-39)  # denormal: the smallest normal float32 is 1.2e-38
 
 Weights = dict[str, npt.NDArray[np.float32]]
@@ -37,15 +39,14 @@ def one_by_one(architecture: Architecture) -> dict[str, Callable[[], onnx.ModelP
     short = {**weights}
     table = "embeddings.word_embeddings.weight"
     short[table] = weights[table][:TIMING_VOCABULARY]
-    free: dict[str, Any] = {"sequence_length": None, "batch": None}
+    whole = {"vocabulary_size": FULL_VOCABULARY}
     return {
-        "the same file again": lambda: build_graph(architecture),
-        "whole vocabulary": lambda: build_graph(architecture, vocabulary_size=FULL_VOCABULARY),
-        "free shapes": lambda: build_graph(architecture, **free),
-        "trained weights": lambda: build_graph(architecture, weights=short),
-        "all three": lambda: build_graph(
-            architecture, weights=weights, vocabulary_size=FULL_VOCABULARY, **free
-        ),
+        "the same file again": lambda: build_graph(architecture, **FREE),
+        "whole vocabulary": lambda: build_graph(architecture, **whole, **FREE),
+        "trained weights": lambda: build_graph(architecture, weights=short, **FREE),
+        "both": lambda: build_graph(architecture, weights=weights, **whole, **FREE),
+        "fixed shapes": lambda: build_graph(architecture),
+        "fixed batch, free length": lambda: build_graph(architecture, sequence_length=None),
     }
 
 
@@ -115,12 +116,14 @@ def classes_of(architecture: Architecture) -> dict[str, Callable[[], onnx.ModelP
 
     def weighed(value: np.float32, share: float, norm: np.float32 | None = None) -> Any:
         return lambda: with_inputs(
-            build_graph(architecture, weights=weights_with(architecture, value, share, norm)),
+            build_graph(
+                architecture, weights=weights_with(architecture, value, share, norm), **FREE
+            ),
             **usual,
         )
 
     def fed(**changed: npt.NDArray[np.int64]) -> Any:
-        return lambda: with_inputs(build_graph(architecture), **{**usual, **changed})
+        return lambda: with_inputs(build_graph(architecture, **FREE), **{**usual, **changed})
 
     padded = {n: np.where(np.arange(128) < n, 1, 0)[None].astype(np.int64) for n in (1, 64)}
     some = np.random.default_rng(2).integers(TIMING_VOCABULARY, size=(1, 128))

@@ -1,7 +1,7 @@
 """Build the ONNX graph of a small BERT directly, without torch.
 
-One builder serves both uses: timing (random weights, small vocabulary, fixed shape) and deployment
-(trained weights, the full vocabulary, any batch and length).
+One builder serves both uses: timing (random weights, small vocabulary) and deployment (trained
+weights, the full vocabulary), both of any batch and length.
 """
 
 from __future__ import annotations

@@ -24,6 +24,16 @@ def test_int8_quantises_every_product_with_a_constant_matrix_and_no_other(tmp_pa
     assert operators.count("MatMul") == 2 * ARCHITECTURE.layers  # of the attention
 
 
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_the_timing_graph_has_free_shapes_as_the_deployed_one(
+    tmp_path: Path, precision: str
+) -> None:
+    artefact = OnnxRuntimeCpu().build(ARCHITECTURE, RunSettings(precision=precision), tmp_path)
+    graph = onnx.load(artefact.path).graph
+    axes = [[axis.dim_param for axis in node.type.tensor_type.shape.dim] for node in graph.input]
+    assert axes == [["batch", "sequence"]] * 3
+
+
 def test_quantised_weights_are_a_quarter_of_the_size(tmp_path: Path) -> None:
     large = Architecture(2, 256, 4, 256, 1024)
     sizes = [

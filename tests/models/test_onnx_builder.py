@@ -147,7 +147,7 @@ def test_padding_does_not_change_the_real_tokens() -> None:
     np.testing.assert_allclose(beside[:, :9], alone, atol=1e-5)
 
 
-def test_the_timing_graph_has_a_fixed_shape_and_the_deployed_one_has_not() -> None:
+def test_a_graph_has_a_fixed_shape_where_one_is_asked_for() -> None:
     fixed, free = (
         build_graph(SMALL, sequence_length=length, batch=batch, **SIZES)
         for length, batch in ((12, 3), (None, None))
