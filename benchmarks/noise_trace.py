@@ -94,7 +94,9 @@ class TraceDevice(FakeDevice):
         self._shift = start - (self.now() - FakeDevice().now())
 
     def _slow(self, elapsed: float) -> float:
-        series = self._trace["sentinel" if self.running == "sentinel" else self._timed]
+        # the second sentinel has about as many weights as TinyBERT-4
+        lent = {"sentinel": "sentinel", "cache": "tb4"}
+        series = self._trace[lent.get(self.running, self._timed)]
         at = min(
             int(np.searchsorted(series.seconds, elapsed + self._shift)), len(series.seconds) - 1
         )

@@ -62,7 +62,7 @@ def _launches_needed(m: Measurement, within: float | None) -> int:
     """An interval shrinks with the root of the launches."""
     if within is not None and m.estimate.relative_half_width > within:
         return max(1, math.ceil(m.launches * ((m.estimate.relative_half_width / within) ** 2 - 1)))
-    return int(abs(m.slowdown - 1) > MOST_SLOWDOWN)
+    return int(max(abs(m.slowdown - 1), abs(m.pressure)) > MOST_SLOWDOWN)
 
 
 def _block_seconds(m: Measurement) -> float:

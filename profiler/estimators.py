@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from atb.profiler.cache import SHARE_SPREAD, CachePressure
 from atb.profiler.preemption import block_value, quantile_of
 from atb.profiler.record import BlockRecord
 from atb.profiler.sentinel import sentinel_seconds
@@ -59,6 +60,7 @@ class Estimator(Protocol):
         reference: float | None,
         confidence: float,
         spread: Spread | None = None,
+        cache: CachePressure | None = None,
     ) -> Estimate:
         """Estimate from at least one block.
 
@@ -68,10 +70,16 @@ class Estimator(Protocol):
             reference: The sentinel's undisturbed level in seconds; None where unknown.
             confidence: Of the interval, such as 0.95.
             spread: What other models of the campaign tell about how launches differ.
+            cache: How neighbours pressed on the shared cache; None where it is not known.
         """
 
     def launch_values(
-        self, blocks: Sequence[BlockRecord], *, threads: int, reference: float | None
+        self,
+        blocks: Sequence[BlockRecord],
+        *,
+        threads: int,
+        reference: float | None,
+        cache: CachePressure | None = None,
     ) -> npt.NDArray[np.float64]:
         """Logarithm of the latency that each launch shows, float64 [launches]."""
 
@@ -116,18 +124,22 @@ class LaunchEstimator:
         reference: float | None,
         confidence: float,
         spread: Spread | None = None,
+        cache: CachePressure | None = None,
     ) -> Estimate:
         """See `Estimator`."""
-        values = self.launch_values(blocks, threads=threads, reference=reference)
+        values = self.launch_values(blocks, threads=threads, reference=reference, cache=cache)
         center = float(values.mean())
         if len(values) == 1:
-            values, spread = self._logs(blocks, threads, reference), None
+            values, spread = self._logs(blocks, threads, reference, cache), None
         if len(values) > 1:
             half = math.hypot(
                 _student_half_width(values, confidence, spread),
                 _normal_quantile(confidence)
                 * self.exponent_spread
                 * float(np.median(_slowness(blocks, threads, reference))),
+                _normal_quantile(confidence)
+                * SHARE_SPREAD
+                * float(np.median(self._pressed(blocks, cache))),
             )
             return Estimate(math.exp(center), math.exp(center - half), math.exp(center + half))
         wall = blocks[0].readings.wall_seconds
@@ -135,14 +147,32 @@ class LaunchEstimator:
         return Estimate(seconds, min(seconds, *wall), max(seconds, *wall))
 
     def launch_values(
-        self, blocks: Sequence[BlockRecord], *, threads: int, reference: float | None
+        self,
+        blocks: Sequence[BlockRecord],
+        *,
+        threads: int,
+        reference: float | None,
+        cache: CachePressure | None = None,
     ) -> npt.NDArray[np.float64]:
         """See `Estimator`."""
-        launches = (self._logs(part, threads, reference) for part in _by_launch(blocks).values())
+        launches = (
+            self._logs(part, threads, reference, cache) for part in _by_launch(blocks).values()
+        )
         return np.array([quantile_of(logs, self.block_quantile) for logs in launches])
 
+    def _pressed(
+        self, blocks: Sequence[BlockRecord], cache: CachePressure | None
+    ) -> npt.NDArray[np.float64]:
+        """Logarithm of what pressure on the shared cache made of each block; 0 uncorrected."""
+        corrects = cache is not None and self.sentinel_exponent
+        return np.array([cache.of(b) if cache is not None and corrects else 0.0 for b in blocks])
+
     def _logs(
-        self, launch: Sequence[BlockRecord], threads: int, reference: float | None
+        self,
+        launch: Sequence[BlockRecord],
+        threads: int,
+        reference: float | None,
+        cache: CachePressure | None,
     ) -> npt.NDArray[np.float64]:
         """Logarithms of the corrected values, of the undisturbed blocks where there are any."""
         values = [
@@ -152,6 +182,7 @@ class LaunchEstimator:
         logs = np.log([value.seconds for value in values])
         if self.sentinel_exponent:
             logs -= self.sentinel_exponent * _slowness(launch, threads, reference)
+        logs -= self._pressed(launch, cache)
         disturbed = np.array([value.disturbed for value in values])
         return logs if disturbed.all() else logs[~disturbed]
 

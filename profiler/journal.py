@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from atb.devices.contract import LaunchFailure
+from atb.profiler.cache import CachePressure, cache_level, cache_ratio, pressures, share_of
 from atb.profiler.database import ProfileDatabase
 from atb.profiler.measurement import Measurement, together
 from atb.profiler.record import BlockRecord, Campaign, Failure, LoadRecord
@@ -33,6 +34,7 @@ class Journal:
         self.level = database.sentinel_level(
             campaign.conditions, campaign.sentinel, before=campaign
         )
+        self._cache_level = database.cache_level(campaign.conditions, before=campaign)
         self._records: dict[Subject, dict[tuple[int, int], BlockRecord]] = {}
         for record in database.blocks(campaign):
             self._remember(record)
@@ -116,9 +118,15 @@ class Journal:
             sentinel_seconds(record, threads=threads) for record in _in_time(earlier)
         )
         slower = slowdowns(earlier, threads=threads, level=level)
+        pressed = pressures(
+            earlier,
+            threads=threads,
+            level=self._cache_level
+            or cache_level(cache_ratio(record, threads=threads) for record in _in_time(earlier)),
+        )
         by_place = {
-            (record.subject, record.launch, record.block): slowdown
-            for record, slowdown in zip(earlier, slower, strict=True)
+            (record.subject, record.launch, record.block): state
+            for record, *state in zip(earlier, slower, pressed, strict=True)
         }
         found = []
         for subject in subjects:
@@ -136,9 +144,16 @@ class Journal:
                         sequential=within is not None,
                         method=estimator_for(campaign.conditions.settings.scenario),
                         slowdowns={
-                            (r.launch, r.block): by_place[subject, r.launch, r.block]
+                            (r.launch, r.block): by_place[subject, r.launch, r.block][0]
                             for r in blocks
                         },
+                        cache=CachePressure(
+                            share_of(subject, campaign.conditions.settings.precision),
+                            {
+                                (r.launch, r.block): by_place[subject, r.launch, r.block][1]
+                                for r in blocks
+                            },
+                        ),
                     )
                 )
         return together(found)

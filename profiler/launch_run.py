@@ -19,7 +19,8 @@ from atb.profiler.subject import Subject
 
 __all__ = ["LaunchRun", "Patience"]
 
-_SENTINEL = "sentinel"
+_SENTINEL, _CACHE = "sentinel", "cache"
+_CACHE_ITERATIONS = 2
 _WARMUP_ITERATIONS = 1  # before each block: the model before it had the caches
 _FEWEST_SENTINEL_ITERATIONS = 5
 _MOST_ITERATIONS = 10_000
@@ -87,12 +88,19 @@ class LaunchRun:
         self._acquit = acquit
         self._ready: dict[str, _Ready] = {}
 
-    def load(self, artefacts: Mapping[Subject, Artefact], sentinel: Artefact, launch: int) -> None:
+    def load(
+        self,
+        artefacts: Mapping[Subject, Artefact],
+        sentinel: Artefact,
+        cache_sentinel: Artefact | None,
+        launch: int,
+    ) -> None:
         """Load everything and settle it.
 
         Args:
             artefacts: Of the subjects.
             sentinel: Of the sentinel.
+            cache_sentinel: Of the second one; None where it is not wanted.
             launch: Index of the launch.
 
         Raises:
@@ -106,6 +114,15 @@ class LaunchRun:
             fewest=_FEWEST_SENTINEL_ITERATIONS,
             settings=self._sentinel_settings,
         )
+        if cache_sentinel is not None:
+            self._load(
+                _CACHE,
+                cache_sentinel,
+                known=_CACHE_ITERATIONS,
+                seconds=0.0,
+                fewest=_CACHE_ITERATIONS,
+                settings=self._sentinel_settings,
+            )
         for subject, artefact in artefacts.items():
             self._say(subject, "loading")
             if self._settings.scenario == "cold-start":
@@ -198,9 +215,11 @@ class LaunchRun:
         """
         self._say(None, "first sentinel")
         before, shifted = self._time_sentinel()
-        for subject, block in missing:
+        for number, (subject, block) in enumerate(missing):
             if shifted:
                 before = self._wait_out(before)
+            turn = number % self._plan.cache_every == 0 or number == len(missing) - 1
+            cache = self._time(_CACHE) if turn and _CACHE in self._ready else None
             self._say(subject, f"launch {launch + 1}")
             state = self._device.state()
             if self._settings.scenario == "cold-start":
@@ -223,6 +242,7 @@ class LaunchRun:
                     artefact_sha256=self._ready[str(subject)].artefact.sha256,
                     state=state,
                     state_after=state_after,
+                    cache_sentinel=cache,
                 )
             )
             done()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
@@ -13,6 +14,7 @@ import numpy.typing as npt
 
 from atb.devices.state import energy_between
 from atb.models.architecture import Architecture
+from atb.profiler.cache import CachePressure
 from atb.profiler.conditions import Conditions
 from atb.profiler.estimators import (
     CONFIDENCE,
@@ -63,6 +65,7 @@ class Measurement:
         within: Precision that the campaign last asked for, as a share; None for none.
         sequential: Whether a stop rule looked at the interval again and again.
         slowdowns: By launch and block, how much slower than its level the machine was then.
+        cache: How neighbours pressed on the shared cache meanwhile; None where it is not known.
         loads: What loading it showed, in each launch.
         spread: What the other subjects of the campaign tell about how launches differ.
         method: How the latency is estimated.
@@ -76,6 +79,7 @@ class Measurement:
     within: float | None = None
     sequential: bool = False
     slowdowns: Mapping[tuple[int, int], float] = field(default_factory=dict)
+    cache: CachePressure | None = None
     loads: tuple[LoadRecord, ...] = ()
     spread: Spread | None = None
     method: Estimator = DEFAULT_ESTIMATOR
@@ -133,6 +137,13 @@ class Measurement:
         return median(self._slowdown(record) for record in self.kept)
 
     @cached_property
+    def pressure(self) -> float:
+        """How much slower the model was for neighbours in the shared cache, as a share."""
+        if self.cache is None:
+            return 0.0
+        return math.expm1(median(self.cache.of(record) for record in self.kept))
+
+    @cached_property
     def estimate(self) -> Estimate:
         """Latency and interval by `method`."""
         return self.method.estimate(
@@ -141,13 +152,17 @@ class Measurement:
             reference=self.sentinel_reference,
             confidence=SEQUENTIAL_CONFIDENCE if self.sequential else CONFIDENCE,
             spread=self.spread,
+            cache=self.cache,
         )
 
     @property
     def launch_values(self) -> npt.NDArray[np.float64]:
         """Logarithm of the latency that each launch shows, float64 [launches]."""
         return self.method.launch_values(
-            self.kept, threads=self._threads, reference=self.sentinel_reference
+            self.kept,
+            threads=self._threads,
+            reference=self.sentinel_reference,
+            cache=self.cache,
         )
 
     @property
@@ -227,6 +242,8 @@ class Measurement:
             found.append(f"{disturbed} of {count} blocks preempted")
         if abs(self.slowdown - 1) > MOST_SLOWDOWN and not sustained:
             found.append(f"machine {self.slowdown - 1:+.0%} off its level")
+        if abs(self.pressure) > MOST_SLOWDOWN:
+            found.append(f"{self.pressure:+.0%} by neighbours in the shared cache")
         width = self.estimate.relative_half_width
         widest = WIDEST if self.within is None else self.within * (1 + WIDTH_TOLERANCE)
         if width > widest:
@@ -253,6 +270,7 @@ class Measurement:
             "disturbed_blocks": disturbed,
             "shifted_blocks": sum(is_shifted(slowdown) for slowdown in self.slowdowns.values()),
             "slowdown": self.slowdown,
+            "cache_pressure": self.pressure,
         }
         details = {
             "load_seconds": self.load_seconds,

@@ -52,6 +52,7 @@ class Plan:
         fewest_iterations: Of a block, however long they last.
         sentinel: The fixed model that is timed next to every block.
         sentinel_block_seconds: What a block of it is to last.
+        cache_every: Blocks after which the second sentinel is timed again.
 
     Raises:
         InputError: There is nothing to measure, or a value is out of range.
@@ -73,6 +74,7 @@ class Plan:
     fewest_iterations: int = 3
     sentinel: Architecture = SENTINEL
     sentinel_block_seconds: float = 0.01
+    cache_every: int = 6
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "subjects", tuple(dict.fromkeys(self.subjects)))

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from atb.models.architecture import Architecture
 from atb.profiler import schema
+from atb.profiler.cache import CachePressure, cache_level, cache_ratio, pressures, share_of
 from atb.profiler.conditions import Conditions
 from atb.profiler.database_errors import translated
 from atb.profiler.engine import open_database
@@ -25,7 +26,13 @@ from atb.profiler.rows import (
     row_to_sentinels,
 )
 from atb.profiler.scenarios import estimator_for
-from atb.profiler.sentinel import MOST_LEVEL_BLOCKS, mean_seconds, sentinel_level, slowdowns
+from atb.profiler.sentinel import (
+    LEVEL_BLOCKS,
+    MOST_LEVEL_BLOCKS,
+    mean_seconds,
+    sentinel_level,
+    slowdowns,
+)
 from atb.profiler.subject import ModelFile, Subject
 
 __all__ = ["ProfileReader"]
@@ -107,13 +114,13 @@ class ProfileReader:
             space: Only those that were sampled in this space.
             models: Whether users' own models are among them, which have no architecture.
         """
-        levels: dict[tuple[Conditions, Architecture], float | None] = {}
+        levels: dict[tuple[Conditions, Architecture], tuple[float | None, float | None]] = {}
         found: list[Measurement] = []
         for known in self._select(conditions, campaign, space):
             place = known.conditions, known.sentinel
             if place not in levels:
-                levels[place] = self.sentinel_level(*place)
-            found += self._measurements(known, levels[place])
+                levels[place] = self.sentinel_level(*place), self.cache_level(known.conditions)
+            found += self._measurements(known, *levels[place])
         return [m for m in found if models or not isinstance(m.subject, ModelFile)]
 
     def failures(
@@ -160,6 +167,31 @@ class ProfileReader:
             mean_seconds(*row_to_sentinels(row), threads=threads) for row in self._read(query)
         )
 
+    def cache_level(
+        self, conditions: Conditions, *, before: Campaign | None = None
+    ) -> float | None:
+        """What the second sentinel returns to when no neighbour presses; see `cache_ratio`.
+
+        Args:
+            conditions: Under which.
+            before: Only campaigns that came into the database before this one.
+        """
+        table, known = schema.blocks, schema.campaigns
+        query = (
+            sa.select(table)
+            .join(known, table.c.campaign_id == known.c.id)
+            .join(schema.conditions, known.c.conditions_id == schema.conditions.c.id)
+            .where(schema.conditions.c.key == conditions.key, table.c.cache_sentinel.is_not(None))
+            .order_by(table.c.started_at, table.c.campaign_id, table.c.id)
+            .limit(LEVEL_BLOCKS)
+        )
+        if before is not None:
+            query = query.where(known.c.id < before.id)
+        threads = conditions.settings.threads
+        return cache_level(
+            cache_ratio(row_to_block(row), threads=threads) for row in self._read(query)
+        )
+
     # ---------------------------------------------------------------- inside
 
     def _read(self, query: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
@@ -177,7 +209,9 @@ class ProfileReader:
             and (space is None or campaign.space == space)
         ]
 
-    def _measurements(self, campaign: Campaign, reference: float | None) -> list[Measurement]:
+    def _measurements(
+        self, campaign: Campaign, reference: float | None, cache: float | None
+    ) -> list[Measurement]:
         records = self.blocks(campaign)
         table = schema.sessions
         query = (
@@ -186,9 +220,10 @@ class ProfileReader:
         asked = [row.within for row in self._read(query)]
         threads = campaign.conditions.settings.threads
         slower = slowdowns(records, threads=threads, level=reference)
-        grouped: dict[Subject, list[tuple[BlockRecord, float]]] = {}
-        for record, slowdown in zip(records, slower, strict=True):
-            grouped.setdefault(record.subject, []).append((record, slowdown))
+        pressed = pressures(records, threads=threads, level=cache)
+        grouped: dict[Subject, list[tuple[BlockRecord, float, float]]] = {}
+        for record, slowdown, pressure in zip(records, slower, pressed, strict=True):
+            grouped.setdefault(record.subject, []).append((record, slowdown, pressure))
         loads: dict[Subject, tuple[LoadRecord, ...]] = {}
         for load in self.loads(campaign):
             loads[load.subject] = (*loads.get(load.subject, ()), load)
@@ -197,12 +232,16 @@ class ProfileReader:
                 subject=subject,
                 conditions=campaign.conditions,
                 campaign=campaign.label,
-                blocks=tuple(record for record, _ in own),
+                blocks=tuple(record for record, *_ in own),
                 sentinel_reference=reference,
                 within=asked[-1] if asked else None,
                 sequential=any(within is not None for within in asked),
                 method=estimator_for(campaign.conditions.settings.scenario),
-                slowdowns={(record.launch, record.block): slower for record, slower in own},
+                slowdowns={(record.launch, record.block): slower for record, slower, _ in own},
+                cache=CachePressure(
+                    share_of(subject, campaign.conditions.settings.precision),
+                    {(record.launch, record.block): pressure for record, _, pressure in own},
+                ),
                 loads=loads.get(subject, ()),
             )
             for subject, own in grouped.items()

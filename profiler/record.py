@@ -58,6 +58,8 @@ class BlockRecord:
         readings: The raw readings.
         sentinel_before: Readings of the sentinel just before; None where none was timed.
         sentinel_after: The same just after.
+        cache_sentinel: Readings of the second sentinel between the first one and the block; None
+            where it was not its turn.
         artefact_sha256: Hash of the file that was run.
         state: Readings of the device just before.
         state_after: The same just after, where they were taken: what is counted, such as energy.
@@ -72,6 +74,7 @@ class BlockRecord:
     artefact_sha256: str = ""
     state: Mapping[str, Any] = field(default_factory=dict)
     state_after: Mapping[str, Any] = field(default_factory=dict)
+    cache_sentinel: Block | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,7 @@ def block_to_row(campaign: Campaign, record: BlockRecord) -> dict[str, Any]:
         "readings": block_to_text(record.readings),
         "sentinel_before": _optional(block_to_text, record.sentinel_before),
         "sentinel_after": _optional(block_to_text, record.sentinel_after),
+        "cache_sentinel": _optional(block_to_text, record.cache_sentinel),
         "artefact_sha256": record.artefact_sha256,
         "state": pack(dict(record.state)),
         "state_after": pack(dict(record.state_after)) if record.state_after else None,
@@ -73,6 +74,7 @@ def row_to_block(row: sa.Row[Any]) -> BlockRecord:
         artefact_sha256=row.artefact_sha256,
         state=json.loads(row.state),
         state_after={} if row.state_after is None else json.loads(row.state_after),
+        cache_sentinel=_optional(block_from_text, row.cache_sentinel),
     )
 
 

@@ -76,6 +76,7 @@ blocks = sa.Table(
     sa.Column("readings", sa.Text, nullable=False),  # JSON of Block, as are the sentinels
     sa.Column("sentinel_before", sa.Text),
     sa.Column("sentinel_after", sa.Text),
+    sa.Column("cache_sentinel", sa.Text),
     sa.Column("artefact_sha256", sa.Text, nullable=False),
     sa.Column("state", sa.Text, nullable=False),  # JSON
     sa.Column("state_after", sa.Text),  # JSON; absent where none was taken

@@ -295,7 +295,11 @@ def summary(job):
 
 def _timeless(document):
     """Without how fast the machine was at these moments; a resumed campaign has others."""
-    return {k: v for k, v in document.items() if k not in ("slowdown", "shifted_blocks")}
+    return {
+        k: v
+        for k, v in document.items()
+        if k not in ("slowdown", "shifted_blocks", "cache_pressure")
+    }
 
 
 def _around(record):

@@ -1,0 +1,118 @@
+"""The second sentinel: a model that just fits the cache which all cores of a processor share.
+
+Neighbours push it out, and then it is slow while the first sentinel, which lives in a core's own
+caches, notices little. How much of that a model shares depends on the size of its weights: none
+where they fit a core's own caches too, all where they are as many as the second sentinel's, and
+less where they exceed the shared cache anyway. `benchmarks/repeatability.py` shows what is left.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from atb.models.architecture import Architecture
+from atb.profiler.preemption import block_value
+from atb.profiler.record import BlockRecord
+from atb.profiler.sentinel import mean_seconds, sentinel_level
+from atb.profiler.subject import Subject
+
+__all__ = ["CACHE_SENTINEL", "CachePressure", "cache_level", "cache_ratio", "pressures", "share_of"]
+
+#: Sixteen megabytes of weights in widths that are no powers of two; five milliseconds. A database
+#: says nothing of which one it was: another one would need another format.
+CACHE_SENTINEL = Architecture(3, 352, 4, 128, 1440)
+#: Power of the first sentinel by which the second one is corrected, as every model is.
+_EXPONENT = 1.05
+#: Readings so many seconds around a block tell the pressure on it; else the nearest one.
+_WINDOW_SECONDS = 3.0
+_BLOCK_QUANTILE = 0.25
+#: Weights of a model over those of the second sentinel -> share of its slowing down.
+_SHARES = ((0.45, 0.0), (1.0, 1.0), (1.4, 0.65))
+#: How far models of a size differ in that, as a share of the correction.
+SHARE_SPREAD = 0.3
+_BYTES = {"fp32": 4, "int8": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class CachePressure:
+    """How hard neighbours pressed on the shared cache, and what it means for one model.
+
+    Attributes:
+        share: Of the second sentinel's slowing down that the model shows.
+        logs: By launch and block, logarithm of how much slower the second sentinel was.
+    """
+
+    share: float
+    logs: Mapping[tuple[int, int], float]
+
+    def of(self, record: BlockRecord) -> float:
+        """Logarithm of how much slower the model was in this block for it."""
+        return self.share * self.logs.get((record.launch, record.block), 0.0)
+
+
+def share_of(subject: Subject, precision: str) -> float:
+    """The share of the second sentinel's slowing down that a model shows, from 0 to 1.
+
+    A model file of the user's does not say what of it is read; it is taken as of middling size.
+    """
+    if not isinstance(subject, Architecture):
+        return 0.5
+    ratio = _weight_bytes(subject, precision) / _weight_bytes(CACHE_SENTINEL, "fp32")
+    sizes, shares = (list(column) for column in zip(*_SHARES, strict=True))
+    return float(np.interp(ratio, sizes, shares))
+
+
+def _weight_bytes(architecture: Architecture, precision: str) -> int:
+    """Of the layers; of the embeddings an inference reads but a few rows."""
+    layers = architecture.parameters(vocabulary_size=1) - architecture.hidden
+    return _BYTES[precision] * layers
+
+
+def cache_ratio(record: BlockRecord, *, threads: int) -> float | None:
+    """The second sentinel over the first one to its power; None where it was not timed then."""
+    before = mean_seconds(record.sentinel_before, threads=threads)
+    if record.cache_sentinel is None or before is None:
+        return None
+    value = block_value(record.cache_sentinel, threads=threads, quantile=_BLOCK_QUANTILE)
+    return float(value.seconds / before**_EXPONENT)
+
+
+def cache_level(ratios: Iterable[float | None]) -> float | None:
+    """What `cache_ratio` returns to when no neighbour presses; see `sentinel_level`."""
+    return sentinel_level(ratios)
+
+
+def pressures(records: Sequence[BlockRecord], *, threads: int, level: float | None) -> list[float]:
+    """Logarithm of how much slower the second sentinel was around each record.
+
+    Args:
+        records: Of one campaign, all subjects, in any order.
+        threads: That computed an inference.
+        level: Of `cache_level`; None where unknown: nobody presses.
+    """
+    readings = sorted(
+        (record.readings.started_at, math.log(ratio / level))
+        for record in records
+        if level is not None and (ratio := cache_ratio(record, threads=threads)) is not None
+    )
+    if not readings:
+        return [0.0] * len(records)
+    times, logs = [at for at, _ in readings], np.array([log for _, log in readings])
+    return [_around(record.readings.started_at, times, logs) for record in records]
+
+
+def _around(at: float, times: Sequence[float], logs: npt.NDArray[np.float64]) -> float:
+    begin = bisect_left(times, at - _WINDOW_SECONDS)
+    end = bisect_right(times, at + _WINDOW_SECONDS)
+    if begin < end:
+        return float(np.median(logs[begin:end]))
+    near = min(max(begin, 1), len(times) - 1) if len(times) > 1 else 0
+    if near and abs(times[near - 1] - at) < abs(times[near] - at):
+        near -= 1
+    return float(logs[near])
