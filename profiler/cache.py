@@ -27,8 +27,8 @@ __all__ = ["CACHE_SENTINEL", "CachePressure", "cache_level", "cache_ratio", "pre
 #: Sixteen megabytes of weights in widths that are no powers of two; five milliseconds. A database
 #: says nothing of which one it was: another one would need another format.
 CACHE_SENTINEL = Architecture(3, 352, 4, 128, 1440)
-#: Power of the first sentinel by which the second one is corrected, as every model is.
-_EXPONENT = 1.05
+#: Of the readings; presses and lulls are alike around it.
+_LEVEL_QUANTILE = 0.5
 #: Readings so many seconds around a block tell the pressure on it; else the nearest one.
 _WINDOW_SECONDS = 3.0
 _BLOCK_QUANTILE = 0.25
@@ -75,17 +75,17 @@ def _weight_bytes(architecture: Architecture, precision: str) -> int:
 
 
 def cache_ratio(record: BlockRecord, *, threads: int) -> float | None:
-    """The second sentinel over the first one to its power; None where it was not timed then."""
+    """The second sentinel over the first one; None where it was not timed then."""
     before = mean_seconds(record.sentinel_before, threads=threads)
     if record.cache_sentinel is None or before is None:
         return None
     value = block_value(record.cache_sentinel, threads=threads, quantile=_BLOCK_QUANTILE)
-    return float(value.seconds / before**_EXPONENT)
+    return value.seconds / before
 
 
 def cache_level(ratios: Iterable[float | None]) -> float | None:
-    """What `cache_ratio` returns to when no neighbour presses; see `sentinel_level`."""
-    return sentinel_level(ratios)
+    """What `cache_ratio` usually is; see `sentinel_level`."""
+    return sentinel_level(ratios, quantile=_LEVEL_QUANTILE)
 
 
 def pressures(records: Sequence[BlockRecord], *, threads: int, level: float | None) -> list[float]:

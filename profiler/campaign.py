@@ -105,7 +105,11 @@ def _go_on(launcher: Launcher, journal: Journal, plan: Plan) -> str:
     A decision reads only the launches before it, so that a resumed campaign decides alike.
     """
     subjects: Sequence[Subject] = plan.subjects
-    for launch in range(plan.first_launches, plan.last_launch + 1):
+    first = plan.first_launches
+    # launches that an earlier command gave to all are read before anything is decided
+    while first < plan.last_launch and journal.all_have(plan.subjects, first, plan.blocks):
+        first += 1
+    for launch in range(first, plan.last_launch + 1):
         found = journal.measurements(subjects, before_launch=launch, within=plan.within)
         wanted = next_round(found, within=plan.within, blocks=plan.blocks)
         if not wanted:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -99,19 +100,25 @@ def break_down(
     return found
 
 
-def time_tokenisation(device: Device, runtime: Runtime, settings: RunSettings) -> Tokenisation:
+def time_tokenisation(
+    device: Device, runtime: Runtime, settings: RunSettings, *, vocabulary: Path
+) -> Tokenisation:
     """Time the tokeniser on the device, in a worker that does nothing else; nothing is stored.
+
+    Args:
+        device: Where.
+        runtime: Its worker does it.
+        settings: Sequence length, and sequences in a batch.
+        vocabulary: One token a line.
 
     Raises:
         LaunchFailure: The library is not there, or the worker failed.
     """
-    from atb.data.vocabulary import SHIPPED_VOCABULARY
-
     length = settings.sequence_length
     text = _TEXT * (1 + length * _CHARACTERS_A_TOKEN // len(_TEXT))
     with device.launch(runtime, settings) as worker:
         block = worker.tokenise(
-            SHIPPED_VOCABULARY,
+            vocabulary,
             text,
             sequence_length=length,
             iterations=_TOKENISATION_ITERATIONS,

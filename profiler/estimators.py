@@ -221,13 +221,13 @@ def _student_half_width(
 ESTIMATORS: dict[str, Estimator] = {
     estimator.name: estimator
     for estimator in (
-        LaunchEstimator("quartile-sentinel-1.05", 0.25, 0.5, 1.05, exponent_spread=0.1),
+        LaunchEstimator("quartile-sentinel", 0.25, 0.5, 1.0, exponent_spread=0.1),
         LaunchEstimator("median-sentinel-0.6", 0.5, 0.5, sentinel_exponent=0.6),
         LaunchEstimator("minimum", 0.0, 0.0),
         LaunchEstimator("median", 0.5, 0.5),
     )
 }
-DEFAULT_ESTIMATOR = ESTIMATORS["quartile-sentinel-1.05"]
+DEFAULT_ESTIMATOR = ESTIMATORS["quartile-sentinel"]
 
 
 def wall_latency(blocks: Sequence[BlockRecord]) -> float:

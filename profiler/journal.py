@@ -76,6 +76,15 @@ class Journal:
         """Whether this block is measured."""
         return (launch, block) in self._records.get(subject, {})
 
+    def all_have(self, subjects: Iterable[Subject], launch: int, blocks: int) -> bool:
+        """Whether so many blocks of this launch are measured of all that can be measured."""
+        return all(
+            self.has(subject, launch, block)
+            for subject in subjects
+            if not self.quarantined(subject)
+            for block in range(blocks)
+        )
+
     def quarantined(self, subject: Subject) -> bool:
         """Whether it failed so often that it is not tried again in this campaign."""
         return self._failed[subject] >= _FAILURES_TO_QUARANTINE
@@ -129,8 +138,7 @@ class Journal:
             for record, *state in zip(earlier, slower, pressed, strict=True)
         }
         found = []
-        for subject in subjects:
-            known = self._records.get(subject, {})
+        for subject, known in self._records.items():
             blocks = tuple(known[place] for place in sorted(known) if place[0] < before_launch)
             if blocks and not self.quarantined(subject):
                 found.append(
@@ -156,7 +164,8 @@ class Journal:
                         ),
                     )
                 )
-        return together(found)
+        wanted = set(subjects)  # all of the campaign tell each other how launches differ
+        return [m for m in together(found) if m.subject in wanted]
 
 
 def _in_time(records: Iterable[BlockRecord]) -> list[BlockRecord]:

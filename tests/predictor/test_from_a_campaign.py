@@ -35,5 +35,7 @@ def test_a_predictor_fitted_on_a_campaign_knows_the_device(tmp_path: Path) -> No
     predictor = fit(training_set, np.random.default_rng(0))
     test = rows_of(SPACE.sample(np.random.default_rng(9), 300))
     truth = np.array([device.latency(architecture_at(row), settings) for row in test])
-    assert np.mean(np.abs(predictor.predict(test).latency_seconds / truth - 1)) < 0.02
+    assert (
+        np.mean(np.abs(predictor.predict(test).latency_seconds / truth - 1)) < 0.03
+    )  # low quantiles of a noise that goes both ways lie below its middle
     assert evaluate(predictor, training_set).within_5 > 0.95

@@ -1,3 +1,4 @@
+from atb.data.vocabulary import SHIPPED_VOCABULARY
 from atb.devices.contract import OperatorTime
 from atb.devices.fake import FakeDevice
 from atb.devices.settings import RunSettings
@@ -39,7 +40,9 @@ def test_every_model_has_its_bars(tmp_path):
 def test_tokenisation_grows_with_length_and_batch():
     device = FakeDevice()
     seconds = [
-        time_tokenisation(device, device.runtimes["fake"], RunSettings(**fields)).seconds
+        time_tokenisation(
+            device, device.runtimes["fake"], RunSettings(**fields), vocabulary=SHIPPED_VOCABULARY
+        ).seconds
         for fields in ({}, {"sequence_length": 256}, {"batch": 4})
     ]
     assert seconds[1] > 1.9 * seconds[0]
