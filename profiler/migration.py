@@ -39,10 +39,11 @@ def migrate(connection: sa.Connection, number: int) -> None:
 
 
 def _to_format_2(connection: sa.Connection) -> None:
+    double = sa.Double().compile(dialect=connection.dialect)
     for statement in (
         "ALTER TABLE atb_campaigns ADD COLUMN uuid TEXT NOT NULL DEFAULT ''",
         "ALTER TABLE atb_blocks ADD COLUMN state_after TEXT",
-        "ALTER TABLE atb_blocks ADD COLUMN started_at DOUBLE PRECISION NOT NULL DEFAULT 0",
+        f"ALTER TABLE atb_blocks ADD COLUMN started_at {double} NOT NULL DEFAULT 0",
     ):
         connection.exec_driver_sql(statement)
     _name_campaigns(connection)

@@ -139,7 +139,7 @@ def test_a_migrated_database_has_the_tables_of_a_new_one(old, tmp_path):
             return {
                 table: (
                     {
-                        c["name"]: (str(c["type"]).split("_")[0], c["nullable"])
+                        c["name"]: (str(c["type"]), c["nullable"])
                         for c in inspector.get_columns(table)
                     },
                     sorted((i["name"], i["column_names"], i["unique"])
