@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from atb.profiler.schema import FORMAT, KIND, meta
 __all__ = ["check_file", "file_engine", "foreign", "parse_format", "snapshot_engine"]
 
 _LOCK_SECONDS = 30.0  # how long one writer waits for another
+_RETRY_SECONDS = 0.01
 _LOOKS = 3  # at a file that others write to meanwhile
 
 
@@ -141,7 +143,7 @@ def file_engine(path: Path, *, create: bool) -> sa.Engine:
     def prepare(connection: sqlite3.Connection, record: Any) -> None:
         connection.execute("PRAGMA foreign_keys = ON")
         if create:
-            connection.execute("PRAGMA journal_mode = WAL")  # readers and a writer side by side
+            _journal_ahead(connection)  # readers and a writer side by side
             connection.execute("PRAGMA synchronous = FULL")  # a committed block outlives a crash
         else:
             connection.execute("PRAGMA query_only = ON")
@@ -151,6 +153,19 @@ def file_engine(path: Path, *, create: bool) -> sa.Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if create else "BEGIN")
 
     return engine
+
+
+def _journal_ahead(connection: sqlite3.Connection) -> None:
+    """Switch to a write-ahead journal; unlike all else it does not wait for others by itself."""
+    deadline = time.monotonic() + _LOCK_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() >= deadline:
+                raise
+        time.sleep(_RETRY_SECONDS)
 
 
 def snapshot_engine(path: Path) -> sa.Engine:

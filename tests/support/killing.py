@@ -185,12 +185,23 @@ def finish(job):
 
 
 class Watch:
-    """Looks at a job's blocks after every process and holds them against what was told."""
+    """Looks at a job's blocks after every process and holds them against what was told.
 
-    def __init__(self, job):
+    Args:
+        job: What is measured.
+        most_seconds: The latest moment of a kill; later where nothing was measured until then, so
+            that a busy machine gets on as well.
+    """
+
+    def __init__(self, job, most_seconds):
         self.job = job
         self.places = set()
         self.kills = 0
+        self._most_seconds = self._now_seconds = most_seconds
+
+    def moment(self, rng):
+        """When to kill the next process, in seconds."""
+        return rng.uniform(0, self._now_seconds)
 
     def check(self, code, told):
         """After a process has ended, with exit code and number of blocks it told of."""
@@ -205,6 +216,7 @@ class Watch:
         assert told <= new <= told + killed, f"{told} blocks were told of, {new} are there"
         self.places = now
         self.kills += killed
+        self._now_seconds = self._most_seconds if new else 1.5 * self._now_seconds
 
 
 def _wait_for_sessions(job):
@@ -228,19 +240,17 @@ def kill_until_done(job, rng, *, most_seconds, most_kills=1000):
     Args:
         job: What is measured.
         rng: Tells when.
-        most_seconds: The latest moment of a kill.
+        most_seconds: See `Watch`.
         most_kills: After so many it runs to its end.
 
     Returns:
         How often it was killed.
     """
-    watch = Watch(job)
+    watch = Watch(job, most_seconds)
     while True:
         running = Running(job)
-        if watch.kills == most_kills:
-            watch.check(*running.end(kill=False))
-            return watch.kills
-        running.wait(rng.uniform(0, most_seconds))
+        enough = watch.kills >= most_kills
+        running.wait(None if enough else watch.moment(rng))
         code, told = running.end()
         watch.check(code, told)
         if code == 0:
@@ -249,13 +259,13 @@ def kill_until_done(job, rng, *, most_seconds, most_kills=1000):
 
 def kill_several_until_done(jobs, rng, *, most_seconds, most_kills=1000):
     """The same with several processes at a time that write into one database."""
-    watches = [Watch(job) for job in jobs]
+    watches = [Watch(job, most_seconds) for job in jobs]
     left = {watch.job.name: watch for watch in watches}
     running = {name: Running(watch.job) for name, watch in left.items()}
     while left:
         name = str(rng.choice(sorted(left)))
         enough = sum(watch.kills for watch in watches) >= most_kills
-        running[name].wait(None if enough else rng.uniform(0, most_seconds))
+        running[name].wait(None if enough else left[name].moment(rng))
         code, told = running[name].end()
         left[name].check(code, told)
         if code == 0:
