@@ -53,23 +53,29 @@ def one_by_one(architecture: Architecture) -> dict[str, Callable[[], onnx.ModelP
 def with_inputs(model: onnx.ModelProto, **values: npt.NDArray[np.int64]) -> onnx.ModelProto:
     """A graph that computes on inputs of its own, whatever it is fed.
 
-    Each input is multiplied by zero and the values added, so that nothing can be computed ahead.
+    Each input is multiplied by zero and the values added, so that nothing can be computed ahead;
+    they are cut to the input's length, so that it stays free and the runtime makes the same graph.
     """
     changed = onnx.ModelProto()
     changed.CopyFrom(model)
     graph = changed.graph
     nodes = list(graph.node)
-    zero = numpy_helper.from_array(np.zeros((), np.int64), "own_zero")
-    graph.initializer.append(zero)
+    constants = {"own_zero": np.array(0), "own_start": np.array([0]), "own_axis": np.array([1])}
+    for name, content in constants.items():
+        graph.initializer.append(numpy_helper.from_array(content, name))
     first = []
     for name, array in values.items():
+        own = f"own_{name}"
         for node in nodes:
-            node.input[:] = [f"own_{name}" if found == name else found for found in node.input]
-        graph.initializer.append(numpy_helper.from_array(array, f"own_{name}_values"))
-        first.append(helper.make_node("Mul", [name, "own_zero"], [f"own_{name}_zeros"]))
-        first.append(
-            helper.make_node("Add", [f"own_{name}_zeros", f"own_{name}_values"], [f"own_{name}"])
-        )
+            node.input[:] = [own if found == name else found for found in node.input]
+        graph.initializer.append(numpy_helper.from_array(array, f"{own}_all"))
+        cut = [f"{own}_all", "own_start", f"{own}_length", "own_axis"]
+        first += [
+            helper.make_node("Shape", [name], [f"{own}_length"], start=1, end=2),
+            helper.make_node("Slice", cut, [f"{own}_values"]),
+            helper.make_node("Mul", [name, "own_zero"], [f"{own}_zeros"]),
+            helper.make_node("Add", [f"{own}_zeros", f"{own}_values"], [own]),
+        ]
     del graph.node[:]
     graph.node.extend([*first, *nodes])
     return changed

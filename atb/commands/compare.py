@@ -146,12 +146,15 @@ def _print(found: Comparison) -> None:
 
 def _sentence(found: Comparison) -> str:
     """The ratio in words."""
+    from atb.profiler.sequential import CONFIDENCE
+
     launches = f"{len(found.launches)} launches in {found.seconds:.0f} s"
     if found.ratio is None:
         return f"Nothing is known of the ratio after {launches}."
     interval = ""
     if found.ratio_interval is not None:
-        interval = " ({:.4f} to {:.4f})".format(*found.ratio_interval)
+        low, high = found.ratio_interval
+        interval = f" ({low:.4f} to {high:.4f}, {CONFIDENCE:.0%} sure)"
     return f"The second takes {found.ratio:.4f} times as long{interval}, after {launches}."
 
 
