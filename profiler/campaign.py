@@ -109,6 +109,11 @@ def _go_on(launcher: Launcher, journal: Journal, plan: Plan) -> str:
     # launches that an earlier command gave to all are read before anything is decided
     while first < plan.last_launch and journal.all_have(plan.subjects, first, plan.blocks):
         first += 1
+    if first > plan.first_launches:
+        # but the last of them may have been interrupted in the midst of more than `plan.blocks`
+        found = journal.measurements(subjects, before_launch=first - 1, within=plan.within)
+        decided = next_round(found, within=plan.within, blocks=plan.blocks)
+        launcher.measure({w.subject: w.blocks for w in decided}, [first - 1])
     for launch in range(first, plan.last_launch + 1):
         found = journal.measurements(subjects, before_launch=launch, within=plan.within)
         wanted = next_round(found, within=plan.within, blocks=plan.blocks)
