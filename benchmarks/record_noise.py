@@ -23,14 +23,17 @@ from atb.devices.contract import Block
 from atb.devices.registry import find_device, find_runtime
 from atb.devices.settings import RunSettings
 from atb.models.known import resolve
+from atb.profiler.cache import CACHE_SENTINEL
+from atb.profiler.plan import SENTINEL
 from atb.profiler.preemption import undisturbed
 
 TRACE = Path(__file__).parent / "noise" / "trace.npz"
 LAUNCH_SECONDS = 20.0
 MODELS = {
-    "sentinel": "bert-tiny",
+    "sentinel": str(SENTINEL),
+    "cache": str(CACHE_SENTINEL),
     "t2": "L2-H256-A4-Q256-F512",
-    "mini": "L4-H192-A4-Q128-F384",
+    "l5": "L5-H288-A6-Q192-F768",
     "tb4": "tinybert-4",
     "m6": "minilm-6",
     "m12": "minilm-12",
