@@ -52,6 +52,13 @@ def read_trace(path: Path = TRACE, statistic: str = "quartile") -> dict[str, Ser
     return found
 
 
+def cache_slowdown(trace: dict[str, Series]) -> float:
+    """How much slower the second sentinel usually is than the first one, beside their levels."""
+    first, second = trace["sentinel"], trace["cache"]
+    beside = np.clip(np.searchsorted(first.seconds, second.seconds), 0, len(first.seconds) - 1)
+    return float(np.median(second.slowdown / first.slowdown[beside]))
+
+
 class TraceDevice(FakeDevice):
     """A simulated device whose models are slowed as the models of the trace were.
 
@@ -94,9 +101,8 @@ class TraceDevice(FakeDevice):
         self._shift = start - (self.now() - FakeDevice().now())
 
     def _slow(self, elapsed: float) -> float:
-        # the second sentinel has about as many weights as TinyBERT-4
-        lent = {"sentinel": "sentinel", "cache": "tb4"}
-        series = self._trace[lent.get(self.running, self._timed)]
+        own = self.running in ("sentinel", "cache")
+        series = self._trace[self.running if own else self._timed]
         at = min(
             int(np.searchsorted(series.seconds, elapsed + self._shift)), len(series.seconds) - 1
         )

@@ -222,10 +222,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--architectures", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=1, help="which architectures are drawn")
     parser.add_argument("--folder", type=Path, default=Path("atb-runs/repeatability"))
     arguments = parser.parse_args()
     started = machine()
-    drawn = SPACES["mini"].sample(np.random.default_rng(1), arguments.architectures)
+    drawn = SPACES["mini"].sample(np.random.default_rng(arguments.seed), arguments.architectures)
     bench = Bench(arguments.folder, drawn)
     for number in range(arguments.rounds):
         bench.round(number, np.random.default_rng(number))

@@ -29,6 +29,8 @@ __all__ = [
 
 #: Of the intervals that are shown.
 CONFIDENCE = 0.95
+#: Of logarithms of seconds; launches that agree better do so by chance.
+_SMALLEST_VARIANCE = 1e-8
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +99,11 @@ class LaunchEstimator:
 
     Disturbances only ever add time, so that a low quantile of the iterations lies nearer to the
     undisturbed device. Launches differ by where memory happens to lie: that is part of the latency,
-    and their mean is taken. The interval is Student's over launches, whose values hold the spread
-    of what is below them; of a single launch it is Student's over blocks, which leaves out how
-    launches differ. A correction widens it by how far exponents of models differ. All on
-    logarithms, since disturbances multiply.
+    and their mean is taken, in which those that needed little correction count more (`_weights`).
+    The interval is Student's over launches, whose values hold the spread of what is below them; of
+    a single launch it is Student's over blocks, which leaves out how launches differ. Corrections
+    widen it by how far models differ in what they need. All on logarithms, since disturbances
+    multiply.
 
     Attributes:
         name: What the record says.
@@ -128,22 +131,22 @@ class LaunchEstimator:
     ) -> Estimate:
         """See `Estimator`."""
         values = self.launch_values(blocks, threads=threads, reference=reference, cache=cache)
-        center = float(values.mean())
-        if len(values) == 1:
-            values, spread = self._logs(blocks, threads, reference, cache), None
         if len(values) > 1:
+            doubts = self._doubts(blocks, threads, reference, cache)
+        else:
+            values, spread = self._logs(blocks, threads, reference, cache), None
+            doubts = np.zeros((1, len(values)))
+        if len(values) > 1:
+            variance, freedom = _variance(values, spread)
+            weights = _weights(variance, doubts)
+            center = float(weights @ values)
             half = math.hypot(
-                _student_half_width(values, confidence, spread),
-                _normal_quantile(confidence)
-                * self.exponent_spread
-                * float(np.median(_slowness(blocks, threads, reference))),
-                _normal_quantile(confidence)
-                * SHARE_SPREAD
-                * float(np.median(self._pressed(blocks, cache))),
+                _student_quantile(confidence, freedom) * math.sqrt(variance * weights @ weights),
+                _normal_quantile(confidence) * float(np.linalg.norm(doubts @ weights)),
             )
             return Estimate(math.exp(center), math.exp(center - half), math.exp(center + half))
         wall = blocks[0].readings.wall_seconds
-        seconds = math.exp(center)
+        seconds = math.exp(float(values[0]))
         return Estimate(seconds, min(seconds, *wall), max(seconds, *wall))
 
     def launch_values(
@@ -159,6 +162,29 @@ class LaunchEstimator:
             self._logs(part, threads, reference, cache) for part in _by_launch(blocks).values()
         )
         return np.array([quantile_of(logs, self.block_quantile) for logs in launches])
+
+    def _doubts(
+        self,
+        blocks: Sequence[BlockRecord],
+        threads: int,
+        reference: float | None,
+        cache: CachePressure | None,
+    ) -> npt.NDArray[np.float64]:
+        """How far each correction of a launch may be off, as standard deviations of its logarithm.
+
+        Returns:
+            float64 [corrections, launches]; of one correction all are off by the same share.
+        """
+        launches = _by_launch(blocks).values()
+        return np.array(
+            [
+                [
+                    self.exponent_spread * float(np.median(_slowness(part, threads, reference)))
+                    for part in launches
+                ],
+                [SHARE_SPREAD * float(np.median(self._pressed(part, cache))) for part in launches],
+            ]
+        )
 
     def _pressed(
         self, blocks: Sequence[BlockRecord], cache: CachePressure | None
@@ -203,18 +229,39 @@ def _normal_quantile(confidence: float) -> float:
     return float(ndtri((1 + confidence) / 2))
 
 
-def _student_half_width(
-    values: npt.NDArray[np.float64], confidence: float, spread: Spread | None
-) -> float:
+def _student_quantile(confidence: float, freedom: float) -> float:
     from scipy.special import stdtrit
 
-    variance, freedom = (
-        (float(values.var(ddof=1)), float(len(values) - 1))
-        if spread is None
-        else spread.moderate(values)
-    )
-    quantile = float(stdtrit(freedom, (1 + confidence) / 2))
-    return quantile * math.sqrt(variance / len(values))
+    return float(stdtrit(freedom, (1 + confidence) / 2))
+
+
+def _variance(values: npt.NDArray[np.float64], spread: Spread | None) -> tuple[float, float]:
+    """Of a launch, and the degrees of freedom that it is known with."""
+    if spread is None:
+        return float(values.var(ddof=1)), float(len(values) - 1)
+    return spread.moderate(values)
+
+
+def _weights(variance: float, doubts: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """What each launch counts, so that the whole is known best: none negatively, in all one.
+
+    Generalised least squares (Aitken, 1936): launches in which the machine was near its level, or
+    on both sides of it, say more than those that had to be corrected much in one direction.
+
+    Args:
+        variance: Of the logarithm of a launch's value.
+        doubts: float64 [corrections, launches].
+    """
+    launches = doubts.shape[1]
+    covariance = max(variance, _SMALLEST_VARIANCE) * np.eye(launches) + doubts.T @ doubts
+    weights = np.zeros(launches)
+    left = np.arange(launches)
+    while True:
+        solved = np.linalg.solve(covariance[np.ix_(left, left)], np.ones(len(left)))
+        if (solved > 0).all():
+            weights[left] = solved / solved.sum()
+            return weights
+        left = left[solved > 0]  # never empty: they sum to something positive
 
 
 #: How well each repeats, and with other exponents: benchmarks/repeatability.py.

@@ -322,3 +322,17 @@ def test_a_full_disk_ends_a_campaign_that_goes_on_later(database):
     run(device, sampled(10), database)
     assert places(database)[: len(kept)] == kept
     assert len(set(places(database))) == len(places(database)) == 150
+
+
+def test_a_campaign_that_somebody_else_measures_is_refused(database, location, monkeypatch):
+    monkeypatch.setattr("atb.profiler.hold._PATIENCE_SECONDS", 0.1)
+    run(FakeDevice(), sampled(2), database)
+    before = places(database)
+    (campaign,) = database.campaigns()
+    refused = pytest.raises(RunError, match="is being measured by another process")
+    with ProfileDatabase(location, create=True) as other, other.hold(campaign), refused:
+        run(FakeDevice(), sampled(3), database)
+    assert places(database) == before
+    run(FakeDevice(), sampled(3), database)
+    assert {place[0] for place in places(database)} == {campaign.label}
+    assert len(places(database)) > len(before)

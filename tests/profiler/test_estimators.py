@@ -76,6 +76,46 @@ def test_the_sentinel_takes_out_what_slows_both(make_record):
     assert estimate(records, "median", reference=0.001).seconds > 0.0105
 
 
+def slowed(make_record, slowdowns, exponent):
+    """One block in each launch of a model that is slowed by a power of what slows the sentinel."""
+    return [
+        make_record(launch, 0, 0.010 * slowdown**exponent, 0.001 * slowdown)
+        for launch, slowdown in enumerate(slowdowns)
+    ]
+
+
+def test_launches_that_needed_little_correction_count_more(make_record):
+    exponent = DEFAULT_ESTIMATOR.sentinel_exponent + 0.1
+    error = 0.1 * math.log(1.3)
+    found = estimate(slowed(make_record, (1.0, 1.0, 1.3, 1.3), exponent), reference=0.001)
+    assert 0 < math.log(found.seconds / 0.010) < error / 4  # half of it if all counted alike
+    assert found.low < 0.010
+
+
+def test_launches_on_both_sides_of_the_level_let_the_corrections_cancel(make_record):
+    exponent = DEFAULT_ESTIMATOR.sentinel_exponent + 0.1
+    slowdowns = (1.03, 1.03, 1.03, 1 / 1.03)
+    found = estimate(slowed(make_record, slowdowns, exponent), reference=0.001)
+    alike = 0.1 * math.log(1.03) / 2
+    assert 0 <= math.log(found.seconds / 0.010) < alike
+
+
+def test_no_launch_counts_negatively(make_record):
+    exponent = DEFAULT_ESTIMATOR.sentinel_exponent + 0.1
+    slowdowns = np.linspace(1.10, 1.20, 6)  # the line through them would lead to 0.010
+    records = slowed(make_record, slowdowns, exponent)
+    values = DEFAULT_ESTIMATOR.launch_values(records, threads=1, reference=0.001)
+    found = estimate(records, reference=0.001)
+    assert math.exp(values.min()) <= found.seconds <= math.exp(values.mean())
+    assert found.low < 0.010
+
+
+def test_without_any_correction_launches_count_alike(make_record):
+    levels = (0.0100, 0.0102, 0.0107)
+    records = [make_record(launch, 0, level) for launch, level in enumerate(levels)]
+    assert estimate(records).seconds == pytest.approx(math.prod(levels) ** (1 / 3))
+
+
 def test_blocks_without_a_sentinel_are_left_as_they_are(make_record):
     records = [make_record(launch, 0, 0.010) for launch in range(3)]
     assert sentinel_seconds(records[0], threads=1) is None

@@ -52,7 +52,7 @@ def test_kills_of_campaigns_leave_what_a_campaign_that_ran_through_leaves(job, t
     jobs = (
         replace(job, seed=seed, location=str(tmp_path / f"{seed}.db")) for seed in itertools.count()
     )
-    kill_campaigns(jobs, np.random.default_rng(1), least_kills=10)
+    kill_campaigns(jobs, np.random.default_rng(1), least_kills=15)
 
 
 @pytest.mark.slow

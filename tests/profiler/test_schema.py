@@ -9,6 +9,7 @@ import json
 import shutil
 import signal
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -172,6 +173,22 @@ def test_a_migrated_campaign_goes_on(old, conditions, make_record):
         assert len(database.blocks(campaign)) == 1 + len(
             rows(SAMPLE, f"SELECT id FROM atb_blocks WHERE campaign_id = {campaign.id}")
         )
+
+
+def test_latencies_of_graphs_with_fixed_shapes_are_told_from_those_of_free_ones(old, conditions):
+    then = replace(conditions, runtime="onnxruntime", runtime_version="1.27.0")
+    with contextlib.closing(sqlite3.connect(old)) as connection, connection:
+        connection.execute(
+            "UPDATE atb_conditions SET key = ?, document = ?",
+            (then.key, json.dumps(then.to_json())),
+        )
+    with ProfileDatabase(old, create=True) as database:
+        (found,) = {m.conditions for m in database.measurements()}
+        assert database.measurements(conditions=then) == []
+    assert rows(old, "SELECT key FROM atb_conditions") == [(found.key,)]
+    assert found.differences(then) == [
+        "runtime_version: 1.27.0, graphs of fixed shapes and 1.27.0",
+    ]
 
 
 def test_processes_that_migrate_at_the_same_time_do_it_once(old):
