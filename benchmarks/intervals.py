@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import tempfile
 import time
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,7 @@ from atb.profiler.campaign import run_campaign
 from atb.profiler.database import ProfileDatabase
 from atb.profiler.measurement import Measurement
 from atb.profiler.plan import Plan
+from atb.profiler.sentinel import LEVEL_QUANTILE
 
 #: Short, so that checking outputs costs little; the noise does not depend on it.
 SETTINGS = RunSettings(sequence_length=8)
@@ -58,7 +61,9 @@ def campaign(
     plan = Plan((subject_of(model),), within=within)
     sentinel = device.latency(plan.sentinel, SETTINGS)
     usual = device.latency(CACHE_SENTINEL, SETTINGS) / sentinel * cache_slowdown(trace)
-    AnchoredDatabase.levels = (sentinel, usual)
+    # of a fortieth of the trace a database would take about the same
+    usual_speed = float(np.quantile(trace["sentinel"].slowdown, LEVEL_QUANTILE))
+    AnchoredDatabase.levels = (sentinel * usual_speed, usual)
     with AnchoredDatabase(path, create=True) as database:
         runtime = device.runtimes["fake"]
         (found,) = run_campaign(device, runtime, SETTINGS, plan, database).measurements
@@ -84,29 +89,41 @@ def judge(found: Sequence[Measurement]) -> dict[str, Any]:
     }
 
 
+def cell(model: str, way: str, count: int, seed: int) -> dict[str, Any]:
+    """All campaigns of one model that end in one way."""
+    rng, trace = np.random.default_rng([seed, list(MODELS).index(model)]), read_trace()
+    with tempfile.TemporaryDirectory() as folder:
+        found = [campaign(model, WAYS[way], trace, rng, Path(folder)) for _ in range(count)]
+    row = judge(found)
+    print(way, model, row, flush=True)
+    return row
+
+
 def main() -> None:
     """Simulate, count, report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--campaigns", type=int, default=2_400, help="In all.")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--processes", type=int, default=os.cpu_count())
     arguments = parser.parse_args()
     started, begun = machine(), time.monotonic()
-    trace, models = read_trace(), [name for name in MODELS if name not in ("sentinel", "cache")]
+    models = [name for name in MODELS if name not in ("sentinel", "cache")]
     each = arguments.campaigns // (len(models) * len(WAYS))
-    figures: dict[str, Any] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        for way, within in WAYS.items():
-            figures[way] = {}
-            for model in models:
-                rng = np.random.default_rng([arguments.seed, models.index(model)])
-                found = [campaign(model, within, trace, rng, Path(folder)) for _ in range(each)]
-                figures[way][model] = judge(found)
-                print(way, model, figures[way][model], flush=True)
-            rows = list(figures[way].values())
-            figures[way]["all"] = {
-                "campaigns": sum(row["campaigns"] for row in rows),
-                "covered": round(float(np.mean([row["covered"] for row in rows])), 4),
-            }
+    figures: dict[str, Any] = {way: {} for way in WAYS}
+    with ProcessPoolExecutor(arguments.processes) as pool:
+        waiting = {
+            (way, model): pool.submit(cell, model, way, each, arguments.seed)
+            for way in WAYS
+            for model in models
+        }
+        for (way, model), row in waiting.items():
+            figures[way][model] = row.result()
+    for way in WAYS:
+        rows = list(figures[way].values())
+        figures[way]["all"] = {
+            "campaigns": sum(row["campaigns"] for row in rows),
+            "covered": round(float(np.mean([row["covered"] for row in rows])), 4),
+        }
     figures["seconds"] = round(time.monotonic() - begun, 1)
     print(json.dumps({way: figures[way]["all"] for way in WAYS}, indent=1))
     write_result("intervals", figures, started)

@@ -32,10 +32,14 @@ _LEVEL_QUANTILE = 0.5
 #: Readings so many seconds around a block tell the pressure on it; else the nearest one.
 _WINDOW_SECONDS = 3.0
 _BLOCK_QUANTILE = 0.25
-#: Weights of a model over those of the second sentinel -> share of its slowing down.
-_SHARES = ((0.45, 0.0), (1.0, 1.0), (1.4, 0.65))
+#: Weights of a model over those of the second sentinel -> share of its slowing down. Seen on one
+#: processor (EPYC, 512 kB for each core, a slice of 32 MB shared): benchmarks/cache_shares.py.
+_SHARES = (
+    (0.45, 0.0), (0.55, 0.15), (0.75, 0.85), (1.0, 1.0), (1.5, 0.95), (2.8, 0.35), (5.5, 0.2),
+    (11.0, 0.15),
+)  # fmt: skip
 #: How far models of a size differ in that, as a share of the correction.
-SHARE_SPREAD = 0.3
+SHARE_SPREAD = 0.2
 _BYTES = {"fp32": 4, "int8": 1}
 
 

@@ -23,6 +23,7 @@ from atb.profiler.record import BlockRecord
 __all__ = [
     "BAND",
     "LEVEL_BLOCKS",
+    "LEVEL_QUANTILE",
     "MOST_LEVEL_BLOCKS",
     "WINDOW_SECONDS",
     "DriftWatch",
@@ -44,7 +45,7 @@ BAND = 0.015
 #: Of a sentinel's block: low, so that short disturbances do not count.
 _BLOCK_QUANTILE = 0.25
 #: Of the sentinel's blocks: low enough to be stable, high enough not to be an accident.
-_LEVEL_QUANTILE = 0.25
+LEVEL_QUANTILE = 0.25
 #: Blocks from which a level is taken, about a minute of measuring, and how few of them may do.
 LEVEL_BLOCKS = 500
 _FEWEST_LEVEL_BLOCKS = 100
@@ -70,7 +71,7 @@ def mean_seconds(*blocks: Block | None, threads: int) -> float | None:
 
 
 def sentinel_level(
-    readings: Iterable[float | None], *, quantile: float = _LEVEL_QUANTILE
+    readings: Iterable[float | None], *, quantile: float = LEVEL_QUANTILE
 ) -> float | None:
     """The level to which the sentinel returns when nothing disturbs, in seconds.
 
@@ -202,7 +203,7 @@ class DriftWatch:
             self._first.append(seconds)
             if len(self._first) < _FEWEST_LEVEL_BLOCKS:
                 return False
-            self._level = float(np.quantile(self._first, _LEVEL_QUANTILE))
+            self._level = float(np.quantile(self._first, LEVEL_QUANTILE))
         self._recent.append((at, math.log(seconds / self._level)))
         while self._recent[0][0] < at - self._window_seconds:
             self._recent.popleft()
