@@ -1,7 +1,9 @@
 """Whether steps and drift are found, and whether what is found is there.
 
 1. On the noise trace of this machine, as it came: a stretch that the sentinel flags is a false
-   alarm when the other models, timed in between, were not slower at that time.
+   alarm when the other models, timed in between, were not off their levels by half the band in the
+   same direction at that time. (Not those that live in the shared cache: it has a sentinel of its
+   own.)
 2. Steps of 20 s planted into the trace where it was calm: how many are found.
 3. HAT's public latency files in the order of their rows: least squares on work terms, and the
    stretches in which its residuals leave the band.
@@ -19,10 +21,18 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from noise_trace import Series, read_trace
+from noise_trace import Series, read_trace, subject_of
 from record import machine, write_result
 
-from atb.profiler.sentinel import BAND, WINDOW_SECONDS, DriftWatch, find_shifted, running_median
+from atb.profiler.cache import share_of
+from atb.profiler.sentinel import (
+    BAND,
+    LEVEL_QUANTILE,
+    WINDOW_SECONDS,
+    DriftWatch,
+    find_shifted,
+    running_median,
+)
 
 Array = npt.NDArray[np.float64]
 
@@ -53,12 +63,12 @@ def stretches(times: Array, shifted: npt.NDArray[np.bool_]) -> Iterator[tuple[fl
 
 
 def other_models(trace: dict[str, Series], begin: float, end: float) -> float:
-    """Median slowdown of all other models between two moments."""
+    """Median slowdown between two moments of the other models that need no shared cache."""
     values = np.concatenate(
         [
             series.slowdown[(series.seconds >= begin - 1) & (series.seconds <= end + 1)]
             for name, series in trace.items()
-            if name != "sentinel"
+            if name != "sentinel" and share_of(subject_of(name), "fp32") < 0.5
         ]
     )
     return float(np.median(values)) if len(values) else 1.0
@@ -68,10 +78,14 @@ def natural(trace: dict[str, Series]) -> dict[str, Any]:
     """What the sentinel flags in the trace as it came."""
     sentinel = trace["sentinel"]
     shifted = find_shifted(sentinel.seconds, sentinel.slowdown, level=1.0)
+    smooth = np.log(running_median(sentinel.seconds, sentinel.slowdown, window=WINDOW_SECONDS))
     found = list(stretches(sentinel.seconds, shifted))
-    slower = [other_models(trace, begin, end) for begin, end in found]
+    false = 0
+    for begin, end in found:
+        inside = (sentinel.seconds >= begin) & (sentinel.seconds <= end)
+        direction = np.sign(np.median(smooth[inside]))
+        false += bool(direction * np.log(other_models(trace, begin, end)) < np.log1p(BAND) / 2)
     hours = float(sentinel.seconds[-1]) / 3600
-    false = sum(slowdown < 1 + BAND / 2 for slowdown in slower)
     return {
         "minutes": round(60 * hours, 1),
         "stretches": len(found),
@@ -180,7 +194,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--hat", type=Path, help="Folder of HAT's latency files.")
     arguments = parser.parse_args()
-    started, trace = machine(), read_trace()
+    started, trace = machine(), read_trace(level_quantile=LEVEL_QUANTILE)
     figures: dict[str, Any] = {
         "natural": natural(trace),
         "planted": planted(trace["sentinel"], np.random.default_rng(0)),

@@ -30,7 +30,7 @@ class Series:
         seconds: Since the trace began, rising.
         launch: Index of the worker process.
         slowdown: Lower quartile of the block over the model's level.
-        level_seconds: Of the model: the tenth percentile of its blocks.
+        level_seconds: Of the model: a low quantile of its blocks.
     """
 
     seconds: Array
@@ -39,13 +39,18 @@ class Series:
     level_seconds: float
 
 
-def read_trace(path: Path = TRACE, statistic: str = "quartile") -> dict[str, Series]:
-    """All models of the trace by name; `sentinel` is one of them."""
+def read_trace(path: Path = TRACE, *, level_quantile: float = 0.1) -> dict[str, Series]:
+    """All models of the trace by name; `sentinel` is one of them.
+
+    Args:
+        path: Of the trace.
+        level_quantile: Of a model's blocks, which is called a slowdown of one.
+    """
     with np.load(path, allow_pickle=False) as arrays:
         found = {}
         for name in MODELS:
-            values = arrays[f"{name}_{statistic}"].astype(float)
-            level = float(np.quantile(values, 0.1))
+            values = arrays[f"{name}_quartile"].astype(float)
+            level = float(np.quantile(values, level_quantile))
             seconds = arrays[f"{name}_seconds"].astype(float)
             launch = arrays[f"{name}_launch"].astype(int)
             found[name] = Series(seconds, launch, values / level, level)

@@ -1,7 +1,8 @@
 """How well the package optimum-benchmark repeats on two plain BERT shapes, beside ours.
 
-It wants an environment of its own: `python -m venv DIR; DIR/bin/pip install optimum-benchmark`,
-whose interpreter is given here. Its defaults are kept: a process for each run, 10 warm-ups, then
+It wants an environment of its own, whose interpreter is given here: `python -m venv DIR`, then
+`DIR/bin/pip install optimum-benchmark 'transformers<5' 'datasets<4.4'` (version 0.6.0 does not
+import with later ones). Its defaults are kept: a process for each run, 10 warm-ups, then
 ten seconds of runs, the mean; PyTorch on the CPU, one thread. Ours times the same shapes with
 onnxruntime, since that is what we have: compared are spreads between campaigns, not latencies. The
 two take turns; the same command goes on where it was interrupted.
@@ -42,7 +43,7 @@ if __name__ == "__main__":
     model, length = sys.argv[1], int(sys.argv[2])
     backend = PyTorchConfig(
         model=model, task="feature-extraction", library="transformers", model_type="bert",
-        device="cpu", no_weights=True, intra_op_num_threads=1, inter_op_num_threads=1,
+        device="cpu", intra_op_num_threads=1, inter_op_num_threads=1,
     )
     scenario = InferenceConfig(input_shapes={"batch_size": 1, "sequence_length": length})
     config = BenchmarkConfig(
@@ -53,21 +54,19 @@ if __name__ == "__main__":
 """
 
 
-def write_config(name: str, folder: Path) -> Path:
-    """A folder from which transformers makes the shape with random weights."""
+def write_model(name: str, folder: Path) -> Path:
+    """The shape with random weights, as a folder of transformers."""
+    from transformers import BertConfig, BertModel
+
     layers, hidden, heads, feed_forward = SHAPES[name]
-    path = folder / name
-    path.mkdir(parents=True, exist_ok=True)
-    config = {
-        "architectures": ["BertModel"],
-        "model_type": "bert",
-        "num_hidden_layers": layers,
-        "hidden_size": hidden,
-        "num_attention_heads": heads,
-        "intermediate_size": feed_forward,
-    }
-    (path / "config.json").write_text(json.dumps(config))
-    return path
+    config = BertConfig(
+        num_hidden_layers=layers,
+        hidden_size=hidden,
+        num_attention_heads=heads,
+        intermediate_size=feed_forward,
+    )
+    BertModel(config).save_pretrained(folder / name)
+    return folder / name
 
 
 def theirs(python: Path, model: Path) -> dict[str, Any]:
@@ -114,7 +113,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("atb-runs/optimum-package"))
     arguments = parser.parse_args()
     started, ledger = machine(), Ledger(arguments.folder)
-    models = {name: write_config(name, arguments.folder.resolve()) for name in SHAPES}
+    models = {name: write_model(name, arguments.folder.resolve()) for name in SHAPES}
 
     def make(number: int) -> dict[str, Any]:
         found: dict[str, Any] = {"verdict": "done", "ours": ours(number, arguments.folder)}

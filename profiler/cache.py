@@ -22,7 +22,15 @@ from atb.profiler.record import BlockRecord
 from atb.profiler.sentinel import mean_seconds, sentinel_level
 from atb.profiler.subject import Subject
 
-__all__ = ["CACHE_SENTINEL", "CachePressure", "cache_level", "cache_ratio", "pressures", "share_of"]
+__all__ = [
+    "CACHE_SENTINEL",
+    "CachePressure",
+    "cache_level",
+    "cache_ratio",
+    "pressures",
+    "share_of",
+    "size_ratio",
+]
 
 #: Sixteen megabytes of weights in widths that are no powers of two; five milliseconds. A database
 #: says nothing of which one it was: another one would need another format.
@@ -67,9 +75,13 @@ def share_of(subject: Subject, precision: str) -> float:
     """
     if not isinstance(subject, Architecture):
         return 0.5
-    ratio = _weight_bytes(subject, precision) / _weight_bytes(CACHE_SENTINEL, "fp32")
     sizes, shares = (list(column) for column in zip(*_SHARES, strict=True))
-    return float(np.interp(ratio, sizes, shares))
+    return float(np.interp(size_ratio(subject, precision), sizes, shares))
+
+
+def size_ratio(architecture: Architecture, precision: str) -> float:
+    """Weights of a model over those of the second sentinel, in bytes."""
+    return _weight_bytes(architecture, precision) / _weight_bytes(CACHE_SENTINEL, "fp32")
 
 
 def _weight_bytes(architecture: Architecture, precision: str) -> int:

@@ -125,6 +125,8 @@ def find_shifted(
 ) -> npt.NDArray[np.bool_]:
     """Which readings lie in a stretch where the running median leaves the band, bool [n].
 
+    A stretch shorter than half the window is none: the median only touched the edge.
+
     Args:
         times: Rising; seconds, or plain row numbers.
         values: Readings of the sentinel, or any ratios.
@@ -135,7 +137,17 @@ def find_shifted(
     if not len(times):
         return np.zeros(0, dtype=bool)
     ratio = np.log(running_median(times, values, window=window) / level)
-    return np.asarray(np.abs(ratio) > math.log1p(band))
+    shifted = np.asarray(np.abs(ratio) > math.log1p(band))
+    for begin, end in _runs(shifted):
+        if times[end - 1] - times[begin] < window / 2:
+            shifted[begin:end] = False
+    return shifted
+
+
+def _runs(wanted: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Begin of each run of true values, and the place after its end."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], wanted, [False]])))
+    return [(int(begin), int(end)) for begin, end in zip(edges[::2], edges[1::2], strict=True)]
 
 
 def slowdowns(records: Sequence[BlockRecord], *, threads: int, level: float | None) -> list[float]:

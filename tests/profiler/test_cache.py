@@ -37,9 +37,9 @@ def make_timed(make_record, make_block):
 def test_models_that_fit_a_cores_own_caches_share_nothing():
     assert share_of(KNOWN["bert-tiny"], "fp32") == 0
     assert share_of(CACHE_SENTINEL, "fp32") == 1
-    assert 0.6 < share_of(KNOWN["bert-base"], "fp32") < 0.7  # it never fits
+    assert 0 < share_of(KNOWN["bert-base"], "fp32") < 0.3  # it never fits, pressed or not
     middling = Architecture(3, 272, 3, 96, 1504)
-    assert 0.4 < share_of(middling, "fp32") < 0.7
+    assert 0.4 < share_of(middling, "fp32") < 0.9
 
 
 def test_weights_of_a_byte_are_a_quarter_as_large():
