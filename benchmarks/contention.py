@@ -32,6 +32,8 @@ from atb.profiler.database import ProfileDatabase
 from atb.profiler.measurement import Measurement
 from atb.profiler.plan import Plan
 
+#: A neighbour that outlived its parent would disturb whatever is timed next.
+_DIE_WITH_PARENT = "import ctypes; ctypes.CDLL(None).prctl(1, 9)\n"
 NEIGHBOURS = {
     "cpu": "while True: pass",
     "memory": (
@@ -61,7 +63,9 @@ def neighbours(kind: str, count: int) -> Iterator[None]:
     """Busy processes that are there while the block runs."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     started = [
-        subprocess.Popen([sys.executable, "-c", NEIGHBOURS[kind]], env=environment)
+        subprocess.Popen(
+            [sys.executable, "-c", _DIE_WITH_PARENT + NEIGHBOURS[kind]], env=environment
+        )
         for _ in range(count)
     ]
     try:
