@@ -114,15 +114,24 @@ def own_level(m: Measurement, every: Sequence[Measurement]) -> float | None:
     return sentinel_level(sentinel_seconds(record, threads=1) for record in records)
 
 
-def coverage(values: Sequence[Sequence[Measurement]]) -> float:
-    """Share of real intervals that hold the mean of the other campaigns."""
-    inside = []
+def coverage(values: Sequence[Sequence[Measurement]]) -> dict[str, float]:
+    """Share of real intervals that hold the truth, which the other campaigns tell.
+
+    Returns:
+        `mean`: their plain mean is the truth; `weighted`: those of narrow intervals count more, by
+        the inverse of the variance, since campaigns in a disturbed hour know less.
+    """
+    inside: dict[str, list[bool]] = {"mean": [], "weighted": []}
     for found in values:
         seconds = np.array([m.latency_seconds for m in found])
+        weights = np.array([m.estimate.relative_half_width**-2 for m in found])
         for i, m in enumerate(found):
-            truth = float(np.delete(seconds, i).mean())
-            inside.append(m.interval_seconds[0] <= truth <= m.interval_seconds[1])
-    return float(np.mean(inside))
+            low, high = m.interval_seconds
+            others = np.delete(seconds, i)
+            inside["mean"].append(low <= others.mean() <= high)
+            weighted = np.average(others, weights=np.delete(weights, i))
+            inside["weighted"].append(low <= weighted <= high)
+    return {name: round(float(np.mean(held)), 4) for name, held in inside.items()}
 
 
 def report(bench: Bench, rounds: int) -> dict[str, Any]:

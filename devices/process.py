@@ -6,7 +6,7 @@ import base64
 import contextlib
 import json
 import os
-import selectors
+import select
 import signal
 import subprocess
 import tempfile
@@ -25,6 +25,7 @@ from atb.devices.settings import RunSettings
 __all__ = ["ProcessLaunch"]
 
 _FAREWELL_SECONDS = 2.0
+_PIPE_BYTES = 1 << 16  # what a pipe holds
 _DETAIL_CHARACTERS = 600  # of the worker's last words
 #: How much longer than its first inference an iteration may take before the worker counts as hung.
 _PATIENCE = 10
@@ -65,6 +66,7 @@ class ProcessLaunch:
         self._iteration_limit = timeout_seconds
         self._builds = {} if builds is None else builds
         self._process: subprocess.Popen[bytes] | None = None
+        self._poll = select.poll()
         self._received = b""
         self._first_seconds: dict[str, float] = {}
         self._settings_of: dict[str, RunSettings] = {}
@@ -83,6 +85,8 @@ class ProcessLaunch:
                 bufsize=0,
                 start_new_session=True,
             )
+            assert self._process.stdout is not None
+            self._poll.register(self._process.stdout, select.POLLIN)
             affinity = self._settings.affinity
             greeting = self._ask(
                 "hello",
@@ -221,17 +225,16 @@ class ProcessLaunch:
         assert self._process is not None
         assert self._process.stdout is not None
         deadline = time.monotonic() + timeout_seconds
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._process.stdout, selectors.EVENT_READ)
-            while b"\n" not in self._received:
-                left = deadline - time.monotonic()
-                if left <= 0 or not selector.select(left):
-                    self._end()
-                    raise LaunchFailure("timeout", f"{waiting} within {timeout_seconds:.3g} s")
-                chunk = os.read(self._process.stdout.fileno(), 1 << 20)
-                if not chunk:
-                    raise self._death()
-                self._received += chunk
+        descriptor = self._process.stdout.fileno()
+        while b"\n" not in self._received:
+            left = deadline - time.monotonic()
+            if left <= 0 or not self._poll.poll(1e3 * left):
+                self._end()
+                raise LaunchFailure("timeout", f"{waiting} within {timeout_seconds:.3g} s")
+            chunk = os.read(descriptor, _PIPE_BYTES)
+            if not chunk:
+                raise self._death()
+            self._received += chunk
         line, _, self._received = self._received.partition(b"\n")
         return line
 

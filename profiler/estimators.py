@@ -268,7 +268,7 @@ def _weights(variance: float, doubts: npt.NDArray[np.float64]) -> npt.NDArray[np
 ESTIMATORS: dict[str, Estimator] = {
     estimator.name: estimator
     for estimator in (
-        LaunchEstimator("quartile-sentinel", 0.25, 0.5, 1.0, exponent_spread=0.1),
+        LaunchEstimator("quartile-sentinel", 0.25, 0.5, 1.0, exponent_spread=0.15),
         LaunchEstimator("median-sentinel-0.6", 0.5, 0.5, sentinel_exponent=0.6),
         LaunchEstimator("minimum", 0.0, 0.0),
         LaunchEstimator("median", 0.5, 0.5),
