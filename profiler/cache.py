@@ -8,6 +8,7 @@ less where they exceed the shared cache anyway. `benchmarks/repeatability.py` sh
 
 from __future__ import annotations
 
+import itertools
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,6 +25,7 @@ from atb.profiler.subject import Subject
 
 __all__ = [
     "CACHE_SENTINEL",
+    "LEVEL_READINGS",
     "CachePressure",
     "cache_level",
     "cache_ratio",
@@ -37,6 +39,8 @@ __all__ = [
 CACHE_SENTINEL = Architecture(3, 352, 4, 128, 1440)
 #: Of the readings; presses and lulls are alike around it.
 _LEVEL_QUANTILE = 0.5
+#: From which the level is taken; about 600 blocks have so many.
+LEVEL_READINGS = 100
 #: Readings so many seconds around a block tell the pressure on it; else the nearest one.
 _WINDOW_SECONDS = 3.0
 _BLOCK_QUANTILE = 0.25
@@ -100,8 +104,13 @@ def cache_ratio(record: BlockRecord, *, threads: int) -> float | None:
 
 
 def cache_level(ratios: Iterable[float | None]) -> float | None:
-    """What `cache_ratio` usually is; see `sentinel_level`."""
-    return sentinel_level(ratios, quantile=_LEVEL_QUANTILE)
+    """What `cache_ratio` usually is: of the first readings, so that it stays what it was.
+
+    Args:
+        ratios: In the order in which they were timed.
+    """
+    known = (ratio for ratio in ratios if ratio is not None)
+    return sentinel_level(itertools.islice(known, LEVEL_READINGS), quantile=_LEVEL_QUANTILE)
 
 
 def pressures(records: Sequence[BlockRecord], *, threads: int, level: float | None) -> list[float]:

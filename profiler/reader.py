@@ -12,7 +12,14 @@ import sqlalchemy as sa
 
 from atb.models.architecture import Architecture
 from atb.profiler import schema
-from atb.profiler.cache import CachePressure, cache_level, cache_ratio, pressures, share_of
+from atb.profiler.cache import (
+    LEVEL_READINGS,
+    CachePressure,
+    cache_level,
+    cache_ratio,
+    pressures,
+    share_of,
+)
 from atb.profiler.conditions import Conditions
 from atb.profiler.database_errors import translated
 from atb.profiler.engine import open_database
@@ -27,7 +34,6 @@ from atb.profiler.rows import (
 )
 from atb.profiler.scenarios import estimator_for
 from atb.profiler.sentinel import (
-    LEVEL_BLOCKS,
     MOST_LEVEL_BLOCKS,
     mean_seconds,
     sentinel_level,
@@ -183,7 +189,7 @@ class ProfileReader:
             .join(schema.conditions, known.c.conditions_id == schema.conditions.c.id)
             .where(schema.conditions.c.key == conditions.key, table.c.cache_sentinel.is_not(None))
             .order_by(table.c.started_at, table.c.campaign_id, table.c.id)
-            .limit(LEVEL_BLOCKS)
+            .limit(LEVEL_READINGS)
         )
         if before is not None:
             query = query.where(known.c.id < before.id)
