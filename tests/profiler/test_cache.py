@@ -8,6 +8,7 @@ from atb.models.architecture import Architecture
 from atb.models.known import KNOWN
 from atb.profiler.cache import (
     CACHE_SENTINEL,
+    LEVEL_READINGS,
     CachePressure,
     cache_level,
     cache_ratio,
@@ -104,3 +105,8 @@ def test_shares_rise_to_the_second_sentinel_and_fall_beyond():
     top = int(np.argmax(shares))
     assert shares[: top + 1] == sorted(shares[: top + 1])
     assert shares[top:] == sorted(shares[top:], reverse=True)
+
+
+def test_the_level_is_of_the_first_readings_and_stays():
+    first = [5.0 + 0.1 * (i % 3) for i in range(LEVEL_READINGS)]
+    assert cache_level([None, *first]) == cache_level([*first, *([6.0] * 500)]) == 5.1

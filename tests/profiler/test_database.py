@@ -183,17 +183,17 @@ def test_campaigns_of_one_sentinel_are_corrected_to_the_same_level(
 def test_the_level_is_that_of_the_first_blocks_by_their_clock_not_by_arrival(
     location, conditions, make_record, monkeypatch
 ):
-    monkeypatch.setattr("atb.profiler.reader.LEVEL_BLOCKS", 3)
+    monkeypatch.setattr("atb.profiler.sentinel.LEVEL_BLOCKS", 3)
     with ProfileDatabase(location, create=True) as database:
         late = open_campaign(database, conditions, name="late")
         early = open_campaign(database, conditions, name="early")
-        for campaign, started_at, sentinel in ((late, 9.0, 0.0014), (early, 5.0, 0.001)):
+        for campaign, started_at, sentinel in ((late, 9.0, 0.000995), (early, 5.0, 0.001)):
             for launch in range(3):
                 record = make_record(launch, 0, 0.010, sentinel)
                 readings = replace(record.readings, started_at=started_at)
                 database.append_block(campaign, replace(record, readings=readings))
         (level,) = {m.sentinel_reference for m in database.measurements()}
-        assert level == pytest.approx(0.001)
+        assert level == pytest.approx(0.001, rel=1e-3)
 
 
 def test_last_words_that_no_database_takes_are_made_readable(anywhere, conditions, architecture):
