@@ -20,7 +20,7 @@ import numpy.typing as npt
 from atb.models.architecture import Architecture
 from atb.profiler.preemption import block_value
 from atb.profiler.record import BlockRecord
-from atb.profiler.sentinel import mean_seconds, sentinel_level
+from atb.profiler.sentinel import mean_seconds
 from atb.profiler.subject import Subject
 
 __all__ = [
@@ -37,9 +37,7 @@ __all__ = [
 #: Sixteen megabytes of weights in widths that are no powers of two; five milliseconds. A database
 #: says nothing of which one it was: another one would need another format.
 CACHE_SENTINEL = Architecture(3, 352, 4, 128, 1440)
-#: Of the readings; presses and lulls are alike around it.
-_LEVEL_QUANTILE = 0.5
-#: From which the level is taken; about 600 blocks have so many.
+#: Whose median is the level, with presses and lulls around it; about 600 blocks have so many.
 LEVEL_READINGS = 100
 #: Readings so many seconds around a block tell the pressure on it; else the nearest one.
 _WINDOW_SECONDS = 3.0
@@ -110,7 +108,8 @@ def cache_level(ratios: Iterable[float | None]) -> float | None:
         ratios: In the order in which they were timed.
     """
     known = (ratio for ratio in ratios if ratio is not None)
-    return sentinel_level(itertools.islice(known, LEVEL_READINGS), quantile=_LEVEL_QUANTILE)
+    first = list(itertools.islice(known, LEVEL_READINGS))
+    return float(np.median(first)) if first else None
 
 
 def pressures(records: Sequence[BlockRecord], *, threads: int, level: float | None) -> list[float]:

@@ -70,9 +70,7 @@ def mean_seconds(*blocks: Block | None, threads: int) -> float | None:
     return math.exp(sum(logs) / len(logs))
 
 
-def sentinel_level(
-    readings: Iterable[float | None], *, quantile: float = LEVEL_QUANTILE
-) -> float | None:
+def sentinel_level(readings: Iterable[float | None]) -> float | None:
     """The level to which the sentinel returns when nothing disturbs, in seconds.
 
     Of the first blocks, so that a latency stays what it was while more is measured; unless later
@@ -80,7 +78,6 @@ def sentinel_level(
 
     Args:
         readings: Of `sentinel_seconds`, in the order in which they were timed.
-        quantile: Of the readings that the level is.
     """
     values = [seconds for seconds in readings if seconds is not None]
     level: float | None = None
@@ -88,7 +85,7 @@ def sentinel_level(
         stretch = values[start : start + LEVEL_BLOCKS]
         if level is not None and len(stretch) < _FEWEST_LEVEL_BLOCKS:
             break
-        own = float(np.quantile(stretch, quantile))
+        own = float(np.quantile(stretch, LEVEL_QUANTILE))
         level = own if level is None or own * (1 + BAND) < level else level
     return level
 
