@@ -18,6 +18,8 @@ _LAUNCH_SECONDS = 0.1
 #: Launches of which the blocks are told apart from the launches themselves.
 _FEWEST_FOR_COMPONENTS = 3
 _MOST_BLOCKS = 6
+#: Of the width that is wanted: where launches contribute less, others do not make it narrower.
+_LAUNCHES_SHARE = 0.7
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +61,17 @@ def next_round(
 
 
 def _launches_needed(m: Measurement, within: float | None) -> int:
-    """An interval shrinks with the root of the launches."""
+    """What comes from how launches differ shrinks with their root; what corrections leave does not.
+
+    Where corrections alone take up the width that is wanted, launches are added until they no
+    longer matter beside them, and no further.
+    """
     if within is not None and m.estimate.relative_half_width > within:
-        return max(1, math.ceil(m.launches * ((m.estimate.relative_half_width / within) ** 2 - 1)))
+        corrections = m.estimate.correction_half_width
+        launches = math.sqrt(max(m.estimate.relative_half_width**2 - corrections**2, 0.0))
+        wanted = max(math.sqrt(max(within**2 - corrections**2, 0.0)), _LAUNCHES_SHARE * within)
+        if launches > wanted:
+            return max(1, math.ceil(m.launches * ((launches / wanted) ** 2 - 1)))
     return int(max(abs(m.slowdown - 1), abs(m.pressure)) > MOST_SLOWDOWN)
 
 

@@ -35,11 +35,20 @@ _SMALLEST_VARIANCE = 1e-8
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A latency and its confidence interval, in seconds."""
+    """A latency and its confidence interval, in seconds.
+
+    Attributes:
+        seconds: The latency.
+        low: Lower end of the interval.
+        high: Upper end.
+        correction_half_width: Of the interval's half width, as a share of the latency, what comes
+            from how far corrections may be off: more launches in the same state do not shrink it.
+    """
 
     seconds: float
     low: float
     high: float
+    correction_half_width: float = 0.0
 
     @property
     def relative_half_width(self) -> float:
@@ -140,11 +149,13 @@ class LaunchEstimator:
             variance, freedom = _variance(values, spread)
             weights = _weights(variance, doubts)
             center = float(weights @ values)
+            corrections = _normal_quantile(confidence) * float(np.linalg.norm(doubts @ weights))
             half = math.hypot(
                 _student_quantile(confidence, freedom) * math.sqrt(variance * weights @ weights),
-                _normal_quantile(confidence) * float(np.linalg.norm(doubts @ weights)),
+                corrections,
             )
-            return Estimate(math.exp(center), math.exp(center - half), math.exp(center + half))
+            ends = math.exp(center - half), math.exp(center + half)
+            return Estimate(math.exp(center), *ends, correction_half_width=corrections)
         wall = blocks[0].readings.wall_seconds
         seconds = math.exp(float(values[0]))
         return Estimate(seconds, min(seconds, *wall), max(seconds, *wall))
