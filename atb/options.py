@@ -69,3 +69,24 @@ OneSequenceLength = Annotated[int | None, typer.Option("--sequence-length")]
 OneCampaign = Annotated[
     str | None, typer.Option("--campaign", metavar="NAME", help="Only the measurements of one.")
 ]
+
+# A table of anybody's numbers in place of a database.
+TableFile = Annotated[
+    Path | None,
+    typer.Option("--table", metavar="FILE", help="Anybody's numbers, CSV or Parquet, for --db."),
+]
+TargetColumn = Annotated[
+    str | None, typer.Option("--target", metavar="COLUMN", help="What --table is to predict.")
+]
+Features = Annotated[
+    str | None,
+    typer.Option("--features", metavar="a,b,c", help="From what; every other number by default."),
+]
+Order = Annotated[
+    str | None,
+    typer.Option(
+        "--order",
+        metavar="rows|COLUMN",
+        help="When each row was measured, so that a drifting device is told from its work.",
+    ),
+]

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from atb.errors import InputError
-from atb.models.architecture import Architecture
-from atb.predictor.features import FloatArray, architecture_at
+from atb.predictor.basis import FloatArray
 from atb.predictor.fitting import DEFAULT_COVERAGE, fit
+from atb.predictor.model import Estimates
 from atb.predictor.predictor import LatencyPredictor, Prediction, require_conditions
 from atb.predictor.training_set import LEAST_ROWS, TrainingSet
 
@@ -30,7 +30,7 @@ class Evaluation:
         spearman: Rank correlation; not a number where nothing varies.
         kendall: Rank correlation by pairs; likewise.
         worst: Largest absolute relative error.
-        worst_architecture: Where it occurred.
+        worst_row: Position of the row where it occurred, from 0.
         interval_coverage: Share of measurements inside the predicted interval.
         interval_width: Median width of the intervals over the predicted latency.
     """
@@ -42,29 +42,27 @@ class Evaluation:
     spearman: float
     kendall: float
     worst: float
-    worst_architecture: Architecture
+    worst_row: int
     interval_coverage: float
     interval_width: float
 
     @classmethod
-    def of(cls, prediction: Prediction, measured: TrainingSet) -> Evaluation:
-        """Compare predictions with the measurements of the same rows."""
-        seconds, predicted = measured.seconds, prediction.latency_seconds
-        errors = np.abs(predicted / seconds - 1)
-        spearman, kendall = _rank_correlations(predicted, seconds)
-        inside = (seconds >= prediction.lower_seconds) & (seconds <= prediction.upper_seconds)
-        widths = (prediction.upper_seconds - prediction.lower_seconds) / predicted
+    def of(cls, found: Estimates, measured: FloatArray) -> Evaluation:
+        """Compare estimates with the measurements of the same rows, float64[n]."""
+        errors = np.abs(found.values / measured - 1)
+        spearman, kendall = _rank_correlations(found.values, measured)
+        inside = (measured >= found.lower) & (measured <= found.upper)
         return cls(
-            rows=len(seconds),
+            rows=len(measured),
             mape=float(np.mean(errors)),
             within_5=float(np.mean(errors <= 0.05)),
             within_10=float(np.mean(errors <= 0.10)),
             spearman=spearman,
             kendall=kendall,
             worst=float(np.max(errors)),
-            worst_architecture=architecture_at(measured.rows[int(np.argmax(errors))]),
+            worst_row=int(np.argmax(errors)),
             interval_coverage=float(np.mean(inside)),
-            interval_width=float(np.median(widths)),
+            interval_width=float(np.median((found.upper - found.lower) / found.values)),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -77,7 +75,6 @@ class Evaluation:
             "spearman": None if math.isnan(self.spearman) else self.spearman,
             "kendall": None if math.isnan(self.kendall) else self.kendall,
             "worst": self.worst,
-            "worst_architecture": str(self.worst_architecture),
             "interval_coverage": self.interval_coverage,
             "interval_width": self.interval_width,
         }
@@ -101,7 +98,16 @@ def evaluate(predictor: LatencyPredictor, measured: TrainingSet) -> Evaluation:
         InputError: They were made under other conditions.
     """
     require_conditions(predictor, measured.conditions)
-    return Evaluation.of(predictor.predict(measured.rows), measured)
+    return Evaluation.of(_estimates(predictor.predict(measured.rows)), measured.seconds)
+
+
+def _estimates(prediction: Prediction) -> Estimates:
+    return Estimates(
+        prediction.latency_seconds,
+        prediction.lower_seconds,
+        prediction.upper_seconds,
+        prediction.supported,
+    )
 
 
 def cross_validate(
@@ -130,4 +136,4 @@ def cross_validate(
             part.upper_seconds,
         )
         supported[fold] = part.supported
-    return Evaluation.of(Prediction(latency, lower, upper, supported), measured)
+    return Evaluation.of(Estimates(latency, lower, upper, supported), measured.seconds)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,22 +19,20 @@ from atb.devices.settings import RunSettings
 from atb.errors import InputError
 from atb.models.architecture import Architecture
 from atb.models.space import FEATURES
+from atb.predictor.basis import Basis, FloatArray, IntArray, Quantity, Term
 
 __all__ = [
     "LANES",
     "QUANTITIES",
     "WORK_TERMS",
     "Columns",
-    "Quantity",
     "WorkTerm",
     "architecture_at",
+    "architecture_basis",
     "columns_of",
     "rows_of",
     "work_amounts",
 ]
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.integer[Any]]
 
 #: 32-bit numbers in the widest vector register of today's CPUs; narrower ones divide it.
 LANES = 16
@@ -141,21 +140,6 @@ WORK_TERMS: tuple[WorkTerm, ...] = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Quantity:
-    """A size on which the price of a unit of work may depend.
-
-    Attributes:
-        name: Whole words, as stored in predictor files.
-        of: From columns, positive float64[n].
-        fills_lanes: Whether it is a width of matrices, so that its remainder by `LANES` matters.
-    """
-
-    name: str
-    of: Callable[[Columns], FloatArray]
-    fills_lanes: bool = False
-
-
 QUANTITIES: tuple[Quantity, ...] = (
     Quantity("layers", lambda c: c.layers),
     Quantity("hidden", lambda c: c.hidden, fills_lanes=True),
@@ -193,10 +177,20 @@ def columns_of(rows: IntArray) -> Columns:
     return Columns(*(rows[:, i].astype(np.float64) for i in range(len(FEATURES))))
 
 
+def _bound(term: WorkTerm, settings: RunSettings) -> Term:
+    return Term(term.name, lambda columns: term.amount(columns, settings))
+
+
+@cache
+def architecture_basis(settings: RunSettings) -> Basis:
+    """Work terms and quantities of architectures that run with these settings."""
+    return Basis(
+        columns_of,
+        tuple(_bound(term, settings) for term in WORK_TERMS),
+        QUANTITIES,
+    )
+
+
 def work_amounts(rows: IntArray, settings: RunSettings) -> FloatArray:
     """Amounts of all work terms, float64[n, terms] in the order of `WORK_TERMS`."""
-    columns = columns_of(rows)
-    amounts = np.empty((len(rows), len(WORK_TERMS)))
-    for i, term in enumerate(WORK_TERMS):
-        amounts[:, i] = term.amount(columns, settings)
-    return amounts
+    return architecture_basis(settings).amounts(rows)

@@ -1,46 +1,102 @@
-"""The predictor file: JSON, data only, with a hash of its content.
+"""Predictor files: JSON, data only, with a hash of the content.
 
-Formats:
-    1: conditions, price of each work term, residual curves, interval, support, training summary.
+Kinds and formats:
+    latency-predictor 1: conditions, price of each work term, residual curves, interval, support,
+        training summary.
+    table-predictor 1: features, degree and target, price of each product, residual curves, drift,
+        interval, support, training summary.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 import atb
 from atb.errors import BadFile
 from atb.files import read_document, write_document
-from atb.predictor.features import QUANTITIES, WORK_TERMS
-from atb.predictor.predictor import Support, TrainingSummary, WorkPredictor
+from atb.predictor.basis import Basis
+from atb.predictor.drift import Drift
+from atb.predictor.features import architecture_basis
+from atb.predictor.model import WorkModel
+from atb.predictor.predictor import TrainingSummary, WorkPredictor
 from atb.predictor.residual import Residual
+from atb.predictor.support import Support
+from atb.predictor.table import Feature, TablePredictor, TableSummary, table_basis
 from atb.profiler.conditions import Conditions
 
-__all__ = ["load", "save"]
+__all__ = ["load", "load_table_predictor", "save", "save_table_predictor"]
 
-_KIND, _FORMAT = "latency-predictor", 1
+_KIND, _TABLE_KIND, _FORMAT = "latency-predictor", "table-predictor", 1
+
+_Predictor = TypeVar("_Predictor")
 
 
 def save(predictor: WorkPredictor, path: Path) -> None:
     """Write a predictor; `load` gives one that predicts the same to the last bit."""
-    content = _to_json(predictor)
-    write_document(path, {"sha256": _hash(content), **content}, kind=_KIND, format=_FORMAT)
+    _write(
+        path,
+        _KIND,
+        {
+            "conditions": predictor.conditions.to_json(),
+            "seconds_for_each": _prices(predictor.model),
+            **_model_to_json(predictor.model),
+            "training": {
+                **asdict(predictor.summary),
+                "campaigns": list(predictor.summary.campaigns),
+            },
+        },
+    )
 
 
 def load(path: Path) -> WorkPredictor:
-    """Read a predictor.
+    """Read a predictor of latencies.
 
     Raises:
         BadFile: It is missing, truncated, foreign, of another format, or was changed.
     """
-    document = read_document(path, kind=_KIND, format=_FORMAT)
+    return _read(path, _KIND, _work_predictor)
+
+
+def save_table_predictor(predictor: TablePredictor, path: Path) -> None:
+    """Write a predictor of a table's column."""
+    _write(
+        path,
+        _TABLE_KIND,
+        {
+            "target": predictor.target,
+            "features": {feature.name: feature.offset for feature in predictor.features},
+            "degree": predictor.degree,
+            # of the many products only those that cost anything
+            "price_of_each": {n: price for n, price in _prices(predictor.model).items() if price},
+            **_model_to_json(predictor.model),
+            "training": asdict(predictor.summary),
+        },
+    )
+
+
+def load_table_predictor(path: Path) -> TablePredictor:
+    """Read a predictor of a table's column.
+
+    Raises:
+        BadFile: As `load`.
+    """
+    return _read(path, _TABLE_KIND, _table_predictor)
+
+
+def _write(path: Path, kind: str, fields: Mapping[str, Any]) -> None:
+    content = {"atb_version": atb.__version__, **fields}
+    write_document(path, {"sha256": _hash(content), **content}, kind=kind, format=_FORMAT)
+
+
+def _read(path: Path, kind: str, make: Callable[[Mapping[str, Any]], _Predictor]) -> _Predictor:
+    document = read_document(path, kind=kind, format=_FORMAT)
     envelope = ("format", "kind", "sha256")
     content = {name: value for name, value in document.items() if name not in envelope}
     if document.get("sha256") != _hash(content):
@@ -49,7 +105,7 @@ def load(path: Path) -> WorkPredictor:
             "fit it again with `atb predictor train`."
         )
     try:
-        return _from_json(content)
+        return make(content)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BadFile(
             f"{path} does not hold a usable predictor ({error}): "
@@ -61,34 +117,79 @@ def _hash(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _to_json(predictor: WorkPredictor) -> dict[str, Any]:
-    prices = zip(WORK_TERMS, predictor.prices.tolist(), strict=True)
-    ends = np.stack([predictor.support.low, predictor.support.high], axis=1).tolist()
-    return {
-        "atb_version": atb.__version__,
-        "conditions": predictor.conditions.to_json(),
-        "seconds_for_each": {term.name: price for term, price in prices},
-        "residual": None if predictor.residual is None else predictor.residual.to_json(),
-        "interval": {"coverage": predictor.coverage, "factor": predictor.interval_factor},
-        "support": {q.name: pair for q, pair in zip(QUANTITIES, ends, strict=True)},
-        "training": {**asdict(predictor.summary), "campaigns": list(predictor.summary.campaigns)},
-    }
+def _work_predictor(content: Mapping[str, Any]) -> WorkPredictor:
+    conditions = Conditions.from_json(content["conditions"])
+    training = content["training"]
+    basis = architecture_basis(conditions.settings)
+    prices = _known_prices(content["seconds_for_each"], basis)
+    return WorkPredictor(
+        conditions=conditions,
+        model=_model_from_json(content, basis, [prices[term.name] for term in basis.terms]),
+        summary=TrainingSummary(**{**training, "campaigns": tuple(training["campaigns"])}),
+    )
 
 
-def _from_json(content: Mapping[str, Any]) -> WorkPredictor:
-    prices = content["seconds_for_each"]
-    unknown = set(prices) - {term.name for term in WORK_TERMS}
+def _table_predictor(content: Mapping[str, Any]) -> TablePredictor:
+    features = tuple(Feature(name, float(at)) for name, at in content["features"].items())
+    degree = int(content["degree"])
+    basis = table_basis(features, degree)
+    prices = _known_prices(content["price_of_each"], basis)
+    return TablePredictor(
+        features=features,
+        degree=degree,
+        target=str(content["target"]),
+        model=_model_from_json(content, basis, [prices.get(term.name, 0) for term in basis.terms]),
+        summary=TableSummary(**content["training"]),
+    )
+
+
+def _prices(model: WorkModel) -> dict[str, float]:
+    prices = zip(model.basis.terms, model.prices.tolist(), strict=True)
+    return {term.name: price for term, price in prices}
+
+
+def _known_prices(prices: Mapping[str, float], basis: Basis) -> Mapping[str, float]:
+    unknown = set(prices) - {term.name for term in basis.terms}
     if unknown:
         raise ValueError(f"unknown work term {min(unknown)!r}")
-    ends = np.array([content["support"][quantity.name] for quantity in QUANTITIES], dtype=float)
-    residual = content["residual"]
-    training = content["training"]
-    return WorkPredictor(
-        conditions=Conditions.from_json(content["conditions"]),
-        prices=np.array([prices[term.name] for term in WORK_TERMS], dtype=float),
-        residual=None if residual is None else Residual.from_json(residual),
+    return prices
+
+
+def _model_to_json(model: WorkModel) -> dict[str, Any]:
+    """A model without its basis and its prices."""
+    ends = np.stack([model.support.low, model.support.high], axis=1).tolist()
+    fields: dict[str, Any] = {
+        "residual": None if model.residual is None else model.residual.to_json(),
+        "interval": {"coverage": model.coverage, "factor": model.interval_factor},
+        "support": {
+            quantity.name: pair for quantity, pair in zip(model.basis.quantities, ends, strict=True)
+        },
+    }
+    if model.drift is not None:
+        fields["drift"] = {
+            "order": model.drift.order.tolist(),
+            "factors": model.drift.factors.tolist(),
+            "time_scale": model.drift.time_scale,
+            "interval_factor": model.timed_interval_factor,
+        }
+    return fields
+
+
+def _model_from_json(
+    content: Mapping[str, Any], basis: Basis, prices: Sequence[float]
+) -> WorkModel:
+    ends = np.array([content["support"][q.name] for q in basis.quantities], dtype=float)
+    residual, drift = content["residual"], content.get("drift")
+    factor = float(content["interval"]["factor"])
+    return WorkModel(
+        basis=basis,
+        prices=np.array(prices, dtype=float),
+        residual=None if residual is None else Residual.from_json(residual, basis.quantities),
+        drift=None
+        if drift is None
+        else Drift(np.array(drift["order"]), np.array(drift["factors"]), drift["time_scale"]),
         coverage=float(content["interval"]["coverage"]),
-        interval_factor=float(content["interval"]["factor"]),
+        interval_factor=factor,
+        timed_interval_factor=factor if drift is None else float(drift["interval_factor"]),
         support=Support(ends[:, 0], ends[:, 1]),
-        summary=TrainingSummary(**{**training, "campaigns": tuple(training["campaigns"])}),
     )

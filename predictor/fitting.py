@@ -1,20 +1,27 @@
-"""From a training set to a predictor: prices, residual where it helps, intervals."""
+"""From observations to a model: basis, prices, drift, residual where it helps, intervals."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from atb.errors import InputError
-from atb.predictor.features import FloatArray, columns_of, work_amounts
+from atb.predictor.basis import Basis, FloatArray
+from atb.predictor.drift import Drift, fit_drift
+from atb.predictor.features import architecture_basis
 from atb.predictor.least_squares import fit_prices, relative_spreads
-from atb.predictor.predictor import Support, TrainingSummary, WorkPredictor
+from atb.predictor.model import WorkModel
+from atb.predictor.observations import Observations
+from atb.predictor.predictor import TrainingSummary, WorkPredictor
 from atb.predictor.residual import Residual, fit_residual
+from atb.predictor.support import Support
 from atb.predictor.training_set import LEAST_ROWS, TrainingSet
 
-__all__ = ["DEFAULT_COVERAGE", "fit", "held_out_seconds"]
+__all__ = ["DEFAULT_COVERAGE", "FittedModel", "fit", "fit_model", "held_out_seconds"]
 
 DEFAULT_COVERAGE = 0.9
 _FOLDS = 10
@@ -25,16 +32,30 @@ _LEAST_GAIN = 2e-4  # relative; a smaller one is not worth a table
 #: Half a standard error: taken wrongly a residual does little harm, since its own likelihood
 #: shrinks it, and left out wrongly it costs much.
 _LEAST_STANDARD_ERRORS = 0.5
+#: Prices and the drift are fitted in turn until they no longer move; they hardly do after two.
+_DRIFT_ROUNDS = 2
+_RESIDUAL_ROUNDS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class FittedModel:
+    """A model, and how it did on rows that were held out.
+
+    Attributes:
+        model: Fitted on all rows.
+        held_out: What fits without each row say of it, float64[n]: of the device's level.
+        held_out_timed: The same with the drift at the row's time; equal where there is none.
+    """
+
+    model: WorkModel
+    held_out: FloatArray
+    held_out_timed: FloatArray
 
 
 def fit(
     training_set: TrainingSet, rng: np.random.Generator, *, coverage: float = DEFAULT_COVERAGE
 ) -> WorkPredictor:
-    """Fit a predictor.
-
-    The interval is cross-conformal: its factor is the quantile, corrected for the finite number
-    of rows, of the relative errors on rows that are held out in turn. Whether the residual is
-    used is decided anew within each of these folds, so the errors are those of the whole recipe.
+    """Fit a predictor of latencies.
 
     Args:
         training_set: Measurements under one set of conditions.
@@ -45,24 +66,62 @@ def fit(
         InputError: There are too few rows.
     """
     training_set.require_rows(LEAST_ROWS)
-    _require_coverage(coverage, len(training_set))
-    prices, residual = _fit_parts(training_set, rng)
-    held_out = np.log(training_set.seconds / held_out_seconds(training_set, rng))
+    basis = architecture_basis(training_set.conditions.settings)
+    fitted = fit_model([basis], training_set.observations, rng, coverage=coverage)
     return WorkPredictor(
         conditions=training_set.conditions,
-        prices=prices,
-        residual=residual,
-        coverage=coverage,
-        interval_factor=math.exp(_conformal_quantile(np.abs(held_out), coverage)),
-        support=Support.of(training_set.rows),
+        model=fitted.model,
         summary=TrainingSummary(
             rows=len(training_set),
             excluded=training_set.excluded,
             campaigns=training_set.campaigns,
             noise=float(np.median(training_set.half_widths / training_set.seconds)),
-            cross_validated_mape=float(np.mean(np.abs(np.expm1(-held_out)))),
+            cross_validated_mape=float(np.mean(np.abs(fitted.held_out / training_set.seconds - 1))),
         ),
     )
+
+
+def fit_model(
+    bases: Sequence[Basis],
+    observed: Observations,
+    rng: np.random.Generator,
+    *,
+    coverage: float = DEFAULT_COVERAGE,
+) -> FittedModel:
+    """Fit a model of any rows.
+
+    The interval is cross-conformal: its factor is the quantile, corrected for the finite number
+    of rows, of the relative errors on rows that are held out in turn. Whether the residual is
+    used is decided anew within each of these folds, so the errors are those of the whole recipe.
+
+    Args:
+        bases: From the plainest to the richest; the plainest of those that predict rows held out
+            as well as any is used.
+        observed: At least as many different rows as the coverage needs.
+        rng: Splits the folds.
+        coverage: Share of new measurements that the interval is to contain.
+
+    Raises:
+        InputError: There are too few rows for this coverage.
+    """
+    _require_coverage(coverage, len(observed))
+    # matrices of this size gain nothing from threads, and lose forty-fold where cores are busy
+    with threadpool_limits(limits=1, user_api="blas"):
+        basis = _choose_basis(bases, observed, rng)
+        parts = _fit_parts(basis, observed, rng)
+        held_out, timed = _held_out(basis, observed, rng)
+    errors, timed_errors = (np.abs(np.log(observed.values / found)) for found in (held_out, timed))
+    model = WorkModel(
+        basis=basis,
+        prices=parts.prices,
+        residual=parts.residual,
+        drift=parts.drift,
+        coverage=coverage,
+        interval_factor=math.exp(_conformal_quantile(errors, coverage)),
+        timed_interval_factor=math.exp(_conformal_quantile(timed_errors, coverage)),
+        support=Support.of(basis, observed.rows),
+    )
+    return FittedModel(model, held_out, timed)
 
 
 def held_out_seconds(training_set: TrainingSet, rng: np.random.Generator) -> FloatArray:
@@ -71,13 +130,49 @@ def held_out_seconds(training_set: TrainingSet, rng: np.random.Generator) -> Flo
     Returns:
         Seconds, float64[n], in the order of the rows.
     """
-    predicted = np.empty(len(training_set))
-    for fold in training_set.folds(_FOLDS, rng):
-        rest = np.setdiff1d(np.arange(len(training_set)), fold)
-        parts = _fit_parts(training_set.take(rest), rng)
-        tested = training_set.take(fold)
-        predicted[fold] = tested.seconds / np.exp(_log_ratios(tested, *parts))
-    return predicted
+    basis = architecture_basis(training_set.conditions.settings)
+    with threadpool_limits(limits=1, user_api="blas"):
+        return _held_out(basis, training_set.observations, rng)[0]
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What is fitted on some rows."""
+
+    basis: Basis
+    prices: FloatArray
+    residual: Residual | None
+    drift: Drift | None
+
+    def level(self, observed: Observations) -> FloatArray:
+        """The device at its level, float64[n]."""
+        found = self.basis.amounts(observed.rows) @ self.prices
+        if self.residual is not None:
+            found = found * self.residual.factor(self.basis.columns_of(observed.rows))
+        return np.asarray(found)
+
+    def drifted(self, observed: Observations) -> FloatArray:
+        """How the drift multiplies each row, float64[n]."""
+        if self.drift is None or observed.order is None:
+            return np.ones(len(observed))
+        return self.drift.at(observed.order)
+
+    def log_ratios(self, observed: Observations) -> FloatArray:
+        """Logarithm of measured over estimated at the row's time, float64[n]."""
+        return np.asarray(np.log(observed.values / self.level(observed) / self.drifted(observed)))
+
+
+def _held_out(
+    basis: Basis, observed: Observations, rng: np.random.Generator
+) -> tuple[FloatArray, FloatArray]:
+    """Each row by a fit that has not seen it: at the device's level, and at the row's time."""
+    level, timed = np.empty(len(observed)), np.empty(len(observed))
+    for fold in observed.folds(_FOLDS, rng):
+        rest = np.setdiff1d(np.arange(len(observed)), fold)
+        parts, tested = _fit_parts(basis, observed.take(rest), rng), observed.take(fold)
+        level[fold] = parts.level(tested)
+        timed[fold] = level[fold] * parts.drifted(tested)
+    return level, timed
 
 
 def _require_coverage(coverage: float, rows: int) -> None:
@@ -99,44 +194,76 @@ def _conformal_quantile(errors: FloatArray, coverage: float) -> float:
     return float(np.sort(errors)[_rank(coverage, len(errors)) - 1])
 
 
-def _fit_parts(
-    training_set: TrainingSet, rng: np.random.Generator
-) -> tuple[FloatArray, Residual | None]:
-    """Prices, and a residual if rows held out say that it helps."""
-    # matrices of this size gain nothing from threads, and lose forty-fold where cores are busy
-    with threadpool_limits(limits=1, user_api="blas"):
-        prices, residual = _fit_both(training_set, rng)
-        return prices, residual if _residual_helps(training_set, rng) else None
+def _choose_basis(
+    bases: Sequence[Basis], observed: Observations, rng: np.random.Generator
+) -> Basis:
+    """The plainest whose error on rows held out is no worse than the best's, but for chance."""
+    if len(bases) == 1:
+        return bases[0]
+    folds = observed.folds(_INNER_FOLDS, rng)
+    errors = np.empty((len(bases), len(observed)))
+    for i, basis in enumerate(bases):
+        for fold in folds:
+            rest = np.setdiff1d(np.arange(len(observed)), fold)
+            parts = _fit_prices_and_drift(basis, observed.take(rest))
+            errors[i, fold] = np.abs(parts.log_ratios(observed.take(fold)))
+    best = int(np.argmin(errors.mean(axis=1)))
+    for i, basis in enumerate(bases):
+        worse = errors[i] - errors[best]
+        chance = worse.std() / math.sqrt(len(worse))
+        if worse.mean() <= max(_LEAST_GAIN, _LEAST_STANDARD_ERRORS * chance):
+            return basis
+    return bases[best]
 
 
-def _fit_both(training_set: TrainingSet, rng: np.random.Generator) -> tuple[FloatArray, Residual]:
-    amounts = work_amounts(training_set.rows, training_set.conditions.settings)
-    spreads = relative_spreads(training_set.seconds, training_set.half_widths)
-    prices = fit_prices(amounts, training_set.seconds, spreads)
-    ratios = _log_ratios(training_set, prices, None)
-    return prices, fit_residual(training_set.rows, ratios, spreads, rng)
+def _fit_parts(basis: Basis, observed: Observations, rng: np.random.Generator) -> _Parts:
+    """Prices and drift, and a residual if rows held out say that it helps."""
+    plain = _fit_prices_and_drift(basis, observed)
+    if not _residual_helps(basis, observed, rng):
+        return plain
+    return _with_residual(plain, observed, rng)
 
 
-def _log_ratios(
-    training_set: TrainingSet, prices: FloatArray, residual: Residual | None
-) -> FloatArray:
-    """Logarithm of measured over predicted, float64[n]."""
-    predicted = work_amounts(training_set.rows, training_set.conditions.settings) @ prices
-    if residual is not None:
-        predicted = predicted * residual.factor(columns_of(training_set.rows))
-    return np.asarray(np.log(training_set.seconds / predicted))
+def _fit_prices_and_drift(basis: Basis, observed: Observations) -> _Parts:
+    amounts = basis.amounts(observed.rows)
+    spreads = relative_spreads(observed.values, observed.half_widths)
+    parts = _Parts(basis, fit_prices(amounts, observed.values, spreads), None, None)
+    if observed.order is None:
+        return parts
+    for _ in range(_DRIFT_ROUNDS):
+        ratios = np.log(observed.values / parts.level(observed))
+        drift = fit_drift(observed.order, ratios, spreads)
+        if drift is None:
+            break
+        undrifted = observed.values / drift.at(observed.order)
+        parts = _Parts(basis, fit_prices(amounts, undrifted, spreads), None, drift)
+    return parts
 
 
-def _residual_helps(training_set: TrainingSet, rng: np.random.Generator) -> bool:
+def _with_residual(plain: _Parts, observed: Observations, rng: np.random.Generator) -> _Parts:
+    """Prices and the factor in turn: a factor as large as that of threads bends the prices too."""
+    amounts = plain.basis.amounts(observed.rows)
+    columns = plain.basis.columns_of(observed.rows)
+    spreads = relative_spreads(observed.values, observed.half_widths)
+    undrifted = observed.values / plain.drifted(observed)
+    prices, residual = plain.prices, None
+    for _ in range(_RESIDUAL_ROUNDS):
+        if residual is not None:
+            prices = fit_prices(amounts, undrifted / residual.factor(columns), spreads)
+        ratios = np.log(undrifted / (amounts @ prices))
+        residual = fit_residual(plain.basis, observed.rows, ratios, spreads, rng)
+    return _Parts(plain.basis, prices, residual, plain.drift)
+
+
+def _residual_helps(basis: Basis, observed: Observations, rng: np.random.Generator) -> bool:
     """Whether it lowers the error on rows held out, beyond what is due to chance."""
-    if len(training_set) < _LEAST_RESIDUAL_ROWS:
+    if len(observed) < _LEAST_RESIDUAL_ROWS:
         return False
-    gains = np.empty(len(training_set))
-    for fold in training_set.folds(_INNER_FOLDS, rng):
-        rest = np.setdiff1d(np.arange(len(training_set)), fold)
-        prices, residual = _fit_both(training_set.take(rest), rng)
-        tested = training_set.take(fold)
-        without = np.abs(_log_ratios(tested, prices, None))
-        gains[fold] = without - np.abs(_log_ratios(tested, prices, residual))
+    gains = np.empty(len(observed))
+    for fold in observed.folds(_INNER_FOLDS, rng):
+        rest = np.setdiff1d(np.arange(len(observed)), fold)
+        plain, tested = _fit_prices_and_drift(basis, observed.take(rest)), observed.take(fold)
+        bent = _with_residual(plain, observed.take(rest), rng)
+        gains[fold] = np.abs(plain.log_ratios(tested)) - np.abs(bent.log_ratios(tested))
     chance = float(np.std(gains)) / math.sqrt(len(gains))
     return float(np.mean(gains)) > max(_LEAST_GAIN, _LEAST_STANDARD_ERRORS * chance)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from atb.predictor.features import FloatArray
+from atb.predictor.basis import FloatArray
 
 __all__ = ["fit_prices", "relative_spreads", "robust_scale"]
 
@@ -37,6 +37,14 @@ def robust_scale(values: FloatArray) -> float:
     return max(_MAD_TO_DEVIATION * float(np.median(np.abs(values))), _TINY)
 
 
+def _reduced(design: FloatArray, target: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """The same least-squares problem in no more rows than columns."""
+    if len(design) <= design.shape[1] + 1:
+        return design, target
+    triangle = np.asarray(np.linalg.qr(np.column_stack([design, target]), mode="r"))
+    return triangle[:, :-1], triangle[:, -1]
+
+
 def fit_prices(amounts: FloatArray, seconds: FloatArray, spreads: FloatArray) -> FloatArray:
     """Seconds for each unit of work, none negative.
 
@@ -61,7 +69,7 @@ def fit_prices(amounts: FloatArray, seconds: FloatArray, spreads: FloatArray) ->
         scale = weights / reference
         design = amounts * scale[:, None]
         norms = np.maximum(np.linalg.norm(design, axis=0), _TINY)
-        solution, _ = nnls(design / norms, seconds * scale)
+        solution, _ = nnls(*_reduced(design / norms, seconds * scale))
         before, prices = prices, solution / norms
         reference = np.maximum(amounts @ prices, _TINY)
         errors = (seconds / reference - 1) / spreads

@@ -1,7 +1,7 @@
 """The learned residual: what the work terms miss, as a factor for each value of each quantity.
 
 The logarithm of measured over predicted is a Gaussian process that is a sum of one-dimensional
-curves, one along each of `QUANTITIES`, and of one number for each remainder of a width by the
+curves, one along each quantity of the basis, and of one number for each remainder of a width by the
 vector lanes. Such a sum is learned from few rows, is stored as short tables, is evaluated by
 interpolation alone, millions of rows a second, and says what it means: "a feed-forward size of
 1028 costs 3 % more".
@@ -9,20 +9,14 @@ interpolation alone, millions of rows a second, and says what it means: "a feed-
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from atb.predictor.features import (
-    LANES,
-    QUANTITIES,
-    Columns,
-    FloatArray,
-    IntArray,
-    Quantity,
-    columns_of,
-)
+from atb.predictor.basis import Basis, Columns, FloatArray, IntArray, Quantity, Rows
+from atb.predictor.features import LANES
 from atb.predictor.least_squares import robust_scale
 
 __all__ = ["Curve", "Residual", "fit_residual"]
@@ -84,7 +78,7 @@ class Residual:
 
     def factor(self, columns: Columns) -> FloatArray:
         """Factor on the latency, float64[n]."""
-        product = np.ones(len(columns.layers))
+        product = np.ones(len(columns[0]))
         for curve in self.curves:
             product *= curve.factor(columns)
         return product
@@ -102,9 +96,9 @@ class Residual:
         ]
 
     @classmethod
-    def from_json(cls, curves: list[dict[str, Any]]) -> Residual:
+    def from_json(cls, curves: list[dict[str, Any]], quantities: Sequence[Quantity]) -> Residual:
         """The reverse of `to_json`."""
-        known = {quantity.name: quantity for quantity in QUANTITIES}
+        known = {quantity.name: quantity for quantity in quantities}
         return cls(
             tuple(
                 Curve(
@@ -124,22 +118,36 @@ def _remainders(values: FloatArray) -> IntArray:
 
 @dataclass(frozen=True, slots=True)
 class _Axis:
-    """One quantity over the training rows; `positions` are logarithms in standard deviations."""
+    """One quantity over the training rows; distances are of logarithms where all are positive."""
 
     quantity: Quantity
     values: FloatArray
+    logarithmic: bool
     deviation: float
 
     @classmethod
     def of(cls, quantity: Quantity, columns: Columns) -> _Axis:
         values = quantity.of(columns)
+        logarithmic = bool(values.min() > 0)
         # equal values have a tiny deviation of rounding, not zero
-        deviation = float(np.std(np.log(values))) if np.ptp(values) else 0.0
-        return cls(quantity, values, deviation)
+        spread = np.std(np.log(values) if logarithmic else values) if np.ptp(values) else 0.0
+        return cls(quantity, values, logarithmic, float(spread))
+
+    def scaled(self, values: FloatArray) -> FloatArray:
+        """Positions along the axis, in standard deviations."""
+        return np.asarray((np.log(values) if self.logarithmic else values) / self.deviation)
+
+    def knots(self) -> FloatArray:
+        """All values where they are few, else as many evenly spaced ones as a table holds."""
+        knots = np.unique(self.values)
+        if len(knots) <= _KNOTS:
+            return knots
+        space = np.geomspace if self.logarithmic else np.linspace
+        return np.asarray(space(knots[0], knots[-1], _KNOTS))
 
     def smooth(self, at: FloatArray, width: float) -> FloatArray:
         """Kernel between values [m] and the training rows, [m, n]."""
-        distance = np.subtract.outer(np.log(at), np.log(self.values)) / (width * self.deviation)
+        distance = np.subtract.outer(self.scaled(at), self.scaled(self.values)) / width
         return np.asarray(np.exp(-0.5 * distance**2))
 
     def lanes(self, at: IntArray) -> FloatArray:
@@ -148,12 +156,17 @@ class _Axis:
 
 
 def fit_residual(
-    rows: IntArray, log_ratios: FloatArray, spreads: FloatArray, rng: np.random.Generator
+    basis: Basis,
+    rows: Rows,
+    log_ratios: FloatArray,
+    spreads: FloatArray,
+    rng: np.random.Generator,
 ) -> Residual:
     """Learn the residual.
 
     Args:
-        rows: Architectures, int[n, 5], n >= 2.
+        basis: Whose quantities it may bend along.
+        rows: The training rows, [n, columns], n >= 2.
         log_ratios: Logarithm of measured over predicted by the work terms, float64[n].
         spreads: Relative spread of each row, float64[n].
         rng: Draws the rows that are used where there are very many.
@@ -161,8 +174,8 @@ def fit_residual(
     errors = log_ratios / spreads
     spreads = spreads * np.maximum(np.abs(errors) / (_OUTLIER * robust_scale(errors)), 1) ** 2
     order = rng.permutation(len(rows))[:_MOST_FITTED]
-    columns, targets, spreads = columns_of(rows[order]), log_ratios[order], spreads[order]
-    axes = [_Axis.of(quantity, columns) for quantity in QUANTITIES]
+    columns, targets, spreads = basis.columns_of(rows[order]), log_ratios[order], spreads[order]
+    axes = [_Axis.of(quantity, columns) for quantity in basis.quantities]
     axes = [axis for axis in axes if axis.deviation > 0]
     if not axes:
         return Residual(())
@@ -190,7 +203,7 @@ def _best_hyperparameters(
     One eigendecomposition serves all noises; the signal's variance has a closed form.
     """
     some = slice(0, _MOST_COMPARED)
-    axes = [_Axis(axis.quantity, axis.values[some], axis.deviation) for axis in axes]
+    axes = [replace(axis, values=axis.values[some]) for axis in axes]
     targets, spreads = targets[some], spreads[some]
     best, best_score = (1.0, 0.0, _NOISES[-1]), -np.inf
     for width in _WIDTHS:
@@ -212,9 +225,7 @@ def _curve(
     axis: _Axis, width: float, coefficients: FloatArray, lane_coefficients: FloatArray
 ) -> Curve:
     """Tabulate the process along one axis."""
-    knots = np.unique(axis.values)
-    if len(knots) > _KNOTS:
-        knots = np.geomspace(knots[0], knots[-1], _KNOTS)
+    knots = axis.knots()
     lane_factors = np.ones(LANES)
     if axis.quantity.fills_lanes:
         lane_factors = np.exp(axis.lanes(np.arange(LANES)) @ lane_coefficients)

@@ -1,4 +1,4 @@
-"""What every latency predictor must do; a new one subclasses `PredictorConformance`."""
+"""What every predictor and every regressor must do; a new one subclasses the suite."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ import pytest
 
 from atb.errors import InputError
 from atb.models.space import SPACES, SearchSpace
-from atb.predictor.features import IntArray, rows_of
+from atb.predictor.basis import IntArray
+from atb.predictor.features import rows_of
+from atb.predictor.observations import Observations
+from atb.predictor.peers import Regressor
 from atb.predictor.predictor import LatencyPredictor
 from atb.profiler.conditions import Conditions
 
-__all__ = ["PredictorConformance"]
+__all__ = ["PredictorConformance", "RegressorConformance"]
 
 
 class PredictorConformance:
@@ -71,3 +74,38 @@ class PredictorConformance:
     def test_an_array_that_holds_no_architectures_is_refused(self, rows: IntArray) -> None:
         with pytest.raises(InputError, match="not one of architectures"):
             self.make().predict(rows)
+
+
+class RegressorConformance:
+    """Subclass it, give `make`, and pytest runs the tests below."""
+
+    #: Rows to learn from, and the error that must be reached on others of the same kind.
+    count, limit = 60, 0.25
+
+    def make(self) -> Regressor:
+        """A recipe."""
+        raise NotImplementedError
+
+    def observed(self, seed: int, count: int) -> Observations:
+        """Two sizes whose product takes time, in seconds as small as real ones."""
+        rows = np.random.default_rng(seed).integers(4, 33, (count, 2))
+        values = np.asarray(1e-5 * (rows[:, 0] * rows[:, 1] + 40.0), dtype=np.float64)
+        return Observations(rows, values, np.zeros(count))
+
+    def test_it_learns_what_others_of_the_kind_take(self) -> None:
+        learned, unseen = self.observed(0, self.count), self.observed(1, 200)
+        predict = self.make().fit(learned, np.random.default_rng(0))
+        found = predict(unseen.rows)
+        assert found.shape == (200,)
+        assert found.dtype == np.float64
+        assert np.mean(np.abs(found / unseen.values - 1)) < self.limit
+
+    def test_the_same_seed_gives_the_same_and_the_rows_stay(self) -> None:
+        learned, unseen = self.observed(0, self.count), self.observed(1, 20)
+        before = learned.rows.copy()
+        found = [
+            self.make().fit(learned, np.random.default_rng(3))(unseen.rows).tolist()
+            for _ in range(2)
+        ]
+        assert found[0] == found[1]
+        assert np.array_equal(learned.rows, before)

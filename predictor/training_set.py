@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from atb.errors import InputError
-from atb.predictor.features import FloatArray, IntArray, architecture_at, columns_of, rows_of
+from atb.predictor.basis import FloatArray, IntArray
+from atb.predictor.features import architecture_at, columns_of, rows_of
+from atb.predictor.observations import Observations
 from atb.profiler.conditions import Conditions
 from atb.profiler.measurement import Measurement
 
@@ -128,13 +130,15 @@ class TrainingSet:
             half_widths=self.half_widths[index],
         )
 
+    @property
+    def observations(self) -> Observations:
+        """The same without what a fit need not know."""
+        return Observations(self.rows, self.seconds, self.half_widths)
+
     def folds(self, count: int, rng: np.random.Generator) -> list[IntArray]:
         """Split the positions at random; all rows of an architecture fall into one fold.
 
         Returns:
             At most `count` arrays of positions, none empty.
         """
-        _, group = np.unique(self.rows, axis=0, return_inverse=True)
-        groups = int(group.max()) + 1
-        fold_of_group = rng.permutation(np.arange(groups) % count)
-        return [np.flatnonzero(fold_of_group[group] == fold) for fold in range(min(count, groups))]
+        return self.observations.folds(count, rng)

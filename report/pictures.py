@@ -272,4 +272,4 @@ def work(parts: Mapping[str, float]) -> Picture:
         axes.grid(visible=False, axis="y")
         axes.tick_params(axis="y", length=0)
         axes.set_xlabel("Part of the predicted latency (ms)")
-    return Picture("work", figure, f"What the {milliseconds(total)} of the winner are made of.")
+    return Picture("work", figure, f"What the predicted {milliseconds(total)} are made of.")

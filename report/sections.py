@@ -140,7 +140,7 @@ def predictor_section(
             f"Fitted on {many(found.rows, 'measurement')}, {found.excluded} flagged ones left "
             f"out. Its intervals are made to hold {percent(predictor.coverage)} of new "
             f"measurements; a learned residual "
-            f"{'was shown to help' if predictor.residual else 'was not needed'}."
+            f"{'was shown to help' if predictor.model.residual else 'was not needed'}."
         )
         if winner is not None:
             work = pictures.work(explain(predictor, winner))

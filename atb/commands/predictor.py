@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from atb.commands.compare_predictors import compare
+from atb.commands.transfer_predictor import transfer
 from atb.console import print_json
 from atb.options import (
     DEFAULT_DATABASE,
     DEFAULT_PREDICTOR,
     Database,
+    Features,
     Json,
     OneBatch,
     OneCampaign,
@@ -20,14 +23,16 @@ from atb.options import (
     OneRuntime,
     OneSequenceLength,
     OneThreads,
+    Order,
     PredictorFile,
     Seed,
+    TableFile,
+    TargetColumn,
 )
 
-if TYPE_CHECKING:
-    from atb.predictor.training_set import TrainingSet
-
 app = typer.Typer(help="Latency predictors.", no_args_is_help=True)
+app.command("compare")(compare)
+app.command("transfer")(transfer)
 
 
 @app.command("train")
@@ -44,28 +49,39 @@ def train(
     coverage: Annotated[
         str, typer.Option("--coverage", help="Share of new measurements within the interval.")
     ] = "90%",
+    table: TableFile = None,
+    target: TargetColumn = None,
+    features: Features = None,
+    order: Order = None,
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
-    """Fit a predictor on the measurements of one set of conditions."""
+    """Fit a predictor on the measurements of one set of conditions, or on any table."""
     import numpy as np
 
     from atb.files import prepare_output
     from atb.predictor.file import save
     from atb.predictor.fitting import fit
+    from atb.selection import refuse_beside, select_training_set
     from atb.units import parse_percent
 
     share = parse_percent(coverage)
-    training_set = _read(
-        db,
-        campaign,
-        device=device,
-        runtime=runtime,
-        precision=precision,
-        threads=threads,
-        batch=batch,
-        sequence_length=sequence_length,
-    )
+    wanted: dict[str, Any] = {
+        "device": device,
+        "runtime": runtime,
+        "precision": precision,
+        "threads": threads,
+        "batch": batch,
+        "sequence_length": sequence_length,
+    }
+    if table is not None:
+        from atb.tables import train_on_table
+
+        refuse_beside("--table", {**wanted, "campaign": campaign})
+        train_on_table(table, target, features, order, out, share=share, seed=seed, json=json)
+        return
+    refuse_beside("--db", {"target": target, "features": features, "order": order})
+    training_set = select_training_set(db, campaign, **wanted)
     prepare_output(out)
     predictor = fit(training_set, np.random.default_rng(seed), coverage=share)
     save(predictor, out)
@@ -79,7 +95,7 @@ def train(
                 "excluded": summary.excluded,
                 "noise": summary.noise,
                 "cross_validated_mape": summary.cross_validated_mape,
-                "residual": predictor.residual is not None,
+                "residual": predictor.model.residual is not None,
             }
         )
         return
@@ -88,7 +104,7 @@ def train(
         f"fitted on {summary.rows} measurements ({summary.excluded} flagged ones left out), "
         f"error on held-out ones {summary.cross_validated_mape:.1%}, "
         f"measured to within {summary.noise:.1%}, "
-        f"learned residual {'used' if predictor.residual is not None else 'not needed'}"
+        f"learned residual {'used' if predictor.model.residual is not None else 'not needed'}"
     )
 
 
@@ -97,37 +113,30 @@ def evaluate(
     predictor: PredictorFile = DEFAULT_PREDICTOR,
     db: Database = DEFAULT_DATABASE,
     campaign: OneCampaign = None,
+    table: TableFile = None,
+    order: Order = None,
     json: Json = False,
 ) -> None:
-    """Compare a predictor with the measurements of its conditions in a database."""
+    """Compare a predictor with the measurements of its conditions, or with the rows of a table."""
     from atb.predictor.evaluation import evaluate as judge
+    from atb.predictor.features import architecture_at
     from atb.predictor.file import load
+    from atb.selection import refuse_beside, select_training_set
+    from atb.tables import evaluate_on_table, print_evaluation
 
+    if table is not None:
+        evaluate_on_table(predictor, table, order, json=json)
+        return
+    refuse_beside("--db", {"order": order})
     fitted = load(predictor)
     wanted = fitted.conditions.to_json()
     fields = ("device", "runtime", "precision", "threads", "batch", "sequence_length")
-    training_set = _read(db, campaign, least_rows=2, **{name: wanted[name] for name in fields})
+    training_set = select_training_set(
+        db, campaign, least_rows=2, **{name: wanted[name] for name in fields}
+    )
     evaluation = judge(fitted, training_set)
     if json:
-        print_json(evaluation.to_json())
+        worst = str(architecture_at(training_set.rows[evaluation.worst_row]))
+        print_json({**evaluation.to_json(), "worst_architecture": worst})
         return
-    typer.echo(
-        f"{evaluation.rows} measurements: mean error {evaluation.mape:.2%}, "
-        f"within 5 %: {evaluation.within_5:.1%}, within 10 %: {evaluation.within_10:.1%}, "
-        f"Spearman {evaluation.spearman:.4f}, Kendall {evaluation.kendall:.4f}"
-    )
-
-
-def _read(
-    db: str, campaign: str | None, *, least_rows: int | None = None, **wanted: Any
-) -> TrainingSet:
-    from atb.predictor.training_set import LEAST_ROWS, TrainingSet
-    from atb.profiler.database import ProfileDatabase
-    from atb.target import choose_conditions
-
-    with ProfileDatabase(db) as database:
-        conditions = choose_conditions(database, **wanted)
-        return TrainingSet.from_measurements(
-            database.measurements(conditions=conditions, campaign=campaign),
-            least_rows=least_rows or LEAST_ROWS,
-        )
+    print_evaluation(evaluation)

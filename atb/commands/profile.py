@@ -105,6 +105,15 @@ def profile(
     tokenisation: Annotated[
         bool, typer.Option("--tokenisation", help="Also time the tokeniser, apart.")
     ] = False,
+    until_error: Annotated[
+        str | None,
+        typer.Option(
+            "--until-error",
+            metavar="2%",
+            help="Choose what to measure, until predictions of others are as good; --samples is "
+            "how many at most.",
+        ),
+    ] = None,
     name: Annotated[str, typer.Option("--campaign", help="Name of the campaign.")] = "profile",
     new_campaign: Annotated[
         bool, typer.Option("--new-campaign", help="Begin another one in place of going on.")
@@ -120,6 +129,7 @@ def profile(
     The same command resumes a campaign, a larger --samples extends it. Every block is kept at
     once. Lists of settings, such as --threads 1,2, measure every combination.
     """
+    from atb.chosen import measure_until_error
     from atb.measured import print_listing, print_measured
 
     if listing:
@@ -137,12 +147,29 @@ def profile(
 
     sweep = replace(sweep, affinities=expand_affinity(affinity, cpu_clusters()))
     targets = sweep.targets(find_device(device), runtime)
+    if until_error is not None:
+        _require_choice(arch, model, new=new_campaign, further=operators or tokenisation)
+        result = measure_until_error(targets, plan, db, error=until_error, most=samples)
+        print_measured([result], {}, json=json)
+        return
     asked = {"operators": operators, "tokenisation": tokenisation}
     further = [word for word, wanted in asked.items() if wanted]
     results, extras = _measure(targets, plan, db, new=new_campaign, further=further)
     print_measured(results, extras, json=json)
     if not any(result.measurements for result in results):
         raise typer.Exit(1)
+
+
+def _require_choice(
+    arch: list[str] | None, model: list[Path] | None, *, new: bool, further: bool
+) -> None:
+    if arch or model:
+        raise InputError("--until-error chooses by itself: leave --arch and --model out.")
+    if new or further:
+        raise InputError(
+            "--until-error does not go with --new-campaign, --operators or --tokenisation: "
+            "leave them out."
+        )
 
 
 def _measure(

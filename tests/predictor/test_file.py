@@ -36,7 +36,7 @@ def rewrite(path: Path, change, *, new_hash: bool) -> None:
 
 
 def test_a_loaded_predictor_predicts_the_same_bits(world, fitted, path: Path) -> None:
-    assert fitted.residual is not None
+    assert fitted.model.residual is not None
     rows = world.rows(1000, 7)
     before, after = fitted.predict(rows), load(path).predict(rows)
     for name in ("latency_seconds", "lower_seconds", "upper_seconds", "supported"):
@@ -54,7 +54,7 @@ def test_a_predictor_without_residual_is_stored(world, tmp_path: Path) -> None:
     rows = world.rows(20, 0)
     plain = fit(world.measure(rows, world.plain_truth(rows)), np.random.default_rng(0))
     save(plain, tmp_path / "plain.json")
-    assert load(tmp_path / "plain.json").residual is None
+    assert load(tmp_path / "plain.json").model.residual is None
 
 
 def test_loading_and_predicting_need_numpy_only(path: Path) -> None:

@@ -22,14 +22,14 @@ def test_exact_measurements_of_the_work_terms_are_recovered(world, space: str, c
     test = world.rows(500, 1, SPACES[space])
     predicted = fitted.predict(test).latency_seconds
     assert predicted == pytest.approx(world.plain_truth(test), rel=1e-5)
-    assert fitted.residual is None
+    assert fitted.model.residual is None
 
 
 def test_no_price_is_negative_whatever_the_noise(world) -> None:
     for seed in range(5):
         rows = world.rows(12, seed)
         noisy = world.measure(rows, world.plain_truth(rows), noise=0.2, seed=seed)
-        assert np.all(fit(noisy, np.random.default_rng(0)).prices >= 0)
+        assert np.all(fit(noisy, np.random.default_rng(0)).model.prices >= 0)
 
 
 @pytest.mark.parametrize(("count", "limit"), [(10, 0.08), (50, 0.02), (100, 0.013)])
@@ -71,8 +71,8 @@ def test_the_residual_is_used_where_it_helps_and_makes_the_error_smaller(world) 
     rows, test = world.rows(200, 0), world.rows(500, 99)
     noisy = world.measure(rows, world.rough_truth(rows), noise=0.005)
     fitted = fit(noisy, np.random.default_rng(0))
-    assert fitted.residual is not None
-    without = error(fitted.work_seconds(columns_of(test)), world.rough_truth(test))
+    assert fitted.model.residual is not None
+    without = error(fitted.model.work(columns_of(test)), world.rough_truth(test))
     assert error(fitted.predict(test).latency_seconds, world.rough_truth(test)) < 0.6 * without
 
 
@@ -112,7 +112,7 @@ def test_more_coverage_gives_wider_intervals(world) -> None:
     noisy = world.measure(rows, world.plain_truth(rows), noise=0.02)
     half = fit(noisy, np.random.default_rng(0), coverage=0.5)
     most = fit(noisy, np.random.default_rng(0), coverage=0.95)
-    assert half.interval_factor < most.interval_factor
+    assert half.model.interval_factor < most.model.interval_factor
 
 
 def test_the_same_seed_gives_the_same_predictor(world) -> None:

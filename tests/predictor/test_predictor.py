@@ -8,12 +8,14 @@ import pytest
 from atb.devices.fake import FakeDevice
 from atb.devices.settings import RunSettings
 from atb.errors import InputError
+from atb.models.architecture import Architecture
 from atb.models.known import KNOWN
 from atb.models.space import SPACES
-from atb.predictor.explain import RESIDUAL_PART, explain
-from atb.predictor.features import rows_of
+from atb.predictor.explain import RESIDUAL_PART, explain, shrink
+from atb.predictor.features import architecture_basis, rows_of
 from atb.predictor.fitting import fit
-from atb.predictor.predictor import ExactPredictor, Support, require_conditions
+from atb.predictor.predictor import ExactPredictor, require_conditions
+from atb.predictor.support import Support
 from atb.predictor.testing import PredictorConformance
 from atb.profiler.conditions import Conditions
 
@@ -30,7 +32,7 @@ class TestWorkPredictorConforms(PredictorConformance):
 
     @pytest.fixture(autouse=True)
     def _fitted(self, fitted) -> None:
-        assert fitted.residual is not None
+        assert fitted.model.residual is not None
         self.fitted = fitted
 
     def make(self):
@@ -84,7 +86,7 @@ def test_intervals_widen_with_the_distance_from_the_support(fitted) -> None:
 
 def test_a_dimension_that_never_varied_supports_its_own_value_only() -> None:
     rows = rows_of([KNOWN["kd-s1"], KNOWN["kd-s2"]])
-    support = Support.of(rows)
+    support = Support.of(architecture_basis(RunSettings()), rows)
     assert support.low[2] == support.high[2] == 12
 
 
@@ -105,9 +107,25 @@ def test_the_explained_parts_add_up_to_the_prediction(fitted, name: str) -> None
 
 
 def test_without_a_residual_only_work_is_explained(fitted) -> None:
-    parts = explain(replace(fitted, residual=None), KNOWN["kd-s1"])
+    parts = explain(replace(fitted, model=replace(fitted.model, residual=None)), KNOWN["kd-s1"])
     assert RESIDUAL_PART not in parts
     assert all(seconds > 0 for seconds in parts.values())
+
+
+def test_what_is_saved_by_a_smaller_dimension_is_the_difference_of_two_predictions(fitted) -> None:
+    architecture = KNOWN["kd-s1"]
+    found = {s.dimension: s for s in shrink(fitted, architecture)}
+    assert set(found) == {"layers", "hidden", "heads", "qkv", "feed_forward"}
+    saved = [s.saved_seconds for s in shrink(fitted, architecture)]
+    assert saved == sorted(saved, reverse=True)
+    fewer = replace(architecture, layers=found["layers"].after)
+    both = fitted.predict_architectures([architecture, fewer]).latency_seconds
+    assert found["layers"].saved_seconds == both[0] - both[1]
+
+
+def test_what_cannot_be_smaller_is_left_out(fitted) -> None:
+    assert shrink(fitted, Architecture(1, 1, 1, 1, 1)) == []
+    assert {s.dimension for s in shrink(fitted, Architecture(1, 16, 1, 8, 1))} == {"hidden", "qkv"}
 
 
 @pytest.mark.parametrize(
@@ -120,8 +138,9 @@ def test_without_a_residual_only_work_is_explained(fitted) -> None:
         {"coverage": 1.0},
         {"interval_factor": 0.5},
         {"interval_factor": float("nan")},
+        {"timed_interval_factor": 0.5},
     ],
 )
 def test_an_impossible_predictor_cannot_be_made(fitted, change) -> None:
     with pytest.raises(ValueError, match=r"price|interval"):
-        replace(fitted, **change)
+        replace(fitted.model, **change)

@@ -5,8 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from atb.predictor.features import LANES, QUANTITIES, columns_of
+from atb.devices.settings import RunSettings
+from atb.predictor.features import LANES, QUANTITIES, architecture_basis, columns_of
 from atb.predictor.residual import Curve, Residual, fit_residual
+
+BASIS = architecture_basis(RunSettings())
 
 
 def test_a_bend_and_ragged_lanes_are_learned(world) -> None:
@@ -16,14 +19,14 @@ def test_a_bend_and_ragged_lanes_are_learned(world) -> None:
 
     rows, test = world.rows(150, 0), world.rows(500, 1)
     noise = np.random.default_rng(0).normal(0, 0.01, 150)
-    learned = fit_residual(rows, truth(rows) + noise, np.ones(150), np.random.default_rng(0))
+    learned = fit_residual(BASIS, rows, truth(rows) + noise, np.ones(150), np.random.default_rng(0))
     left = np.log(learned.factor(columns_of(test))) - truth(test)
     assert np.std(left) < 0.25 * np.std(truth(test))
 
 
 def test_noise_alone_is_shrunk_away(world) -> None:
     noise = np.random.default_rng(0).normal(0, 0.05, 100)
-    learned = fit_residual(world.rows(100, 0), noise, np.ones(100), np.random.default_rng(0))
+    learned = fit_residual(BASIS, world.rows(100, 0), noise, np.ones(100), np.random.default_rng(0))
     factor = learned.factor(columns_of(world.rows(500, 1)))
     assert np.mean(np.abs(factor - 1)) < 0.02
 
@@ -31,7 +34,7 @@ def test_noise_alone_is_shrunk_away(world) -> None:
 def test_beyond_the_training_range_the_factor_stays(world) -> None:
     rows = world.rows(60, 0)
     bend = 0.1 * np.log(rows[:, 0])
-    learned = fit_residual(rows, bend, np.ones(60), np.random.default_rng(0))
+    learned = fit_residual(BASIS, rows, bend, np.ones(60), np.random.default_rng(0))
     deep = np.array([[8, 300, 12, 300, 1000], [40, 300, 12, 300, 1000]], dtype=np.int32)
     layers = next(curve for curve in learned.curves if curve.quantity.name == "layers")
     first, second = layers.factor(columns_of(deep))
@@ -40,7 +43,7 @@ def test_beyond_the_training_range_the_factor_stays(world) -> None:
 
 def test_where_nothing_varies_there_is_no_curve(world) -> None:
     rows = np.repeat(world.rows(1, 0), 5, axis=0)
-    learned = fit_residual(rows, np.arange(5.0), np.ones(5), np.random.default_rng(0))
+    learned = fit_residual(BASIS, rows, np.arange(5.0), np.ones(5), np.random.default_rng(0))
     assert learned.curves == ()
     assert learned.factor(columns_of(rows)).tolist() == [1.0] * 5
 
@@ -48,8 +51,8 @@ def test_where_nothing_varies_there_is_no_curve(world) -> None:
 def test_json_gives_the_same_bits_back(world) -> None:
     rows = world.rows(60, 0)
     bend = np.random.default_rng(0).normal(0, 0.1, 60) + 0.1 * np.log(rows[:, 1])
-    learned = fit_residual(rows, bend, np.ones(60), np.random.default_rng(0))
-    again = Residual.from_json(json.loads(json.dumps(learned.to_json())))
+    learned = fit_residual(BASIS, rows, bend, np.ones(60), np.random.default_rng(0))
+    again = Residual.from_json(json.loads(json.dumps(learned.to_json())), QUANTITIES)
     columns = columns_of(world.rows(500, 1))
     assert again.factor(columns).tolist() == learned.factor(columns).tolist()
 

@@ -1,0 +1,147 @@
+"""`atb predictor transfer`: a predictor of a new device from a few measurements."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from atb.console import note, print_json, progress
+from atb.errors import InputError
+from atb.options import (
+    DEFAULT_DATABASE,
+    DEFAULT_PREDICTOR,
+    Affinity,
+    Batch,
+    Database,
+    DeviceName,
+    Json,
+    Precision,
+    RuntimeName,
+    Seed,
+    SequenceLength,
+    SpaceName,
+    Threads,
+)
+
+if TYPE_CHECKING:
+    from atb.predictor.basis import Basis, IntArray
+    from atb.predictor.predictor import WorkPredictor
+    from atb.profiler.campaign import CampaignResult
+    from atb.target import Target
+
+#: Architectures of the space to choose from.
+_POOL = 600
+
+
+def transfer(
+    predictor: Annotated[
+        list[Path],
+        typer.Option("--predictor", metavar="FILE", help="Of a known device; repeatable."),
+    ],
+    device: DeviceName = "local",
+    samples: Annotated[int, typer.Option("--samples", help="Architectures to measure.")] = 10,
+    space: SpaceName = "mini",
+    runtime: RuntimeName = None,
+    precision: Precision = "fp32",
+    threads: Threads = 1,
+    batch: Batch = 1,
+    sequence_length: SequenceLength = 128,
+    affinity: Affinity = None,
+    db: Database = DEFAULT_DATABASE,
+    out: Annotated[Path, typer.Option("--out", metavar="FILE")] = DEFAULT_PREDICTOR,
+    within: Annotated[str, typer.Option("--within", help="How precisely to measure.")] = "1%",
+    coverage: Annotated[
+        str, typer.Option("--coverage", help="Share of new measurements within the interval.")
+    ] = "90%",
+    name: Annotated[str, typer.Option("--campaign", help="Name of the campaign.")] = "transfer",
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Measure a few architectures on a device and fit a predictor by what is known of others.
+
+    The few are those that tell most. The same command goes on where it was interrupted.
+    """
+    from atb.files import prepare_output
+    from atb.predictor.features import architecture_basis
+    from atb.predictor.file import load, save
+    from atb.predictor.training_set import TrainingSet
+    from atb.predictor.transfer import LEAST_SAMPLES, transfer_predictor
+    from atb.target import find_target
+    from atb.units import parse_percent
+
+    if samples < LEAST_SAMPLES:
+        raise InputError(f"--samples is {samples}: give at least {LEAST_SAMPLES}.")
+    if out in predictor:
+        raise InputError(f"--out is {out}, which is one of the known predictors: choose another.")
+    share, precise = parse_percent(coverage), parse_percent(within)
+    known = [load(path) for path in predictor]
+    target = find_target(
+        device,
+        runtime,
+        precision=precision,
+        threads=threads,
+        batch=batch,
+        sequence_length=sequence_length,
+        affinity=affinity,
+    )
+    prepare_output(out)
+    basis = architecture_basis(target.settings)
+    rows = _choose(basis, known, space, samples, seed)
+    result = _measure(target, rows, db, within=precise, name=name, seed=seed)
+    training_set = TrainingSet.from_measurements(result.measurements, least_rows=LEAST_SAMPLES)
+    found, source = transfer_predictor(known, training_set, coverage=share)
+    save(found, out)
+    began = "the mean of all" if source is None else str(predictor[source])
+    if json:
+        print_json(
+            {
+                "predictor": str(out),
+                "conditions": found.conditions.to_json(),
+                "rows": found.summary.rows,
+                "excluded": found.summary.excluded,
+                "began_from": began,
+                "left_out_mape": found.summary.cross_validated_mape,
+            }
+        )
+        return
+    typer.echo(f"{out}: {found.conditions}")
+    typer.echo(
+        f"begun from {began}, moved by {found.summary.rows} measurements "
+        f"({found.summary.excluded} flagged ones left out); "
+        f"error on each when it is left out {found.summary.cross_validated_mape:.1%}"
+    )
+
+
+def _choose(
+    basis: Basis, known: list[WorkPredictor], space: str, samples: int, seed: int
+) -> IntArray:
+    import numpy as np
+
+    from atb.models.space import find_space
+    from atb.predictor.choosing import choose_rows
+    from atb.predictor.features import rows_of
+
+    members = find_space(space)
+    pool = rows_of(members.sample(np.random.default_rng(seed), min(_POOL, members.size)))
+    amounts = basis.amounts(pool)
+    # of all known devices, as if they were equally fast
+    prices = np.mean([p.model.prices / np.mean(amounts @ p.model.prices) for p in known], axis=0)
+    return np.asarray(pool[choose_rows(basis, pool[:0], pool, samples, prices)])
+
+
+def _measure(
+    target: Target, rows: IntArray, db: str, *, within: float, name: str, seed: int
+) -> CampaignResult:
+    from atb.predictor.features import architecture_at
+    from atb.profiler.campaign import run_campaign
+    from atb.profiler.database import ProfileDatabase
+    from atb.profiler.plan import Plan
+
+    plan = Plan(tuple(architecture_at(row) for row in rows), within=within, name=name, seed=seed)
+    where = (target.device, target.runtime, target.settings)
+    with ProfileDatabase(db, create=True) as database:
+        note(f"{target.conditions}: {len(plan.subjects)} models into {database.location}")
+        with progress("transfer") as show:
+            return run_campaign(*where, plan, database, progress=show)

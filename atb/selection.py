@@ -1,0 +1,78 @@
+"""From the words of the command line to the rows that a predictor learns from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from atb.console import note
+from atb.errors import InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from atb.predictor.table import Table
+    from atb.predictor.training_set import TrainingSet
+
+__all__ = ["refuse_beside", "select_table", "select_training_set"]
+
+
+def refuse_beside(source: str, given: Mapping[str, Any]) -> None:
+    """Make sure that no word is given that means nothing beside this source of rows.
+
+    Raises:
+        InputError: One is.
+    """
+    for name, value in given.items():
+        if value is not None:
+            option = f"--{name.replace('_', '-')}"
+            raise InputError(f"{option} says nothing about {source}: leave one of the two out.")
+
+
+def select_training_set(
+    db: str, campaign: str | None, *, least_rows: int | None = None, **wanted: Any
+) -> TrainingSet:
+    """Measurements of one set of conditions.
+
+    Args:
+        db: File or URL of the database.
+        campaign: Only those of one.
+        least_rows: How many architectures there must be; as many as a fit needs by default.
+        wanted: Fields of the conditions by name; None leaves one open.
+
+    Raises:
+        InputError: There are too few, or the conditions are not told apart.
+    """
+    from atb.predictor.training_set import LEAST_ROWS, TrainingSet
+    from atb.profiler.database import ProfileDatabase
+    from atb.target import choose_conditions
+
+    with ProfileDatabase(db) as database:
+        conditions = choose_conditions(database, **wanted)
+        return TrainingSet.from_measurements(
+            database.measurements(conditions=conditions, campaign=campaign),
+            least_rows=least_rows or LEAST_ROWS,
+        )
+
+
+def select_table(path: Path, target: str | None, features: str | None, order: str | None) -> Table:
+    """Rows of a table.
+
+    Args:
+        path: CSV or Parquet.
+        target: The column to predict.
+        features: Names of columns with commas between them; None takes all numbers.
+        order: `rows`, a column, or None.
+
+    Raises:
+        InputError: A column is missing or impossible.
+    """
+    from atb.predictor.table import read_table
+
+    if target is None:
+        raise InputError("--table came without --target: name the column that is to be predicted.")
+    names = None if features is None else [name.strip() for name in features.split(",")]
+    table = read_table(path, target=target, features=names, order=order)
+    if table.constant:
+        note(f"left out, since they never vary: {', '.join(table.constant)}")
+    return table

@@ -1,0 +1,120 @@
+"""What `atb predictor` does with a table of anybody's numbers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from atb.console import note, print_json
+from atb.errors import InputError
+from atb.selection import select_table
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from atb.predictor.evaluation import Evaluation
+    from atb.predictor.table import TablePredictor
+
+__all__ = ["evaluate_on_table", "print_evaluation", "train_on_table"]
+
+
+def train_on_table(
+    path: Path,
+    target: str | None,
+    features: str | None,
+    order: str | None,
+    out: Path,
+    *,
+    share: float,
+    seed: int,
+    json: bool,
+) -> None:
+    """Fit a predictor of a column, store it and say how good it is."""
+    import numpy as np
+
+    from atb.files import prepare_output
+    from atb.predictor.file import save_table_predictor
+    from atb.predictor.table import fit_table
+
+    table = select_table(path, target, features, order)
+    prepare_output(out)
+    predictor = fit_table(table, np.random.default_rng(seed), coverage=share)
+    save_table_predictor(predictor, out)
+    summary, model = predictor.summary, predictor.model
+    if json:
+        print_json(
+            {
+                "predictor": str(out),
+                "target": table.target,
+                "features": [feature.name for feature in predictor.features],
+                "left_out": list(table.constant),
+                "degree": predictor.degree,
+                "rows": summary.rows,
+                "cross_validated_mape": summary.cross_validated_mape,
+                "cross_validated_timed_mape": summary.cross_validated_timed_mape,
+                "residual": model.residual is not None,
+                "drift": model.drift is not None,
+            }
+        )
+        return
+    names_used = ", ".join(feature.name for feature in predictor.features)
+    typer.echo(f"{out}: {table.target} from {names_used}")
+    typer.echo(
+        f"fitted on {summary.rows} rows, products of up to {predictor.degree}, "
+        f"error on held-out ones {summary.cross_validated_mape:.1%}, "
+        f"learned residual {'used' if model.residual is not None else 'not needed'}"
+    )
+    if model.drift is not None:
+        low, high = float(model.drift.factors.min()), float(model.drift.factors.max())
+        typer.echo(
+            f"the device drifted by {low - 1:+.1%} to {high - 1:+.1%} around its level; where the "
+            f"time of a row is known the error is {summary.cross_validated_timed_mape:.1%}"
+        )
+    elif order is not None:
+        typer.echo("no drift of the device was seen")
+
+
+def evaluate_on_table(predictor: Path, path: Path, order: str | None, *, json: bool) -> None:
+    """Compare a predictor of a column with the rows of a table."""
+    from atb.predictor.evaluation import Evaluation
+    from atb.predictor.file import load_table_predictor
+    from atb.predictor.table import read_table
+
+    fitted = load_table_predictor(predictor)
+    _require_same_order(fitted, order)
+    table = read_table(
+        path,
+        target=fitted.target,
+        features=[feature.name for feature in fitted.features],
+        order=order,
+        keep_constant=True,
+    )
+    found = fitted.predict(table.observed.rows, table.observed.order)
+    evaluation = Evaluation.of(found, table.observed.values)
+    if json:
+        print_json({**evaluation.to_json(), "worst_row": evaluation.worst_row + 1})
+        return
+    print_evaluation(evaluation)
+    outside = len(found) - int(found.supported.sum())
+    if outside:
+        note(f"{outside} of {len(found)} rows lie outside the range that was fitted")
+
+
+def _require_same_order(predictor: TablePredictor, order: str | None) -> None:
+    if order is not None and order != predictor.summary.order:
+        known = predictor.summary.order
+        raise InputError(
+            f"--order is {order}, and the predictor "
+            f"{'knows no order' if known is None else f'was fitted by {known}'}: "
+            "give the same one to both, or leave it out to compare with the device's level."
+        )
+
+
+def print_evaluation(evaluation: Evaluation) -> None:
+    """Say it in a line."""
+    typer.echo(
+        f"{evaluation.rows} measurements: mean error {evaluation.mape:.2%}, "
+        f"within 5 %: {evaluation.within_5:.1%}, within 10 %: {evaluation.within_10:.1%}, "
+        f"Spearman {evaluation.spearman:.4f}, Kendall {evaluation.kendall:.4f}"
+    )
