@@ -41,6 +41,8 @@ ROW_ORDER = "rows"
 _MOST_DEGREE = 3
 #: More products take minutes to fit and say no more.
 _MOST_TERMS = 800
+#: With more, products fit by chance what they then fail to predict.
+_MOST_TERMS_A_ROW = 4
 #: Fewer cannot carry a ninety-percent interval: its quantile needs nine rows held out in turn.
 _LEAST_ROWS = 10
 
@@ -210,7 +212,8 @@ def fit_table(
 def table_bases(table: Table) -> dict[int, Basis]:
     """The bases to choose from, by the degree of their products."""
     features = _features(table)
-    return {degree: table_basis(features, degree) for degree in _degrees(len(features))}
+    most = min(_MOST_TERMS, _MOST_TERMS_A_ROW * len(table))
+    return {degree: table_basis(features, degree) for degree in _degrees(len(features), most)}
 
 
 def _features(table: Table) -> tuple[Feature, ...]:
@@ -252,12 +255,12 @@ def _columns(rows: Rows, count: int) -> Columns:
     return [np.ascontiguousarray(rows[:, i], dtype=np.float64) for i in range(count)]
 
 
-def _degrees(features: int) -> list[int]:
+def _degrees(features: int, most_terms: int) -> list[int]:
     """From 1 on, as far as the number of products is borne."""
     return [
         degree
         for degree in range(1, _MOST_DEGREE + 1)
-        if degree == 1 or math.comb(features + degree, degree) <= _MOST_TERMS
+        if degree == 1 or math.comb(features + degree, degree) <= most_terms
     ]
 
 
