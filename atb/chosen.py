@@ -38,7 +38,7 @@ def measure_until_error(
         InputError: There are several targets, or the plan has no space.
     """
     from atb.files import prepare_output
-    from atb.predictor.until_error import measure_until
+    from atb.predictor.until_error import measure_until, require_enough
     from atb.profiler.database import ProfileDatabase
     from atb.report.learning import error_curve
     from atb.units import parse_percent
@@ -46,6 +46,8 @@ def measure_until_error(
     if len(targets) != 1:
         raise InputError("--until-error chooses for one set of settings: give no lists beside it.")
     target, wanted = targets[0], parse_percent(error)
+    most = DEFAULT_MOST if most is None else most
+    require_enough(most)
     prepare_output(_PICTURE)
 
     def say(step: Step) -> None:
@@ -60,7 +62,7 @@ def measure_until_error(
                 plan,
                 database,
                 error=wanted,
-                most=DEFAULT_MOST if most is None else most,
+                most=most,
                 progress=show,
                 stepped=say,
             )

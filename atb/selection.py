@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from atb.predictor.table import Table
     from atb.predictor.training_set import TrainingSet
 
-__all__ = ["refuse_beside", "select_table", "select_training_set"]
+__all__ = ["refuse_beside", "select_table", "select_training_set", "select_training_sets"]
 
 
 def refuse_beside(source: str, given: Mapping[str, Any]) -> None:
@@ -53,6 +53,27 @@ def select_training_set(
             database.measurements(conditions=conditions, campaign=campaign),
             least_rows=least_rows or LEAST_ROWS,
         )
+
+
+def select_training_sets(db: str, campaign: str | None, **wanted: Any) -> list[TrainingSet]:
+    """Measurements of every set of conditions that agrees with what is wanted.
+
+    Raises:
+        InputError: None has a usable measurement.
+    """
+    from atb.predictor.training_set import TrainingSet
+    from atb.profiler.database import ProfileDatabase
+    from atb.target import agreeing_conditions
+
+    found = []
+    with ProfileDatabase(db) as database:
+        for conditions in agreeing_conditions(database, **wanted):
+            measured = database.measurements(conditions=conditions, campaign=campaign)
+            if any(not measurement.flagged for measurement in measured):
+                found.append(TrainingSet.from_measurements(measured, least_rows=1))
+    if not found:
+        raise InputError("There is no usable measurement: measure with `atb profile`.")
+    return found
 
 
 def select_table(path: Path, target: str | None, features: str | None, order: str | None) -> Table:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from atb.predictor.evaluation import Evaluation
     from atb.predictor.table import TablePredictor
 
-__all__ = ["evaluate_on_table", "print_evaluation", "train_on_table"]
+__all__ = ["evaluate_on_table", "predict_table", "print_evaluation", "train_on_table"]
 
 
 def train_on_table(
@@ -99,6 +99,36 @@ def evaluate_on_table(predictor: Path, path: Path, order: str | None, *, json: b
     outside = len(found) - int(found.supported.sum())
     if outside:
         note(f"{outside} of {len(found)} rows lie outside the range that was fitted")
+
+
+def predict_table(predictor: Path, path: Path, order: str | None, *, json: bool) -> None:
+    """Print what a predictor of a column says of the rows of a table, as CSV or one document."""
+    import csv
+    import sys
+
+    from atb.predictor.file import load_table_predictor
+    from atb.predictor.table import read_rows
+
+    fitted = load_table_predictor(predictor)
+    _require_same_order(fitted, order)
+    names = [feature.name for feature in fitted.features]
+    rows, when = read_rows(path, names, order)
+    found = fitted.predict(rows, when)
+    told = {
+        fitted.target: found.values.tolist(),
+        "lower": found.lower.tolist(),
+        "upper": found.upper.tolist(),
+        "supported": found.supported.tolist(),
+    }
+    entries = [dict(zip(told, values, strict=True)) for values in zip(*told.values(), strict=True)]
+    if json:
+        print_json({"target": fitted.target, "predictions": entries})
+        return
+    writer = csv.DictWriter(sys.stdout, fieldnames=[*names, *told], lineterminator="\n")
+    writer.writeheader()
+    for row, entry in zip(rows.tolist(), entries, strict=True):
+        writer.writerow({**dict(zip(names, row, strict=True)), **entry})
+    note(f"{fitted.model.coverage:.0%} of measurements lie within the interval")
 
 
 def _require_same_order(predictor: TablePredictor, order: str | None) -> None:

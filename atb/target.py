@@ -13,7 +13,13 @@ if TYPE_CHECKING:
     from atb.profiler.conditions import Conditions
     from atb.profiler.database import ProfileDatabase
 
-__all__ = ["Target", "choose_conditions", "find_target", "parse_affinity"]
+__all__ = [
+    "Target",
+    "agreeing_conditions",
+    "choose_conditions",
+    "find_target",
+    "parse_affinity",
+]
 
 
 @dataclass(frozen=True)
@@ -81,15 +87,15 @@ def find_target(
     return Target(place, found, settings)
 
 
-def choose_conditions(database: ProfileDatabase, **wanted: Any) -> Conditions:
-    """The one set of conditions in a database that agrees with the fields that are given.
+def agreeing_conditions(database: ProfileDatabase, **wanted: Any) -> list[Conditions]:
+    """All sets of conditions in a database that agree with the fields that are given.
 
     Args:
         database: Where to look.
         wanted: Fields of `Conditions.to_json` by name; None leaves one open.
 
     Raises:
-        InputError: None agrees, or several do.
+        InputError: None agrees.
     """
     given = {name: value for name, value in wanted.items() if value is not None}
     found = [
@@ -103,6 +109,20 @@ def choose_conditions(database: ProfileDatabase, **wanted: Any) -> Conditions:
             f"The database holds no measurements for {words}: "
             "see what it has with `atb profile --list`."
         )
+    return found
+
+
+def choose_conditions(database: ProfileDatabase, **wanted: Any) -> Conditions:
+    """The one set of conditions in a database that agrees with the fields that are given.
+
+    Args:
+        database: Where to look.
+        wanted: Fields of `Conditions.to_json` by name; None leaves one open.
+
+    Raises:
+        InputError: None agrees, or several do.
+    """
+    found = agreeing_conditions(database, **wanted)
     if len(found) > 1:
         options = "--device, --runtime, --precision, --threads, --batch, --sequence-length"
         listed = "; ".join(str(conditions) for conditions in found)

@@ -5,7 +5,8 @@ tenth of the rows is held out); then every fifth stretch of twenty rows held out
 device told from the other rows by their order. ProTran's encoders are of mixed layers, so that
 their amounts of work are the columns; ten-fold cross-validation. Labels of held-out rows are used
 for judging only.
-The files themselves are not part of the project: `--latencies` names the folder that has them.
+The files themselves are not part of the project: `--latencies` names the folder that has them. The
+same command goes on where it was interrupted.
 """
 
 from __future__ import annotations
@@ -214,32 +215,52 @@ def ten_fold(table: Table) -> dict[str, Any]:
     return figures
 
 
+def of_hat(path: Path) -> dict[str, Any]:
+    """All figures of one file of HAT."""
+    table = hat_table(path)
+    hand_made = HAND_MADE[path.stem.removesuffix("_all")]
+    return {
+        "rows": len(table),
+        "hand_made_mape": dict(zip(map(str, SIZES), hand_made, strict=True)),
+        "random": random_part(table, SIZES),
+        "stretches": stretches_part(table),
+        "coverage": [coverage_part(table, size) for size in (50, 400)],
+    }
+
+
+def of_protran(path: Path) -> dict[str, Any]:
+    """All figures of one file of ProTran."""
+    table = protran_table(path)
+    size = len(table) * 9 // 10
+    return {
+        "rows": len(table),
+        "ten_fold": ten_fold(table),
+        "coverage": coverage_part(table, size),
+    }
+
+
 def main() -> None:
-    """All parts, and the result."""
+    """The files that are missing, and the result when none is."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--latencies", type=Path, required=True, help="with hat/ and protran/")
-    folder: Path = parser.parse_args().latencies
+    parser.add_argument("--folder", type=Path, default=Path("atb-runs/public-tables"))
+    parser.add_argument("--only", help="one file, by a part of its name, beside another process")
+    arguments = parser.parse_args()
     started = machine()
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    work = [(of_hat, p) for p in sorted((arguments.latencies / "hat").glob("*.csv"))]
+    work += [(of_protran, p) for p in sorted((arguments.latencies / "protran").glob("*.json"))]
     figures: dict[str, Any] = {"hat": {}, "protran": {}}
-    for path in sorted((folder / "hat").glob("*.csv")):
-        name, table = path.stem.removesuffix("_all"), hat_table(path)
-        figures["hat"][name] = {
-            "rows": len(table),
-            "hand_made_mape": dict(zip(map(str, SIZES), HAND_MADE[name], strict=True)),
-            "random": random_part(table, SIZES),
-            "stretches": stretches_part(table),
-            "coverage": [coverage_part(table, size) for size in (50, 400)],
-        }
-        print(name, json.dumps(figures["hat"][name], indent=1), flush=True)
-    for path in sorted((folder / "protran").glob("*.json")):
-        table = protran_table(path)
-        figures["protran"][path.stem] = {
-            "rows": len(table),
-            "ten_fold": ten_fold(table),
-            "coverage": coverage_part(table, len(table)),
-        }
-        print(path.stem, json.dumps(figures["protran"][path.stem], indent=1), flush=True)
-    print(f"written: {write_result('public_tables', figures, started)}")
+    for judge_file, path in work:
+        done = arguments.folder / f"{path.stem}.json"
+        if not done.is_file() and (arguments.only is None or arguments.only in path.stem):
+            done.write_text(json.dumps(judge_file(path)))
+            print(path.stem, done.read_text(), flush=True)
+        if done.is_file():
+            kind = "hat" if judge_file is of_hat else "protran"
+            figures[kind][path.stem.removesuffix("_all")] = json.loads(done.read_text())
+    if sum(map(len, figures.values())) == len(work):
+        print(f"written: {write_result('public_tables', figures, started)}")
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ _DEVICES = {
 # what a device of this package may serve, in the order of preference
 _RUNTIMES = {
     "onnxruntime": "atb.devices.onnxruntime_cpu:OnnxRuntimeCpu",
+    "torch": "atb.devices.torch_cpu:TorchCpu",
 }
 
 

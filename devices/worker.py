@@ -46,10 +46,12 @@ try:
 except ImportError:  # no Unix
     resource = None  # type: ignore[assignment]
 
-__all__ = ["UNKNOWN_VOCABULARY", "VOCABULARY_KEY", "make_inputs", "make_tokens"]
+__all__ = ["ENCODER_KEY", "UNKNOWN_VOCABULARY", "VOCABULARY_KEY", "make_inputs", "make_tokens"]
 
 #: Where our graphs say how many tokens they know, in the model's metadata.
 VOCABULARY_KEY = "vocabulary_size"
+#: Where a file of bare weights says how many layers, heads and tokens they are.
+ENCODER_KEY = "encoder"
 #: What a foreign model that does not say so surely knows.
 UNKNOWN_VOCABULARY = 100
 
@@ -202,7 +204,114 @@ def _operators(events: list[dict[str, Any]], iterations: int) -> list[dict[str, 
     return sorted(rows, key=lambda row: -row["seconds"])
 
 
-RUNNERS = {"onnxruntime": OnnxRuntimeModel}
+class TorchModel:
+    """A BERT encoder in PyTorch on the CPU, operator by operator.
+
+    The file is safetensors (an eight-byte length, a JSON header, raw numbers), read here so that
+    PyTorch is all that is needed. What is called is what transformers' `BertModel` calls.
+    """
+
+    library = "torch"
+
+    def __init__(self, path: str, settings: Mapping[str, Any]) -> None:
+        import torch
+
+        torch.set_num_threads(settings["threads"])
+        self.builds = {"torch": torch.__version__}
+        self.providers = ("eager",)
+        self._weights, told = _read_safetensors(path)
+        self._layers, self._heads = told["layers"], told["heads"]
+        shape = (settings["batch"], settings["sequence_length"])
+        feed = make_inputs(told[VOCABULARY_KEY], *shape)
+        self._feed = {name: torch.from_numpy(values) for name, values in feed.items()}
+
+    def __call__(self) -> npt.NDArray[Any]:
+        import torch
+
+        with torch.inference_mode():
+            output: npt.NDArray[Any] = self._forward(**self._feed).numpy()
+        return output
+
+    def _forward(self, input_ids: Any, attention_mask: Any, token_type_ids: Any) -> Any:
+        import torch
+        from torch.nn import functional
+
+        w = self._weights
+
+        def linear(values: Any, name: str) -> Any:
+            return functional.linear(values, w[f"{name}.weight"], w[f"{name}.bias"])
+
+        def norm(values: Any, name: str) -> Any:
+            scale, shift = w[f"{name}.weight"], w[f"{name}.bias"]
+            return functional.layer_norm(values, scale.shape, scale, shift, 1e-12)
+
+        def split(values: Any) -> Any:
+            return values.unflatten(-1, (self._heads, -1)).transpose(1, 2)  # [B, A, S, D]
+
+        table = "embeddings.{}_embeddings.weight".format
+        places = w[table("position")][: input_ids.shape[1]]
+        kinds = functional.embedding(token_type_ids, w[table("token_type")])
+        hidden = functional.embedding(input_ids, w[table("word")]) + kinds + places
+        hidden = norm(hidden, "embeddings.LayerNorm")
+        shown = attention_mask[:, None, None, :].bool()
+        for layer in range(self._layers):
+            own = f"encoder.layer.{layer}"
+            query, key, value = (
+                split(linear(hidden, f"{own}.attention.self.{part}"))
+                for part in ("query", "key", "value")
+            )
+            context = functional.scaled_dot_product_attention(query, key, value, shown)
+            attended = linear(context.transpose(1, 2).flatten(2), f"{own}.attention.output.dense")
+            hidden = norm(attended + hidden, f"{own}.attention.output.LayerNorm")
+            inner = functional.gelu(linear(hidden, f"{own}.intermediate.dense"))
+            hidden = norm(linear(inner, f"{own}.output.dense") + hidden, f"{own}.output.LayerNorm")
+        torch.tanh(linear(hidden[:, 0], "pooler.dense"))  # is part of what is timed
+        return hidden
+
+    def operators(self, iterations: int) -> list[dict[str, Any]]:
+        """What each kind of operator takes by itself, after one run of warm-up."""
+        from torch.profiler import ProfilerActivity, profile
+
+        self()
+        with profile(activities=[ProfilerActivity.CPU]) as profiler:
+            for _ in range(iterations):
+                self()
+        found = [e for e in profiler.key_averages() if e.self_cpu_time_total > 0]
+        total = sum(event.self_cpu_time_total for event in found) or 1
+        rows = [
+            {
+                "operator": event.key.removeprefix("aten::"),
+                "name": event.key,
+                "seconds": event.self_cpu_time_total / 1e6 / iterations,
+                "count": round(event.count / iterations),
+                "share": event.self_cpu_time_total / total,
+            }
+            for event in found
+        ]
+        return sorted(rows, key=lambda row: -row["seconds"])
+
+
+def _read_safetensors(path: str) -> tuple[dict[str, Any], dict[str, int]]:
+    """Tensors by name, and what the file says of itself."""
+    import torch
+
+    content = Path(path).read_bytes()
+    start = 8 + int.from_bytes(content[:8], "little")
+    header: dict[str, Any] = json.loads(content[8:start])
+    text = header.pop("__metadata__", {}).get(ENCODER_KEY, "{}")
+    told: dict[str, int] = json.loads(text)
+    missing = [name for name in ("layers", "heads", VOCABULARY_KEY) if name not in told]
+    if missing:
+        raise WorkerError("load-error", f"the file does not say its {', '.join(missing)}")
+    tensors = {}
+    for name, entry in header.items():
+        begin, end = entry["data_offsets"]
+        values = np.frombuffer(content[start + begin : start + end], "<f4").reshape(entry["shape"])
+        tensors[name] = torch.from_numpy(values.copy())
+    return tensors, told
+
+
+RUNNERS: dict[str, Any] = {"onnxruntime": OnnxRuntimeModel, "torch": TorchModel}
 
 
 class RunQueue:

@@ -2,7 +2,9 @@
 
 Kinds and formats:
     latency-predictor 1: conditions, price of each work term, residual curves, interval, support,
-        training summary.
+        training summary; `further`, if there is something, the same of other targets.
+    settings-predictor 1: conditions but the settings; for each mode (settings but batch and length)
+        what a latency-predictor has; training summary.
     table-predictor 1: features, degree and target, price of each product, residual curves, drift,
         interval, support, training summary.
 """
@@ -19,21 +21,33 @@ from typing import Any, TypeVar
 import numpy as np
 
 import atb
+from atb.devices.settings import RunSettings
 from atb.errors import BadFile
 from atb.files import read_document, write_document
 from atb.predictor.basis import Basis
 from atb.predictor.drift import Drift
+from atb.predictor.family import FamilyPredictor, settings_basis
 from atb.predictor.features import architecture_basis
 from atb.predictor.model import WorkModel
 from atb.predictor.predictor import TrainingSummary, WorkPredictor
 from atb.predictor.residual import Residual
 from atb.predictor.support import Support
 from atb.predictor.table import Feature, TablePredictor, TableSummary, table_basis
+from atb.predictor.targets import FURTHER_TARGETS
 from atb.profiler.conditions import Conditions
 
-__all__ = ["load", "load_table_predictor", "save", "save_table_predictor"]
+__all__ = [
+    "kind_of",
+    "load",
+    "load_family",
+    "load_table_predictor",
+    "save",
+    "save_family",
+    "save_table_predictor",
+]
 
-_KIND, _TABLE_KIND, _FORMAT = "latency-predictor", "table-predictor", 1
+_KIND, _FAMILY_KIND, _TABLE_KIND = "latency-predictor", "settings-predictor", "table-predictor"
+_FORMAT = 1
 
 _Predictor = TypeVar("_Predictor")
 
@@ -47,21 +61,71 @@ def save(predictor: WorkPredictor, path: Path) -> None:
             "conditions": predictor.conditions.to_json(),
             "seconds_for_each": _prices(predictor.model),
             **_model_to_json(predictor.model),
-            "training": {
-                **asdict(predictor.summary),
-                "campaigns": list(predictor.summary.campaigns),
+            "further": {
+                name: {"price_of_each": _prices(model), **_model_to_json(model)}
+                for name, model in predictor.further.items()
             },
+            "training": _summary_to_json(predictor.summary),
         },
     )
 
 
-def load(path: Path) -> WorkPredictor:
+def load(path: Path, settings: RunSettings | None = None) -> WorkPredictor:
     """Read a predictor of latencies.
+
+    Args:
+        path: The file.
+        settings: Which of those that a predictor of many settings knows; the default ones where
+            None. A predictor of one set of conditions is what it is.
 
     Raises:
         BadFile: It is missing, truncated, foreign, of another format, or was changed.
+        InputError: A predictor of many settings does not know these.
     """
+    if kind_of(path) == _FAMILY_KIND:
+        return load_family(path).at(settings or RunSettings())
     return _read(path, _KIND, _work_predictor)
+
+
+def kind_of(path: Path) -> str | None:
+    """What a file says it is; None of one that cannot be read, which `load` then explains."""
+    try:
+        document = json.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError):
+        return None
+    kind = document.get("kind") if isinstance(document, dict) else None
+    return kind if isinstance(kind, str) else None
+
+
+def save_family(predictor: FamilyPredictor, path: Path) -> None:
+    """Write a predictor of many settings."""
+    conditions = predictor.conditions.to_json()
+    own = set(predictor.conditions.settings.to_json())
+    _write(
+        path,
+        _FAMILY_KIND,
+        {
+            "conditions": {name: v for name, v in conditions.items() if name not in own},
+            "modes": [
+                {
+                    "settings": mode.to_json(),
+                    "seconds_for_each": _prices(model),
+                    **_model_to_json(model),
+                }
+                for mode, model in predictor.modes.items()
+            ],
+            "training": _summary_to_json(predictor.summary),
+        },
+    )
+
+
+def load_family(path: Path) -> FamilyPredictor:
+    """Read a predictor of many settings.
+
+    Raises:
+        BadFile: As `load`.
+    """
+    return _read(path, _FAMILY_KIND, _family_predictor)
 
 
 def save_table_predictor(predictor: TablePredictor, path: Path) -> None:
@@ -119,14 +183,46 @@ def _hash(content: Mapping[str, Any]) -> str:
 
 def _work_predictor(content: Mapping[str, Any]) -> WorkPredictor:
     conditions = Conditions.from_json(content["conditions"])
-    training = content["training"]
     basis = architecture_basis(conditions.settings)
     prices = _known_prices(content["seconds_for_each"], basis)
     return WorkPredictor(
         conditions=conditions,
         model=_model_from_json(content, basis, [prices[term.name] for term in basis.terms]),
-        summary=TrainingSummary(**{**training, "campaigns": tuple(training["campaigns"])}),
+        summary=_summary_from_json(content["training"]),
+        further={
+            name: _further_model(name, fields, conditions)
+            for name, fields in content.get("further", {}).items()
+        },
     )
+
+
+def _family_predictor(content: Mapping[str, Any]) -> FamilyPredictor:
+    modes = {}
+    for fields in content["modes"]:
+        basis = settings_basis()
+        prices = _known_prices(fields["seconds_for_each"], basis)
+        mode = RunSettings.from_json(fields["settings"])
+        modes[mode] = _model_from_json(fields, basis, [prices[t.name] for t in basis.terms])
+    any_settings = next(iter(modes)).to_json()
+    return FamilyPredictor(
+        Conditions.from_json({**content["conditions"], **any_settings}),
+        modes,
+        _summary_from_json(content["training"]),
+    )
+
+
+def _summary_to_json(summary: TrainingSummary) -> dict[str, Any]:
+    return {**asdict(summary), "campaigns": list(summary.campaigns)}
+
+
+def _summary_from_json(fields: Mapping[str, Any]) -> TrainingSummary:
+    return TrainingSummary(**{**fields, "campaigns": tuple(fields["campaigns"])})
+
+
+def _further_model(name: str, fields: Mapping[str, Any], conditions: Conditions) -> WorkModel:
+    basis = {target.name: target for target in FURTHER_TARGETS}[name].basis(conditions.settings)
+    prices = _known_prices(fields["price_of_each"], basis)
+    return _model_from_json(fields, basis, [prices[term.name] for term in basis.terms])
 
 
 def _table_predictor(content: Mapping[str, Any]) -> TablePredictor:

@@ -19,6 +19,7 @@ from atb.predictor.observations import Observations
 from atb.predictor.predictor import TrainingSummary, WorkPredictor
 from atb.predictor.residual import Residual, fit_residual
 from atb.predictor.support import Support
+from atb.predictor.targets import FURTHER_TARGETS
 from atb.predictor.training_set import LEAST_ROWS, TrainingSet
 
 __all__ = ["DEFAULT_COVERAGE", "FittedModel", "fit", "fit_model", "held_out_seconds"]
@@ -78,7 +79,23 @@ def fit(
             noise=float(np.median(training_set.half_widths / training_set.seconds)),
             cross_validated_mape=float(np.mean(np.abs(fitted.held_out / training_set.seconds - 1))),
         ),
+        further=_fit_further(training_set, rng, coverage),
     )
+
+
+def _fit_further(
+    training_set: TrainingSet, rng: np.random.Generator, coverage: float
+) -> dict[str, WorkModel]:
+    """Models of what else was told of enough architectures."""
+    found = {}
+    for target in FURTHER_TARGETS:
+        if target.name not in training_set.further:
+            continue
+        observed = training_set.further_observations(target.name)
+        if len(observed) and len(np.unique(observed.rows, axis=0)) >= LEAST_ROWS:
+            basis = target.basis(training_set.conditions.settings)
+            found[target.name] = fit_model([basis], observed, rng, coverage=coverage).model
+    return found
 
 
 def fit_model(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -13,7 +13,7 @@ from atb.errors import InputError
 from atb.models.architecture import Architecture
 from atb.predictor.basis import FloatArray, IntArray
 from atb.predictor.features import architecture_at, columns_of, rows_of
-from atb.predictor.model import WorkModel
+from atb.predictor.model import Estimates, WorkModel
 from atb.profiler.conditions import Conditions
 
 __all__ = [
@@ -138,11 +138,13 @@ class WorkPredictor:
         conditions: Under which it holds.
         model: What was fitted.
         summary: Where it comes from.
+        further: Models of what else was measured, by name of `FURTHER_TARGETS`.
     """
 
     conditions: Conditions
     model: WorkModel
     summary: TrainingSummary
+    further: Mapping[str, WorkModel] = field(default_factory=dict)
 
     @property
     def coverage(self) -> float:
@@ -157,3 +159,7 @@ class WorkPredictor:
     def predict_architectures(self, architectures: Sequence[Architecture]) -> Prediction:
         """The same for a few architectures."""
         return self.predict(rows_of(architectures))
+
+    def predict_further(self, rows: IntArray) -> dict[str, Estimates]:
+        """Predict what else was measured, by name; int[n, 5] as in `predict`."""
+        return {name: model.estimate(rows) for name, model in self.further.items()}

@@ -6,7 +6,7 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from operator import itemgetter
 from pathlib import Path
@@ -30,6 +30,7 @@ __all__ = [
     "TablePredictor",
     "TableSummary",
     "fit_table",
+    "read_rows",
     "read_table",
     "table_bases",
     "table_basis",
@@ -144,10 +145,49 @@ def read_table(
         InputError: A column is unknown, no number, incomplete or impossible.
     """
     frame = _read(path)
-    order_column = None if order in (None, ROW_ORDER) else order
+    names = _feature_names(frame, path, target, features, order)
+    observed = Observations(
+        np.column_stack([_column(frame, name, path) for name in names]),
+        _target(frame, target, path),
+        np.zeros(len(frame)),
+        _order(frame, order, path),
+    )
+    varies = [bool(np.ptp(column)) for column in observed.rows.T]
+    if keep_constant or all(varies):
+        return Table(tuple(names), target, order, observed)
+    if not any(varies):
+        raise InputError(f"No column of {path} varies ({', '.join(names)}): name others.")
+    used = tuple(name for name, kept in zip(names, varies, strict=True) if kept)
+    constant = tuple(name for name, kept in zip(names, varies, strict=True) if not kept)
+    kept_rows = np.ascontiguousarray(observed.rows[:, varies])
+    return Table(used, target, order, replace(observed, rows=kept_rows), constant)
+
+
+def read_rows(
+    path: Path, features: Sequence[str], order: str | None = None
+) -> tuple[FloatArray, FloatArray | None]:
+    """Read what is to be predicted: float64[n, features], and when, if an order is given.
+
+    Raises:
+        BadFile: The file is missing or no table.
+        InputError: A column is unknown, no number or incomplete.
+    """
+    frame = _read(path)
+    rows = np.column_stack([_column(frame, name, path) for name in features])
+    return rows, _order(frame, order, path)
+
+
+def _feature_names(
+    frame: pd.DataFrame,
+    path: Path,
+    target: str,
+    features: Sequence[str] | None,
+    order: str | None,
+) -> list[str]:
+    """The columns to learn from, checked by name."""
     if features is None:
         numeric = frame.select_dtypes("number").columns
-        features = [str(c) for c in numeric if c not in (target, order_column)]
+        features = [str(c) for c in numeric if c not in (target, order)]
     repeated = [name for name, count in Counter(features).items() if count > 1]
     if repeated or target in features:
         raise InputError(
@@ -157,26 +197,24 @@ def read_table(
         raise InputError(
             f"{path} has no numeric column beside {target!r}: name some in --features."
         )
-    wanted = [target, *features, *([order_column] if order_column else [])]
-    numbers = {name: _column(frame, name, path) for name in wanted}
-    values = numbers[target]
+    return list(features)
+
+
+def _target(frame: pd.DataFrame, name: str, path: Path) -> FloatArray:
+    values = _column(frame, name, path)
     if (values <= 0).any():
         row = int(np.argmax(values <= 0))
         raise InputError(
-            f"Row {row + 1} of {path} has {target} {values[row]:g}, and a target is above zero: "
+            f"Row {row + 1} of {path} has {name} {values[row]:g}, and a target is above zero: "
             "leave the row out."
         )
-    constant = tuple(n for n in features if not keep_constant and np.ptp(numbers[n]) == 0)
-    used = tuple(name for name in features if name not in constant)
-    if not used:
-        raise InputError(f"No column of {path} varies ({', '.join(constant)}): name others.")
+    return values
+
+
+def _order(frame: pd.DataFrame, order: str | None, path: Path) -> FloatArray | None:
     if order == ROW_ORDER:
-        when: FloatArray | None = np.arange(len(frame), dtype=np.float64)
-    else:
-        when = numbers[order_column] if order_column else None
-    rows = np.column_stack([numbers[name] for name in used])
-    observed = Observations(rows, values, np.zeros(len(values)), when)
-    return Table(used, target, order, observed, constant)
+        return np.arange(len(frame), dtype=np.float64)
+    return None if order is None else _column(frame, order, path)
 
 
 def fit_table(
@@ -270,9 +308,8 @@ def _read(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise BadFile(f"There is no file {path}: check the path.")
     try:
-        if path.suffix.lower() in (".parquet", ".pq"):
-            return pd.read_parquet(path)
-        return pd.read_csv(path)
+        parquet = path.suffix.lower() in (".parquet", ".pq")
+        frame = pd.read_parquet(path) if parquet else pd.read_csv(path)
     except ImportError as error:
         raise InputError(
             f"{path} is Parquet, which needs a further package: pip install pyarrow, or write CSV."
@@ -280,6 +317,9 @@ def _read(path: Path) -> pd.DataFrame:
     except (OSError, ValueError, pd.errors.ParserError) as error:
         reason = str(error).splitlines()[0]
         raise BadFile(f"{path} is not a readable table ({reason}): pass CSV or Parquet.") from error
+    if frame.empty:
+        raise InputError(f"{path} holds no rows: pass a table that does.")
+    return frame
 
 
 def _column(frame: pd.DataFrame, name: str, path: Path) -> FloatArray:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from atb.errors import InputError
 from atb.predictor.basis import FloatArray, IntArray
 from atb.predictor.features import architecture_at, columns_of, rows_of
 from atb.predictor.observations import Observations
+from atb.predictor.targets import FURTHER_TARGETS
 from atb.profiler.conditions import Conditions
 from atb.profiler.measurement import Measurement
 
@@ -31,6 +32,8 @@ class TrainingSet:
         conditions: Under which all were measured.
         campaigns: Names of the campaigns that they come from.
         excluded: How many flagged measurements were left out.
+        further: What was measured beside, by name of `FURTHER_TARGETS`: float64[n], not a number
+            where it was not told.
 
     Raises:
         InputError: Shapes do not agree, or a number is impossible.
@@ -42,6 +45,7 @@ class TrainingSet:
     conditions: Conditions
     campaigns: tuple[str, ...] = ()
     excluded: int = 0
+    further: Mapping[str, FloatArray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         columns_of(self.rows)
@@ -103,6 +107,7 @@ class TrainingSet:
             conditions,
             tuple(dict.fromkeys(measurement.campaign for measurement in used)),
             excluded,
+            {target.name: _numbers(map(target.of, used)) for target in FURTHER_TARGETS},
         )
         found.require_rows(least_rows)
         return found
@@ -128,7 +133,14 @@ class TrainingSet:
             rows=self.rows[index],
             seconds=self.seconds[index],
             half_widths=self.half_widths[index],
+            further={name: values[index] for name, values in self.further.items()},
         )
+
+    def further_observations(self, name: str) -> Observations:
+        """The rows of which something else was told as well."""
+        values = self.further[name]
+        told = np.flatnonzero(np.isfinite(values) & (values > 0))
+        return Observations(self.rows[told], values[told], np.zeros(len(told)))
 
     @property
     def observations(self) -> Observations:
@@ -142,3 +154,7 @@ class TrainingSet:
             At most `count` arrays of positions, none empty.
         """
         return self.observations.folds(count, rng)
+
+
+def _numbers(values: Iterable[float | None]) -> FloatArray:
+    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)

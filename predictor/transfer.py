@@ -1,18 +1,20 @@
 """A new device from a few measurements, by what is known of others.
 
 Devices differ in what a unit of each kind of work costs, but much alike: one that multiplies twice
-as fast also moves data faster. So the prices of a known device, scaled to the new one, are where
-the fit begins, and a few measurements move each price by as much as they say (a maximum a
-posteriori estimate with a prior around the scaled prices; hierarchical regression as in Gelman and
-Hill, 2007). Which device to begin from and how firmly to hold to it is told by leaving out each
-measurement.
+as fast also moves data faster. So the logarithm of each price on a new device is taken as normal
+around that of known devices, scaled to the new one: what it varies by is how the known devices
+differ among each other, times a factor, and a doubt of each price alone. Measurements then move the
+prices by as much as they say (hierarchical regression, as in Gelman and Hill, 2007, chapters 11 to
+13). Which device to begin from, how firmly to hold to it and how noisy measurements are is not
+chosen but averaged over, weighted by how likely each makes the measurements (Hoeting et al., 1999,
+Bayesian model averaging).
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +22,7 @@ import numpy as np
 from atb.errors import InputError
 from atb.predictor.basis import Basis, FloatArray
 from atb.predictor.features import architecture_basis
-from atb.predictor.least_squares import relative_spreads, robust_scale
+from atb.predictor.least_squares import relative_spreads
 from atb.predictor.model import WorkModel
 from atb.predictor.observations import Observations
 from atb.predictor.predictor import TrainingSummary, WorkPredictor
@@ -31,11 +33,17 @@ __all__ = ["LEAST_SAMPLES", "Transferred", "transfer_model", "transfer_predictor
 
 #: Fewer say less than a guess.
 LEAST_SAMPLES = 3
-#: How far a price may differ from the scaled one, as a standard deviation of its share.
-_DOUBTS = (0.03, 0.1, 0.3, 1.0, 3.0)
-#: Standard deviation of a measurement, as a share: beside it a doubt is large or small.
-_NOISE = 0.02
-_ROUNDS = 5
+#: What is averaged over: the doubt of each price alone, the factor on how known devices differ,
+#: and the noise of a measurement; standard deviations as shares.
+_DOUBTS = (0.01, 0.03, 0.1, 0.3, 1.0)
+_FACTORS = (0.5, 1.0, 2.0)
+_NOISES = (0.005, 0.01, 0.02, 0.04, 0.08)
+#: Doubt of the scale, which the median of the measurements already tells roughly.
+_SCALE_DOUBT = 0.2
+#: A term that is free on the known devices is taken to cost this share here, more or less.
+_FREE_SHARE = 0.01
+#: Standard deviations from which on a measurement loses its say, in so many rounds.
+_OUTLIER, _ROUNDS = 2.5, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,20 +52,19 @@ class Transferred:
 
     Attributes:
         model: Usable as any other.
-        source: Position of the known model from which it began; None for the mean of all.
-        doubt: How far prices were let go from it.
+        weights: How much each source tells of the new device, in all 1, float64[sources]; where
+            there are several, the last stands for all of them together.
         held_out: What it says of each measurement when that one is left out, float64[n].
     """
 
     model: WorkModel
-    source: int | None
-    doubt: float
+    weights: FloatArray
     held_out: FloatArray
 
 
 def transfer_predictor(
     known: Sequence[WorkPredictor], training_set: TrainingSet, *, coverage: float
-) -> tuple[WorkPredictor, int | None]:
+) -> tuple[WorkPredictor, FloatArray]:
     """Fit a predictor of a new device's latencies.
 
     Args:
@@ -66,7 +73,7 @@ def transfer_predictor(
         coverage: Share of new measurements that the interval is to contain.
 
     Returns:
-        The predictor, and which of the known ones it began from; None for the mean of all.
+        The predictor, and `Transferred.weights`.
 
     Raises:
         InputError: There are too few measurements.
@@ -82,15 +89,11 @@ def transfer_predictor(
         noise=float(np.median(training_set.half_widths / seconds)),
         cross_validated_mape=float(np.mean(np.abs(found.held_out / seconds - 1))),
     )
-    return WorkPredictor(training_set.conditions, found.model, summary), found.source
+    return WorkPredictor(training_set.conditions, found.model, summary), found.weights
 
 
 def transfer_model(
-    sources: Sequence[WorkModel],
-    basis: Basis,
-    observed: Observations,
-    *,
-    coverage: float,
+    sources: Sequence[WorkModel], basis: Basis, observed: Observations, *, coverage: float
 ) -> Transferred:
     """Fit a model of a new device.
 
@@ -111,25 +114,23 @@ def transfer_model(
     names = [term.name for term in basis.terms]
     if not sources or any([t.name for t in s.basis.terms] != names for s in sources):
         raise InputError("The known predictors have other work terms: fit them anew.")
-    priors: list[tuple[int | None, FloatArray]] = [
-        *enumerate(_normalised(s.prices, basis, observed) for s in sources)
-    ]
-    if len(sources) > 1:
-        priors.append((None, np.mean([prices for _, prices in priors], axis=0)))
     amounts = basis.amounts(observed.rows)
     spreads = relative_spreads(observed.values, observed.half_widths)
-    best: tuple[float, int | None, FloatArray, float, FloatArray] | None = None
-    for (source, prior), doubt in itertools.product(priors, _DOUBTS):
-        held_out = _leave_one_out(amounts, observed.values, spreads, prior, doubt)
-        score = float(np.mean(np.abs(np.log(observed.values / held_out))))
-        if best is None or score < best[0]:
-            best = score, source, prior, doubt, held_out
-    assert best is not None
-    _, source, prior, doubt, held_out = best
-    factor = _interval_factor(np.abs(np.log(observed.values / held_out)), coverage)
+    for _ in range(_ROUNDS):
+        beliefs = [
+            _believe(amounts, observed.values, spreads, prior, noise)
+            for prior in _priors([s.prices for s in sources], amounts, observed.values)
+            for noise in _NOISES
+        ]
+        weights = _softmax(np.array([belief.evidence for belief in beliefs]))
+        left_out = np.tensordot(weights, [belief.left_out for belief in beliefs], axes=1)
+        z = np.tensordot(weights, [belief.surprise for belief in beliefs], axes=1)
+        spreads = spreads * np.maximum(np.abs(z) / _OUTLIER, 1)
+    prices = np.tensordot(weights, [belief.prices for belief in beliefs], axes=1)
+    factor = _interval_factor(np.abs(left_out), coverage)
     model = WorkModel(
         basis=basis,
-        prices=_fit(amounts, observed.values, spreads, prior, doubt),
+        prices=np.asarray(prices),
         residual=None,
         drift=None,
         coverage=coverage,
@@ -137,59 +138,111 @@ def transfer_model(
         timed_interval_factor=factor,
         support=_union([*(s.support for s in sources), Support.of(basis, observed.rows)]),
     )
-    return Transferred(model, source, doubt, held_out)
+    told = np.zeros(max(belief.source for belief in beliefs) + 1)
+    np.add.at(told, [belief.source for belief in beliefs], weights)
+    return Transferred(model, told, np.asarray(observed.values * np.exp(-left_out)))
 
 
-def _normalised(prices: FloatArray, basis: Basis, observed: Observations) -> FloatArray:
+@dataclass(frozen=True, slots=True)
+class _Prior:
+    """What is believed of the prices before anything is measured.
+
+    Attributes:
+        source: Position of the known device, or how many there are for all together.
+        prices: Scaled to the new device, float64[terms], none zero.
+        free: Of terms that cost nothing on the known device, bool[terms].
+        directions: How known devices differ, as shares of the prices, float64[k, terms].
+        doubt: Of each price alone, as a share.
+    """
+
+    source: int
+    prices: FloatArray
+    free: FloatArray
+    directions: FloatArray
+    doubt: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Belief:
+    """What is believed of them afterwards.
+
+    Attributes:
+        source: Of the prior.
+        evidence: Logarithm of how likely the prior makes the measurements.
+        prices: float64[terms], none negative.
+        left_out: Logarithm of each measurement over what the others say of it, float64[n].
+        surprise: The same in standard deviations, float64[n].
+    """
+
+    source: int
+    evidence: float
+    prices: FloatArray
+    left_out: FloatArray
+    surprise: FloatArray
+
+
+def _priors(
+    known: Sequence[FloatArray], amounts: FloatArray, values: FloatArray
+) -> Iterator[_Prior]:
+    scaled = [_scaled(prices, amounts, values) for prices in known]
+    none = np.zeros((0, amounts.shape[1]))
+    for (source, prices), doubt in itertools.product(enumerate(scaled), _DOUBTS):
+        yield _Prior(source, *_none_free(prices, amounts), none, doubt)
+    if len(known) > 1:
+        mean, free = _none_free(np.mean(scaled, axis=0), amounts)
+        differences = (np.array(scaled) - mean) / mean / math.sqrt(len(known) - 1)
+        for factor, doubt in itertools.product(_FACTORS, _DOUBTS):
+            yield _Prior(len(known), mean, free, factor * differences, doubt)
+
+
+def _scaled(prices: FloatArray, amounts: FloatArray, values: FloatArray) -> FloatArray:
     """Prices at which the known device takes as long as the new one, at the median."""
-    known = basis.amounts(observed.rows) @ prices
-    return np.asarray(prices * math.exp(float(np.median(np.log(observed.values / known)))))
+    return np.asarray(prices * math.exp(float(np.median(np.log(values / (amounts @ prices))))))
 
 
-def _fit(
-    amounts: FloatArray,
-    values: FloatArray,
-    spreads: FloatArray,
-    prior: FloatArray,
-    doubt: float,
-) -> FloatArray:
-    """Prices near the prior that explain the values, none negative, float64[terms]."""
-    from scipy.optimize import nnls
+def _none_free(prices: FloatArray, amounts: FloatArray) -> tuple[FloatArray, FloatArray]:
+    means = np.maximum(amounts.mean(axis=0), np.finfo(float).tiny)
+    small = _FREE_SHARE * float(prices @ means) / means
+    return np.where(prices > 0, prices, small), np.asarray(prices <= 0)
 
-    # a term that was free there may cost something here: about what the others cost on average
-    free = prior * amounts.mean(axis=0)
-    typical = np.where(
-        prior > 0, prior, 0.02 * free.sum() / np.maximum(amounts.mean(axis=0), 1e-300)
+
+def _believe(
+    amounts: FloatArray, values: FloatArray, spreads: FloatArray, prior: _Prior, noise: float
+) -> _Belief:
+    """Condition the prior on the measurements: all is Gaussian in shares of what is expected."""
+    start = np.where(prior.free, 0.0, prior.prices)
+    expected = amounts @ start
+    shares = amounts * prior.prices / expected[:, None]
+    errors = np.log(values / expected)
+    # columns: each price alone, the ways in which devices differ, the scale
+    effects = np.hstack(
+        [
+            prior.doubt * shares,
+            shares @ prior.directions.T,
+            np.full((len(values), 1), _SCALE_DOUBT),
+        ]
     )
-    weights = 1 / spreads
-    prices = prior
-    for _ in range(_ROUNDS):
-        scale = weights / (amounts @ prices) / _NOISE
-        # in units of the typical price, so that the problem is well scaled
-        design = np.vstack([amounts * typical * scale[:, None], np.eye(len(prior)) / doubt])
-        target = np.concatenate([values * scale, prior / typical / doubt])
-        prices = nnls(design, target)[0] * typical
-        errors = (values / np.maximum(amounts @ prices, 1e-300) - 1) / spreads
-        sizes = np.abs(errors) / (2 * max(robust_scale(errors), _NOISE / 4))
-        weights = 1 / (spreads * np.sqrt(np.maximum(sizes, 1)))
-    return np.asarray(prices)
+    covariance = effects @ effects.T + np.diag((noise * spreads) ** 2)
+    inverse = np.linalg.inv(covariance)
+    weighted = inverse @ errors
+    evidence = -0.5 * (errors @ weighted + float(np.linalg.slogdet(covariance)[1]))
+    found = effects.T @ weighted
+    terms = len(prior.prices)
+    change = prior.doubt * found[:terms] + found[terms:-1] @ prior.directions
+    prices = np.maximum((start + prior.prices * change) * math.exp(_SCALE_DOUBT * found[-1]), 0)
+    variances = np.diag(inverse)
+    return _Belief(
+        prior.source,
+        float(evidence),
+        prices,
+        np.asarray(weighted / variances),
+        np.asarray(weighted / np.sqrt(variances)),
+    )
 
 
-def _leave_one_out(
-    amounts: FloatArray,
-    values: FloatArray,
-    spreads: FloatArray,
-    prior: FloatArray,
-    doubt: float,
-) -> FloatArray:
-    found = np.empty(len(values))
-    for i in range(len(values)):
-        rest = np.arange(len(values)) != i
-        rescaled = prior * math.exp(
-            float(np.median(np.log(values[rest] / (amounts[rest] @ prior))))
-        )
-        found[i] = amounts[i] @ _fit(amounts[rest], values[rest], spreads[rest], rescaled, doubt)
-    return found
+def _softmax(scores: FloatArray) -> FloatArray:
+    raised = np.exp(scores - scores.max())
+    return np.asarray(raised / raised.sum())
 
 
 def _interval_factor(errors: FloatArray, coverage: float) -> float:

@@ -22,7 +22,7 @@ from atb.profiler.database import ProfileDatabase
 from atb.profiler.launcher import Progress
 from atb.profiler.plan import Plan
 
-__all__ = ["Step", "UntilError", "measure_until"]
+__all__ = ["Step", "UntilError", "measure_until", "require_enough"]
 
 #: Drawn from the space: to choose from, and what predictions are to be good for.
 _POOL = 600
@@ -62,6 +62,16 @@ class UntilError:
     reached: bool
 
 
+def require_enough(most: int) -> None:
+    """Make sure that so many architectures carry a fit.
+
+    Raises:
+        InputError: They do not.
+    """
+    if most < _FIRST:
+        raise InputError(f"{most} architectures cannot carry a fit: allow at least {_FIRST}.")
+
+
 def measure_until(
     device: Device,
     runtime: Runtime,
@@ -98,8 +108,7 @@ def measure_until(
     """
     if plan.space is None:
         raise InputError("Architectures are chosen from a space: give --space and no --arch.")
-    if most < _FIRST:
-        raise InputError(f"{most} architectures cannot carry a fit: allow at least {_FIRST}.")
+    require_enough(most)
     basis = architecture_basis(settings)
     pool = rows_of(plan.space.sample(np.random.default_rng(plan.seed), min(_POOL, plan.space.size)))
     chosen = choose_rows(basis, pool[:0], pool, _FIRST)

@@ -96,7 +96,8 @@ def compare(
         "sequence_length": sequence_length,
     }
     if table is not None:
-        refuse_beside("--table", {**wanted, "campaign": campaign})
+        database = None if db == DEFAULT_DATABASE else db
+        refuse_beside("--table", {**wanted, "campaign": campaign, "db": database})
         observed, regressors = _of_table(table, target, features)
     else:
         refuse_beside("--db", {"target": target, "features": features})

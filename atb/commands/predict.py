@@ -1,11 +1,11 @@
-"""`atb predict`: latencies of architectures that were not measured."""
+"""`atb predict`: latencies of architectures that were not measured, or a column of any table."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,14 +20,22 @@ from atb.options import (
     OneRuntime,
     OneSequenceLength,
     OneThreads,
+    Order,
     PredictorFile,
+    TableFile,
 )
+
+if TYPE_CHECKING:
+    from atb.devices.settings import RunSettings
+    from atb.models.architecture import Architecture
+    from atb.predictor.predictor import WorkPredictor
 
 
 def predict(
     architectures: Annotated[
-        list[str], typer.Argument(metavar="ARCH...", help="Names or L4-H312-A12-Q312-F1200.")
-    ],
+        list[str] | None,
+        typer.Argument(metavar="[ARCH...]", help="Names or L4-H312-A12-Q312-F1200."),
+    ] = None,
     predictor: PredictorFile = DEFAULT_PREDICTOR,
     device: OneDevice = None,
     runtime: OneRuntime = None,
@@ -35,6 +43,9 @@ def predict(
     threads: OneThreads = None,
     batch: OneBatch = None,
     sequence_length: OneSequenceLength = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Predict although other conditions are asked for.")
+    ] = False,
     explain: Annotated[
         bool,
         typer.Option(
@@ -46,18 +57,19 @@ def predict(
         Path | None,
         typer.Option("--picture", metavar="FILE", help="Draw --explain of one, PNG or SVG."),
     ] = None,
+    table: TableFile = None,
+    order: Order = None,
     json: Json = False,
 ) -> None:
-    """Predict latencies, each with its interval."""
-    from atb.models.known import resolve
-    from atb.predictor.explain import explain as split
-    from atb.predictor.explain import shrink
-    from atb.predictor.file import load
+    """Predict latencies, each with its interval.
 
-    shapes = [resolve(text) for text in architectures]
-    _check_picture(picture, explain=explain, count=len(shapes))
-    fitted = load(predictor)
-    held = fitted.conditions.to_json()
+    With --table, the rows of a table by a predictor of its column: CSV on stdout.
+    """
+    from atb.models.known import resolve
+    from atb.predictor.file import load
+    from atb.selection import refuse_beside
+    from atb.tables import predict_table
+
     asked = {
         "device": device,
         "runtime": runtime,
@@ -66,73 +78,133 @@ def predict(
         "batch": batch,
         "sequence_length": sequence_length,
     }
-    for name, value in asked.items():
-        if value is not None and value != held[name]:
-            raise InputError(
-                f"The predictor {predictor} holds for {name} {held[name]}, not {value}: "
-                "fit another one with `atb profile` and `atb predictor train`."
-            )
-    predicted = fitted.predict_architectures(shapes)
-    rows = list(
-        zip(
-            shapes,
-            predicted.latency_seconds.tolist(),
-            predicted.lower_seconds.tolist(),
-            predicted.upper_seconds.tolist(),
-            predicted.supported.tolist(),
-            strict=True,
-        )
-    )
-    if picture is not None:
-        _draw(split(fitted, shapes[0]), picture)
-    if json:
-        entries = []
-        for shape, seconds, low, high, supported in rows:
-            entry = {
-                "architecture": str(shape),
-                "latency_seconds": seconds,
-                "interval_seconds": [low, high],
-                "supported": supported,
-            }
-            if explain:
-                entry["parts_seconds"] = split(fitted, shape)
-                entry["shrinking"] = [asdict(found) for found in shrink(fitted, shape)]
-            entries.append(entry)
-        print_json({"conditions": held, "predictions": entries})
+    switches = {"explain": explain or None, "force": force or None, "picture": picture}
+    if table is not None:
+        if architectures:
+            raise InputError("Architectures came beside --table: leave one of the two out.")
+        refuse_beside("--table", {**asked, **switches})
+        predict_table(predictor, table, order, json=json)
         return
+    refuse_beside("architectures", {"order": order})
+    if not architectures:
+        raise InputError("There is nothing to predict: name architectures, or give --table.")
+    shapes = [resolve(text) for text in architectures]
+    _check_picture(picture, explain=explain, count=len(shapes))
+    fitted = load(predictor, _settings(asked))
+    _require(fitted, predictor, asked, force=force)
+    entries = _entries(fitted, shapes, explain=explain)
+    if picture is not None:
+        _draw(entries[0]["parts_seconds"], picture)
+    if json:
+        print_json({"conditions": fitted.conditions.to_json(), "predictions": entries})
+        return
+    _print(entries, list(fitted.further))
+    note(f"{fitted.conditions}; {fitted.coverage:.0%} of measurements lie within the interval")
+
+
+def _settings(asked: Mapping[str, Any]) -> RunSettings:
+    """What is asked of a predictor of many settings: the default ones where nothing is said."""
+    from atb.devices.settings import RunSettings
+
+    own = ("precision", "threads", "batch", "sequence_length")
+    return RunSettings(**{name: asked[name] for name in own if asked[name] is not None})
+
+
+def _require(fitted: WorkPredictor, path: Path, asked: Mapping[str, Any], *, force: bool) -> None:
+    """Make sure that the conditions asked for are the predictor's, or say what differs."""
+    held = fitted.conditions.to_json()
+    differ = [
+        f"{name} {held[name]}, not {value}"
+        for name, value in asked.items()
+        if value is not None and value != held[name]
+    ]
+    if differ and not force:
+        raise InputError(
+            f"The predictor {path} holds for {' and '.join(differ)}: fit another one with "
+            "`atb profile` and `atb predictor train`, or go on with --force."
+        )
+    if differ:
+        note(f"forced: the predictor holds for {' and '.join(differ)}")
+
+
+def _entries(
+    fitted: WorkPredictor, shapes: Sequence[Architecture], *, explain: bool
+) -> list[dict[str, Any]]:
+    """What is told of each architecture, as in the document."""
+    from atb.predictor.explain import explain as split
+    from atb.predictor.explain import shrink
+    from atb.predictor.features import rows_of
+
+    predicted = fitted.predict_architectures(shapes)
+    further = fitted.predict_further(rows_of(shapes))
+    entries = []
+    for i, shape in enumerate(shapes):
+        entry: dict[str, Any] = {
+            "architecture": str(shape),
+            "latency_seconds": float(predicted.latency_seconds[i]),
+            "interval_seconds": [
+                float(predicted.lower_seconds[i]),
+                float(predicted.upper_seconds[i]),
+            ],
+            "supported": bool(predicted.supported[i]),
+            **{name: float(found.values[i]) for name, found in further.items()},
+        }
+        if explain:
+            entry["parts_seconds"] = split(fitted, shape)
+            entry["shrinking"] = [asdict(found) for found in shrink(fitted, shape)]
+        entries.append(entry)
+    return entries
+
+
+def _print(entries: Sequence[Mapping[str, Any]], further: Sequence[str]) -> None:
     print_table(
-        ("architecture", "latency ms", "from", "to", ""),
+        ("architecture", "latency ms", "from", "to", *map(_titled, further), ""),
         [
             (
-                str(shape),
-                *(f"{1e3 * number:.3g}" for number in (seconds, low, high)),
-                "" if supported else "outside the measured range",
+                entry["architecture"],
+                *(
+                    f"{1e3 * seconds:.3g}"
+                    for seconds in (entry["latency_seconds"], *entry["interval_seconds"])
+                ),
+                *(_shown(name, entry[name]) for name in further),
+                "" if entry["supported"] else "outside the measured range",
             )
-            for shape, seconds, low, high, supported in rows
+            for entry in entries
         ],
-        left=(0, 4),
+        left=(0, 4 + len(further)),
     )
-    if explain:
-        for shape in shapes:
-            typer.echo(f"\n{shape}")
-            parts = split(fitted, shape)
-            print_table(
-                ("part", "us"), [(name, f"{1e6 * part:.1f}") for name, part in parts.items()]
+    for entry in entries:
+        if "parts_seconds" in entry:
+            _print_explained(entry)
+
+
+def _print_explained(entry: Mapping[str, Any]) -> None:
+    parts = entry["parts_seconds"]
+    typer.echo(f"\n{entry['architecture']}")
+    print_table(("part", "us"), [(name, f"{1e6 * part:.1f}") for name, part in parts.items()])
+    typer.echo()
+    print_table(
+        ("smaller", "from", "to", "saves us", "saves %"),
+        [
+            (
+                s["dimension"],
+                str(s["before"]),
+                str(s["after"]),
+                f"{1e6 * s['saved_seconds']:.1f}",
+                f"{100 * s['saved_seconds'] / sum(parts.values()):.1f}",
             )
-            print_table(
-                ("smaller", "from", "to", "saves us", "saves %"),
-                [
-                    (
-                        s.dimension,
-                        str(s.before),
-                        str(s.after),
-                        f"{1e6 * s.saved_seconds:.1f}",
-                        f"{100 * s.saved_seconds / sum(parts.values()):.1f}",
-                    )
-                    for s in shrink(fitted, shape)
-                ],
-            )
-    note(f"{fitted.conditions}; {fitted.coverage:.0%} of measurements lie within the interval")
+            for s in entry["shrinking"]
+        ],
+    )
+
+
+def _titled(name: str) -> str:
+    what, unit = name.rsplit("_", 1)
+    return f"{what} {'MB' if unit == 'bytes' else 'mJ'}"
+
+
+def _shown(name: str, value: float) -> str:
+    return f"{value / 1e6:.3g}" if name.endswith("bytes") else f"{1e3 * value:.3g}"
 
 
 def _check_picture(picture: Path | None, *, explain: bool, count: int) -> None:

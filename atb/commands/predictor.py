@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -49,6 +50,13 @@ def train(
     coverage: Annotated[
         str, typer.Option("--coverage", help="Share of new measurements within the interval.")
     ] = "90%",
+    all_settings: Annotated[
+        bool,
+        typer.Option(
+            "--all-settings",
+            help="One predictor of every length, batch, precision and number of threads there is.",
+        ),
+    ] = False,
     table: TableFile = None,
     target: TargetColumn = None,
     features: Features = None,
@@ -77,10 +85,18 @@ def train(
     if table is not None:
         from atb.tables import train_on_table
 
-        refuse_beside("--table", {**wanted, "campaign": campaign})
+        database = None if db == DEFAULT_DATABASE else db
+        everything = all_settings or None
+        refuse_beside(
+            "--table",
+            {**wanted, "campaign": campaign, "db": database, "all_settings": everything},
+        )
         train_on_table(table, target, features, order, out, share=share, seed=seed, json=json)
         return
     refuse_beside("--db", {"target": target, "features": features, "order": order})
+    if all_settings:
+        _train_family(db, campaign, wanted, out, share=share, seed=seed, json=json)
+        return
     training_set = select_training_set(db, campaign, **wanted)
     prepare_output(out)
     predictor = fit(training_set, np.random.default_rng(seed), coverage=share)
@@ -140,3 +156,43 @@ def evaluate(
         print_json({**evaluation.to_json(), "worst_architecture": worst})
         return
     print_evaluation(evaluation)
+
+
+def _train_family(
+    db: str,
+    campaign: str | None,
+    wanted: Mapping[str, Any],
+    out: Path,
+    *,
+    share: float,
+    seed: int,
+    json: bool,
+) -> None:
+    import numpy as np
+
+    from atb.files import prepare_output
+    from atb.predictor.family import fit_family
+    from atb.predictor.file import save_family
+    from atb.selection import select_training_sets
+
+    sets = select_training_sets(db, campaign, **wanted)
+    prepare_output(out)
+    family = fit_family(sets, np.random.default_rng(seed), coverage=share)
+    save_family(family, out)
+    if json:
+        print_json(
+            {
+                "predictor": str(out),
+                "conditions": [s.conditions.to_json() for s in sets],
+                "rows": family.summary.rows,
+                "excluded": family.summary.excluded,
+                "noise": family.summary.noise,
+                "cross_validated_mape": family.summary.cross_validated_mape,
+            }
+        )
+        return
+    typer.echo(f"{out}: {len(sets)} sets of conditions in {len(family.modes)} modes")
+    typer.echo(
+        f"fitted on {family.summary.rows} measurements ({family.summary.excluded} flagged ones "
+        f"left out), error on held-out ones {family.summary.cross_validated_mape:.1%}"
+    )

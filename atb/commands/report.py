@@ -59,8 +59,9 @@ def write(
     from atb.report.page import write_page
     from atb.search.result import read_result
 
-    fitted = None if predictor is None else load(predictor)
     result = None if search is None else read_result(search / "result.json")
+    settings = None if result is None else result.conditions.settings
+    fitted = None if predictor is None else load(predictor, settings)
     model = None if search is None or not (search / "model").is_dir() else search / "model"
     files = {"predictor": predictor, "search result": search and search / "result.json"}
     with contextlib.ExitStack() as stack:

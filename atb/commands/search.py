@@ -122,7 +122,7 @@ def search(
     whole = on_search_grid(find_space(space), grid)
     # all that can be refused is refused before torch is imported and the SuperPLM loaded
     SearchRequest(whole, limit, method, settings, seed, finalists)
-    fitted = load(predictor)
+    fitted = load(predictor, target.settings)
     require_conditions(fitted, target.conditions)
 
     from atb.models.embedded import load_superplm

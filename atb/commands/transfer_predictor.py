@@ -91,9 +91,10 @@ def transfer(
     rows = _choose(basis, known, space, samples, seed)
     result = _measure(target, rows, db, within=precise, name=name, seed=seed)
     training_set = TrainingSet.from_measurements(result.measurements, least_rows=LEAST_SAMPLES)
-    found, source = transfer_predictor(known, training_set, coverage=share)
+    found, weights = transfer_predictor(known, training_set, coverage=share)
     save(found, out)
-    began = "the mean of all" if source is None else str(predictor[source])
+    names = [*map(str, predictor), *(["all together"] if len(predictor) > 1 else [])]
+    sources = dict(zip(names, weights.tolist(), strict=True))
     if json:
         print_json(
             {
@@ -101,15 +102,15 @@ def transfer(
                 "conditions": found.conditions.to_json(),
                 "rows": found.summary.rows,
                 "excluded": found.summary.excluded,
-                "began_from": began,
+                "sources": sources,
                 "left_out_mape": found.summary.cross_validated_mape,
             }
         )
         return
     typer.echo(f"{out}: {found.conditions}")
     typer.echo(
-        f"begun from {began}, moved by {found.summary.rows} measurements "
-        f"({found.summary.excluded} flagged ones left out); "
+        f"from {found.summary.rows} measurements ({found.summary.excluded} flagged ones left out) "
+        f"and what is known of {', '.join(f'{n} ({w:.0%})' for n, w in sources.items())}; "
         f"error on each when it is left out {found.summary.cross_validated_mape:.1%}"
     )
 

@@ -44,6 +44,50 @@ CASES: dict[str, tuple[tuple[str, ...], str]] = {
     "unknown option": (("profile", "fake", "--sampels", "2"), "sampels"),
     "unknown command": (("profil",), "profil"),
     "missing database": (("predictor", "train", "--db", "none.db"), "none.db"),
+    "missing table": (
+        ("predictor", "train", "--table", "none.csv", "--target", "ms"),
+        "none.csv",
+    ),
+    "a table without a target": (("predictor", "train", "--table", "none.csv"), "--target"),
+    "a target without a table": (("predictor", "train", "--target", "ms"), "--target"),
+    "a table beside a database": (
+        ("predictor", "train", "--table", "none.csv", "--target", "ms", "--db", "p.db"),
+        "--db",
+    ),
+    "a table beside conditions": (
+        ("predictor", "compare", "--table", "none.csv", "--target", "ms", "--threads", "2"),
+        "--threads",
+    ),
+    "a picture of no picture's kind": (
+        ("predictor", "compare", "--db", "none.db", "--out", "curve.txt"),
+        ".png",
+    ),
+    "transfer from nothing": (
+        ("predictor", "transfer", "--predictor", "none.json", "--device", "fake"),
+        "none.json",
+    ),
+    "transfer onto its own source": (
+        ("predictor", "transfer", "--predictor", "a.json", "--out", "a.json"),
+        "choose another",
+    ),
+    "transfer by too few": (
+        ("predictor", "transfer", "--predictor", "a.json", "--samples", "2"),
+        "--samples",
+    ),
+    "an error of no share": ((*PROFILE, "--until-error", "2"), "percent"),
+    "an error of a list": ((*PROFILE, "--until-error", "2%", "--threads", "1,2"), "lists"),
+    "an error of one architecture": (
+        ("profile", "fake", "--arch", "s1", "--until-error", "2%"),
+        "--arch",
+    ),
+    "an error of too few": ((*PROFILE, "--until-error", "2%"), "cannot carry"),
+    "a picture of nothing explained": (
+        ("predict", "s1", "--picture", "work.png"),
+        "--explain",
+    ),
+    "nothing to predict": (("predict",), "nothing to predict"),
+    "architectures beside a table": (("predict", "s1", "--table", "x.csv"), "--table"),
+    "a table beside an explanation": (("predict", "--table", "x.csv", "--explain"), "--explain"),
     "missing predictor": (("predict", "bert-base", "--predictor", "none.json"), "none.json"),
     "unitless limit": ((*SEARCH, "--latency", "10"), "unit"),
     "negative limit": ((*SEARCH, "--latency", "-10ms"), "10ms"),

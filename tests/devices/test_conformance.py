@@ -7,6 +7,7 @@ from atb.devices.fake import FakeDevice, FakeRuntime
 from atb.devices.local import LocalDevice
 from atb.devices.onnxruntime_cpu import OnnxRuntimeCpu
 from atb.devices.testing import DeviceConformance, RuntimeConformance
+from atb.devices.torch_cpu import TorchCpu
 
 
 class TestFakeDevice(DeviceConformance):
@@ -32,3 +33,8 @@ class TestFakeRuntime(RuntimeConformance):
 class TestOnnxRuntimeCpu(RuntimeConformance):
     def make_runtime(self) -> Runtime:
         return OnnxRuntimeCpu()
+
+
+class TestTorchCpu(RuntimeConformance):
+    def make_runtime(self) -> Runtime:
+        return TorchCpu()

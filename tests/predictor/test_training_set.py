@@ -23,6 +23,9 @@ class Reading:
     interval_seconds: tuple[float, float]
     flagged: bool = False
     campaign: str = "first"
+    memory_bytes: int | None = None
+    artefact_bytes: int | None = 1000
+    energy_joules: float | None = None
 
 
 @pytest.fixture
@@ -41,6 +44,8 @@ def test_measurements_become_arrays(world, readings) -> None:
     assert found.half_widths == pytest.approx(0.1 * found.seconds)
     assert found.conditions == world.conditions
     assert found.campaigns == ("first",)
+    assert found.further["artefact_bytes"].tolist() == [1000.0] * len(found)
+    assert np.isnan(found.further["memory_bytes"]).all()
 
 
 def test_flagged_measurements_are_left_out_and_counted(readings) -> None:

@@ -64,6 +64,8 @@ def test_the_interval_comes_from_what_was_left_out(world, known) -> None:
     )
     assert narrow.model.interval_factor < wide.model.interval_factor
     assert len(narrow.held_out) == 12
+    assert narrow.weights.sum() == pytest.approx(1)
+    assert len(narrow.weights) == 3
     assert transfer_model(known, BASIS, noisy.observations.take(np.arange(4)), coverage=0.9)
 
 
