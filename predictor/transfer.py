@@ -22,7 +22,7 @@ import numpy as np
 from atb.errors import InputError
 from atb.predictor.basis import Basis, FloatArray
 from atb.predictor.features import architecture_basis
-from atb.predictor.least_squares import relative_spreads
+from atb.predictor.least_squares import relative_spreads, robust_scale
 from atb.predictor.model import WorkModel
 from atb.predictor.observations import Observations
 from atb.predictor.predictor import TrainingSummary, WorkPredictor
@@ -42,8 +42,8 @@ _NOISES = (0.005, 0.01, 0.02, 0.04, 0.08)
 _SCALE_DOUBT = 0.2
 #: A term that is free on the known devices is taken to cost this share here, more or less.
 _FREE_SHARE = 0.01
-#: Standard deviations from which on a measurement loses its say, in so many rounds.
-_OUTLIER, _ROUNDS = 2.5, 3
+#: Robust standard deviations from which on a measurement loses its say, in so many rounds.
+_OUTLIER, _ROUNDS = 1.5, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ def transfer_model(
     if not sources or any([t.name for t in s.basis.terms] != names for s in sources):
         raise InputError("The known predictors have other work terms: fit them anew.")
     amounts = basis.amounts(observed.rows)
-    spreads = relative_spreads(observed.values, observed.half_widths)
+    own = spreads = relative_spreads(observed.values, observed.half_widths)
     for _ in range(_ROUNDS):
         beliefs = [
             _believe(amounts, observed.values, spreads, prior, noise)
@@ -124,9 +124,10 @@ def transfer_model(
         ]
         weights = _softmax(np.array([belief.evidence for belief in beliefs]))
         left_out = np.tensordot(weights, [belief.left_out for belief in beliefs], axes=1)
-        z = np.tensordot(weights, [belief.surprise for belief in beliefs], axes=1)
-        spreads = spreads * np.maximum(np.abs(z) / _OUTLIER, 1)
+        spreads = own * np.maximum(np.abs(left_out) / (_OUTLIER * robust_scale(left_out)), 1) ** 2
     prices = np.tensordot(weights, [belief.prices for belief in beliefs], axes=1)
+    # prices kept from below zero raise the level, and slow moments of the device do: its middle
+    prices = prices * math.exp(float(np.median(np.log(observed.values / (amounts @ prices)))))
     factor = _interval_factor(np.abs(left_out), coverage)
     model = WorkModel(
         basis=basis,
@@ -171,14 +172,12 @@ class _Belief:
         evidence: Logarithm of how likely the prior makes the measurements.
         prices: float64[terms], none negative.
         left_out: Logarithm of each measurement over what the others say of it, float64[n].
-        surprise: The same in standard deviations, float64[n].
     """
 
     source: int
     evidence: float
     prices: FloatArray
     left_out: FloatArray
-    surprise: FloatArray
 
 
 def _priors(
@@ -230,14 +229,8 @@ def _believe(
     terms = len(prior.prices)
     change = prior.doubt * found[:terms] + found[terms:-1] @ prior.directions
     prices = np.maximum((start + prior.prices * change) * math.exp(_SCALE_DOUBT * found[-1]), 0)
-    variances = np.diag(inverse)
-    return _Belief(
-        prior.source,
-        float(evidence),
-        prices,
-        np.asarray(weighted / variances),
-        np.asarray(weighted / np.sqrt(variances)),
-    )
+    left_out = np.asarray(weighted / np.diag(inverse))
+    return _Belief(prior.source, float(evidence), prices, left_out)
 
 
 def _softmax(scores: FloatArray) -> FloatArray:
