@@ -32,6 +32,7 @@ from atb.predictor.table import Table, table_bases
 
 SIZES = (50, 1600)
 SEEDS, COVERAGE_SPLITS = 5, 50
+LEAST_HAT_ROWS = 1000
 STRETCH_ROWS, EVERY = 20, 5
 #: Least squares on twenty hand-made terms, the same sizes and splits: MAPE in per cent for 50 and
 #: 1,600 rows.
@@ -132,12 +133,16 @@ def random_part(table: Table, sizes: Sequence[int]) -> dict[str, Any]:
     plain = Observations(table.observed.rows, table.observed.values, table.observed.half_widths)
     peers = {name: peer for name, peer in PEERS.items() if name not in SLOW_PEERS}
     regressors = {"atb": WorkTerms(list(table_bases(table).values())), **peers}
-    found = compare(plain, regressors, sizes, pairs)
+    found = []
+    for size in sizes:
+        # the published network asks for thousands of rows and takes minutes whatever it gets
+        asked = {n: r for n, r in regressors.items() if n != "hat" or size >= LEAST_HAT_ROWS}
+        found += compare(plain, asked, [size], pairs)
     figures: dict[str, Any] = {}
     for size in sizes:
         figures[str(size)] = {
             name: mean_of([f.evaluation for f in found if (f.name, f.rows) == (name, size)])
-            for name in regressors
+            for name in dict.fromkeys(f.name for f in found if f.rows == size)
         }
         timed = [
             judge(table, train[:size], test, ordered=True, seed=seed)

@@ -61,13 +61,14 @@ def mean_of(evaluations: list[Evaluation]) -> dict[str, float]:
     }
 
 
-def judge(target: str, observed: dict[str, Observations], basis: Basis) -> dict[str, Any]:
-    """All figures of one new device."""
-    known = [
-        fit_model([basis], o, np.random.default_rng(0)).model
-        for name, o in observed.items()
-        if name != target
-    ]
+def judge(
+    target: str,
+    observed: dict[str, Observations],
+    models: dict[str, WorkModel],
+    basis: Basis,
+) -> dict[str, Any]:
+    """All figures of one new device; its own model is not looked at."""
+    known = [model for name, model in models.items() if name != target]
     ours, factors, full, covered = [], [], [], []
     for draw in range(DRAWS):
         order = np.random.default_rng(draw).permutation(len(observed[target]))
@@ -109,9 +110,12 @@ def main() -> None:
     features = next(iter(tables.values())).features
     basis = table_basis([Feature(name) for name in features], 2)
     observed = {name: table.observed for name, table in tables.items()}
+    models = {
+        name: fit_model([basis], o, np.random.default_rng(0)).model for name, o in observed.items()
+    }
     figures: dict[str, Any] = {}
     for name in observed:
-        figures[name] = judge(name, observed, basis)
+        figures[name] = judge(name, observed, models, basis)
         print(name, figures[name], flush=True)
     print(f"written: {write_result('transfer_tables', {'files': figures}, started)}")
 

@@ -29,6 +29,8 @@ _FOLDS = 10
 _INNER_FOLDS = 5
 #: Fewer rows cannot show that a residual helps.
 _LEAST_RESIDUAL_ROWS = 30
+#: From so many on, a decision by all rows is hardly another than one by nine tenths of them.
+_LEAST_DECIDED_ROWS = 200
 _LEAST_GAIN = 2e-4  # relative; a smaller one is not worth a table
 #: Half a standard error: taken wrongly a residual does little harm, since its own likelihood
 #: shrinks it, and left out wrongly it costs much.
@@ -109,7 +111,8 @@ def fit_model(
 
     The interval is cross-conformal: its factor is the quantile, corrected for the finite number
     of rows, of the relative errors on rows that are held out in turn. Whether the residual is
-    used is decided anew within each of these folds, so the errors are those of the whole recipe.
+    used is decided anew within each of these folds, so the errors are those of the whole recipe;
+    of many rows it is decided once.
 
     Args:
         bases: From the plainest to the richest; the plainest of those that predict rows held out
@@ -125,8 +128,10 @@ def fit_model(
     # matrices of this size gain nothing from threads, and lose forty-fold where cores are busy
     with threadpool_limits(limits=1, user_api="blas"):
         basis = _choose_basis(bases, observed, rng)
-        parts = _fit_parts(basis, observed, rng)
-        held_out, timed = _held_out(basis, observed, rng)
+        helps = _residual_helps(basis, observed, rng)
+        parts = _fit_parts(basis, observed, rng, bends=helps)
+        nested = None if len(observed) < _LEAST_DECIDED_ROWS else helps
+        held_out, timed = _held_out(basis, observed, rng, bends=nested)
     errors, timed_errors = (np.abs(np.log(observed.values / found)) for found in (held_out, timed))
     model = WorkModel(
         basis=basis,
@@ -149,7 +154,7 @@ def held_out_seconds(training_set: TrainingSet, rng: np.random.Generator) -> Flo
     """
     basis = architecture_basis(training_set.conditions.settings)
     with threadpool_limits(limits=1, user_api="blas"):
-        return _held_out(basis, training_set.observations, rng)[0]
+        return _held_out(basis, training_set.observations, rng, bends=None)[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,13 +185,18 @@ class _Parts:
 
 
 def _held_out(
-    basis: Basis, observed: Observations, rng: np.random.Generator
+    basis: Basis, observed: Observations, rng: np.random.Generator, *, bends: bool | None
 ) -> tuple[FloatArray, FloatArray]:
-    """Each row by a fit that has not seen it: at the device's level, and at the row's time."""
+    """Each row by a fit that has not seen it: at the device's level, and at the row's time.
+
+    Whether there is a residual is decided anew in every fold where `bends` is None.
+    """
     level, timed = np.empty(len(observed)), np.empty(len(observed))
     for fold in observed.folds(_FOLDS, rng):
         rest = np.setdiff1d(np.arange(len(observed)), fold)
-        parts, tested = _fit_parts(basis, observed.take(rest), rng), observed.take(fold)
+        known, tested = observed.take(rest), observed.take(fold)
+        helps = _residual_helps(basis, known, rng) if bends is None else bends
+        parts = _fit_parts(basis, known, rng, bends=helps)
         level[fold] = parts.level(tested)
         timed[fold] = level[fold] * parts.drifted(tested)
     return level, timed
@@ -233,12 +243,12 @@ def _choose_basis(
     return bases[best]
 
 
-def _fit_parts(basis: Basis, observed: Observations, rng: np.random.Generator) -> _Parts:
-    """Prices and drift, and a residual if rows held out say that it helps."""
+def _fit_parts(
+    basis: Basis, observed: Observations, rng: np.random.Generator, *, bends: bool
+) -> _Parts:
+    """Prices and drift, and a residual if rows held out said that it helps."""
     plain = _fit_prices_and_drift(basis, observed)
-    if not _residual_helps(basis, observed, rng):
-        return plain
-    return _with_residual(plain, observed, rng)
+    return _with_residual(plain, observed, rng) if bends else plain
 
 
 def _fit_prices_and_drift(basis: Basis, observed: Observations) -> _Parts:

@@ -16,6 +16,8 @@ HUBER = 1.345
 _MOST_ROUNDS = 30
 _MAD_TO_DEVIATION = 1.4826  # for normally distributed values
 _TINY = 1e-12
+#: Relative, of any prediction between two rounds: below it no measurement tells them apart.
+_SMALLEST_CHANGE = 1e-5
 
 
 def relative_spreads(seconds: FloatArray, half_widths: FloatArray) -> FloatArray:
@@ -64,17 +66,16 @@ def fit_prices(amounts: FloatArray, seconds: FloatArray, spreads: FloatArray) ->
 
     reference = seconds
     weights = 1 / spreads
-    prices = np.zeros(amounts.shape[1])
     for _ in range(_MOST_ROUNDS):
         scale = weights / reference
         design = amounts * scale[:, None]
         norms = np.maximum(np.linalg.norm(design, axis=0), _TINY)
         solution, _ = nnls(*_reduced(design / norms, seconds * scale))
-        before, prices = prices, solution / norms
-        reference = np.maximum(amounts @ prices, _TINY)
+        prices = solution / norms
+        before, reference = reference, np.maximum(amounts @ prices, _TINY)
         errors = (seconds / reference - 1) / spreads
         sizes = np.abs(errors) / (HUBER * robust_scale(errors))
         weights = 1 / (spreads * np.sqrt(np.maximum(sizes, 1)))
-        if np.allclose(before, prices, rtol=1e-6, atol=0):
+        if np.max(np.abs(reference / before - 1)) < _SMALLEST_CHANGE:
             break
     return prices
