@@ -78,4 +78,4 @@ def fit_prices(amounts: FloatArray, seconds: FloatArray, spreads: FloatArray) ->
         weights = 1 / (spreads * np.sqrt(np.maximum(sizes, 1)))
         if np.max(np.abs(reference / before - 1)) < _SMALLEST_CHANGE:
             break
-    return prices
+    return np.asarray(prices)
