@@ -4,12 +4,43 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+ROOT = Path(__file__).resolve().parents[2]
 PNG = b"\x89PNG"
+
+
+@pytest.fixture(scope="module")
+def profiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the database of a simulated device and a predictor fitted on it."""
+    folder = tmp_path_factory.mktemp("profiled")
+    for words in (
+        ("profile", "fake", "--samples", "40", "--db", "p.db"),
+        ("predictor", "train", "--db", "p.db", "--out", "p.json"),
+    ):
+        subprocess.run(
+            [sys.executable, "-m", "atb", *words],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            check=True,
+            capture_output=True,
+        )
+    return folder
+
+
+@pytest.fixture
+def measured(profiled: Path, tmp_path: Path) -> Path:
+    """The same in a folder of the test's own."""
+    for name in ("p.db", "p.json"):
+        shutil.copy(profiled / name, tmp_path / name)
+    return tmp_path
 
 
 @pytest.fixture
@@ -107,37 +138,36 @@ def test_predictors_are_compared_on_a_table(atb, table: Path, tmp_path: Path) ->
         assert refused.stderr.splitlines()[-1].startswith("atb: ")
 
 
-def test_predictors_are_compared_on_measurements(atb, tmp_path: Path) -> None:
-    assert atb("profile", "fake", "--samples", "40", "--db", "p.db").returncode == 0
+def test_predictors_are_compared_on_measurements(atb, measured: Path) -> None:
     done = atb(
         "predictor", "compare", "--db", "p.db", "--peers", "lookup,ridge", "--splits", "2",
         "--sizes", "30", "--out", "curve.svg",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert {line.split()[1] for line in done.stdout.splitlines()[1:]} == {"atb", "lookup", "ridge"}
-    assert "<svg" in (tmp_path / "curve.svg").read_text()
+    assert "<svg" in (measured / "curve.svg").read_text()
 
 
-def test_a_new_device_is_known_from_ten_measurements(atb, tmp_path: Path) -> None:
-    assert atb("profile", "fake", "--samples", "40", "--db", "p.db").returncode == 0
-    assert atb("predictor", "train", "--db", "p.db", "--out", "a.json").returncode == 0
+@pytest.mark.usefixtures("measured")
+def test_a_new_device_is_known_from_ten_measurements(atb) -> None:
     words = ("--device", "fake", "--threads", "2", "--db", "p.db", "--out", "b.json")
-    done = atb("predictor", "transfer", "--predictor", "a.json", *words, "--json")
+    done = atb("predictor", "transfer", "--predictor", "p.json", *words, "--json")
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert told["rows"] == 10
-    assert told["sources"] == {"a.json": pytest.approx(1)}
+    assert told["sources"] == {"p.json": pytest.approx(1)}
     assert told["conditions"]["threads"] == 2
     assert told["left_out_mape"] < 0.05
-    again = atb("predictor", "transfer", "--predictor", "a.json", *words)
+    again = atb("predictor", "transfer", "--predictor", "p.json", *words)
     assert again.returncode == 0, again.stderr
-    assert "known of a.json (100%)" in again.stdout
+    assert "known of p.json (100%)" in again.stdout
     predicted = atb("predict", "tinybert-4", "--predictor", "b.json", "--threads", "2")
     assert predicted.returncode == 0, predicted.stderr
 
 
+@pytest.mark.slow
 def test_one_predictor_knows_many_settings(atb) -> None:
-    words = ("profile", "fake", "--samples", "20", "--db", "p.db")
+    words = ("profile", "fake", "--samples", "12", "--db", "p.db")
     assert atb(*words, "--sequence-length", "32,128", "--threads", "1,2").returncode == 0
     done = atb("predictor", "train", "--db", "p.db", "--all-settings", "--out", "p.json")
     assert done.returncode == 0, done.stderr
@@ -171,9 +201,8 @@ def test_measuring_ends_when_predictions_are_good_enough(atb, tmp_path: Path) ->
     assert atb("predictor", "train", "--db", "p.db", "--out", "p.json").returncode == 0
 
 
+@pytest.mark.usefixtures("measured")
 def test_other_conditions_are_refused_unless_forced(atb) -> None:
-    assert atb("profile", "fake", "--samples", "20", "--db", "p.db").returncode == 0
-    assert atb("predictor", "train", "--db", "p.db", "--out", "p.json").returncode == 0
     words = ("predict", "tinybert-4", "--predictor", "p.json", "--threads", "2")
     refused = atb(*words)
     assert refused.returncode == 2
@@ -183,14 +212,12 @@ def test_other_conditions_are_refused_unless_forced(atb) -> None:
     assert "threads 1, not 2" in forced.stderr
 
 
-def test_a_prediction_is_explained_and_drawn(atb, tmp_path: Path) -> None:
-    assert atb("profile", "fake", "--samples", "40", "--db", "p.db").returncode == 0
-    assert atb("predictor", "train", "--db", "p.db", "--out", "p.json").returncode == 0
+def test_a_prediction_is_explained_and_drawn(atb, measured: Path) -> None:
     words = ("predict", "tinybert-4", "--predictor", "p.json", "--explain")
     told = atb(*words, "--picture", "work.png")
     assert told.returncode == 0, told.stderr
     assert "saves us" in told.stdout
-    assert (tmp_path / "work.png").read_bytes().startswith(PNG)
+    assert (measured / "work.png").read_bytes().startswith(PNG)
     entry = json.loads(atb(*words, "--json").stdout)["predictions"][0]
     assert sum(entry["parts_seconds"].values()) == pytest.approx(entry["latency_seconds"])
     assert {s["dimension"] for s in entry["shrinking"]} == {

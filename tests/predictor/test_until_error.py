@@ -49,6 +49,7 @@ def test_what_cannot_be_reached_ends_with_the_most(tmp_path: Path) -> None:
     assert [step.measured for step in seen] == sorted({step.measured for step in seen})
 
 
+@pytest.mark.slow
 def test_the_same_command_measures_nothing_twice(tmp_path: Path) -> None:
     _, first = run(tmp_path / "profile.db", error=1e-9, most=18)
     found, second = run(tmp_path / "profile.db", error=1e-9, most=18)
