@@ -160,12 +160,18 @@ class NeuralNetwork:
             torch.manual_seed(int(rng.integers(2**31)))
             network = self._network(rows.shape[1])
         optimizer = torch.optim.Adam(network.parameters(), lr=self.learning_rate)
-        for _ in range(self.steps):
-            chosen = rng.permutation(len(rows))[: self.batch]
-            loss = torch.nn.functional.mse_loss(network(features[chosen])[:, 0], targets[chosen])
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # on small matrices several lose much where cores are busy
+        try:
+            for _ in range(self.steps):
+                chosen = rng.permutation(len(rows))[: self.batch]
+                found = network(features[chosen])[:, 0]
+                loss = torch.nn.functional.mse_loss(found, targets[chosen])
+                optimizer.zero_grad()
+                loss.backward()  # type: ignore[no-untyped-call]
+                optimizer.step()
+        finally:
+            torch.set_num_threads(threads)
 
         def predict(other: Rows) -> FloatArray:
             with torch.inference_mode():

@@ -43,6 +43,7 @@ def learning_curves(found: Sequence[Comparison]) -> Picture:
                 color=colour, alpha=0.12, linewidth=0,
             )  # fmt: skip
         number_axis(axes, "x", sizes)
+        axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
         number_axis(axes, "y", [e for each in errors.values() for part in each for e in part])
         axes.set_xlabel("measured to learn from")
         axes.set_ylabel("mean error on unseen, %")
