@@ -9,6 +9,7 @@ from atb.devices.fake import FakeDevice
 from atb.devices.local import LocalDevice
 from atb.devices.onnxruntime_cpu import OnnxRuntimeCpu
 from atb.devices.registry import find_device, find_runtime, list_devices
+from atb.devices.torch_cpu import TorchCpu
 from atb.errors import InputError
 
 
@@ -66,13 +67,19 @@ def test_every_device_is_listed_with_its_runtimes() -> None:
 def test_a_runtime_that_is_not_installed_is_listed_with_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def missing(self: OnnxRuntimeCpu) -> str:
-        raise PackageNotFoundError("onnxruntime")
+    def hide(runtime: type, package: str) -> None:
+        def missing(self: object) -> str:
+            raise PackageNotFoundError(package)
 
-    monkeypatch.setattr(OnnxRuntimeCpu, "version", property(missing))
-    (entry,) = (entry for entry in list_devices() if entry.device == "local")
-    assert not entry.available
-    assert "pip install onnxruntime" in entry.note
+        monkeypatch.setattr(runtime, "version", property(missing))
+
+    hide(OnnxRuntimeCpu, "onnxruntime")
+    hide(TorchCpu, "torch")
+    listed = {entry.runtime: entry for entry in list_devices() if entry.device == "local"}
+    assert set(listed) == {"onnxruntime", "torch"}
+    for name, entry in listed.items():
+        assert not entry.available
+        assert f"pip install {name}" in entry.note
     with pytest.raises(InputError, match="pip install onnxruntime"):
         find_runtime(LocalDevice(), "onnxruntime")
     with pytest.raises(InputError, match="any runtime: it has none"):
