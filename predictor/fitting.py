@@ -96,7 +96,8 @@ def _fit_further(
         observed = training_set.further_observations(target.name)
         if len(observed) and len(np.unique(observed.rows, axis=0)) >= LEAST_ROWS:
             basis = target.basis(training_set.conditions.settings)
-            found[target.name] = fit_model([basis], observed, rng, coverage=coverage).model
+            fitted = fit_model([basis], observed, rng, coverage=coverage, may_bend=False)
+            found[target.name] = fitted.model
     return found
 
 
@@ -106,6 +107,7 @@ def fit_model(
     rng: np.random.Generator,
     *,
     coverage: float = DEFAULT_COVERAGE,
+    may_bend: bool = True,
 ) -> FittedModel:
     """Fit a model of any rows.
 
@@ -120,6 +122,7 @@ def fit_model(
         observed: At least as many different rows as the coverage needs.
         rng: Splits the folds.
         coverage: Share of new measurements that the interval is to contain.
+        may_bend: Whether there may be a residual.
 
     Raises:
         InputError: There are too few rows for this coverage.
@@ -128,9 +131,9 @@ def fit_model(
     # matrices of this size gain nothing from threads, and lose forty-fold where cores are busy
     with threadpool_limits(limits=1, user_api="blas"):
         basis = _choose_basis(bases, observed, rng)
-        helps = _residual_helps(basis, observed, rng)
+        helps = may_bend and _residual_helps(basis, observed, rng)
         parts = _fit_parts(basis, observed, rng, bends=helps)
-        nested = None if len(observed) < _LEAST_DECIDED_ROWS else helps
+        nested = None if may_bend and len(observed) < _LEAST_DECIDED_ROWS else helps
         held_out, timed = _held_out(basis, observed, rng, bends=nested)
     errors, timed_errors = (np.abs(np.log(observed.values / found)) for found in (held_out, timed))
     model = WorkModel(
@@ -267,14 +270,19 @@ def _fit_prices_and_drift(basis: Basis, observed: Observations) -> _Parts:
     return parts
 
 
-def _with_residual(plain: _Parts, observed: Observations, rng: np.random.Generator) -> _Parts:
+def _with_residual(
+    plain: _Parts,
+    observed: Observations,
+    rng: np.random.Generator,
+    rounds: int = _RESIDUAL_ROUNDS,
+) -> _Parts:
     """Prices and the factor in turn: a factor as large as that of threads bends the prices too."""
     amounts = plain.basis.amounts(observed.rows)
     columns = plain.basis.columns_of(observed.rows)
     spreads = relative_spreads(observed.values, observed.half_widths)
     undrifted = observed.values / plain.drifted(observed)
     prices, residual = plain.prices, None
-    for _ in range(_RESIDUAL_ROUNDS):
+    for _ in range(rounds):
         if residual is not None:
             prices = fit_prices(amounts, undrifted / residual.factor(columns), spreads)
         ratios = np.log(undrifted / (amounts @ prices))
@@ -290,7 +298,8 @@ def _residual_helps(basis: Basis, observed: Observations, rng: np.random.Generat
     for fold in observed.folds(_INNER_FOLDS, rng):
         rest = np.setdiff1d(np.arange(len(observed)), fold)
         plain, tested = _fit_prices_and_drift(basis, observed.take(rest)), observed.take(fold)
-        bent = _with_residual(plain, observed.take(rest), rng)
+        # a single round tells whether it helps
+        bent = _with_residual(plain, observed.take(rest), rng, rounds=1)
         gains[fold] = np.abs(plain.log_ratios(tested)) - np.abs(bent.log_ratios(tested))
     chance = float(np.std(gains)) / math.sqrt(len(gains))
     return float(np.mean(gains)) > max(_LEAST_GAIN, _LEAST_STANDARD_ERRORS * chance)
