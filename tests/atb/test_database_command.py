@@ -9,6 +9,9 @@ import pytest
 
 from atb.profiler.database import ProfileDatabase
 
+#: Campaigns and processes of several seconds each.
+pytestmark = pytest.mark.slow
+
 SAMPLE = Path(__file__).parents[1] / "profiler" / "samples" / "format1.db"
 SHORT = ("--samples", "2")
 

@@ -13,6 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+#: Campaigns and processes of several seconds each.
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 PNG = b"\x89PNG"
 

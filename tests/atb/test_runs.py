@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+#: Campaigns and processes of several seconds each.
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 

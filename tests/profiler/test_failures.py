@@ -10,6 +10,9 @@ from atb.profiler.campaign import run_campaign
 from atb.profiler.database import ProfileDatabase
 from atb.profiler.plan import SENTINEL, Plan
 
+#: Campaigns and processes of several seconds each.
+pytestmark = pytest.mark.slow
+
 PLAN = Plan.sample(find_space("mini"), 10)
 
 

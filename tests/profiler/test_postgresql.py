@@ -13,6 +13,9 @@ from atb.profiler.plan import Plan
 from atb.profiler.record import Failure
 from atb.profiler.server import parse_url
 
+#: Campaigns and processes of several seconds each.
+pytestmark = pytest.mark.slow
+
 
 def test_a_campaign_says_the_same_on_a_server_as_in_a_file(postgresql, location):
     found = []
