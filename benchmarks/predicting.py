@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from errors import mean_of
 from record import machine, write_result
 
 from atb.devices.registry import find_device, find_runtime
@@ -100,19 +101,6 @@ def noise_of(first: Sequence[Measurement], second: Sequence[Measurement]) -> dic
     return {"pairs": len(pairs), "noise_percent": round(100 * float(np.mean(apart)) / 2**0.5, 3)}
 
 
-def mean_of(evaluations: Sequence[Evaluation]) -> dict[str, float]:
-    """Means over draws, shares in per cent."""
-    return {
-        "mape": round(100 * float(np.mean([e.mape for e in evaluations])), 3),
-        "mape_worst_draw": round(100 * float(np.max([e.mape for e in evaluations])), 3),
-        "within_5": round(100 * float(np.mean([e.within_5 for e in evaluations])), 2),
-        "within_10": round(100 * float(np.mean([e.within_10 for e in evaluations])), 2),
-        "spearman": round(float(np.mean([e.spearman for e in evaluations])), 5),
-        "kendall": round(float(np.mean([e.kendall for e in evaluations])), 4),
-        "worst": round(100 * float(np.max([e.worst for e in evaluations])), 1),
-    }
-
-
 def of_peers(
     learn: Observations, test: Observations, settings: RunSettings, sizes: Sequence[int]
 ) -> dict[str, Any]:
@@ -166,7 +154,6 @@ def transfers(sets: Mapping[str, TrainingSet], samples: int) -> dict[str, Any]:
             covered.append(evaluations[-1].interval_coverage)
         figures[name] = {
             **mean_of(evaluations),
-            "spearman_worst_draw": round(float(np.min([e.spearman for e in evaluations])), 4),
             "interval_coverage": round(float(np.mean(covered)), 3),
         }
     return figures

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from errors import mean_of
 from record import machine, write_result
 
 from atb.predictor.comparison import compare, random_splits
@@ -100,18 +101,6 @@ def protran_amounts(model: Mapping[str, Any], tokens: int) -> dict[str, float]:
         if layer + 1 < len(hidden) and hidden[layer + 1] != width:
             found["bridges"] += tokens * width * hidden[layer + 1]
     return found
-
-
-def mean_of(evaluations: Sequence[Evaluation]) -> dict[str, float]:
-    """Means over splits, shares in per cent."""
-    return {
-        "mape": round(100 * float(np.mean([e.mape for e in evaluations])), 3),
-        "within_5": round(100 * float(np.mean([e.within_5 for e in evaluations])), 2),
-        "within_10": round(100 * float(np.mean([e.within_10 for e in evaluations])), 2),
-        "spearman": round(float(np.mean([e.spearman for e in evaluations])), 4),
-        "kendall": round(float(np.mean([e.kendall for e in evaluations])), 4),
-        "worst": round(100 * float(np.max([e.worst for e in evaluations])), 1),
-    }
 
 
 def judge(
@@ -201,8 +190,8 @@ def coverage_part(table: Table, size: int) -> dict[str, float]:
 def ten_fold(table: Table) -> dict[str, Any]:
     """Every row by a fit without its fold, over several divisions."""
     observed = table.observed
-    regressors = {"atb": WorkTerms(list(table_bases(table).values()))}
-    regressors |= {n: p for n, p in PEERS.items() if n not in (*SLOW_PEERS, "hat")}  # type: ignore[misc]
+    peers = {n: p for n, p in PEERS.items() if n not in (*SLOW_PEERS, "hat")}
+    regressors = {"atb": WorkTerms(list(table_bases(table).values())), **peers}
     figures = {}
     for name, regressor in regressors.items():
         evaluations = []

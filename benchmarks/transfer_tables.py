@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from errors import mean_of
 from public_tables import hat_table
 from record import machine, write_result
 
@@ -48,17 +49,6 @@ def plain(observed: Observations, index: Any) -> Observations:
     """Some rows without their order."""
     found = observed.take(index)
     return Observations(found.rows, found.values, found.half_widths)
-
-
-def mean_of(evaluations: list[Evaluation]) -> dict[str, float]:
-    """Means over draws."""
-    return {
-        "mape": round(100 * float(np.mean([e.mape for e in evaluations])), 3),
-        "mape_worst_draw": round(100 * float(np.max([e.mape for e in evaluations])), 3),
-        "within_5": round(100 * float(np.mean([e.within_5 for e in evaluations])), 2),
-        "spearman": round(float(np.mean([e.spearman for e in evaluations])), 4),
-        "spearman_worst_draw": round(float(np.min([e.spearman for e in evaluations])), 4),
-    }
 
 
 def judge(

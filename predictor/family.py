@@ -178,6 +178,26 @@ def fit_family(
         mode: _join([s for s in sets if mode_of(s.conditions.settings) == mode])
         for mode in dict.fromkeys(mode_of(s.conditions.settings) for s in sets)
     }
+    models, held_out = _fit_modes(observed, rng, coverage)
+    errors = [np.abs(held_out[mode] / observed[mode].values - 1) for mode in observed]
+    widths = [s.half_widths / s.seconds for s in sets]
+    return FamilyPredictor(
+        first,
+        models,
+        TrainingSummary(
+            rows=sum(len(s) for s in sets),
+            excluded=sum(s.excluded for s in sets),
+            campaigns=tuple(dict.fromkeys(name for s in sets for name in s.campaigns)),
+            noise=float(np.median(np.concatenate(widths))),
+            cross_validated_mape=float(np.mean(np.concatenate(errors))),
+        ),
+    )
+
+
+def _fit_modes(
+    observed: Mapping[RunSettings, Observations], rng: np.random.Generator, coverage: float
+) -> tuple[dict[RunSettings, WorkModel], dict[RunSettings, FloatArray]]:
+    """Models by mode, and what each says of its rows held out: scarce ones from the others."""
     plenty = [mode for mode, found in observed.items() if len(found) >= _OWN_ROWS]
     plenty = plenty or [max(observed, key=lambda mode: len(observed[mode]))]
     models: dict[RunSettings, WorkModel] = {}
@@ -196,19 +216,7 @@ def fit_family(
             )
         moved = transfer_model(known, settings_basis(), few, coverage=coverage)
         models[mode], held_out[mode] = moved.model, moved.held_out
-    errors = [np.abs(held_out[mode] / observed[mode].values - 1) for mode in observed]
-    widths = [s.half_widths / s.seconds for s in sets]
-    return FamilyPredictor(
-        first,
-        models,
-        TrainingSummary(
-            rows=sum(len(s) for s in sets),
-            excluded=sum(s.excluded for s in sets),
-            campaigns=tuple(dict.fromkeys(name for s in sets for name in s.campaigns)),
-            noise=float(np.median(np.concatenate(widths))),
-            cross_validated_mape=float(np.mean(np.concatenate(errors))),
-        ),
-    )
+    return models, held_out
 
 
 def _fit_own(
