@@ -78,15 +78,13 @@ def judge(
             rest = plain(observed[target], order[TESTED : TESTED + 1600])
             model = fit_model([basis], rest, np.random.default_rng(draw)).model
             full.append(Evaluation.of(model.estimate(unseen.rows), unseen.values))
-    figures = {
-        "transferred": {**mean_of(ours), "interval_coverage": round(float(np.mean(covered)), 3)},
+    transferred, fitted = mean_of(ours), mean_of(full)
+    return {
+        "transferred": {**transferred, "interval_coverage": round(float(np.mean(covered)), 3)},
         "two_factors": mean_of(factors),
-        "fitted_on_1600": mean_of(full),
+        "fitted_on_1600": fitted,
+        "mape_over_fitted": round(transferred["mape"] / fitted["mape"], 3),
     }
-    figures["mape_over_fitted"] = round(
-        figures["transferred"]["mape"] / figures["fitted_on_1600"]["mape"], 3
-    )  # type: ignore[assignment]
-    return figures
 
 
 def main() -> None:
