@@ -40,7 +40,6 @@ from atb.profiler.database import ProfileDatabase
 from atb.profiler.measurement import Measurement
 from atb.profiler.plan import Plan
 
-WITHIN = 0.01
 DRAWS = 20
 COVERAGE_SPLITS = 50
 #: As published takes minutes for each fit on two cores.
@@ -87,7 +86,7 @@ def measured(
     device = find_device(device_name)
     runtime = find_runtime(device, None if device_name == "fake" else part.runtime)
     count = max(24, round(share * part.samples))
-    plan = Plan.sample(SPACES[part.space], count, seed=part.seed, name=part.name, within=WITHIN)
+    plan = Plan.sample(SPACES[part.space], count, seed=part.seed, name=part.name)
     result = run_campaign(device, runtime, part.settings, plan, database)
     print(f"{part.name}: {len(result.measurements)} measured", flush=True)
     return list(result.measurements)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 import numpy as np
 import numpy.typing as npt
 
-from atb.data.vocabulary import CLS_TOKEN, MASK_TOKEN, PAD_TOKEN, SEP_TOKEN
+from atb.data.vocabulary import SpecialTokens
 
 __all__ = ["IGNORED", "mask_tokens"]
 
@@ -24,8 +22,7 @@ def mask_tokens(
     *,
     probability: float = 0.15,
     vocabulary_size: int,
-    mask_token: int = MASK_TOKEN,
-    special_tokens: Collection[int] = (PAD_TOKEN, CLS_TOKEN, SEP_TOKEN, MASK_TOKEN),
+    special: SpecialTokens = SpecialTokens(),  # noqa: B008 -- frozen
     most: int = MOST_MASKED,
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Choose positions to predict: 80 % become the mask, 10 % a random token, 10 % stay.
@@ -39,14 +36,15 @@ def mask_tokens(
         rng: Source of the draws.
         probability: Share of the ordinary tokens that is chosen.
         vocabulary_size: Random tokens are drawn below it.
-        mask_token: What stands in for a hidden token.
-        special_tokens: Never chosen.
+        special: The mask, and what is never chosen.
         most: Bound on the chosen positions of one sequence.
 
     Returns:
         Masked tokens [n, T], and labels [n, T] that are `IGNORED` where nothing was chosen.
     """
-    ordinary = (attention_mask != 0) & ~np.isin(ids, np.asarray(list(special_tokens)))
+    ordinary = (attention_mask != 0) & ~np.isin(
+        ids, [special.pad, special.cls, special.sep, special.mask]
+    )
     candidates = ordinary.sum(axis=1)  # [n]
     counts = np.floor(candidates * probability + 0.5)
     if probability > 0:
@@ -60,7 +58,7 @@ def mask_tokens(
 
     fate = rng.random(ids.shape)
     random_tokens = rng.integers(vocabulary_size, size=ids.shape)
-    masked = np.where(chosen & (fate < 0.8), mask_token, ids)
+    masked = np.where(chosen & (fate < 0.8), special.mask, ids)
     masked = np.where(chosen & (fate >= 0.9), random_tokens, masked)
     labels = np.where(chosen, ids, IGNORED)
     return masked.astype(np.int64), labels.astype(np.int64)

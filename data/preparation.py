@@ -1,19 +1,24 @@
-"""A corpus becomes token shards: streamed, the same bytes every time, whole or not at all."""
+"""A corpus becomes token shards: streamed, the same bytes every time, and resumed when killed.
+
+While it is worked on, the shards lie in `.NAME.partial` beside the folder that is wanted, with a
+note of how far the text was read; a shard ends where a document does, so that reading goes on with
+the next one. In the end the folder takes its name, whole.
+"""
 
 from __future__ import annotations
 
+import json
 import shutil
-import tempfile
 from array import array
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from atb.data.corpus import Corpus
-from atb.data.packing import check_sequence_length, pack
+from atb.data.corpus import EVERYTHING, Text
+from atb.data.packing import PackedDocument, Packer, check_sequence_length
 from atb.data.shards import (
     META,
     Shard,
@@ -23,14 +28,44 @@ from atb.data.shards import (
     token_type,
     write_meta,
 )
-from atb.data.vocabulary import load_tokenizer, vocabulary_sha256
-from atb.errors import InputError
-from atb.files import prepare_output
+from atb.data.vocabulary import Vocabulary
+from atb.errors import InputError, RunError
+from atb.files import atomic_path, prepare_output
 
-__all__ = ["Summary", "prepare"]
+__all__ = ["Counts", "Summary", "prepare"]
 
-#: Tokens in one shard file: 32 MB, so that memory and copies stay small.
+#: Tokens from which on a shard is written, 32 MB, so that memory and copies stay small.
 SHARD_TOKENS = 1 << 24
+_STATE = "state.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What was read and packed.
+
+    Attributes:
+        documents: Documents read.
+        sentences: Sentences in them.
+        cut_sentences: Of those, how many were longer than a sequence, and cut.
+        unknown_tokens: Words that the vocabulary has no pieces for.
+        tokens: Tokens, `[CLS]` and `[SEP]` included.
+    """
+
+    documents: int = 0
+    sentences: int = 0
+    cut_sentences: int = 0
+    unknown_tokens: int = 0
+    tokens: int = 0
+
+    def with_document(self, document: PackedDocument) -> Counts:
+        """These and one more document."""
+        return Counts(
+            self.documents + 1,
+            self.sentences + document.sentences,
+            self.cut_sentences + document.cut_sentences,
+            self.unknown_tokens + document.unknown_tokens,
+            self.tokens + len(document.tokens),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,134 +74,197 @@ class Summary:
 
     Attributes:
         folder: Where the shards are.
-        documents: Documents read.
+        counts: What went into them.
         sequences: Packed sequences.
-        tokens: Tokens in them, `[CLS]` and `[SEP]` included.
         sequence_length: Tokens of the longest sequence that may occur.
         sha256: Hash over the shards.
         reused: Whether the folder held the same shards already.
     """
 
     folder: Path
-    documents: int
+    counts: Counts
     sequences: int
-    tokens: int
     sequence_length: int
     sha256: str
     reused: bool = False
 
+    @property
+    def unknown_share(self) -> float:
+        """Share of the tokens that the vocabulary does not know."""
+        return self.counts.unknown_tokens / self.counts.tokens
+
+    @property
+    def filled_share(self) -> float:
+        """Share of all places of the sequences that hold a token."""
+        return self.counts.tokens / (self.sequences * self.sequence_length)
+
 
 def prepare(
-    source: Path,
+    text: Text,
     out: Path,
     *,
     sequence_length: int = 128,
-    vocabulary: Path | None = None,
+    vocabulary: Vocabulary | None = None,
     limit_tokens: int | None = None,
-    documents: range | None = None,
-    progress: Callable[[float, int], None] | None = None,
+    documents: range = EVERYTHING,
+    progress: Callable[[float | None, int], None] | None = None,
 ) -> Summary:
-    """Pack a corpus into token shards.
+    """Pack a text into token shards.
 
     Args:
-        source: A text file or a folder of them: one paragraph a line, a blank line between
-            documents; `.gz` and `.xz` are unpacked.
-        out: The folder to make. When it holds the same shards already, nothing is done.
+        text: Where it comes from; read once, in order.
+        out: The folder to make. When it holds the same shards already, nothing is done; when an
+            equal call was stopped, it is gone on with.
         sequence_length: Most tokens of a sequence, `[CLS]` and `[SEP]` included.
-        vocabulary: A user's own WordPiece vocabulary.
+        vocabulary: The shipped one by default.
         limit_tokens: Stop after this many tokens.
-        documents: Numbers of the documents that are used, counted from 0 across all files; see
+        documents: Numbers of the documents that are used, counted from 0; see
             `atb.data.samples.TRAINING_DOCUMENTS`.
-        progress: Told the share of the files that was read, and the tokens so far.
+        progress: Told the share of the text that was read, and the tokens so far.
 
     Raises:
-        InputError: The source cannot be read or gives no token, or `out` holds something else;
-            nothing was written.
+        InputError: The text cannot be read or gives no token, or `out` holds something else.
+        RunError: The disk is full; what was written stays for the next call.
     """
     check_sequence_length(sequence_length)
     if limit_tokens is not None and limit_tokens < 1:
         raise InputError(f"The limit is {limit_tokens} tokens: give a positive number.")
-    corpus = Corpus(source, documents=documents)
-    tokenizer = load_tokenizer(vocabulary)
+    vocabulary = vocabulary or Vocabulary.read()
+    chosen = None if documents == EVERYTHING else [documents.start, documents.stop]
     recipe = {
-        "files": {path.name: path.stat().st_size for path in corpus.files},
+        **text.identity,
         "sequence_length": sequence_length,
-        "vocabulary_sha256": vocabulary_sha256(vocabulary),
+        "vocabulary_sha256": vocabulary.sha256,
         "limit_tokens": limit_tokens,
-        "documents": None if documents is None else [documents.start, documents.stop],
+        "documents": chosen,
     }
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         return _already_there(out, recipe)
     prepare_output(out)
-    partial = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
+    partial = _Partial.begin(out.parent / f".{out.name}.partial", recipe)
+    done = range(documents.start + partial.counts.documents, documents.stop)
+    packed = Packer(vocabulary, sequence_length).pack(text.paragraphs(done))
+
+    def tell(tokens: int) -> None:
+        if progress is not None:
+            progress(text.share_read, tokens)
+
     try:
-        entries = _write_shards(
-            corpus,
-            pack(corpus.paragraphs(), tokenizer, sequence_length),
-            partial,
-            dtype=token_type(tokenizer.get_vocab_size()),
-            limit_tokens=limit_tokens,
-            progress=progress,
-        )
+        _fill(partial, packed, limit_tokens, token_type(len(vocabulary)), tell)
         meta = {
             "vocabulary": {
-                "size": tokenizer.get_vocab_size(),
-                "sha256": recipe["vocabulary_sha256"],
+                "size": len(vocabulary),
+                "sha256": vocabulary.sha256,
+                "special_tokens": vocabulary.special.to_json(),
             },
             "sequence_length": sequence_length,
-            "documents": corpus.documents_read,
-            "shards": entries,
+            "counts": asdict(partial.counts),
+            "shards": partial.entries,
             "recipe": recipe,
         }
-        write_meta(partial, meta)
-        if out.exists():
-            out.rmdir()
-        partial.chmod(0o755)
-        partial.rename(out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        partial.finish(out, meta)
+    except InputError:
+        partial.drop_if_empty()
+        raise
+    except OSError as error:
+        raise RunError(
+            f"Cannot write to {out.parent} ({error.strerror}): make room and give the same command "
+            "again; what was prepared is kept."
+        ) from error
     return _summary(out, meta)
 
 
-def _write_shards(
-    corpus: Corpus,
-    sequences: Iterable[list[int]],
-    folder: Path,
-    *,
-    dtype: type[np.unsignedinteger[Any]],
+@dataclass
+class _Partial:
+    """A folder of shards that is worked on.
+
+    Attributes:
+        folder: Where.
+        recipe: What is made.
+        entries: Of the shards that are written.
+        counts: What is in them.
+    """
+
+    folder: Path
+    recipe: dict[str, Any]
+    entries: list[dict[str, Any]] = field(default_factory=list)
+    counts: Counts = field(default_factory=Counts)
+
+    @classmethod
+    def begin(cls, folder: Path, recipe: dict[str, Any]) -> _Partial:
+        """Take up what an equal call left, or start.
+
+        Raises:
+            InputError: The folder was left by another call.
+        """
+        if (folder / _STATE).is_file():
+            try:
+                state = json.loads((folder / _STATE).read_text("utf-8"))
+                if state["recipe"] == recipe:
+                    return cls(folder, recipe, state["entries"], Counts(**state["counts"]))
+            except (ValueError, KeyError, TypeError):
+                pass
+            raise InputError(
+                f"{folder} holds the beginning of other shards: give that command again to go on, "
+                "or remove the folder."
+            )
+        shutil.rmtree(folder, ignore_errors=True)  # of a call that was killed in its first shard
+        folder.mkdir()
+        return cls(folder, recipe)
+
+    def add(self, shard: Shard, counts: Counts) -> None:
+        """Write a shard, then that it is written."""
+        self.entries.append(save_shard(self.folder, len(self.entries), shard))
+        self.counts = counts
+        state = {"recipe": self.recipe, "entries": self.entries, "counts": asdict(counts)}
+        with atomic_path(self.folder / _STATE) as temporary:
+            temporary.write_text(json.dumps(state), "utf-8")
+
+    def drop_if_empty(self) -> None:
+        """Leave nothing behind where nothing was made."""
+        if not self.entries:
+            shutil.rmtree(self.folder)
+
+    def finish(self, out: Path, meta: dict[str, Any]) -> None:
+        """Give the folder its name."""
+        write_meta(self.folder, meta)
+        (self.folder / _STATE).unlink(missing_ok=True)
+        if out.exists():
+            out.rmdir()
+        self.folder.rename(out)
+
+
+def _fill(
+    partial: _Partial,
+    documents: Iterator[PackedDocument],
     limit_tokens: int | None,
-    progress: Callable[[float, int], None] | None,
-) -> list[dict[str, Any]]:
-    """Write the packed corpus into shard files of `folder`; returns their meta entries."""
+    dtype: type[np.unsignedinteger[Any]],
+    progress: Callable[[int], None],
+) -> None:
+    """Write the shards that are missing."""
+    counts = partial.counts
     tokens, lengths = array("I"), array("H")
-    entries: list[dict[str, Any]] = []
-    written = 0
-
-    def flush() -> None:
-        nonlocal tokens, lengths, written
-        shard = Shard(np.array(tokens, dtype=dtype), np.array(lengths, dtype=np.uint16))
-        entries.append(save_shard(folder, len(entries), shard))
-        written += len(tokens)
-        tokens, lengths = array("I"), array("H")
-
-    for number, sequence in enumerate(sequences):
-        tokens.extend(sequence)
-        lengths.append(len(sequence))
-        if progress is not None and number % 1000 == 0:
-            progress(corpus.share_read, written + len(tokens))
-        if limit_tokens is not None and written + len(tokens) >= limit_tokens:
+    for whole in documents:
+        document = whole
+        if limit_tokens is not None and counts.tokens >= limit_tokens:
             break
+        if limit_tokens is not None:
+            document = whole.first(limit_tokens - counts.tokens)
+        tokens.extend(document.tokens)
+        lengths.extend(document.lengths)
+        counts = counts.with_document(document)
         if len(tokens) >= SHARD_TOKENS:
-            flush()
+            partial.add(_shard(tokens, lengths, dtype), counts)
+            tokens, lengths = array("I"), array("H")
+        progress(counts.tokens)
     if tokens:
-        flush()
-    if not entries:
-        raise InputError(
-            f"There is no text in {corpus.files[0]}: give a text file with one paragraph a line."
-        )
-    if progress is not None:
-        progress(1.0, written)
-    return entries
+        partial.add(_shard(tokens, lengths, dtype), counts)
+    if not partial.entries:
+        raise InputError("There is no text in what was given: pass text with a paragraph a line.")
+
+
+def _shard(tokens: array[int], lengths: array[int], dtype: type[np.unsignedinteger[Any]]) -> Shard:
+    return Shard(np.array(tokens, dtype=dtype), np.array(lengths, dtype=np.uint16))
 
 
 def _already_there(out: Path, recipe: dict[str, Any]) -> Summary:
@@ -181,9 +279,8 @@ def _already_there(out: Path, recipe: dict[str, Any]) -> Summary:
 def _summary(out: Path, meta: dict[str, Any], *, reused: bool = False) -> Summary:
     return Summary(
         out,
-        int(meta["documents"]),
+        Counts(**meta["counts"]),
         sum(entry["sequences"] for entry in meta["shards"]),
-        sum(entry["tokens"] for entry in meta["shards"]),
         int(meta["sequence_length"]),
         content_sha256(meta),
         reused,

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from atb.data.corpus import Corpus
-from atb.data.packing import check_sequence_length, pack
+from atb.data.packing import Packer, check_sequence_length
 from atb.data.shards import Shard, TokenShards, token_type
-from atb.data.vocabulary import load_tokenizer, vocabulary_sha256
+from atb.data.vocabulary import Vocabulary
 
 __all__ = ["HELD_OUT_DOCUMENTS", "HELD_OUT_TEXT", "TRAINING_DOCUMENTS", "held_out"]
 
@@ -34,14 +34,15 @@ def held_out(sequence_length: int = 128, limit: int | None = None) -> TokenShard
         InputError: The sequence length is out of range.
     """
     check_sequence_length(sequence_length)
-    tokenizer = load_tokenizer()
-    sequences = list(pack(Corpus(HELD_OUT_TEXT).paragraphs(), tokenizer, sequence_length))
+    vocabulary = Vocabulary.read()
+    documents = Packer(vocabulary, sequence_length).pack(Corpus(HELD_OUT_TEXT).paragraphs())
+    sequences = [sequence for document in documents for sequence in document.sequences]
     if limit is not None and limit < len(sequences):
         places = np.linspace(0, len(sequences) - 1, limit).astype(int)
         sequences = [sequences[place] for place in places]
-    size = tokenizer.get_vocab_size()
+    size = len(vocabulary)
     tokens = np.array([token for sequence in sequences for token in sequence], token_type(size))
     lengths = np.array([len(sequence) for sequence in sequences], np.uint16)
     content = hashlib.sha256(tokens.tobytes() + lengths.tobytes()).hexdigest()
     shard = Shard(tokens, lengths)
-    return TokenShards((shard,), sequence_length, size, vocabulary_sha256(), content)
+    return TokenShards((shard,), sequence_length, size, vocabulary.sha256, content)

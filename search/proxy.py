@@ -13,7 +13,7 @@ from atb.models.architecture import Architecture
 if TYPE_CHECKING:
     from atb.data.shards import TokenShards
     from atb.models.superplm import SuperPLM
-    from atb.training.objectives import Teacher
+    from atb.training.teacher import Teacher
 
 __all__ = [
     "DistillationProxy",

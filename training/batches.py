@@ -8,7 +8,7 @@ import torch
 
 from atb.data.masking import mask_tokens
 from atb.data.shards import TokenShards
-from atb.training.objectives import Batch
+from atb.training.teacher import Batch
 
 __all__ = ["Batches"]
 
@@ -61,6 +61,7 @@ class Batches:
                 np.random.default_rng([self._seed, step, number, 1]),
                 probability=self._mask_probability,
                 vocabulary_size=self._shards.vocabulary_size,
+                special=self._shards.special,
             )
             labels = torch.from_numpy(masked)
         return Batch(torch.from_numpy(ids), torch.from_numpy(mask), labels)

@@ -16,7 +16,8 @@ from atb.data.shards import TokenShards
 from atb.errors import InputError
 from atb.models.architecture import Architecture
 from atb.models.superplm import SuperPLM
-from atb.training.objectives import Batch, Target, Teacher, mean_pooled
+from atb.training.objectives import mean_pooled
+from atb.training.teacher import Batch, Target, Teacher
 
 __all__ = ["HeldOut", "Proxy", "evaluate"]
 
@@ -82,7 +83,7 @@ class HeldOut:
         teacher = teacher or (Teacher.of(superplm) if proxy == "distillation" else None)
         with _one_thread():
             for batch in batches:
-                target = teacher(batch, attention_logits=False) if teacher is not None else None
+                target = teacher(batch) if teacher is not None else None
                 self._batches.append((batch, target))
 
     @torch.no_grad()
@@ -109,6 +110,7 @@ class HeldOut:
             logits = self._superplm.mlm_logits(architecture, hidden, positions)
             entropy = functional.cross_entropy(logits, batch.labels[positions], reduction="sum")
             return torch.tensor([float(entropy), float(positions.sum()), 0, 1], dtype=torch.float64)
+        assert target.hidden is not None
         projected = self._superplm.projected(architecture, hidden)
         mask = batch.attention_mask[..., None]
         cosine = functional.cosine_similarity(
@@ -163,7 +165,11 @@ def _batch(
     labels = None
     if proxy == "mlm":  # the same words are hidden from every slice
         ids, masked = mask_tokens(
-            ids, mask, np.random.default_rng([0, seed]), vocabulary_size=text.vocabulary_size
+            ids,
+            mask,
+            np.random.default_rng([0, seed]),
+            vocabulary_size=text.vocabulary_size,
+            special=text.special,
         )
         labels = torch.from_numpy(masked)
     return Batch(torch.from_numpy(ids), torch.from_numpy(mask), labels)

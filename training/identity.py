@@ -14,8 +14,9 @@ from torch import nn
 from atb.data.shards import TokenShards
 from atb.errors import BadFile, InputError
 from atb.models.superplm import SuperPLM
-from atb.training.objectives import Objective, Teacher
+from atb.training.objectives import Objective
 from atb.training.settings import TrainingSettings
+from atb.training.teacher import Teacher
 
 __all__ = ["check_same_run", "run_identity"]
 
@@ -56,15 +57,16 @@ def check_same_run(found: Any, run: Mapping[str, Any], folder: Path) -> None:
             )
 
 
-def _described(objective: Objective) -> dict[str, Any]:
+def _described(objective: Any) -> dict[str, Any]:
     """An objective's numbers, and the fingerprint of its teacher."""
     described: dict[str, Any] = {"name": type(objective).__name__}
-    if is_dataclass(objective):
-        for field in fields(objective):
-            value = getattr(objective, field.name)
-            described[field.name] = (
-                _fingerprint(value.encoder) if isinstance(value, Teacher) else value
-            )
+    for field in fields(objective) if is_dataclass(objective) else ():
+        value = getattr(objective, field.name)
+        if isinstance(value, Teacher):
+            value = _fingerprint(value.encoder)
+        elif is_dataclass(value):
+            value = _described(value)
+        described[field.name] = value
     return described
 
 

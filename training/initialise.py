@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -14,10 +15,13 @@ from atb.data.shards import TokenShards
 from atb.errors import BadFile, InputError
 from atb.models.card import WEIGHTS, read_tensors
 from atb.models.modeling_tinybert import TinyBertConfig
-from atb.models.slicing import axes_of
+from atb.models.slicing import axes_of, layer_of
 from atb.models.superplm import SuperPLM
 
-__all__ = ["initialise", "read_encoder"]
+__all__ = ["KeptLayers", "initialise", "read_encoder"]
+
+#: Which layers of an encoder are taken, where not all are.
+KeptLayers = Literal["bottom", "even"]
 
 # Names under which BERT's relatives store the encoder.
 _PREFIXES = ("bert.", "electra.")
@@ -106,6 +110,8 @@ def initialise(
     encoder_folder: Path,
     text: TokenShards,
     *,
+    layers: int | None = None,
+    kept_layers: KeptLayers = "bottom",
     seed: int = 0,
     probes: int = 24,
     batch_size: int = 8,
@@ -121,6 +127,8 @@ def initialise(
     Args:
         encoder_folder: A transformers folder of a BERT encoder.
         text: Text to measure importance on.
+        layers: How many layers of the encoder to take; all by default.
+        kept_layers: The lowest ones, or evenly spaced ones with the first and the last.
         seed: Of the choice of text and of the probes.
         probes: Random directions of the output that are looked at.
         batch_size: Sequences for each probe.
@@ -129,9 +137,11 @@ def initialise(
 
     Raises:
         BadFile: The encoder cannot be read.
-        InputError: The text was made with another vocabulary.
+        InputError: The text was made with another vocabulary, or there are not so many layers.
     """
     plain = read_encoder(encoder_folder, dropout=dropout)
+    if layers is not None:
+        plain = _with_layers(plain, layers, kept_layers)
     if text.vocabulary_size > plain.config.vocab_size:
         raise InputError(
             f"The text has a vocabulary of {text.vocabulary_size} and the encoder of "
@@ -141,6 +151,28 @@ def initialise(
         plain, text, seed=seed, probes=probes, batch_size=batch_size, progress=progress
     )
     return _reordered(plain, _Orders.of(plain, moved))
+
+
+def _with_layers(whole: SuperPLM, count: int, kept: KeptLayers) -> SuperPLM:
+    """The same encoder with some of its layers."""
+    found = whole.architecture.layers
+    if not 1 <= count <= found:
+        raise InputError(
+            f"The encoder has {found} layers and {count} are asked for: give 1 to {found}."
+        )
+    chosen: Sequence[int] = range(count)
+    if kept == "even":
+        chosen = np.linspace(0, found - 1, count).round().astype(int).tolist()
+    config = TinyBertConfig(**{**whole.config.to_dict(), "num_hidden_layers": count})
+    fewer = SuperPLM(config, with_mlm_head=whole.cls is not None)
+    with torch.no_grad():
+        for name, parameter in fewer.named_parameters():
+            layer = layer_of(name)
+            source = name
+            if layer is not None:
+                source = name.replace(f"layer.{layer}.", f"layer.{chosen[layer]}.", 1)
+            parameter.copy_(whole.get_parameter(source))
+    return fewer.eval()
 
 
 def _reordered(plain: SuperPLM, orders: _Orders) -> SuperPLM:

@@ -1,98 +1,114 @@
-"""What a sub-model is trained towards: masked words, or the last layer of a teacher."""
+"""What a sub-model is trained towards: masked words, a teacher's last layer, or both."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, Protocol
+import math
+from dataclasses import dataclass, field, replace
+from typing import Protocol
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from atb.errors import InputError
 from atb.models.architecture import Architecture
+from atb.models.modeling_tinybert import TinyBertOutput
+from atb.models.space import SearchSpace
 from atb.models.superplm import SuperPLM
+from atb.training.teacher import AttentionStates, Batch, Target, Teacher
 
 __all__ = [
-    "Batch",
     "Distillation",
+    "Inheritance",
+    "LogitDistillation",
     "MaskedLanguageModelling",
     "Objective",
-    "Target",
-    "Teacher",
+    "Outcome",
+    "RelationDistillation",
     "mean_pooled",
+    "outcome",
 ]
 
-# Attention logits at or below this are padding; both sides read zero there (AutoTinyBERT's code).
-_PADDED_LOGIT = -100.0
-
 
 @dataclass(frozen=True, slots=True)
-class Batch:
-    """Token numbers for one part of a training batch.
+class Outcome:
+    """What came of running a sub-model on a batch.
 
     Attributes:
-        input_ids: [batch, length].
-        attention_mask: [batch, length], 1 for tokens and 0 for padding.
-        labels: [batch, length], the hidden words where some were masked and -100 elsewhere; None
-            where nothing was masked.
+        loss: A number to make small.
+        taught: What smaller sub-models can learn from this one, without gradients; None where
+            they are to learn by themselves.
     """
 
-    input_ids: Tensor
-    attention_mask: Tensor
-    labels: Tensor | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A teacher's last layer.
-
-    Attributes:
-        hidden: [batch, length, teacher's hidden].
-        attention_logits: [batch, heads, length, length], scaled, masked, before the softmax; None
-            where they are not wanted.
-    """
-
-    hidden: Tensor
-    attention_logits: Tensor | None
+    loss: Tensor
+    taught: Target | None
 
 
 class Objective(Protocol):
-    """A loss of sub-models: `check` once, `prepare` for each batch, `loss` for each sub-model."""
+    """A loss: `check` once, `prepare` for each batch, `score` for each sub-model that was run."""
 
     @property
     def mask_probability(self) -> float:
         """Share of the words to be masked."""
         ...
 
-    def check(self, superplm: SuperPLM) -> None:
-        """Refuse a SuperPLM that lacks what the loss needs, before anything is written."""
+    @property
+    def wants_attention(self) -> bool:
+        """Whether sub-models are to tell queries, keys and values of their last layer."""
         ...
 
-    def prepare(self, batch: Batch) -> Target | None:
-        """What all sub-models of a batch share."""
+    def check(self, superplm: SuperPLM, space: SearchSpace) -> None:
+        """Refuse a SuperPLM or a space without what the loss needs, before anything is written."""
         ...
 
-    def loss(
-        self, superplm: SuperPLM, architecture: Architecture, batch: Batch, target: Target | None
-    ) -> Tensor:
-        """A number to make small."""
+    def prepare(self, batch: Batch, done: float = 0.0) -> Target | None:
+        """What all sub-models of a batch share, when this share of the run is done."""
         ...
+
+    def score(
+        self,
+        superplm: SuperPLM,
+        architecture: Architecture,
+        batch: Batch,
+        output: TinyBertOutput,
+        target: Target | None,
+    ) -> Outcome:
+        """Judge a sub-model by what it put out; no target stands for its own learning alone."""
+        ...
+
+
+def outcome(
+    objective: Objective,
+    superplm: SuperPLM,
+    architecture: Architecture,
+    batch: Batch,
+    target: Target | None,
+) -> Outcome:
+    """Run a sub-model and judge it."""
+    output = superplm(
+        architecture,
+        batch.input_ids,
+        batch.attention_mask,
+        attention_states=objective.wants_attention,
+    )
+    return objective.score(superplm, architecture, batch, output, target)
 
 
 @dataclass(frozen=True, slots=True)
 class MaskedLanguageModelling:
     """Cross entropy at the masked positions; vocabulary logits are made nowhere else.
 
+    Against a target, which only a larger sub-model can be here, its probabilities stand in for
+    the words (in-place distillation; Yu and Huang, Universally Slimmable Networks, 2019).
+
     Attributes:
         mask_probability: Share of the words to be masked.
+        wants_attention: No.
     """
 
     mask_probability: float = 0.15
+    wants_attention: bool = field(default=False, init=False)
 
-    def check(self, superplm: SuperPLM) -> None:
+    def check(self, superplm: SuperPLM, space: SearchSpace) -> None:
         """Refuse a SuperPLM without a masked-LM head.
 
         Raises:
@@ -100,95 +116,26 @@ class MaskedLanguageModelling:
         """
         superplm.check_mlm_head()
 
-    def prepare(self, batch: Batch) -> Target | None:
+    def prepare(self, batch: Batch, done: float = 0.0) -> Target | None:
         """Nothing is shared."""
         return None
 
-    def loss(
-        self, superplm: SuperPLM, architecture: Architecture, batch: Batch, target: Target | None
-    ) -> Tensor:
+    def score(
+        self,
+        superplm: SuperPLM,
+        architecture: Architecture,
+        batch: Batch,
+        output: TinyBertOutput,
+        target: Target | None,
+    ) -> Outcome:
         """Mean cross entropy."""
-        assert batch.labels is not None, "masked-LM needs masked batches"
-        positions = batch.labels >= 0
-        hidden = superplm.hidden_states(architecture, batch.input_ids, batch.attention_mask)
-        logits = superplm.mlm_logits(architecture, hidden, positions)
-        return functional.cross_entropy(logits.float(), batch.labels[positions])
-
-
-class Teacher:
-    """A frozen encoder with BERT's module names: BERT, ELECTRA, TinyBert."""
-
-    def __init__(self, encoder: nn.Module) -> None:
-        """Freeze an encoder; where it has a sentence projection, that is part of its output.
-
-        Args:
-            encoder: A transformers model; typed loosely, since BERT's names are all it needs.
-        """
-        self.encoder: Any = encoder.eval().requires_grad_(False)
-        self._projection: nn.Module | None = getattr(encoder, "projection", None)
-
-    @classmethod
-    def of(cls, superplm: SuperPLM) -> Teacher:
-        """A frozen copy of a whole SuperPLM, to teach its own slices."""
-        return cls(superplm.extract(superplm.architecture))
-
-    @property
-    def hidden_size(self) -> int:
-        """Width of what it teaches."""
-        config = self.encoder.config
-        width = config.hidden_size if self._projection is None else config.projection_size
-        return int(width)
-
-    @property
-    def heads(self) -> int:
-        """Attention heads of its last layer."""
-        return int(self.encoder.config.num_attention_heads)
-
-    @torch.no_grad()
-    def __call__(self, batch: Batch, *, attention_logits: bool) -> Target:
-        """Run it without gradients.
-
-        Args:
-            batch: The input.
-            attention_logits: Whether the last layer's attention logits are wanted.
-        """
-        with _recorded(self.encoder.encoder.layer[-1].attention.self) as seen:
-            hidden = self.encoder(
-                input_ids=batch.input_ids, attention_mask=batch.attention_mask
-            ).last_hidden_state
-        if self._projection is not None:
-            hidden = self._projection(hidden)
-        logits = None
-        if attention_logits:
-            query, key = (
-                seen[name].float().view(*hidden.shape[:2], self.heads, -1).transpose(1, 2)
-                for name in ("query", "key")
-            )  # [B, A, T, D]
-            logits = query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5
-            padded = batch.attention_mask[:, None, None, :] == 0
-            logits = logits.masked_fill(padded, torch.finfo(logits.dtype).min)
-        return Target(hidden.float(), logits)
-
-
-@contextlib.contextmanager
-def _recorded(attention: Any) -> Iterator[dict[str, Tensor]]:
-    """Record what the query and key layers of an attention module put out.
-
-    Stock models do not tell their logits before the softmax.
-    """
-    seen: dict[str, Tensor] = {}
-
-    def record(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
-        return lambda _module, _inputs, output: seen.update({name: output})
-
-    hooks = [
-        getattr(attention, name).register_forward_hook(record(name)) for name in ("query", "key")
-    ]
-    try:
-        yield seen
-    finally:
-        for hook in hooks:
-            hook.remove()
+        logits = _vocabulary_logits(superplm, architecture, batch, output)
+        if target is None or target.vocabulary_logits is None:
+            assert batch.labels is not None
+            loss = functional.cross_entropy(logits, batch.labels[batch.masked])
+        else:
+            loss = functional.cross_entropy(logits, target.vocabulary_logits.softmax(-1))
+        return Outcome(loss, Target(vocabulary_logits=logits.detach()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,32 +161,47 @@ class Distillation:
     sentence_weight: float = 0.0
     mask_probability: float = 0.0
 
-    def check(self, superplm: SuperPLM) -> None:
-        """Refuse a teacher of another width.
+    @property
+    def wants_attention(self) -> bool:
+        """Where attention has a weight."""
+        return self.attention_weight > 0
+
+    def check(self, superplm: SuperPLM, space: SearchSpace) -> None:
+        """Refuse a teacher of another width, vocabulary, or head count.
 
         Raises:
-            InputError: The SuperPLM does not project into the teacher's space.
+            InputError: The SuperPLM does not project into the teacher's space, or no architecture
+                has heads to pair with the teacher's.
         """
+        _check_words(self.teacher, superplm)
         if superplm.config.projection_size != self.teacher.hidden_size:
             raise InputError(
                 f"The teacher is {self.teacher.hidden_size} wide and the SuperPLM projects to "
                 f"{superplm.config.projection_size}: make it with --projection "
                 f"{self.teacher.hidden_size}."
             )
+        if self.wants_attention and self.teacher.heads not in space.heads.values:
+            raise InputError(
+                f"The teacher has {self.teacher.heads} heads and no architecture of the space "
+                f"{space.name} has: use --objective relations, or --attention-weight 0."
+            )
 
-    def prepare(self, batch: Batch) -> Target | None:
+    def prepare(self, batch: Batch, done: float = 0.0) -> Target | None:
         """The teacher's output, once for all sub-models."""
-        return self.teacher(batch, attention_logits=self.attention_weight > 0)
+        return self.teacher(batch, attention=self.wants_attention)
 
-    def loss(
-        self, superplm: SuperPLM, architecture: Architecture, batch: Batch, target: Target | None
-    ) -> Tensor:
+    def score(
+        self,
+        superplm: SuperPLM,
+        architecture: Architecture,
+        batch: Batch,
+        output: TinyBertOutput,
+        target: Target | None,
+    ) -> Outcome:
         """Weighted sum of the terms."""
         assert target is not None, "distillation needs the teacher's output"
-        paired = target.attention_logits is not None and architecture.heads == self.teacher.heads
-        output = superplm(
-            architecture, batch.input_ids, batch.attention_mask, attention_logits=paired
-        )
+        assert target.hidden is not None
+        assert output.last_hidden_state is not None
         projected = superplm.projected(architecture, output.last_hidden_state).float()
         loss = self.hidden_weight * hidden_error(projected, target.hidden, batch.attention_mask)
         if self.sentence_weight:
@@ -247,15 +209,215 @@ class Distillation:
             taught = mean_pooled(target.hidden, batch.attention_mask)
             cosine = functional.cosine_similarity(pooled, taught, dim=-1)
             loss = loss + self.sentence_weight * (1 - cosine).mean()
-        if paired:
-            assert target.attention_logits is not None
-            assert output.attention_logits is not None
-            error = functional.mse_loss(
-                _without_padding(output.attention_logits.float()),
-                _without_padding(target.attention_logits),
-            )
+        own = _attention_of(output, architecture, batch)
+        if own is not None and target.attention is not None and own.heads == target.attention.heads:
+            error = functional.mse_loss(own.logits, target.attention.logits)
             loss = loss + self.attention_weight * error
-        return loss
+        return Outcome(loss, Target(projected.detach(), own and own.detached()))
+
+
+@dataclass(frozen=True, slots=True)
+class RelationDistillation:
+    """How tokens relate by queries, keys and values of the last layer (MiniLMv2, 2021).
+
+    Their widths are cut into relation heads, as many for the teacher as for the sub-model, so that
+    neither head counts nor widths need be equal, and no projection is needed.
+
+    Attributes:
+        teacher: Who teaches.
+        relation_heads: The most; fewer where they do not divide both widths.
+        mask_probability: Zero: a teacher shows whole text.
+        wants_attention: Yes.
+    """
+
+    teacher: Teacher
+    relation_heads: int = 12
+    mask_probability: float = 0.0
+    wants_attention: bool = field(default=True, init=False)
+
+    def check(self, superplm: SuperPLM, space: SearchSpace) -> None:
+        """Refuse a teacher of another vocabulary.
+
+        Raises:
+            InputError: It has another one.
+        """
+        _check_words(self.teacher, superplm)
+        if self.relation_heads < 1:
+            raise InputError(f"--relation-heads is {self.relation_heads}: give at least 1.")
+
+    def prepare(self, batch: Batch, done: float = 0.0) -> Target | None:
+        """The teacher's output, once for all sub-models."""
+        return self.teacher(batch, attention=True)
+
+    def score(
+        self,
+        superplm: SuperPLM,
+        architecture: Architecture,
+        batch: Batch,
+        output: TinyBertOutput,
+        target: Target | None,
+    ) -> Outcome:
+        """Mean Kullback-Leibler divergence over the three relations, heads and tokens."""
+        own = _attention_of(output, architecture, batch)
+        assert own is not None
+        assert target is not None and target.attention is not None  # noqa: PT018
+        heads = _common_heads(own.width, target.attention.width, self.relation_heads)
+        divergence = functional.kl_div(
+            own.relations(heads).log_softmax(-1),
+            target.attention.relations(heads).log_softmax(-1),
+            reduction="none",
+            log_target=True,
+        ).sum(-1)  # [3, B, R, T]
+        tokens = batch.attention_mask[:, None, :]
+        loss = (divergence * tokens).sum() / (3 * heads * batch.attention_mask.sum())
+        return Outcome(loss, Target(attention=own.detached()))
+
+
+@dataclass(frozen=True, slots=True)
+class LogitDistillation:
+    """What a teacher's masked-LM head says of the hidden words (Hinton et al., 2015).
+
+    Attributes:
+        teacher: Who teaches; with a head.
+        temperature: By which logits are divided on both sides.
+        mask_probability: Share of the words to be masked.
+        wants_attention: No.
+    """
+
+    teacher: Teacher
+    temperature: float = 2.0
+    mask_probability: float = 0.15
+    wants_attention: bool = field(default=False, init=False)
+
+    def check(self, superplm: SuperPLM, space: SearchSpace) -> None:
+        """Refuse a teacher or a SuperPLM without a masked-LM head.
+
+        Raises:
+            InputError: One of them has none, or they have other vocabularies.
+        """
+        superplm.check_mlm_head()
+        _check_words(self.teacher, superplm)
+        if not self.teacher.has_head:
+            raise InputError(
+                "The teacher has no masked-LM head: learn from its relations, or choose another."
+            )
+
+    def prepare(self, batch: Batch, done: float = 0.0) -> Target | None:
+        """The teacher's output, once for all sub-models."""
+        return self.teacher(batch, vocabulary_logits=True)
+
+    def score(
+        self,
+        superplm: SuperPLM,
+        architecture: Architecture,
+        batch: Batch,
+        output: TinyBertOutput,
+        target: Target | None,
+    ) -> Outcome:
+        """Mean Kullback-Leibler divergence, times the square of the temperature."""
+        assert target is not None and target.vocabulary_logits is not None  # noqa: PT018
+        logits = _vocabulary_logits(superplm, architecture, batch, output)
+        divergence = functional.kl_div(
+            (logits / self.temperature).log_softmax(-1),
+            (target.vocabulary_logits / self.temperature).log_softmax(-1),
+            reduction="batchmean",
+            log_target=True,
+        )
+        return Outcome(self.temperature**2 * divergence, Target(vocabulary_logits=logits.detach()))
+
+
+@dataclass(frozen=True, slots=True)
+class Inheritance:
+    """Own learning from masked words, and a teacher who counts less and less.
+
+    Knowledge Inheritance (Qin et al., 2021): (1 - w) of the own loss and w of the taught one, where
+    w falls linearly to zero. The teacher may be smaller than the SuperPLM, equal or larger; once w
+    is zero, it is not run any more.
+
+    Attributes:
+        taught: What the teacher is asked for.
+        annealed: Share of the run after which w is zero.
+        mask_probability: Share of the words to be masked, from both.
+    """
+
+    taught: LogitDistillation | RelationDistillation | Distillation
+    annealed: float = 1.0
+    mask_probability: float = 0.15
+
+    @property
+    def wants_attention(self) -> bool:
+        """Where the teacher is asked for it."""
+        return self.taught.wants_attention
+
+    def check(self, superplm: SuperPLM, space: SearchSpace) -> None:
+        """Refuse what either loss lacks.
+
+        Raises:
+            InputError: Something is missing, or the share is none.
+        """
+        if not 0 < self.annealed <= 1:
+            raise InputError(f"--annealed is {self.annealed}: give a share above 0 and at most 1.")
+        self._own.check(superplm, space)
+        self.taught.check(superplm, space)
+
+    def prepare(self, batch: Batch, done: float = 0.0) -> Target | None:
+        """The teacher's output with its present weight; None once that is zero."""
+        weight = 1 - done / self.annealed
+        if weight <= 0:
+            return None
+        target = self.taught.prepare(batch, done)
+        assert target is not None
+        return replace(target, weight=weight)
+
+    def score(
+        self,
+        superplm: SuperPLM,
+        architecture: Architecture,
+        batch: Batch,
+        output: TinyBertOutput,
+        target: Target | None,
+    ) -> Outcome:
+        """The weighted sum."""
+        own = self._own.score(superplm, architecture, batch, output, None)
+        if target is None:
+            return replace(own, taught=None)
+        taught = self.taught.score(superplm, architecture, batch, output, target)
+        loss = (1 - target.weight) * own.loss + target.weight * taught.loss
+        assert taught.taught is not None
+        return Outcome(loss, replace(taught.taught, weight=target.weight))
+
+    @property
+    def _own(self) -> MaskedLanguageModelling:
+        return MaskedLanguageModelling(self.mask_probability)
+
+
+def _vocabulary_logits(
+    superplm: SuperPLM, architecture: Architecture, batch: Batch, output: TinyBertOutput
+) -> Tensor:
+    assert output.last_hidden_state is not None
+    return superplm.mlm_logits(architecture, output.last_hidden_state, batch.masked).float()
+
+
+def _attention_of(
+    output: TinyBertOutput, architecture: Architecture, batch: Batch
+) -> AttentionStates | None:
+    if output.attention_states is None:
+        return None
+    return AttentionStates(output.attention_states, architecture.heads, batch.attention_mask)
+
+
+def _common_heads(width: int, other: int, most: int) -> int:
+    """The largest number up to `most` that divides both widths."""
+    common = math.gcd(width, other)
+    return max(heads for heads in range(1, most + 1) if common % heads == 0)
+
+
+def _check_words(teacher: Teacher, superplm: SuperPLM) -> None:
+    if teacher.vocabulary_size != superplm.config.vocab_size:
+        raise InputError(
+            f"The teacher has a vocabulary of {teacher.vocabulary_size} and the SuperPLM of "
+            f"{superplm.config.vocab_size}: choose a teacher with the SuperPLM's vocabulary."
+        )
 
 
 def hidden_error(states: Tensor, wanted: Tensor, attention_mask: Tensor) -> Tensor:
@@ -268,7 +430,3 @@ def mean_pooled(states: Tensor, attention_mask: Tensor) -> Tensor:
     """Mean over tokens but padding: [B, T, H] -> [B, H]."""
     weights = attention_mask[..., None].to(states.dtype)
     return (states * weights).sum(1) / weights.sum(1).clamp(min=1)
-
-
-def _without_padding(logits: Tensor) -> Tensor:
-    return torch.where(logits <= _PADDED_LOGIT, torch.zeros_like(logits), logits)

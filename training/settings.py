@@ -23,6 +23,7 @@ class TrainingSettings:
         batch_size: Sequences in each step.
         batch_parts: Parts that the batch is cut into; each part has sub-models of its own.
         sampling: How sub-models are drawn.
+        in_place: Whether the first sub-model of a sandwich, the largest, teaches the others.
         random_samples: Random sub-models for each part, beside those of the sandwich.
         learning_rate: Its peak, after warm-up and before the linear decay to zero.
         warmup_steps: Steps of linear warm-up, at most a tenth of all.
@@ -39,6 +40,7 @@ class TrainingSettings:
     batch_size: int = 16
     batch_parts: int = 1
     sampling: Sampling = "sandwich"
+    in_place: bool = False
     random_samples: int = 2
     learning_rate: float = 1e-4
     warmup_steps: int = 10_000
@@ -71,6 +73,8 @@ class TrainingSettings:
             )
         if self.sampling not in ("uniform", "sandwich"):
             raise InputError(f"sampling is {self.sampling!r}: choose uniform or sandwich.")
+        if self.in_place and self.sampling != "sandwich":
+            raise InputError("In-place distillation needs the largest: choose sandwich sampling.")
 
     @property
     def warmup(self) -> int:

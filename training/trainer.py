@@ -23,15 +23,14 @@ from atb.training.batches import Batches
 from atb.training.checkpoint import load_checkpoint, save_checkpoint
 from atb.training.identity import check_same_run, run_identity
 from atb.training.objectives import (
-    Batch,
     Distillation,
     MaskedLanguageModelling,
     Objective,
-    Target,
-    Teacher,
+    outcome,
 )
 from atb.training.sampling import sampled_architectures
 from atb.training.settings import TrainingSettings
+from atb.training.teacher import Batch, Target, Teacher
 
 __all__ = ["LOG", "Progress", "Step", "train_superplm"]
 
@@ -109,8 +108,11 @@ class _Run:
         for index, architecture in enumerate(architectures):
             with torch.autocast("cpu", torch.bfloat16, enabled=settings.bf16):
                 if index == 0:
-                    target = self.objective.prepare(batch)
-                loss = self.objective.loss(self.superplm, architecture, batch, target) * share
+                    target = self.objective.prepare(batch, self.step / settings.steps)
+                found = outcome(self.objective, self.superplm, architecture, batch, target)
+            if settings.in_place and index == 0:
+                target = found.taught
+            loss = found.loss * share
             value = float(loss.detach())
             self._check_finite(value, f"loss of {architecture}")
             loss.backward()  # type: ignore[no-untyped-call]
@@ -157,7 +159,7 @@ def train_superplm(
     """
     _check(superplm, shards, settings)
     objective = objective or _default_objective(superplm)
-    objective.check(superplm)
+    objective.check(superplm, settings.space)
     prepare_output(out, directory=True)
     run = _begin(superplm, shards, settings, objective)
     if (out / CARD).is_file():

@@ -3,28 +3,55 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from atb.console import print_json, progress
+from atb.console import note, print_json, progress
+from atb.errors import InputError
 from atb.options import Json, SequenceLength
 
+if TYPE_CHECKING:
+    from atb.data.corpus import Text
+    from atb.data.preparation import Summary
+
 app = typer.Typer(help="Texts for training.", no_args_is_help=True)
+
+#: Above this share of unknown words a vocabulary is of another language than the text.
+_MANY_UNKNOWN = 0.05
+_DEFAULT_SPLIT = "train"
 
 
 @app.command("prepare")
 def prepare(
     source: Annotated[
-        Path, typer.Argument(help="A text file, or a folder of them; .xz and .gz too.")
+        str,
+        typer.Argument(help="A text file, a folder of them, or hf:NAME of a Hugging Face dataset."),
     ],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the shards.")],
     sequence_length: SequenceLength = 128,
     vocabulary: Annotated[
         Path | None,
         typer.Option(
-            "--vocabulary", metavar="FILE", help="WordPiece vocabulary; BERT's by default."
+            "--vocabulary",
+            metavar="PATH",
+            help="A WordPiece vocab.txt, or a tokenizer's folder; BERT's English one by default.",
         ),
+    ] = None,
+    cased: Annotated[
+        bool, typer.Option("--cased", help="Keep case and accents, for a cased vocabulary.")
+    ] = False,
+    column: Annotated[
+        str, typer.Option("--column", help="Where the text is in JSON lines, Parquet, datasets.")
+    ] = "text",
+    split: Annotated[
+        str | None, typer.Option("--split", help="Of a dataset; train by default.")
+    ] = None,
+    configuration: Annotated[
+        str | None, typer.Option("--configuration", help="Of a dataset that has several.")
+    ] = None,
+    revision: Annotated[
+        str | None, typer.Option("--revision", help="Commit or tag of a dataset of the hub.")
     ] = None,
     limit_tokens: Annotated[
         int | None, typer.Option("--limit-tokens", min=1, help="Stop after so many tokens.")
@@ -33,26 +60,68 @@ def prepare(
 ) -> None:
     """Pack whole sentences of a text into token shards for training.
 
-    One paragraph a line, a blank line between documents.
+    Files: plain text (one paragraph a line, a blank line between documents), WikiExtractor's
+    output, JSON lines, Parquet; text also packed as .gz, .xz or .bz2. The same command goes on
+    where it was interrupted.
     """
     from atb.data.preparation import prepare as prepare_shards
+    from atb.data.vocabulary import Vocabulary
 
+    words = Vocabulary.read(vocabulary, lowercase=False if cased else None)
+    text = _text(source, column, split, configuration, revision)
     with progress("prepare") as show:
         summary = prepare_shards(
-            source,
+            text,
             out,
             sequence_length=sequence_length,
-            vocabulary=vocabulary,
+            vocabulary=words,
             limit_tokens=limit_tokens,
-            progress=lambda share, tokens: show(int(1000 * share), 1000, f"{tokens:,} tokens"),
+            progress=lambda share, tokens: show(
+                int(1000 * (share or 0)), 1000, f"{tokens:,} tokens"
+            ),
+        )
+    _tell(summary, json=json)
+
+
+def _text(
+    source: str, column: str, split: str | None, configuration: str | None, revision: str | None
+) -> Text:
+    from atb.data.corpus import Corpus
+    from atb.data.hugging_face import HUGGING_FACE, HuggingFaceText, is_saved_dataset
+
+    if source.startswith(HUGGING_FACE) or is_saved_dataset(Path(source)):
+        return HuggingFaceText(
+            source.removeprefix(HUGGING_FACE),
+            configuration=configuration,
+            split=split or _DEFAULT_SPLIT,
+            column=column,
+            revision=revision,
+        )
+    given = {"--split": split, "--configuration": configuration, "--revision": revision}
+    for option, value in given.items():
+        if value is not None:
+            raise InputError(
+                f"{option} is for Hugging Face datasets and {source} is not one: write "
+                f"{HUGGING_FACE}NAME, or leave it out."
+            )
+    return Corpus(Path(source), column=column)
+
+
+def _tell(summary: Summary, *, json: bool) -> None:
+    from dataclasses import asdict
+
+    counts = summary.counts
+    if summary.unknown_share > _MANY_UNKNOWN:
+        note(
+            f"warning: the vocabulary does not know {summary.unknown_share:.0%} of the words: is "
+            "it of the language of the text? Choose another with --vocabulary."
         )
     if json:
         print_json(
             {
-                "folder": str(out),
-                "documents": summary.documents,
+                "folder": str(summary.folder),
+                **asdict(counts),
                 "sequences": summary.sequences,
-                "tokens": summary.tokens,
                 "sequence_length": summary.sequence_length,
                 "sha256": summary.sha256,
                 "reused": summary.reused,
@@ -60,6 +129,11 @@ def prepare(
         )
         return
     typer.echo(
-        f"{out}: {summary.sequences:,} sequences of at most {sequence_length} tokens, "
-        f"{summary.tokens:,} tokens from {summary.documents:,} documents"
+        f"{summary.folder}: {summary.sequences:,} sequences of at most {summary.sequence_length} "
+        f"tokens, {counts.tokens:,} tokens from {counts.documents:,} documents"
+    )
+    typer.echo(
+        f"{counts.sentences:,} sentences, {counts.cut_sentences:,} of them longer than a sequence "
+        f"and cut; {summary.filled_share:.0%} of all places filled; "
+        f"{summary.unknown_share:.2%} of the words unknown to the vocabulary"
     )

@@ -15,8 +15,12 @@ if TYPE_CHECKING:
     from atb.data.shards import TokenShards
     from atb.models.superplm import SuperPLM
     from atb.training.objectives import Objective
+    from atb.training.teacher import Teacher
 
 app = typer.Typer(help="The weight-sharing SuperPLM.", no_args_is_help=True)
+
+#: What slices are trained towards, as the command line says it.
+Aim = Literal["mlm", "kd", "relations", "inherit"]
 
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the result.")]
 Shards = Annotated[
@@ -44,7 +48,21 @@ def init(
         typer.Option("--arch", metavar="ARCH", help="From scratch, with this largest shape."),
     ] = None,
     data: Shards = None,
-    vocabulary_size: Annotated[int, typer.Option("--vocabulary-size", min=1)] = 30_522,
+    vocabulary: Annotated[
+        Path | None,
+        typer.Option(
+            "--vocabulary",
+            metavar="PATH",
+            help="From scratch: a vocab.txt or a tokenizer's folder; BERT's English by default.",
+        ),
+    ] = None,
+    layers: Annotated[
+        int | None, typer.Option("--layers", min=1, help="Of the encoder; all by default.")
+    ] = None,
+    kept_layers: Annotated[
+        Literal["bottom", "even"],
+        typer.Option("--keep", help="Which of its layers: the lowest, or evenly spaced ones."),
+    ] = "bottom",
     projection: Annotated[
         int | None,
         typer.Option("--projection", min=1, help="From scratch: hidden size of a teacher."),
@@ -57,6 +75,7 @@ def init(
     """
     import torch
 
+    from atb.data.vocabulary import Vocabulary, vocabulary_of
     from atb.files import prepare_output
     from atb.models.known import resolve
     from atb.models.superplm import CARD, SuperPLM
@@ -67,26 +86,35 @@ def init(
     if (out / CARD).exists():
         raise InputError(f"{out} holds a SuperPLM already: choose another --out.")
     if source is not None:
+        if vocabulary is not None:
+            raise InputError("--vocabulary is for --arch: an encoder has its own.")
+        words = vocabulary_of(source)
         with progress("importance") as show:
             superplm = initialise(
                 source,
                 _shards(data),
+                layers=layers,
+                kept_layers=kept_layers,
                 seed=seed,
                 progress=lambda done, total: show(done, total, ""),
             )
         origin = f"{source.resolve().name}, ordered by importance"
     else:
         assert architecture is not None
+        if layers is not None:
+            raise InputError("--layers is for --from: --arch tells the layers itself.")
+        words = Vocabulary.read(vocabulary)
         torch.manual_seed(seed)
         superplm = SuperPLM.from_architecture(
             resolve(architecture),
-            vocabulary_size=vocabulary_size,
+            vocabulary_size=len(words),
             with_mlm_head=True,
             projection_size=projection,
         )
         origin = "random weights"
     prepare_output(out, directory=True)
     superplm.save(out, origin=origin, seed=seed)
+    words.save(out)
     typer.echo(f"{out}: {superplm.architecture}, from {origin}")
 
 
@@ -96,12 +124,20 @@ def train(
     out: Out,
     data: Annotated[Path, typer.Option("--data", metavar="DIR", help="Token shards.")],
     objective: Annotated[
-        Literal["mlm", "kd"], typer.Option("--objective", help="Masked words, or distillation.")
+        Aim,
+        typer.Option(
+            "--objective",
+            help="Masked words; a teacher's last layer (kd) or how its tokens relate (relations); "
+            "or masked words with a teacher who counts less and less (inherit).",
+        ),
     ] = "kd",
     teacher: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            "--teacher", metavar="DIR", help="A BERT encoder; the SuperPLM itself by default."
+            "--teacher",
+            metavar="NAME",
+            help="A BERT or ELECTRA encoder's folder or its name on the hub, or a SuperPLM; by "
+            "default the SuperPLM itself as it starts.",
         ),
     ] = None,
     attention_weight: Annotated[
@@ -113,8 +149,23 @@ def train(
             "heads are in another order, as are those of the encoder a SuperPLM was ordered from.",
         ),
     ] = 1.0,
+    relation_heads: Annotated[
+        int, typer.Option("--relation-heads", min=1, help="Of relations, at most.")
+    ] = 12,
+    annealed: Annotated[
+        float,
+        typer.Option("--annealed", help="Share of the run in which inherit's teacher fades."),
+    ] = 1.0,
     space: SpaceName = "mini",
     sampling: Annotated[Literal["uniform", "sandwich"], typer.Option("--sampling")] = "sandwich",
+    in_place: Annotated[
+        bool,
+        typer.Option("--in-place", help="The sandwich's largest learns, and teaches the others."),
+    ] = False,
+    batch_parts: Annotated[
+        int,
+        typer.Option("--batch-parts", help="Parts of a batch, each with sub-models of its own."),
+    ] = 1,
     random_samples: Annotated[
         int, typer.Option("--random-samples", help="Random sub-models for each part of a batch.")
     ] = 2,
@@ -132,7 +183,8 @@ def train(
     import torch
 
     from atb.data.shards import TokenShards
-    from atb.models.embedded import load_superplm
+    from atb.data.vocabulary import vocabulary_of
+    from atb.models.embedded import EMBEDDED, load_superplm
     from atb.models.space import find_space
     from atb.training.settings import TrainingSettings
     from atb.training.trainer import train_superplm
@@ -141,7 +193,9 @@ def train(
         space=find_space(space),
         steps=steps,
         batch_size=batch,
+        batch_parts=batch_parts,
         sampling=sampling,
+        in_place=in_place,
         random_samples=random_samples,
         learning_rate=learning_rate,
         warmup_steps=warmup_steps,
@@ -149,12 +203,25 @@ def train(
         bf16=bf16,
     )
     if objective == "mlm" and teacher is not None:
-        raise InputError("--teacher goes with --objective kd: leave one of them out.")
+        raise InputError("--objective mlm has no teacher: leave --teacher out, or choose inherit.")
     if threads is not None:
         torch.set_num_threads(threads)
     start = load_superplm(superplm)
     shards = TokenShards.open(data)
-    aim = _objective(start, objective, teacher, attention_weight)
+    words = vocabulary_of(EMBEDDED.get(superplm, Path(superplm)))
+    if shards.vocabulary_sha256 != words.sha256:
+        raise InputError(
+            f"{data} was prepared with another vocabulary than that of {superplm}: prepare it "
+            f"with --vocabulary {superplm}."
+        )
+    aim = _objective(
+        start,
+        objective,
+        teacher,
+        attention_weight=attention_weight,
+        relation_heads=relation_heads,
+        annealed=annealed,
+    )
     with progress("train") as show:
         train_superplm(
             start,
@@ -166,24 +233,50 @@ def train(
                 step.number, step.steps, f"loss {step.loss:.4f}, {step.tokens:,} tokens"
             ),
         )
+    words.save(out)
     typer.echo(f"{out}: trained {steps} steps; judge it with `atb superplm evaluate {out}`")
 
 
 def _objective(
     superplm: SuperPLM,
-    name: Literal["mlm", "kd"],
-    teacher: Path | None,
+    name: Aim,
+    teacher_name: str | None,
+    *,
     attention_weight: float,
+    relation_heads: int,
+    annealed: float,
 ) -> Objective:
-    from atb.training.initialise import read_encoder
-    from atb.training.objectives import Distillation, MaskedLanguageModelling, Teacher
+    from atb.training.objectives import (
+        Distillation,
+        Inheritance,
+        LogitDistillation,
+        MaskedLanguageModelling,
+        RelationDistillation,
+    )
 
     if name == "mlm":
-        if superplm.cls is None:
-            raise InputError("This SuperPLM has no masked-LM head: train it with --objective kd.")
+        superplm.check_mlm_head()
         return MaskedLanguageModelling()
-    taught_by = superplm if teacher is None else read_encoder(teacher)
-    return Distillation(Teacher.of(taught_by), attention_weight=attention_weight)
+    teacher = _teacher(superplm, teacher_name)
+    if name == "kd":
+        return Distillation(teacher, attention_weight=attention_weight)
+    relations = RelationDistillation(teacher, relation_heads)
+    if name == "relations":
+        return relations
+    return Inheritance(LogitDistillation(teacher) if teacher.has_head else relations, annealed)
+
+
+def _teacher(superplm: SuperPLM, name: str | None) -> Teacher:
+    """The SuperPLM itself, another one, or a transformers model."""
+    from atb.models.card import CARD
+    from atb.models.embedded import EMBEDDED, load_superplm
+    from atb.training.teacher import Teacher
+
+    if name is None:
+        return Teacher.of(superplm)
+    if name in EMBEDDED or (Path(name) / CARD).is_file():
+        return Teacher.of(load_superplm(name))
+    return Teacher.load(name)
 
 
 @app.command("evaluate")

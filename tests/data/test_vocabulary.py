@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import lzma
 from pathlib import Path
 
 import pytest
 
 from atb.data.samples import HELD_OUT_DOCUMENTS, HELD_OUT_TEXT, TRAINING_DOCUMENTS, held_out
-from atb.data.vocabulary import SHIPPED_VOCABULARY, load_tokenizer, save_tokenizer
+from atb.data.vocabulary import SHIPPED_VOCABULARY, SpecialTokens, Vocabulary, vocabulary_of
 from atb.errors import BadFile
 
 
 def test_words_become_the_pieces_that_bert_makes() -> None:
-    tokenizer = load_tokenizer()
+    tokenizer = Vocabulary.read().tokenizer()
     encoding = tokenizer.encode("Héllo, unaffable WORLD!")
     assert encoding.tokens == [
         "[CLS]",
@@ -35,10 +36,10 @@ def test_words_become_the_pieces_that_bert_makes() -> None:
 def test_transformers_reads_the_saved_tokenizer(tmp_path: Path) -> None:
     from transformers import AutoTokenizer
 
-    save_tokenizer(tmp_path)
+    Vocabulary.read().save(tmp_path)
     text = "Some words, strangely spelt: Übermäßig [MASK]."
     theirs = AutoTokenizer.from_pretrained(tmp_path)
-    assert theirs(text)["input_ids"] == load_tokenizer().encode(text).ids
+    assert theirs(text)["input_ids"] == Vocabulary.read().tokenizer().encode(text).ids
     assert theirs.mask_token_id == 103
     assert theirs.model_max_length == 512
 
@@ -50,12 +51,47 @@ def test_what_is_no_vocabulary_is_refused(tmp_path: Path, content: bytes) -> Non
     path = tmp_path / "vocab.txt"
     path.write_bytes(content)
     with pytest.raises(BadFile):
-        load_tokenizer(path)
+        Vocabulary.read(path)
 
 
 def test_a_missing_vocabulary_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadFile, match="no vocabulary"):
-        load_tokenizer(tmp_path / "vocab.txt")
+        Vocabulary.read(tmp_path / "vocab.txt")
+
+
+#: A vocabulary of other order than BERT's, with characters of several writings.
+OTHER = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "Der", "der", "Bär", "bar", "\u718a", "."]
+
+
+def other_vocabulary(folder: Path, **configuration: object) -> Path:
+    (folder / "vocab.txt").write_text("\n".join(OTHER) + "\n", "utf-8")
+    if configuration:
+        (folder / "tokenizer_config.json").write_text(json.dumps(configuration))
+    return folder
+
+
+def test_special_tokens_may_stand_anywhere(tmp_path: Path) -> None:
+    vocabulary = Vocabulary.read(other_vocabulary(tmp_path) / "vocab.txt")
+    assert vocabulary.special == SpecialTokens(0, 1, 2, 3, 4)
+    assert vocabulary.tokenizer().encode("Bär.").tokens == ["[CLS]", "bar", ".", "[SEP]"]
+    assert vocabulary.tokenizer().encode("\u718a.").ids == [2, 9, 10, 3]
+
+
+def test_case_is_kept_where_the_folder_says_so(tmp_path: Path) -> None:
+    folder = other_vocabulary(tmp_path, do_lower_case=False)
+    vocabulary = Vocabulary.read(folder)
+    assert vocabulary.tokenizer().encode("Der Bär").tokens == ["[CLS]", "Der", "Bär", "[SEP]"]
+    assert Vocabulary.read(folder, lowercase=True).sha256 != vocabulary.sha256
+    vocabulary.save(tmp_path / "saved")
+    assert vocabulary_of(tmp_path / "saved") == vocabulary
+    assert vocabulary_of(None) == vocabulary_of(tmp_path / "nothing") == Vocabulary.read()
+
+
+def test_a_damaged_configuration_beside_a_vocabulary_is_refused(tmp_path: Path) -> None:
+    folder = other_vocabulary(tmp_path)
+    (folder / "tokenizer_config.json").write_text("{")
+    with pytest.raises(BadFile, match="configuration"):
+        Vocabulary.read(folder)
 
 
 def test_the_held_out_sample_has_eight_books_and_100_000_tokens() -> None:

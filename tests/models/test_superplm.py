@@ -89,12 +89,14 @@ def test_a_slice_equals_the_extracted_model(space: SearchSpace) -> None:
         encoder = superplm.extract(architecture)
         masked = superplm.extract(architecture, "mlm")
         with torch.no_grad():
-            output = superplm(architecture, tokens, mask, types, attention_logits=True)
-            alone = encoder(tokens, mask, types, output_attention_logits=True)
+            output = superplm(architecture, tokens, mask, types, attention_states=True)
+            alone = encoder(tokens, mask, types, output_attention_states=True)
             hidden = output.last_hidden_state
             logits = superplm.mlm_logits(architecture, hidden, mask.bool())
             projected = superplm.projected(architecture, hidden)
-        for name in ("last_hidden_state", "pooler_output", "attention_logits"):
+        for one, other in zip(output.attention_states, alone.attention_states, strict=True):
+            assert (one - other).abs().max() < 1e-5, architecture
+        for name in ("last_hidden_state", "pooler_output"):
             assert (output[name] - alone[name]).abs().max() < 1e-5, (architecture, name)
         assert (logits - masked(tokens, mask, types).logits[mask.bool()]).abs().max() < 1e-5
         assert (projected - encoder.projection(hidden)).abs().max() < 1e-5

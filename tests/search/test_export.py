@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from atb.data.samples import held_out
-from atb.data.vocabulary import load_tokenizer
+from atb.data.vocabulary import Vocabulary
 from atb.errors import InputError, RunError
 from atb.models.architecture import Architecture
 from atb.models.superplm import SuperPLM
@@ -134,7 +134,7 @@ def test_the_exported_folder_loads_in_stock_transformers(
     assert done.returncode == 0, done.stderr
     shape, total = done.stdout.strip().split(") ")
     assert shape == "(2, 7, 41"
-    encodings = load_tokenizer().encode_batch(["A sentence.", "Another one, longer."])
+    encodings = Vocabulary.read().tokenizer().encode_batch(["A sentence.", "Another one, longer."])
     ids = torch.zeros(2, 7, dtype=torch.long)
     for row, encoding in enumerate(encodings):
         ids[row, : len(encoding.ids)] = torch.tensor(encoding.ids)

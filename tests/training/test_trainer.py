@@ -18,8 +18,9 @@ from atb.errors import BadFile, InputError, RunError
 from atb.models.space import Dimension, SearchSpace
 from atb.models.superplm import SuperPLM
 from atb.training.batches import Batches
-from atb.training.objectives import Batch, Distillation, MaskedLanguageModelling, Target, Teacher
+from atb.training.objectives import Distillation, MaskedLanguageModelling, Outcome
 from atb.training.settings import TrainingSettings
+from atb.training.teacher import Batch, Target, Teacher
 from atb.training.trainer import LOG, Step, train_superplm
 
 Make = Callable[..., SuperPLM]
@@ -207,13 +208,13 @@ def test_a_loss_that_is_no_number_names_its_step_and_keeps_the_checkpoint(
     class Poisoned(MaskedLanguageModelling):
         calls = 0
 
-        def prepare(self, batch: Batch) -> Target | None:
+        def prepare(self, batch: Batch, done: float = 0.0) -> Target | None:
             Poisoned.calls += 1  # two parts a step
             return None
 
-        def loss(self, *arguments: Any) -> torch.Tensor:
-            loss = super().loss(*arguments)
-            return loss * poison if Poisoned.calls > 12 else loss
+        def score(self, *arguments: Any) -> Outcome:
+            found = super().score(*arguments)
+            return replace(found, loss=found.loss * poison) if Poisoned.calls > 12 else found
 
     with pytest.raises(RunError, match="at step 7"):
         train_superplm(make_superplm(), text, settings(space), tmp_path, objective=Poisoned())
