@@ -48,7 +48,7 @@ def select_training_set(
     from atb.target import choose_conditions
 
     with ProfileDatabase(db) as database:
-        conditions = choose_conditions(database, **wanted)
+        conditions = choose_conditions(database, campaign, **wanted)
         return TrainingSet.from_measurements(
             database.measurements(conditions=conditions, campaign=campaign),
             least_rows=least_rows or LEAST_ROWS,
@@ -67,7 +67,7 @@ def select_training_sets(db: str, campaign: str | None, **wanted: Any) -> list[T
 
     found = []
     with ProfileDatabase(db) as database:
-        for conditions in agreeing_conditions(database, **wanted):
+        for conditions in agreeing_conditions(database, campaign, **wanted):
             measured = database.measurements(conditions=conditions, campaign=campaign)
             if any(not measurement.flagged for measurement in measured):
                 found.append(TrainingSet.from_measurements(measured, least_rows=1))

@@ -87,20 +87,28 @@ def find_target(
     return Target(place, found, settings)
 
 
-def agreeing_conditions(database: ProfileDatabase, **wanted: Any) -> list[Conditions]:
+def agreeing_conditions(
+    database: ProfileDatabase, campaign: str | None = None, **wanted: Any
+) -> list[Conditions]:
     """All sets of conditions in a database that agree with the fields that are given.
 
     Args:
         database: Where to look.
+        campaign: Only those of the campaign of this label.
         wanted: Fields of `Conditions.to_json` by name; None leaves one open.
 
     Raises:
         InputError: None agrees.
     """
+    own = [found.conditions for found in database.campaigns() if found.label == campaign]
+    if campaign is not None and not own:
+        raise InputError(
+            f"The database has no campaign {campaign}: see what it has with `atb profile --list`."
+        )
     given = {name: value for name, value in wanted.items() if value is not None}
     found = [
         conditions
-        for conditions in database.conditions()
+        for conditions in (database.conditions() if campaign is None else own)
         if all(conditions.to_json()[name] == value for name, value in given.items())
     ]
     if not found:
@@ -112,17 +120,20 @@ def agreeing_conditions(database: ProfileDatabase, **wanted: Any) -> list[Condit
     return found
 
 
-def choose_conditions(database: ProfileDatabase, **wanted: Any) -> Conditions:
+def choose_conditions(
+    database: ProfileDatabase, campaign: str | None = None, **wanted: Any
+) -> Conditions:
     """The one set of conditions in a database that agrees with the fields that are given.
 
     Args:
         database: Where to look.
+        campaign: Only those of the campaign of this label.
         wanted: Fields of `Conditions.to_json` by name; None leaves one open.
 
     Raises:
         InputError: None agrees, or several do.
     """
-    found = agreeing_conditions(database, **wanted)
+    found = agreeing_conditions(database, campaign, **wanted)
     if len(found) > 1:
         options = "--device, --runtime, --precision, --threads, --batch, --sequence-length"
         listed = "; ".join(str(conditions) for conditions in found)

@@ -6,14 +6,14 @@ part is measured in a second campaign: how far the two lie apart tells the noise
 numbers: errors beside those of what others predict with, coverage of the intervals, transfer to
 each set of conditions from the others, chosen against random measurements, and extrapolation.
 Labels of what is judged are used for judging only. The same command goes on where it was
-interrupted.
+interrupted; `figures.json` in its folder keeps what was judged.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -101,16 +101,29 @@ def noise_of(first: Sequence[Measurement], second: Sequence[Measurement]) -> dic
 
 
 def of_peers(
-    learn: Observations, test: Observations, settings: RunSettings, sizes: Sequence[int]
+    learn: TrainingSet, test: TrainingSet, settings: RunSettings, sizes: Sequence[int]
 ) -> dict[str, Any]:
     """Everybody on the same random draws, judged by the same rows."""
-    both = Observations(
-        np.concatenate([learn.rows, test.rows]),
-        np.concatenate([learn.values, test.values]),
-        np.concatenate([learn.half_widths, test.half_widths]),
-    )
+    both = joined(learn, test).observations
     judged = np.arange(len(learn), len(both))
     pairs = [(np.random.default_rng(d).permutation(len(learn)), judged) for d in range(DRAWS)]
+    return judged_peers(both, pairs, settings, sizes)
+
+
+def of_peers_within(part: TrainingSet, size: int) -> dict[str, Any]:
+    """Everybody on the same random splits of one set: so many to learn from, the rest to judge."""
+    orders = [np.random.default_rng(d).permutation(len(part)) for d in range(DRAWS)]
+    pairs = [(order[:size], order[size:]) for order in orders]
+    return judged_peers(part.observations, pairs, part.conditions.settings, [size])
+
+
+def judged_peers(
+    both: Observations,
+    pairs: Sequence[tuple[IntArray, IntArray]],
+    settings: RunSettings,
+    sizes: Sequence[int],
+) -> dict[str, Any]:
+    """Mean figures of everybody, by number of rows and name."""
     basis = architecture_basis(settings)
     peers = {name: p for name, p in architecture_peers().items() if name not in SLOW_PEERS}
     found: list[Comparison] = []
@@ -210,6 +223,17 @@ def extrapolation(everything: TrainingSet) -> dict[str, Any]:
     }
 
 
+def joined(first: TrainingSet, second: TrainingSet) -> TrainingSet:
+    """Both as one."""
+    return replace(
+        first,
+        rows=np.concatenate([first.rows, second.rows]),
+        seconds=np.concatenate([first.seconds, second.seconds]),
+        half_widths=np.concatenate([first.half_widths, second.half_widths]),
+        further={},
+    )
+
+
 def main() -> None:
     """Measure what is missing, then judge."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -229,36 +253,37 @@ def main() -> None:
     test = main_set.take(np.arange(learned, len(main_set)))
     sizes = [n for n in (10, 50, 300) if n < learned] + ([learned] if learned < 300 else [])
     settings = MAIN.settings
-    figures: dict[str, Any] = {
-        "noise": noise_of(found["kd"], found["kd-again"]),
-        "flagged": {
+    conditions = {name: sets[name] for name in ("kd", "two-threads", "int8", "torch")}
+
+    def other(name: str) -> dict[str, Any]:
+        return of_peers_within(sets[name], min(50, len(sets[name]) // 3))
+
+    parts: dict[str, Callable[[], Any]] = {
+        "noise": lambda: noise_of(found["kd"], found["kd-again"]),
+        "flagged": lambda: {
             name: round(float(np.mean([m.flagged for m in part])), 3)
             for name, part in found.items()
         },
-        "kd": of_peers(learn.observations, test.observations, settings, sizes),
-        "mlm": of_peers(learn.observations, sets["mlm"].observations, settings, sizes[-1:]),
+        "kd": lambda: of_peers(learn, test, settings, sizes),
+        "mlm": lambda: of_peers(learn, sets["mlm"], settings, [min(50, learned), sizes[-1]]),
+        "two-threads": lambda: other("two-threads"),
+        "int8": lambda: other("int8"),
+        "torch": lambda: other("torch"),
+        "coverage": lambda: {
+            name: [coverage(part, size) for size in (20, 50) if 2 * size < len(part)]
+            for name, part in conditions.items()
+        },
+        "transfer_from_ten": lambda: transfers(conditions, 10),
+        "chosen": lambda: chosen(learn, test),
+        "extrapolation": lambda: extrapolation(joined(main_set, sets["mlm"])),
     }
-    conditions = {name: sets[name] for name in ("kd", "two-threads", "int8", "torch")}
-    for name in ("two-threads", "int8", "torch"):
-        part, cut = sets[name], min(50, len(sets[name]) // 3)
-        few, unseen = part.take(np.arange(cut)), part.take(np.arange(cut, len(part)))
-        figures[name] = of_peers(
-            few.observations, unseen.observations, part.conditions.settings, [cut]
-        )
-    figures["coverage"] = {
-        name: [coverage(part, size) for size in (20, 50) if 2 * size < len(part)]
-        for name, part in conditions.items()
-    }
-    figures["transfer_from_ten"] = transfers(conditions, 10)
-    figures["chosen"] = chosen(learn, test)
-    figures["extrapolation"] = extrapolation(
-        replace(
-            main_set,
-            rows=np.concatenate([main_set.rows, sets["mlm"].rows]),
-            seconds=np.concatenate([main_set.seconds, sets["mlm"].seconds]),
-            half_widths=np.concatenate([main_set.half_widths, sets["mlm"].half_widths]),
-        )
-    )
+    ledger = arguments.folder / "figures.json"
+    figures = json.loads(ledger.read_text("utf-8")) if ledger.is_file() else {}
+    for name, judge in parts.items():
+        if name not in figures:
+            figures[name] = judge()
+            ledger.write_text(json.dumps(figures), "utf-8")
+            print(f"{name} judged", flush=True)
     print(json.dumps(figures, indent=1))
     if arguments.device == "local" and arguments.share == 1.0:
         print(f"written: {write_result('predicting', figures, started)}")

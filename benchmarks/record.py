@@ -20,7 +20,7 @@ def machine() -> dict[str, Any]:
     """What the figures were made on."""
     from atb.devices.registry import find_device
 
-    versions = {}
+    versions: dict[str, str | None] = {}
     for name in _LIBRARIES:
         try:
             versions[name] = metadata.version(name)
@@ -31,6 +31,10 @@ def machine() -> dict[str, Any]:
         "versions": {"python": platform.python_version(), **versions},
         "load_before": os.getloadavg()[0],
     }
+
+
+def _without_folders(argument: str) -> str:
+    return Path(argument).name if argument.startswith("/") else argument
 
 
 def write_result(name: str, figures: Mapping[str, Any], started: Mapping[str, Any]) -> Path:
@@ -44,7 +48,10 @@ def write_result(name: str, figures: Mapping[str, Any], started: Mapping[str, An
     document = {
         "benchmark": name,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": " ".join(["python", f"benchmarks/{name}.py", *sys.argv[1:]]),
+        # paths of the machine that made it mean nothing elsewhere
+        "command": " ".join(
+            ["python", f"benchmarks/{name}.py", *(_without_folders(a) for a in sys.argv[1:])]
+        ),
         **started,
         **figures,
     }
