@@ -95,5 +95,5 @@ def load_checkpoint(
         name, _, key = full_name.partition("/")
         if name not in parameters:
             raise BadFile(f"{newest / _OPTIMIZER} holds moments of {name}, which is no parameter.")
-        optimizer.state[parameters[name]][key] = value
+        optimizer.state[parameters[name]][key] = value.to(parameters[name].device)
     return int(card["step"]), int(card["tokens"])

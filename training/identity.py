@@ -14,7 +14,7 @@ from torch import nn
 from atb.data.shards import TokenShards
 from atb.errors import BadFile, InputError
 from atb.models.superplm import SuperPLM
-from atb.training.objectives import Objective
+from atb.training.contract import Objective
 from atb.training.settings import TrainingSettings
 from atb.training.teacher import Teacher
 

@@ -4,93 +4,24 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
 from torch import Tensor
 from torch.nn import functional
 
 from atb.errors import InputError
-from atb.models.architecture import Architecture
-from atb.models.modeling_tinybert import TinyBertOutput
 from atb.models.space import SearchSpace
 from atb.models.superplm import SuperPLM
-from atb.training.teacher import AttentionStates, Batch, Target, Teacher
+from atb.training.contract import Outcome, Pupil
+from atb.training.teacher import Batch, Target, Teacher
 
 __all__ = [
     "Distillation",
     "Inheritance",
     "LogitDistillation",
     "MaskedLanguageModelling",
-    "Objective",
-    "Outcome",
     "RelationDistillation",
     "mean_pooled",
-    "outcome",
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What came of running a sub-model on a batch.
-
-    Attributes:
-        loss: A number to make small.
-        taught: What smaller sub-models can learn from this one, without gradients; None where
-            they are to learn by themselves.
-    """
-
-    loss: Tensor
-    taught: Target | None
-
-
-class Objective(Protocol):
-    """A loss: `check` once, `prepare` for each batch, `score` for each sub-model that was run."""
-
-    @property
-    def mask_probability(self) -> float:
-        """Share of the words to be masked."""
-        ...
-
-    @property
-    def wants_attention(self) -> bool:
-        """Whether sub-models are to tell queries, keys and values of their last layer."""
-        ...
-
-    def check(self, superplm: SuperPLM, space: SearchSpace) -> None:
-        """Refuse a SuperPLM or a space without what the loss needs, before anything is written."""
-        ...
-
-    def prepare(self, batch: Batch, done: float = 0.0) -> Target | None:
-        """What all sub-models of a batch share, when this share of the run is done."""
-        ...
-
-    def score(
-        self,
-        superplm: SuperPLM,
-        architecture: Architecture,
-        batch: Batch,
-        output: TinyBertOutput,
-        target: Target | None,
-    ) -> Outcome:
-        """Judge a sub-model by what it put out; no target stands for its own learning alone."""
-        ...
-
-
-def outcome(
-    objective: Objective,
-    superplm: SuperPLM,
-    architecture: Architecture,
-    batch: Batch,
-    target: Target | None,
-) -> Outcome:
-    """Run a sub-model and judge it."""
-    output = superplm(
-        architecture,
-        batch.input_ids,
-        batch.attention_mask,
-        attention_states=objective.wants_attention,
-    )
-    return objective.score(superplm, architecture, batch, output, target)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,19 +51,12 @@ class MaskedLanguageModelling:
         """Nothing is shared."""
         return None
 
-    def score(
-        self,
-        superplm: SuperPLM,
-        architecture: Architecture,
-        batch: Batch,
-        output: TinyBertOutput,
-        target: Target | None,
-    ) -> Outcome:
+    def score(self, pupil: Pupil, target: Target | None) -> Outcome:
         """Mean cross entropy."""
-        logits = _vocabulary_logits(superplm, architecture, batch, output)
+        logits = pupil.vocabulary_logits()
         if target is None or target.vocabulary_logits is None:
-            assert batch.labels is not None
-            loss = functional.cross_entropy(logits, batch.labels[batch.masked])
+            assert pupil.batch.labels is not None
+            loss = functional.cross_entropy(logits, pupil.batch.labels[pupil.batch.masked])
         else:
             loss = functional.cross_entropy(logits, target.vocabulary_logits.softmax(-1))
         return Outcome(loss, Target(vocabulary_logits=logits.detach()))
@@ -190,26 +114,18 @@ class Distillation:
         """The teacher's output, once for all sub-models."""
         return self.teacher(batch, attention=self.wants_attention)
 
-    def score(
-        self,
-        superplm: SuperPLM,
-        architecture: Architecture,
-        batch: Batch,
-        output: TinyBertOutput,
-        target: Target | None,
-    ) -> Outcome:
+    def score(self, pupil: Pupil, target: Target | None) -> Outcome:
         """Weighted sum of the terms."""
         assert target is not None, "distillation needs the teacher's output"
         assert target.hidden is not None
-        assert output.last_hidden_state is not None
-        projected = superplm.projected(architecture, output.last_hidden_state).float()
-        loss = self.hidden_weight * hidden_error(projected, target.hidden, batch.attention_mask)
+        projected, mask = pupil.projected(), pupil.batch.attention_mask
+        loss = self.hidden_weight * hidden_error(projected, target.hidden, mask)
         if self.sentence_weight:
-            pooled = mean_pooled(projected, batch.attention_mask)
-            taught = mean_pooled(target.hidden, batch.attention_mask)
+            pooled = mean_pooled(projected, mask)
+            taught = mean_pooled(target.hidden, mask)
             cosine = functional.cosine_similarity(pooled, taught, dim=-1)
             loss = loss + self.sentence_weight * (1 - cosine).mean()
-        own = _attention_of(output, architecture, batch)
+        own = pupil.attention()
         if own is not None and target.attention is not None and own.heads == target.attention.heads:
             error = functional.mse_loss(own.logits, target.attention.logits)
             loss = loss + self.attention_weight * error
@@ -249,16 +165,9 @@ class RelationDistillation:
         """The teacher's output, once for all sub-models."""
         return self.teacher(batch, attention=True)
 
-    def score(
-        self,
-        superplm: SuperPLM,
-        architecture: Architecture,
-        batch: Batch,
-        output: TinyBertOutput,
-        target: Target | None,
-    ) -> Outcome:
+    def score(self, pupil: Pupil, target: Target | None) -> Outcome:
         """Mean Kullback-Leibler divergence over the three relations, heads and tokens."""
-        own = _attention_of(output, architecture, batch)
+        own = pupil.attention()
         assert own is not None
         assert target is not None and target.attention is not None  # noqa: PT018
         heads = _common_heads(own.width, target.attention.width, self.relation_heads)
@@ -268,8 +177,8 @@ class RelationDistillation:
             reduction="none",
             log_target=True,
         ).sum(-1)  # [3, B, R, T]
-        tokens = batch.attention_mask[:, None, :]
-        loss = (divergence * tokens).sum() / (3 * heads * batch.attention_mask.sum())
+        mask = pupil.batch.attention_mask
+        loss = (divergence * mask[:, None, :]).sum() / (3 * heads * mask.sum())
         return Outcome(loss, Target(attention=own.detached()))
 
 
@@ -306,17 +215,10 @@ class LogitDistillation:
         """The teacher's output, once for all sub-models."""
         return self.teacher(batch, vocabulary_logits=True)
 
-    def score(
-        self,
-        superplm: SuperPLM,
-        architecture: Architecture,
-        batch: Batch,
-        output: TinyBertOutput,
-        target: Target | None,
-    ) -> Outcome:
+    def score(self, pupil: Pupil, target: Target | None) -> Outcome:
         """Mean Kullback-Leibler divergence, times the square of the temperature."""
         assert target is not None and target.vocabulary_logits is not None  # noqa: PT018
-        logits = _vocabulary_logits(superplm, architecture, batch, output)
+        logits = pupil.vocabulary_logits()
         divergence = functional.kl_div(
             (logits / self.temperature).log_softmax(-1),
             (target.vocabulary_logits / self.temperature).log_softmax(-1),
@@ -369,19 +271,12 @@ class Inheritance:
         assert target is not None
         return replace(target, weight=weight)
 
-    def score(
-        self,
-        superplm: SuperPLM,
-        architecture: Architecture,
-        batch: Batch,
-        output: TinyBertOutput,
-        target: Target | None,
-    ) -> Outcome:
+    def score(self, pupil: Pupil, target: Target | None) -> Outcome:
         """The weighted sum."""
-        own = self._own.score(superplm, architecture, batch, output, None)
+        own = self._own.score(pupil, None)
         if target is None:
             return replace(own, taught=None)
-        taught = self.taught.score(superplm, architecture, batch, output, target)
+        taught = self.taught.score(pupil, target)
         loss = (1 - target.weight) * own.loss + target.weight * taught.loss
         assert taught.taught is not None
         return Outcome(loss, replace(taught.taught, weight=target.weight))
@@ -389,21 +284,6 @@ class Inheritance:
     @property
     def _own(self) -> MaskedLanguageModelling:
         return MaskedLanguageModelling(self.mask_probability)
-
-
-def _vocabulary_logits(
-    superplm: SuperPLM, architecture: Architecture, batch: Batch, output: TinyBertOutput
-) -> Tensor:
-    assert output.last_hidden_state is not None
-    return superplm.mlm_logits(architecture, output.last_hidden_state, batch.masked).float()
-
-
-def _attention_of(
-    output: TinyBertOutput, architecture: Architecture, batch: Batch
-) -> AttentionStates | None:
-    if output.attention_states is None:
-        return None
-    return AttentionStates(output.attention_states, architecture.heads, batch.attention_mask)
 
 
 def _common_heads(width: int, other: int, most: int) -> int:

@@ -38,6 +38,11 @@ class Batch:
     attention_mask: Tensor
     labels: Tensor | None = None
 
+    def to(self, device: torch.device) -> Batch:
+        """The same there."""
+        labels = None if self.labels is None else self.labels.to(device)
+        return Batch(self.input_ids.to(device), self.attention_mask.to(device), labels)
+
     @property
     def masked(self) -> Tensor:
         """Where words are hidden, bool [batch, length]."""
@@ -138,6 +143,7 @@ class Teacher:
         encoder: nn.Module,
         *,
         head: Callable[[Tensor], Tensor] | None = None,
+        whole: nn.Module | None = None,
         vocabulary_sha256: str | None = None,
     ) -> None:
         """Freeze an encoder; where it has a sentence projection, that is part of its output.
@@ -145,9 +151,11 @@ class Teacher:
         Args:
             encoder: A transformers model; typed loosely, since BERT's names are all it needs.
             head: From hidden states [N, hidden] to vocabulary logits [N, vocabulary].
+            whole: What both are parts of.
             vocabulary_sha256: Hash of its vocabulary, if that is known.
         """
-        self.encoder: Any = encoder.eval().requires_grad_(False)
+        self._whole = (whole or encoder).eval().requires_grad_(False)
+        self.encoder: Any = encoder
         self._projection: nn.Module | None = getattr(encoder, "projection", None)
         self._head = head
         self.vocabulary_sha256 = vocabulary_sha256
@@ -159,7 +167,9 @@ class Teacher:
             return cls(superplm.extract(superplm.architecture))
         model: Any = superplm.extract(superplm.architecture, "mlm").requires_grad_(False)
         table = model.bert.embeddings.word_embeddings.weight
-        return cls(model.bert, head=lambda hidden: model.cls["predictions"](hidden, table))
+        return cls(
+            model.bert, head=lambda hidden: model.cls["predictions"](hidden, table), whole=model
+        )
 
     @classmethod
     def load(cls, name: str) -> Teacher:
@@ -194,7 +204,7 @@ class Teacher:
         folder = Path(name)
         has_words = (folder / "vocab.txt").is_file()
         digest = vocabulary_of(folder).sha256 if has_words else None
-        return cls(encoder, head=head, vocabulary_sha256=digest)
+        return cls(encoder, head=head, whole=model, vocabulary_sha256=digest)
 
     @property
     def hidden_size(self) -> int:
@@ -234,6 +244,7 @@ class Teacher:
             attention: Whether the last layer's queries, keys and values are wanted.
             vocabulary_logits: Whether logits at the masked positions are wanted.
         """
+        self._whole.to(batch.input_ids.device)
         with _recorded(self.encoder.encoder.layer[-1].attention.self) as seen:
             hidden = self.encoder(
                 input_ids=batch.input_ids, attention_mask=batch.attention_mask

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import math
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import torch
 
@@ -21,21 +20,16 @@ from atb.models.card import CARD, FORMAT, KIND
 from atb.models.superplm import SuperPLM
 from atb.training.batches import Batches
 from atb.training.checkpoint import load_checkpoint, save_checkpoint
+from atb.training.contract import Objective, outcome
 from atb.training.identity import check_same_run, run_identity
-from atb.training.objectives import (
-    Distillation,
-    MaskedLanguageModelling,
-    Objective,
-    outcome,
-)
+from atb.training.log import MetricsLog
+from atb.training.objectives import Distillation, MaskedLanguageModelling
 from atb.training.sampling import sampled_architectures
 from atb.training.settings import TrainingSettings
 from atb.training.teacher import Batch, Target, Teacher
+from atb.training.workers import Workers
 
-__all__ = ["LOG", "Progress", "Step", "train_superplm"]
-
-#: Losses, one JSON object a line, in the folder of the run.
-LOG = "losses.jsonl"
+__all__ = ["Progress", "Step", "train_superplm"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,20 +62,23 @@ class _Run:
     objective: Objective
     optimizer: torch.optim.Optimizer
     identity: dict[str, Any]
+    workers: Workers
     scheduler: Any = None
     step: int = 0
     tokens: int = 0
 
     def advance(self) -> float:
         """Do one step; returns the mean loss of its sub-models."""
-        # dropout from seed and step, so that a resumed run goes on as if never stopped
-        digest = hashlib.sha256(f"{self.settings.seed}:{self.step}".encode()).digest()
-        torch.manual_seed(int.from_bytes(digest[:7], "big"))
         self.optimizer.zero_grad(set_to_none=True)
-        total = 0.0
-        for number, batch in enumerate(self.batches.of_step(self.step)):
+        parts = self.batches.of_step(self.step)
+        total, tokens = 0.0, 0
+        for number in self.workers.share(len(parts)):
+            batch = parts[number].to(self.workers.device)
             total += self._accumulate(batch, number)
-            self.tokens += int(batch.attention_mask.sum())
+            tokens += int(batch.attention_mask.sum())
+        self.workers.add_up_gradients(self.superplm.parameters())
+        loss, seen = self.workers.add_up([total, tokens])
+        self._check_finite(loss, "loss")
         norm = torch.nn.utils.clip_grad_norm_(
             self.superplm.parameters(), self.settings.largest_norm
         )
@@ -89,11 +86,16 @@ class _Run:
         self.optimizer.step()
         self.scheduler.step()
         self.step += 1
-        return total
+        self.tokens += int(seen)
+        return loss
 
     def _accumulate(self, batch: Batch, part: int) -> float:
         """Add the gradients of all sub-models of one part; returns its share of the mean loss."""
         settings = self.settings
+        # dropout from seed, step and part: a resumed run goes on as if never stopped, and a part
+        # comes out the same whoever computes it
+        digest = hashlib.sha256(f"{settings.seed}:{self.step}:{part}".encode()).digest()
+        torch.manual_seed(int.from_bytes(digest[:7], "big"))
         architectures = sampled_architectures(
             settings.space,
             settings.sampling,
@@ -106,20 +108,19 @@ class _Run:
         total = 0.0
         target: Target | None = None
         for index, architecture in enumerate(architectures):
-            with torch.autocast("cpu", torch.bfloat16, enabled=settings.bf16):
+            with self.workers.autocast():
                 if index == 0:
                     target = self.objective.prepare(batch, self.step / settings.steps)
                 found = outcome(self.objective, self.superplm, architecture, batch, target)
             if settings.in_place and index == 0:
                 target = found.taught
             loss = found.loss * share
-            value = float(loss.detach())
-            self._check_finite(value, f"loss of {architecture}")
             loss.backward()  # type: ignore[no-untyped-call]
-            total += value
+            total += float(loss.detach())
         return total
 
     def _check_finite(self, value: float, what: str) -> None:
+        # of all processes, so that all end together
         if not math.isfinite(value):
             raise RunError(
                 f"The {what} became {value} at step {self.step + 1}: the last checkpoint is kept; "
@@ -135,11 +136,14 @@ def train_superplm(
     *,
     objective: Objective | None = None,
     progress: Progress | None = None,
+    tensorboard: bool = False,
 ) -> SuperPLM:
     """Train all slices of a SuperPLM at once.
 
     The same call resumes a run that was stopped, from its last checkpoint and with the same
-    result as if it had not been stopped, and reads a run that is done.
+    result as if it had not been stopped, and reads a run that is done. Where several processes
+    make it (`torchrun`), they share the parts of each batch; the result does not depend on how many
+    they are, but for rounding.
 
     Args:
         superplm: The starting point; trained in place.
@@ -149,6 +153,7 @@ def train_superplm(
         objective: What to train towards; by default masked-LM where there is a head for it, and
             else distillation of the whole into its slices.
         progress: Told every step.
+        tensorboard: Whether to write TensorBoard's files beside the log.
 
     Returns:
         The trained SuperPLM, in eval mode.
@@ -161,43 +166,55 @@ def train_superplm(
     objective = objective or _default_objective(superplm)
     objective.check(superplm, settings.space)
     prepare_output(out, directory=True)
-    run = _begin(superplm, shards, settings, objective)
+    workers = Workers(bf16=settings.bf16)
+    workers.share(settings.batch_parts)
+    run = _begin(superplm, shards, settings, objective, workers)
     if (out / CARD).is_file():
         return _finished(out, run)
     run.step, run.tokens = load_checkpoint(out, superplm, run.optimizer, run.identity)
     run.scheduler = _schedule(run.optimizer, settings, run.step)
-    with torch.random.fork_rng(devices=[]), _writing(out):
-        _train(run, out, progress)
-        superplm.eval()
-        superplm.save(out, run=run.identity)
-    shutil.rmtree(out / "checkpoints", ignore_errors=True)
+    workers.wait()  # nobody reads what the leader is about to write
+    with torch.random.fork_rng(), _writing(out):
+        _train(run, out, progress, tensorboard=tensorboard)
+        superplm.to("cpu").eval()
+        if workers.leads:
+            superplm.save(out, run=run.identity)
+    workers.wait()
+    if workers.leads:
+        shutil.rmtree(out / "checkpoints", ignore_errors=True)
     return superplm
 
 
-def _train(run: _Run, out: Path, progress: Progress | None) -> None:
-    """Do the steps that are left; log and keep checkpoints on the way."""
-    settings = run.settings
+def _train(run: _Run, out: Path, progress: Progress | None, *, tensorboard: bool) -> None:
+    """Do the steps that are left; the leader logs and keeps checkpoints on the way."""
     run.superplm.train()
-    with _open_log(out / LOG, run.step) as log:
-        while run.step < settings.steps:
+    if not run.workers.leads:
+        while run.step < run.settings.steps:
+            run.advance()
+        return
+    with contextlib.closing(MetricsLog(out, run.step, tensorboard=tensorboard)) as log:
+        while run.step < run.settings.steps:
             loss = run.advance()
-            done = run.step == settings.steps
-            if run.step % settings.log_steps == 0 or done:
-                learning_rate = run.scheduler.get_last_lr()[0]
-                line = {"step": run.step, "loss": loss, "tokens": run.tokens}
-                log.write(json.dumps({**line, "learning_rate": learning_rate}) + "\n")
-                log.flush()
-            if run.step % settings.checkpoint_steps == 0 and not done:
-                save_checkpoint(
-                    out,
-                    run.superplm,
-                    run.optimizer,
-                    step=run.step,
-                    tokens=run.tokens,
-                    run=run.identity,
-                )
+            _keep(run, out, loss, log)
             if progress is not None:
-                progress(Step(run.step, settings.steps, run.tokens, loss))
+                progress(Step(run.step, run.settings.steps, run.tokens, loss))
+
+
+def _keep(run: _Run, out: Path, loss: float, log: MetricsLog) -> None:
+    """Write what is due after a step."""
+    settings, done = run.settings, run.step == run.settings.steps
+    if run.step % settings.log_steps == 0 or done:
+        rate = run.scheduler.get_last_lr()[0]
+        log.write(run.step, {"loss": loss, "tokens": run.tokens, "learning_rate": rate})
+    if run.step % settings.checkpoint_steps == 0 and not done:
+        save_checkpoint(
+            out,
+            run.superplm,
+            run.optimizer,
+            step=run.step,
+            tokens=run.tokens,
+            run=run.identity,
+        )
 
 
 @contextlib.contextmanager
@@ -235,8 +252,14 @@ def _default_objective(superplm: SuperPLM) -> Objective:
 
 
 def _begin(
-    superplm: SuperPLM, shards: TokenShards, settings: TrainingSettings, objective: Objective
+    superplm: SuperPLM,
+    shards: TokenShards,
+    settings: TrainingSettings,
+    objective: Objective,
+    workers: Workers,
 ) -> _Run:
+    identity = run_identity(superplm, shards, settings, objective)
+    superplm.to(workers.device)
     plain = {name for name, _ in superplm.named_parameters() if _without_decay(name)}
     groups = [
         {
@@ -256,8 +279,7 @@ def _begin(
         mask_probability=objective.mask_probability,
         seed=settings.seed,
     )
-    identity = run_identity(superplm, shards, settings, objective)
-    return _Run(superplm, batches, settings, objective, optimizer, identity)
+    return _Run(superplm, batches, settings, objective, optimizer, identity, workers)
 
 
 def _schedule(optimizer: torch.optim.Optimizer, settings: TrainingSettings, step: int) -> Any:
@@ -281,17 +303,3 @@ def _finished(out: Path, run: _Run) -> SuperPLM:
     check_same_run(card["run"], run.identity, out)
     run.superplm.fill(SuperPLM.load(out).state_dict(), out)
     return run.superplm.eval()
-
-
-def _open_log(path: Path, step: int) -> TextIO:
-    """The log, without lines of steps that are about to be repeated."""
-    kept = []
-    if path.is_file():
-        for line in path.read_text("utf-8").splitlines():
-            try:
-                if json.loads(line)["step"] <= step:
-                    kept.append(line)
-            except (json.JSONDecodeError, KeyError):  # the last line of a run that was killed
-                break
-    path.write_text("".join(f"{line}\n" for line in kept), "utf-8")
-    return path.open("a", encoding="utf-8")

@@ -14,7 +14,7 @@ from atb.options import Json, Seed, SpaceName, SuperPLMFolder
 if TYPE_CHECKING:
     from atb.data.shards import TokenShards
     from atb.models.superplm import SuperPLM
-    from atb.training.objectives import Objective
+    from atb.training.contract import Objective
     from atb.training.teacher import Teacher
 
 app = typer.Typer(help="The weight-sharing SuperPLM.", no_args_is_help=True)
@@ -56,6 +56,9 @@ def init(
             help="From scratch: a vocab.txt or a tokenizer's folder; BERT's English by default.",
         ),
     ] = None,
+    cased: Annotated[
+        bool, typer.Option("--cased", help="Keep case and accents, for a cased vocabulary.")
+    ] = False,
     layers: Annotated[
         int | None, typer.Option("--layers", min=1, help="Of the encoder; all by default.")
     ] = None,
@@ -86,8 +89,8 @@ def init(
     if (out / CARD).exists():
         raise InputError(f"{out} holds a SuperPLM already: choose another --out.")
     if source is not None:
-        if vocabulary is not None:
-            raise InputError("--vocabulary is for --arch: an encoder has its own.")
+        if vocabulary is not None or cased:
+            raise InputError("--vocabulary and --cased are for --arch: an encoder has its own.")
         words = vocabulary_of(source)
         with progress("importance") as show:
             superplm = initialise(
@@ -103,7 +106,7 @@ def init(
         assert architecture is not None
         if layers is not None:
             raise InputError("--layers is for --from: --arch tells the layers itself.")
-        words = Vocabulary.read(vocabulary)
+        words = Vocabulary.read(vocabulary, lowercase=False if cased else None)
         torch.manual_seed(seed)
         superplm = SuperPLM.from_architecture(
             resolve(architecture),
@@ -176,10 +179,17 @@ def train(
         int, typer.Option("--warmup-steps", help="At most a tenth of all steps.")
     ] = 10_000,
     bf16: Annotated[bool, typer.Option("--bf16", help="Matrix products in bfloat16.")] = False,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write TensorBoard's files beside losses.jsonl.")
+    ] = False,
     threads: Annotated[int | None, typer.Option("--threads", min=1)] = None,
     seed: Seed = 0,
 ) -> None:
-    """Train all slices at once; the same command resumes a run that was stopped."""
+    """Train all slices at once; the same command resumes a run that was stopped.
+
+    With several GPUs or machines: torchrun ... -m atb superplm train ...; the processes share the
+    parts of each batch.
+    """
     import torch
 
     from atb.data.shards import TokenShards
@@ -188,6 +198,7 @@ def train(
     from atb.models.space import find_space
     from atb.training.settings import TrainingSettings
     from atb.training.trainer import train_superplm
+    from atb.training.workers import leads
 
     settings = TrainingSettings(
         space=find_space(space),
@@ -229,10 +240,13 @@ def train(
             settings,
             out,
             objective=aim,
+            tensorboard=tensorboard,
             progress=lambda step: show(
                 step.number, step.steps, f"loss {step.loss:.4f}, {step.tokens:,} tokens"
             ),
         )
+    if not leads():
+        return
     words.save(out)
     typer.echo(f"{out}: trained {steps} steps; judge it with `atb superplm evaluate {out}`")
 

@@ -79,8 +79,53 @@ def test_from_an_encoder_with_distillation_from_itself(atb, tmp_path, shards) ->
     same = ("self", "--data", "shards", "--space", "tiny.toml", "--json")
     losses = json.loads(atb("superplm", "evaluate", *same).stdout)["losses"]
     assert losses[-1]["loss"] == pytest.approx(0, abs=1e-4)  # the whole is its own teacher
+    in_place = atb("superplm", "train", "--superplm", "start", "--data", "shards",
+                   "--out", "taught", "--objective", "relations", "--in-place",
+                   "--batch-parts", "2", *TINY)  # fmt: skip
+    assert in_place.returncode == 0, in_place.stderr
     wrong = atb("superplm", "train", "--superplm", "start", "--data", "shards", "--out", "x",
                 "--objective", "mlm", *TINY)  # fmt: skip
     assert wrong.returncode == 2
     assert "no masked-LM head" in wrong.stderr
     assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.slow
+def test_another_language_and_a_teacher_who_fades(atb, tmp_path: Path) -> None:
+    import torch
+    from transformers import BertConfig, BertForMaskedLM
+
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "Der", "Bär", "sieht", "die", "Uhr", "."]
+    (tmp_path / "vocab.txt").write_text("\n".join(words) + "\n", "utf-8")
+    rows = [{"body": "Der Bär sieht die Uhr. Die Uhr sieht der Bär."}] * 8
+    (tmp_path / "text.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    (tmp_path / "tiny.toml").write_text(SPACE)
+    prepare = ("data", "prepare", "text.jsonl", "--out", "shards", "--column", "body", "--json")
+    summary = json.loads(atb(*prepare, "--vocabulary", "vocab.txt", "--cased").stdout)
+    assert summary["documents"] == 8
+    assert summary["unknown_tokens"] == 16  # "Die" and "der"
+    init = atb("superplm", "init", "--arch", "L2-H32-A2-Q32-F64", "--vocabulary", "vocab.txt",
+               "--out", "start")  # fmt: skip
+    assert init.returncode == 0, init.stderr
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 4}
+    torch.manual_seed(0)
+    config = BertConfig(**sizes, vocab_size=len(words), intermediate_size=20)
+    BertForMaskedLM(config).save_pretrained(tmp_path / "teacher")
+    train = ("superplm", "train", "--superplm", "start", "--data", "shards", "--out", "run",
+             "--objective", "inherit", "--teacher", "teacher", "--annealed", "0.5",
+             *TINY)  # fmt: skip
+    uncased = atb(*train)
+    assert uncased.returncode == 2
+    assert "another vocabulary" in uncased.stderr
+    init = atb("superplm", "init", "--arch", "L2-H32-A2-Q32-F64", "--vocabulary", "vocab.txt",
+               "--cased", "--out", "cased")  # fmt: skip
+    assert init.returncode == 0, init.stderr
+    done = atb(*["cased" if word == "start" else word for word in train])
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "run" / "vocab.txt").read_text("utf-8").split() == words
+    extracted = atb("model", "extract", "L1-H16-A1-Q16-F32", "--superplm", "run", "--out", "model")
+    assert extracted.returncode == 0, extracted.stderr
+    assert (tmp_path / "model" / "vocab.txt").read_text("utf-8").split() == words
+    gone = atb(*["nothing" if word == "teacher" else word for word in train], "--out", "x")
+    assert gone.returncode == 2
+    assert "Traceback" not in gone.stderr

@@ -12,15 +12,13 @@ from atb.errors import BadFile, InputError
 from atb.models.architecture import Architecture
 from atb.models.space import SearchSpace
 from atb.models.superplm import SuperPLM
+from atb.training.contract import Objective, Outcome, outcome
 from atb.training.objectives import (
     Distillation,
     Inheritance,
     LogitDistillation,
     MaskedLanguageModelling,
-    Objective,
-    Outcome,
     RelationDistillation,
-    outcome,
 )
 from atb.training.teacher import AttentionStates, Batch, Target, Teacher
 

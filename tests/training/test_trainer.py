@@ -18,10 +18,12 @@ from atb.errors import BadFile, InputError, RunError
 from atb.models.space import Dimension, SearchSpace
 from atb.models.superplm import SuperPLM
 from atb.training.batches import Batches
-from atb.training.objectives import Distillation, MaskedLanguageModelling, Outcome
+from atb.training.contract import Outcome
+from atb.training.log import LOG
+from atb.training.objectives import Distillation, MaskedLanguageModelling
 from atb.training.settings import TrainingSettings
 from atb.training.teacher import Batch, Target, Teacher
-from atb.training.trainer import LOG, Step, train_superplm
+from atb.training.trainer import Step, train_superplm
 
 Make = Callable[..., SuperPLM]
 
@@ -107,6 +109,29 @@ train_superplm(superplm, held_out(16, 50), TrainingSettings(
     space, steps=30, batch_size=2, checkpoint_steps=3, log_steps=1), Path(sys.argv[2]),
     progress=lambda step: print(step.number, flush=True))
 """
+
+
+@pytest.mark.slow
+def test_two_processes_end_where_one_does(tmp_path: Path) -> None:
+    script = tmp_path / "run.py"
+    script.write_text(
+        _RUN.replace("batch_size=2", "batch_size=8, batch_parts=4").replace(
+            "progress=lambda step: print(step.number, flush=True)", "tensorboard=True"
+        )
+    )
+    root = str(Path(__file__).parents[2])
+    plain = [sys.executable, str(script), root]
+    two = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    subprocess.run([*plain, str(tmp_path / "one")], check=True)
+    subprocess.run([*two, *plain[1:], str(tmp_path / "two")], check=True, capture_output=True)
+    one, both = (SuperPLM.load(tmp_path / name).state_dict() for name in ("one", "two"))
+    assert any(not torch.equal(one[name], both[name]) for name in one)  # summed in another order
+    for name, value in one.items():
+        assert torch.allclose(value, both[name], atol=1e-4), name
+    lines = (tmp_path / "two" / LOG).read_text("utf-8").splitlines()
+    assert [json.loads(line)["step"] for line in lines] == list(range(1, 31))
+    assert list((tmp_path / "two" / "tensorboard").iterdir())
+    assert not (tmp_path / "two" / "checkpoints").exists()
 
 
 @pytest.mark.slow

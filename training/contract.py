@@ -1,0 +1,108 @@
+"""What an objective of training is, and what it judges."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+from atb.models.architecture import Architecture
+from atb.models.modeling_tinybert import TinyBertOutput
+from atb.models.space import SearchSpace
+from atb.models.superplm import SuperPLM
+from atb.training.teacher import AttentionStates, Batch, Target
+
+__all__ = ["Objective", "Outcome", "Pupil", "outcome"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of running a sub-model on a batch.
+
+    Attributes:
+        loss: A number to make small.
+        taught: What smaller sub-models can learn from this one, without gradients; None where
+            they are to learn by themselves.
+    """
+
+    loss: Tensor
+    taught: Target | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pupil:
+    """A sub-model that was run on a batch.
+
+    Attributes:
+        superplm: Of which it is a slice.
+        architecture: Which slice.
+        batch: The input.
+        output: What it put out.
+    """
+
+    superplm: SuperPLM
+    architecture: Architecture
+    batch: Batch
+    output: TinyBertOutput
+
+    def projected(self) -> Tensor:
+        """Hidden states in the teacher's space, [batch, length, width]."""
+        assert self.output.last_hidden_state is not None
+        return self.superplm.projected(self.architecture, self.output.last_hidden_state).float()
+
+    def vocabulary_logits(self) -> Tensor:
+        """At the masked positions, [N, vocabulary]."""
+        hidden = self.output.last_hidden_state
+        assert hidden is not None
+        return self.superplm.mlm_logits(self.architecture, hidden, self.batch.masked).float()
+
+    def attention(self) -> AttentionStates | None:
+        """Of the last layer, where they were asked for."""
+        states = self.output.attention_states
+        if states is None:
+            return None
+        return AttentionStates(states, self.architecture.heads, self.batch.attention_mask)
+
+
+class Objective(Protocol):
+    """A loss: `check` once, `prepare` for each batch, `score` for each sub-model that was run."""
+
+    @property
+    def mask_probability(self) -> float:
+        """Share of the words to be masked."""
+        ...
+
+    @property
+    def wants_attention(self) -> bool:
+        """Whether sub-models are to tell queries, keys and values of their last layer."""
+        ...
+
+    def check(self, superplm: SuperPLM, space: SearchSpace) -> None:
+        """Refuse a SuperPLM or a space without what the loss needs, before anything is written."""
+        ...
+
+    def prepare(self, batch: Batch, done: float = 0.0) -> Target | None:
+        """What all sub-models of a batch share, when this share of the run is done."""
+        ...
+
+    def score(self, pupil: Pupil, target: Target | None) -> Outcome:
+        """Judge a sub-model by what it put out; no target stands for its own learning alone."""
+        ...
+
+
+def outcome(
+    objective: Objective,
+    superplm: SuperPLM,
+    architecture: Architecture,
+    batch: Batch,
+    target: Target | None,
+) -> Outcome:
+    """Run a sub-model and judge it."""
+    output = superplm(
+        architecture,
+        batch.input_ids,
+        batch.attention_mask,
+        attention_states=objective.wants_attention,
+    )
+    return objective.score(Pupil(superplm, architecture, batch, output), target)

@@ -1,0 +1,107 @@
+"""Processes that train together: each takes some parts of every batch (Hugging Face Accelerate).
+
+`torchrun` or `accelerate launch` starts them; a process that nobody launched trains alone.
+Sub-models differ from part to part and leave gradients empty, so that no model is wrapped: each
+process adds up the gradients of its parts, and one reduction a step adds up those of all processes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from atb.errors import InputError
+
+__all__ = ["Workers", "leads"]
+
+
+def leads() -> bool:
+    """Whether this process, of those that were launched together, is the one that writes."""
+    from accelerate import PartialState
+
+    return bool(PartialState().is_main_process)
+
+
+class Workers:
+    """This process among those that train together."""
+
+    def __init__(self, *, bf16: bool = False) -> None:
+        """Meet the others.
+
+        Args:
+            bf16: Whether matrix products run in bfloat16.
+        """
+        from accelerate import Accelerator
+
+        self._accelerator = Accelerator(cpu=not torch.cuda.is_available())
+        self._bf16 = bf16
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return int(self._accelerator.num_processes)
+
+    @property
+    def leads(self) -> bool:
+        """Whether this is the one that writes."""
+        return bool(self._accelerator.is_main_process)
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        device: torch.device = self._accelerator.device
+        return device
+
+    def autocast(self) -> torch.autocast:
+        """The precision of matrix products."""
+        # Accelerate's own can be chosen only once in a process
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16)
+
+    def share(self, parts: int) -> range:
+        """The numbers of the parts of a batch that this process computes.
+
+        Raises:
+            InputError: There are fewer parts than processes.
+        """
+        if parts < self.count:
+            raise InputError(
+                f"{self.count} processes share {parts} parts of a batch: give at least "
+                f"--batch-parts {self.count}."
+            )
+        return range(self._accelerator.process_index, parts, self.count)
+
+    def add_up(self, numbers: Sequence[float]) -> list[float]:
+        """The sums over all processes."""
+        if self.count == 1:
+            return list(numbers)
+        mine = torch.tensor(numbers, dtype=torch.float64, device=self.device)
+        return [float(number) for number in self._reduced(mine)]
+
+    def add_up_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Give every process the sum of all gradients.
+
+        What no process has a gradient for has none afterwards, as if one had computed all parts.
+        """
+        if self.count == 1:
+            return
+        known = list(parameters)
+        touched = self._reduced(
+            torch.tensor([float(p.grad is not None) for p in known], device=self.device)
+        )
+        wanted = [p for p, times in zip(known, touched.tolist(), strict=True) if times]
+        flat = torch.cat(
+            [(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in wanted]
+        )
+        summed = torch.split(self._reduced(flat), [p.numel() for p in wanted])
+        for parameter, part in zip(wanted, summed, strict=True):
+            parameter.grad = part.view_as(parameter)
+
+    def wait(self) -> None:
+        """Go on when all processes are here."""
+        self._accelerator.wait_for_everyone()
+
+    def _reduced(self, tensor: Tensor) -> Tensor:
+        reduced: Tensor = self._accelerator.reduce(tensor, reduction="sum")
+        return reduced
