@@ -122,6 +122,7 @@ def measure_until(
             before = _chosen_before(database, result.campaign, pool, chosen)
             if len(before) and len(chosen) < most:
                 chosen = np.concatenate([chosen, before])[:most]
+                steps = _steps_before(result, database, pool[chosen], plan.seed)
                 continue
         ended = len(chosen) >= most or result.ended_by == "budget"
         prices = None
@@ -146,9 +147,25 @@ def _chosen_before(
 ) -> IntArray:
     """Positions in the pool of what an interrupted command measured beside these."""
     position = {architecture_at(row): i for i, row in enumerate(pool)}
-    measured = [position.get(m.architecture) for m in database.measurements(campaign=campaign)]
+    found = database.measurements(campaign=campaign)
+    found.sort(key=lambda m: min(b.readings.started_at for b in m.blocks))
+    measured = [position.get(m.architecture) for m in found]
     known = set(chosen.tolist())
     return np.array([i for i in measured if i is not None and i not in known], dtype=np.int64)
+
+
+def _steps_before(
+    result: CampaignResult, database: ProfileDatabase, rows: IntArray, seed: int
+) -> list[Step]:
+    """The steps of an interrupted command, from what it measured, in its order."""
+    measured = {m.architecture: m for m in database.measurements(campaign=result.campaign)}
+    ordered = [measured[a] for a in map(architecture_at, rows) if a in measured]
+    steps = []
+    for count in range(_FIRST, len(ordered), _AT_A_TIME):
+        usable = [m for m in ordered[:count] if not m.flagged]
+        if len(usable) >= LEAST_ROWS:
+            steps.append(_step(TrainingSet.from_measurements(usable), seed))
+    return steps
 
 
 def _step(training_set: TrainingSet, seed: int) -> Step:

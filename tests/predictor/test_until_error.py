@@ -51,13 +51,18 @@ def test_what_cannot_be_reached_ends_with_the_most(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_same_command_measures_nothing_twice(tmp_path: Path) -> None:
-    _, first = run(tmp_path / "profile.db", error=1e-9, most=18)
+    begun, first = run(tmp_path / "profile.db", error=1e-9, most=18)
     found, second = run(tmp_path / "profile.db", error=1e-9, most=18)
     assert set(first) == set(second)
     further, third = run(tmp_path / "profile.db", error=1e-9, most=24)
     assert further.result.campaign == found.result.campaign
     assert len(third) == 24
     assert set(first) < set(third)
+    # the curve is drawn from its beginning
+    for again in (found, further):
+        assert [step.measured for step in again.steps[: len(begun.steps)]] == [
+            step.measured for step in begun.steps
+        ]
 
 
 def test_a_list_or_too_few_are_refused(tmp_path: Path) -> None:
