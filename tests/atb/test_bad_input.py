@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+#: Campaigns and processes of several seconds each.
+pytestmark = pytest.mark.slow
+
 PROFILE = ("profile", "fake", "--db", "runs/profile.db", "--samples", "2")
 SEARCH = ("search", "--device", "fake", "--predictor", "predictor.json", "--out", "runs/search")
 

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+#: Campaigns and processes of several seconds each.
+pytestmark = pytest.mark.slow
+
 SHAPE = "L1-H128-A2-Q128-F512"
 FAKE = ("profile", "fake", "--arch", SHAPE)
 

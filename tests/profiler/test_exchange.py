@@ -17,17 +17,14 @@ from atb.errors import BadFile, InputError, MissingExtra, RunError
 from atb.models.space import SPACES
 from atb.profiler.campaign import run_campaign
 from atb.profiler.database import ProfileDatabase
-from atb.profiler.exchange import (
-    check_output,
-    measurement_rows,
-    raw_rows,
-    read_raw,
-    write_table,
-)
+from atb.profiler.exchange import check_output, measurement_rows, raw_rows, read_raw, write_table
 from atb.profiler.merging import add_campaigns, merge, read_campaigns
 from atb.profiler.plan import Plan
 from atb.profiler.record import Failure, LoadRecord
 from atb.profiler.subject import ModelFile
+
+#: Campaigns and processes of several seconds each.
+pytestmark = pytest.mark.slow
 
 NASTY = "a \"quoted\", word;\r\nanother line\ttab 'x' é 中 NA null nan \\N"
 

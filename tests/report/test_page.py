@@ -17,6 +17,9 @@ from atb.profiler.database import ProfileDatabase
 from atb.report.page import write_page
 from tests.report.conftest import HOSTILE, Run
 
+#: Campaigns and processes of several seconds each.
+pytestmark = pytest.mark.slow
+
 SECTIONS = ("winner", "device", "latencies", "predictor", "search", "neighbours", "provenance")
 PICTURES = 7
 
