@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from training_run import RUN
 
 from atb.data.shards import TokenShards
 from atb.errors import BadFile, InputError, RunError
@@ -89,57 +90,12 @@ def test_a_stopped_run_ends_with_the_same_weights_and_log(  # noqa: PLR0917 -- f
     assert steps == list(range(1, 13))
 
 
-_RUN = """
-import sys
-import torch
-torch.set_num_threads(1)
-sys.path.insert(0, sys.argv[1])
-from atb.data.samples import held_out
-from atb.models.architecture import Architecture
-from atb.models.space import Dimension, SearchSpace
-from atb.models.superplm import SuperPLM
-from atb.training.settings import TrainingSettings
-from atb.training.trainer import train_superplm
-from pathlib import Path
-space = SearchSpace("tiny", Dimension(1, 2), Dimension(8, 16, 4), Dimension(1, 2),
-                    Dimension(8, 16, 8), head_size=8)
-torch.manual_seed(0)
-superplm = SuperPLM.from_architecture(space.largest, with_mlm_head=True)
-train_superplm(superplm, held_out(16, 50), TrainingSettings(
-    space, steps=30, batch_size=2, checkpoint_steps=3, log_steps=1), Path(sys.argv[2]),
-    progress=lambda step: print(step.number, flush=True))
-"""
-
-
-@pytest.mark.slow
-def test_two_processes_end_where_one_does(tmp_path: Path) -> None:
-    script = tmp_path / "run.py"
-    script.write_text(
-        _RUN.replace("batch_size=2", "batch_size=8, batch_parts=4").replace(
-            "progress=lambda step: print(step.number, flush=True)", "tensorboard=True"
-        )
-    )
-    root = str(Path(__file__).parents[2])
-    plain = [sys.executable, str(script), root]
-    two = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    subprocess.run([*plain, str(tmp_path / "one")], check=True)
-    subprocess.run([*two, *plain[1:], str(tmp_path / "two")], check=True, capture_output=True)
-    one, both = (SuperPLM.load(tmp_path / name).state_dict() for name in ("one", "two"))
-    assert any(not torch.equal(one[name], both[name]) for name in one)  # summed in another order
-    for name, value in one.items():
-        assert torch.allclose(value, both[name], atol=1e-4), name
-    lines = (tmp_path / "two" / LOG).read_text("utf-8").splitlines()
-    assert [json.loads(line)["step"] for line in lines] == list(range(1, 31))
-    assert list((tmp_path / "two" / "tensorboard").iterdir())
-    assert not (tmp_path / "two" / "checkpoints").exists()
-
-
 @pytest.mark.slow
 def test_a_run_killed_while_it_works_ends_with_the_same_weights(tmp_path: Path) -> None:
     root = Path(__file__).parents[2]
 
     def start(name: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-c", _RUN, str(root), str(tmp_path / name)]
+        command = [sys.executable, "-c", RUN, str(root), str(tmp_path / name)]
         return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
     with start("whole") as process:

@@ -1,0 +1,64 @@
+"""Training by several processes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from training_run import RUN
+
+from atb.errors import InputError
+from atb.models.superplm import SuperPLM
+from atb.training.log import LOG
+from atb.training.workers import Workers
+
+
+def test_a_process_alone_takes_every_part() -> None:
+    workers = Workers()
+    assert (workers.count, workers.leads) == (1, True)
+    assert list(workers.share(3)) == [0, 1, 2]
+    assert workers.add_up([1.5, 2.0]) == [1.5, 2.0]
+
+
+def test_more_processes_than_parts_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Workers, "count", property(lambda _: 3))
+    with pytest.raises(InputError, match="--batch-parts 3"):
+        Workers().share(2)
+
+
+@pytest.mark.slow
+def test_two_processes_end_where_one_does_and_take_up_its_run(tmp_path: Path) -> None:
+    root = str(Path(__file__).parents[2])
+    telling = "progress=lambda step: print(step.number, flush=True)"
+    shared = RUN.replace("batch_size=2", "batch_size=8, batch_parts=4")
+    (tmp_path / "run.py").write_text(shared.replace(telling, "tensorboard=True"))
+    (tmp_path / "broken.py").write_text(
+        shared.replace(telling, "progress=lambda step: 1 // (8 - step.number)")
+    )
+
+    def run(script: str, out: str, *, processes: int = 1) -> int:
+        launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
+        command = [str(tmp_path / script), root, str(tmp_path / out)]
+        many = [*launcher, str(processes)] if processes > 1 else []
+        done = subprocess.run([sys.executable, *many, *command], capture_output=True, check=False)
+        return done.returncode
+
+    assert run("run.py", "one") == 0
+    assert run("run.py", "two", processes=2) == 0
+    assert run("broken.py", "taken up") == 1
+    assert (tmp_path / "taken up" / "checkpoints" / "step-00000006").is_dir()
+    assert run("run.py", "taken up", processes=2) == 0
+    one = SuperPLM.load(tmp_path / "one").state_dict()
+    for name in ("two", "taken up"):
+        other = SuperPLM.load(tmp_path / name).state_dict()
+        assert any(not torch.equal(one[key], other[key]) for key in one)  # added in another order
+        for key, value in one.items():
+            assert torch.allclose(value, other[key], atol=1e-4), (name, key)
+        lines = (tmp_path / name / LOG).read_text("utf-8").splitlines()
+        assert [json.loads(line)["step"] for line in lines] == list(range(1, 31))
+        assert list((tmp_path / name / "tensorboard").iterdir())
+        assert not (tmp_path / name / "checkpoints").exists()
