@@ -13,6 +13,7 @@ from atb.options import Json, Seed, SpaceName, SuperPLMFolder
 
 if TYPE_CHECKING:
     from atb.data.shards import TokenShards
+    from atb.data.vocabulary import Vocabulary
     from atb.models.superplm import SuperPLM
     from atb.training.contract import Objective
     from atb.training.teacher import Teacher
@@ -63,9 +64,9 @@ def init(
         int | None, typer.Option("--layers", min=1, help="Of the encoder; all by default.")
     ] = None,
     kept_layers: Annotated[
-        Literal["bottom", "even"],
-        typer.Option("--keep", help="Which of its layers: the lowest, or evenly spaced ones."),
-    ] = "bottom",
+        Literal["bottom", "even"] | None,
+        typer.Option("--keep", help="Which of its layers: the lowest (default), or evenly spaced."),
+    ] = None,
     projection: Annotated[
         int | None,
         typer.Option("--projection", min=1, help="From scratch: hidden size of a teacher."),
@@ -88,6 +89,10 @@ def init(
         raise InputError("Give either --from DIR for a pre-trained encoder, or --arch ARCH.")
     if (out / CARD).exists():
         raise InputError(f"{out} holds a SuperPLM already: choose another --out.")
+    if kept_layers is not None and layers is None:
+        raise InputError(
+            "--keep chooses among layers: say how many with --layers, or leave it out."
+        )
     if source is not None:
         if vocabulary is not None or cased:
             raise InputError("--vocabulary and --cased are for --arch: an encoder has its own.")
@@ -97,7 +102,7 @@ def init(
                 source,
                 _shards(data),
                 layers=layers,
-                kept_layers=kept_layers,
+                kept_layers=kept_layers or "bottom",
                 seed=seed,
                 progress=lambda done, total: show(done, total, ""),
             )
@@ -227,6 +232,7 @@ def train(
         )
     aim = _objective(
         start,
+        words,
         objective,
         teacher,
         attention_weight=attention_weight,
@@ -253,6 +259,7 @@ def train(
 
 def _objective(
     superplm: SuperPLM,
+    words: Vocabulary,
     name: Aim,
     teacher_name: str | None,
     *,
@@ -272,6 +279,11 @@ def _objective(
         superplm.check_mlm_head()
         return MaskedLanguageModelling()
     teacher = _teacher(superplm, teacher_name)
+    if teacher.vocabulary_sha256 not in (None, words.sha256):
+        raise InputError(
+            f"The teacher {teacher_name} has another vocabulary than the SuperPLM: choose one with "
+            "the same words in the same order."
+        )
     if name == "kd":
         return Distillation(teacher, attention_weight=attention_weight)
     relations = RelationDistillation(teacher, relation_heads)

@@ -126,6 +126,12 @@ def test_another_language_and_a_teacher_who_fades(atb, tmp_path: Path) -> None:
     extracted = atb("model", "extract", "L1-H16-A1-Q16-F32", "--superplm", "run", "--out", "model")
     assert extracted.returncode == 0, extracted.stderr
     assert (tmp_path / "model" / "vocab.txt").read_text("utf-8").split() == words
+    (tmp_path / "teacher" / "vocab.txt").write_text("\n".join(reversed(words)), "utf-8")
+    other = atb(*["cased" if word == "start" else word for word in train], "--out", "other")
+    assert other.returncode == 2
+    assert "another vocabulary" in other.stderr
+    kept = atb("superplm", "init", "--arch", "L2-H32-A2-Q32-F64", "--keep", "even", "--out", "x")
+    assert kept.returncode == 2
     gone = atb(*["nothing" if word == "teacher" else word for word in train], "--out", "x")
     assert gone.returncode == 2
     assert "Traceback" not in gone.stderr
