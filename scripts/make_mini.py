@@ -5,7 +5,7 @@
     python scripts/make_mini.py --wikipedia WIKI.txt.xz --gutenberg BOOKS.txt.xz --out FOLDER
 
 The corpora are text files with one paragraph a line and a blank line between documents. The same
-command resumes a run that was stopped. It trains on one core for about an hour and a half, then
+command resumes a run that was stopped. It trains on one core for about two hours, then
 packs the result into models/mini/ and writes the card beside it.
 """
 
@@ -24,7 +24,7 @@ from atb.data.corpus import EVERYTHING, Corpus
 from atb.data.preparation import prepare
 from atb.data.samples import HELD_OUT_DOCUMENTS, TRAINING_DOCUMENTS, held_out
 from atb.data.shards import TokenShards
-from atb.files import write_document
+from atb.files import read_document, write_document
 from atb.models.architecture import Architecture
 from atb.models.embedded import EMBEDDED, load_packed, pack
 from atb.models.space import SPACES
@@ -42,8 +42,19 @@ TOKENS = {"wikipedia": 6_000_000, "gutenberg": 3_000_000}
 HELD_OUT_SEQUENCES = 200
 MIDDLE = Architecture(3, 256, 6, 192, 768)
 SPACE = SPACES["mini"]
-# Each stage warms up and decays to zero: steps and peak learning rate.
-STAGES = ((1350, 6e-4), (600, 4e-4))
+SETTINGS = TrainingSettings(
+    SPACE,
+    steps=2000,
+    batch_size=32,
+    batch_parts=2,  # each with random sub-models of its own
+    sampling="sandwich",
+    random_samples=2,
+    learning_rate=8e-4,
+    warmup_steps=200,
+    bf16=True,
+    checkpoint_steps=50,
+)
+CURVE_STEPS = 200  # from one point of the curve to the next
 
 CARD_TEXT = """# The embedded SuperPLM `mini`
 
@@ -52,19 +63,18 @@ One set of weights that holds every architecture of the search space `mini`
 {architecture}, vocabulary 30,522 (uncased WordPiece), int8 rows with a float32 scale each.
 
 **Made by** `scripts/make_mini.py`: all-MiniLM-L6-v2 with hidden dimensions, heads, dimensions of
-heads and neurons in order of importance, then one-shot distillation from itself in stages of
-{stages}
-(linear warm-up, linear decay to zero); {batch} sequences of at most 128 tokens a step,
-{tokens:,} tokens in all, sandwich rule with {random} random sub-models a step, AdamW, bfloat16
-products. Loss: {hidden:g} x squared error of the projected last hidden states + 1 - cosine of the
+heads and neurons in order of importance, then one-shot distillation from itself: {steps:,} steps
+(peak learning rate {rate:g}, linear warm-up, linear decay to zero) of {batch} sequences of at most
+128 tokens, {tokens:,} tokens in all; a step is cut into {parts} parts, and each trains the largest,
+the smallest and {random} random sub-models (sandwich rule); AdamW, bfloat16 products. Loss: {hidden:g} x squared error of the projected last hidden states + 1 - cosine of the
 mean-pooled ones. All numbers stand in `card.json`.
 
 **Held-out loss** on {sequences} sequences of books it never saw (relative squared error of hidden
 states + 1 - cosine of sentence embeddings, against all-MiniLM-L6-v2; 0 is equality), before
-training (ordered only) and after (as shipped):
+training (ordered only), on the way, and as shipped:
 
-| slice | before | after |
-| --- | --- | --- |
+| steps | {slices} |
+| ---: | {rules} |
 {rows}
 
 **Licences.** Weights derive from all-MiniLM-L6-v2 (Apache-2.0, Microsoft and the authors of
@@ -93,19 +103,42 @@ def main() -> None:
     text = prepare_text(arguments.wikipedia, arguments.gutenberg, arguments.out)
     start = starting_point(arguments.encoder or installed_encoder(), text, arguments.out)
     teacher = Teacher.of(start)
-    before = held_out_losses(start, teacher)
     objective = Distillation(teacher, hidden_weight=10.0, attention_weight=0.0, sentence_weight=1.0)
-    trained = start
-    for number, settings in enumerate(stages()):
-        folder = arguments.out / f"stage-{number + 1}"
-        trained = train_superplm(
-            trained, text, settings, folder, objective=objective, progress=report_progress
-        )
-        say(f"stage {number + 1} is done")
+    curve = Curve(arguments.out / "curve.json", start, teacher)
+    curve.add(0)
+    trained = train_superplm(
+        start,
+        text,
+        SETTINGS,
+        arguments.out / "run",
+        objective=objective,
+        progress=lambda step: report_progress(step, curve),
+    )
     pack(trained, arguments.package)
-    after = held_out_losses(load_packed(arguments.package), teacher)
-    write_cards(arguments.package, objective, text, before=before, after=after)
-    say(f"packed into {arguments.package}: {after}")
+    shipped = held_out_losses(load_packed(arguments.package), teacher)
+    write_cards(arguments.package, objective, text, curve=curve.points, shipped=shipped)
+    say(f"packed into {arguments.package}: {shipped}")
+
+
+class Curve:
+    """Held-out losses on the way, kept in a file, so that a resumed run goes on with them."""
+
+    def __init__(self, file: Path, superplm: SuperPLM, teacher: Teacher) -> None:
+        self._file, self._superplm, self._teacher = file, superplm, teacher
+        self.points: dict[int, dict[str, float]] = {}
+        if file.is_file():
+            known = read_document(file, kind="superplm-curve", format=1)["points"]
+            self.points = {int(step): losses for step, losses in known.items()}
+
+    def add(self, step: int) -> None:
+        """Evaluate the weights as they are, unless this step is known."""
+        if step in self.points:
+            return
+        self.points[step] = held_out_losses(self._superplm, self._teacher)
+        self._superplm.train()
+        say(f"step {step}: held-out losses {self.points[step]}")
+        content = {"points": {str(step): losses for step, losses in self.points.items()}}
+        write_document(self._file, content, kind="superplm-curve", format=1)
 
 
 def say(line: str) -> None:
@@ -113,29 +146,12 @@ def say(line: str) -> None:
     print(time.strftime("%H:%M:%S"), line, flush=True)
 
 
-def report_progress(step: Step) -> None:
-    """Print every tenth step."""
+def report_progress(step: Step, curve: Curve) -> None:
+    """Print every tenth step; add a point to the curve where one is due."""
     if step.number % 10 == 0:
         say(f"step {step.number} of {step.steps}: loss {step.loss:.4f}, {step.tokens:,} tokens")
-
-
-def stages() -> list[TrainingSettings]:
-    """The settings of all stages."""
-    return [
-        TrainingSettings(
-            SPACE,
-            steps=steps,
-            batch_size=8,
-            sampling="sandwich",
-            random_samples=2,
-            learning_rate=learning_rate,
-            warmup_steps=100,
-            bf16=True,
-            checkpoint_steps=100,
-            seed=seed,  # other text and other sub-models in each stage
-        )
-        for seed, (steps, learning_rate) in enumerate(STAGES)
-    ]
+    if step.number % CURVE_STEPS == 0:
+        curve.add(step.number)
 
 
 def installed_encoder() -> Path:
@@ -197,11 +213,11 @@ def write_cards(
     objective: Distillation,
     text: TokenShards,
     *,
-    before: dict[str, float],
-    after: dict[str, float],
+    curve: dict[int, dict[str, float]],
+    shipped: dict[str, float],
 ) -> None:
     """Write card.json and, from it, CARD.md."""
-    tokens = sum(tokens_seen(text, settings) for settings in stages())
+    tokens = tokens_seen(text, SETTINGS)
     weights = {
         name: getattr(objective, name)
         for name in ("hidden_weight", "attention_weight", "sentence_weight")
@@ -224,46 +240,40 @@ def write_cards(
             "held_out_documents": [HELD_OUT_DOCUMENTS.start, HELD_OUT_DOCUMENTS.stop],
             "sha256": text.sha256,
         },
-        "stages": [settings.to_json() for settings in stages()],
+        "settings": SETTINGS.to_json(),
         "objective": {"name": "distillation from the starting point", **weights},
         "tokens_seen": tokens,
         "torch": torch.__version__,
         "held_out": {
             "sequences": HELD_OUT_SEQUENCES,
             "loss": "relative squared error of hidden states + 1 - cosine of mean-pooled states",
-            "before": before,
-            "after": after,
+            "curve": {str(step): losses for step, losses in sorted(curve.items())},
+            "shipped": shipped,
         },
     }
     write_document(folder / "card.json", content, kind="superplm-model-card", format=1)
-    (folder / "CARD.md").write_text(
-        card_text(objective, tokens=tokens, before=before, after=after), "utf-8"
-    )
-
-
-def card_text(
-    objective: Distillation,
-    *,
-    tokens: int,
-    before: dict[str, float],
-    after: dict[str, float],
-) -> str:
-    """The card for people."""
-    rows = "\n".join(f"| {name} | {before[name]:.3f} | {after[name]:.3f} |" for name in before)
-    described = " and ".join(
-        f"{steps:,} steps (peak learning rate {rate:g})" for steps, rate in STAGES
-    )
-    first = stages()[0]
-    return CARD_TEXT.format(
+    rows = [
+        *((f"{step:,}", losses) for step, losses in sorted(curve.items())),
+        ("shipped", shipped),
+    ]
+    text_of_card = CARD_TEXT.format(
         architecture=SPACE.largest,
-        stages=described,
-        batch=first.batch_size,
-        random=first.random_samples,
+        steps=SETTINGS.steps,
+        rate=SETTINGS.learning_rate,
+        batch=SETTINGS.batch_size,
+        parts=SETTINGS.batch_parts,
+        random=SETTINGS.random_samples,
         hidden=objective.hidden_weight,
         tokens=tokens,
         sequences=HELD_OUT_SEQUENCES,
-        rows=rows,
+        slices=" | ".join(shipped),
+        rules=" | ".join("---:" for _ in shipped),
+        rows="\n".join(
+            f"| {label} | " + " | ".join(f"{losses[name]:.3f}" for name in shipped) + " |"
+            for label, losses in rows
+        ),
     )
+    (folder / "CARD.md").write_text(text_of_card, "utf-8")
 
 
 if __name__ == "__main__":
