@@ -6,18 +6,14 @@ that any part of a corpus can be named, and reading can go on where it stopped.
 
 from __future__ import annotations
 
-import bz2
-import contextlib
-import gzip
 import io
 import itertools
-import lzma
-import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Protocol, TextIO
+from typing import Any, Protocol
 
 from atb.data.layouts import PARQUET, SUFFIXES, documents_of, parquet_documents
+from atb.data.unpacking import errors_told, unpacked
 from atb.errors import BadFile, InputError
 
 __all__ = ["EVERYTHING", "Corpus", "Text"]
@@ -123,7 +119,7 @@ class Corpus:
 
     def _documents(self, path: Path) -> Iterator[Iterable[str]]:
         """The documents of one file."""
-        with _errors_told(path), path.open("rb") as self._raw:
+        with errors_told(path), path.open("rb") as self._raw:
             if path.suffix == PARQUET:
                 yield from parquet_documents(path, self._raw, self._column)
             else:
@@ -159,35 +155,11 @@ class _Bounded:
                 return
 
 
-@contextlib.contextmanager
-def _errors_told(path: Path) -> Iterator[None]:
-    """Turn what reading a file can raise into a sentence."""
-    try:
-        yield
-    except UnicodeDecodeError as error:
-        raise BadFile(f"{path} is not UTF-8 text: pass text files in UTF-8.") from error
-    except (lzma.LZMAError, zlib.error, EOFError, gzip.BadGzipFile) as error:
-        raise BadFile(f"{path} is damaged or not compressed ({error}): get it anew.") from error
-    except OSError as error:
-        raise BadFile(f"{path} cannot be read ({error.strerror}): check the file.") from error
-
-
 def _lines(path: Path, raw: io.BufferedReader) -> Iterator[str]:
     """Lines of an opened file, in pieces of bounded size."""
     # told here and not where the file is opened: documents are read outside of that block
-    with _errors_told(path), _unpacked(path, raw) as text:
+    with errors_told(path), unpacked(path, raw) as text:
         while line := text.readline(_LONGEST_LINE):
             if "\0" in line:
                 raise BadFile(f"{path} is binary, not text: pass text files in UTF-8.")
             yield line
-
-
-def _unpacked(path: Path, raw: io.BufferedReader) -> TextIO:
-    """The text of an opened file, unpacked as its name tells."""
-    if path.suffix == ".xz":
-        return lzma.open(raw, "rt", encoding="utf-8")  # type: ignore[return-value]
-    if path.suffix == ".gz":
-        return gzip.open(raw, "rt", encoding="utf-8")
-    if path.suffix == ".bz2":
-        return bz2.open(raw, "rt", encoding="utf-8")
-    return io.TextIOWrapper(raw, "utf-8")

@@ -10,7 +10,7 @@ from atb.data.corpus import EVERYTHING
 from atb.data.layouts import paragraphs_of
 from atb.errors import BadFile, InputError
 
-__all__ = ["HUGGING_FACE", "HuggingFaceText", "is_saved_dataset"]
+__all__ = ["HUGGING_FACE", "HuggingFaceText", "is_saved_dataset", "open_dataset"]
 
 #: What names of datasets begin with, to tell them from paths.
 HUGGING_FACE = "hf:"
@@ -53,7 +53,7 @@ class HuggingFaceText:
             InputError: There is no such dataset, split or column, or the library is missing.
         """
         self.documents_read = 0
-        self._rows = _open(name, configuration, split, revision)
+        self._rows = open_dataset(name, configuration, split, revision)
         self._column = column
         names = self._rows.column_names
         if names is not None and column not in names:
@@ -106,7 +106,14 @@ class HuggingFaceText:
             yield text
 
 
-def _open(name: str, configuration: str | None, split: str, revision: str | None) -> Any:
+def open_dataset(
+    name: str, configuration: str | None, split: str, revision: str | None = None
+) -> Any:
+    """The rows of a split; those of the hub are fetched while they are read.
+
+    Raises:
+        InputError: There is no such dataset or split, or the library is missing.
+    """
     try:
         import datasets
     except ImportError as error:

@@ -1,0 +1,242 @@
+"""The nine tasks of GLUE (Wang et al., 2018), from the published files or a hub's dataset."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from atb.data.rows import find_split, hub_rows
+from atb.data.tasks import Examples, Feature, Outputs, check_split
+from atb.data.unpacking import opened_text
+from atb.errors import BadFile
+from atb.files import atomic_path
+
+__all__ = ["GLUE", "GlueTask"]
+
+_Scores = dict[str, float]
+_Numbers = npt.NDArray[Any]
+
+# What the published files and the hub call the columns that we call text and label.
+_LABELS = ("label", "gold_label", "Quality", "score", "is_duplicate")
+_FIRST: tuple[str, ...] = ("sentence", "sentence1", "premise", "question1", "#1 String")
+_SECOND: tuple[str, ...] = ("sentence2", "hypothesis", "question2", "#2 String")
+# CoLA's training and development files have no header.
+_HEADLESS = ("source", "label", "star", "sentence")
+
+
+def _accuracy(wanted: _Numbers, found: _Numbers) -> _Scores:
+    from sklearn.metrics import accuracy_score
+
+    return {"accuracy": float(accuracy_score(wanted, found))}
+
+
+def _accuracy_and_f1(wanted: _Numbers, found: _Numbers) -> _Scores:
+    from sklearn.metrics import f1_score
+
+    f1 = float(f1_score(wanted, found, zero_division=0.0))
+    return {**_accuracy(wanted, found), "f1": f1}
+
+
+def _matthews(wanted: _Numbers, found: _Numbers) -> _Scores:
+    from sklearn.metrics import matthews_corrcoef
+
+    return {"matthews": float(matthews_corrcoef(wanted, found)), **_accuracy(wanted, found)}
+
+
+def _correlations(wanted: _Numbers, found: _Numbers) -> _Scores:
+    """Pearson's and Spearman's, and their mean; 0 where one side is constant."""
+    from scipy.stats import pearsonr, spearmanr
+
+    if len(wanted) < 2 or np.ptp(wanted) == 0 or np.ptp(found) == 0:
+        return {"correlation": 0.0, "pearson": 0.0, "spearman": 0.0}
+    pearson = float(pearsonr(wanted, found).statistic)
+    spearman = float(spearmanr(wanted, found).statistic)
+    return {"correlation": (pearson + spearman) / 2, "pearson": pearson, "spearman": spearman}
+
+
+@dataclass(frozen=True, slots=True)
+class GlueTask:
+    """A task over one sentence or a pair.
+
+    Attributes:
+        name: As the command line and the hub say it.
+        labels: Names of the classes in order; none for a regression.
+        measures: Scores of known and found labels; the first is the one that counts.
+        metric: Name of that one.
+        submission: Names of the leaderboard's files, for each test split.
+        columns: Names of the text's columns, where they are not the common ones.
+        development_splits: Labelled splits to report on.
+        test_splits: Splits without labels.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    measures: Callable[[_Numbers, _Numbers], _Scores]
+    metric: str
+    submission: tuple[str, ...]
+    columns: tuple[str, str] | None = None
+    development_splits: tuple[str, ...] = ("dev",)
+    test_splits: tuple[str, ...] = ("test",)
+
+    @property
+    def head(self) -> Literal["classification", "qa"]:
+        """A classifier, or a regressor with one output."""
+        return "classification"
+
+    @property
+    def outputs(self) -> int:
+        """Classes, or 1 for a regression."""
+        return max(1, len(self.labels))
+
+    def read(self, source: str, split: str) -> Examples:
+        """The rows of a split.
+
+        Raises:
+            InputError: There is no such split.
+            BadFile: A file does not keep to its layout.
+        """
+        check_split(self, split)
+        rows = hub_rows(source, self.name, split)
+        if rows is not None:
+            return self._examples(source, rows, ())
+        path = find_split(Path(source), split, (".tsv", ".txt"))
+        return self._examples(str(path), *_table(path, headless=self.name == "cola"))
+
+    def encode(self, examples: Examples, tokenizer: Any, sequence_length: int) -> list[Feature]:
+        """What a model reads; the longer sentence of a pair is cut first."""
+        first = [row["first"] for row in examples.rows]
+        second = [row["second"] for row in examples.rows if "second" in row]
+        found = tokenizer(first, second or None, truncation=True, max_length=sequence_length)
+        features = [
+            {name: values[place] for name, values in found.items()}
+            for place in range(len(examples))
+        ]
+        for feature, row in zip(features, examples.rows, strict=True):
+            if "label" in row:
+                feature["labels"] = row["label"]
+        return features
+
+    def score(
+        self, examples: Examples, features: Sequence[Feature], outputs: Outputs
+    ) -> dict[str, float]:
+        """The task's measures, by scikit-learn and scipy."""
+        wanted = np.array([row["label"] for row in examples.rows])
+        return self.measures(wanted, self._found(outputs))
+
+    def write_answers(
+        self, examples: Examples, features: Sequence[Feature], outputs: Outputs, file: Path
+    ) -> None:
+        """Write a tab-separated file as GLUE's leaderboard wants it."""
+        found = self._found(outputs)
+        with atomic_path(file) as temporary, temporary.open("w", encoding="utf-8") as out:
+            out.write("index\tprediction\n")
+            for row, value in zip(examples.rows, found, strict=True):
+                out.write(f"{row['index']}\t{self._said(value)}\n")
+
+    def _found(self, outputs: Outputs) -> _Numbers:
+        (logits,) = outputs
+        return logits.argmax(-1) if self.labels else logits.reshape(-1)
+
+    def _said(self, value: Any) -> str:
+        if self.labels:
+            return self.labels[int(value)]
+        return f"{min(5.0, max(0.0, float(value))):.3f}"
+
+    def _examples(
+        self, source: str, rows: Sequence[Mapping[str, Any]], skipped: tuple[int, ...]
+    ) -> Examples:
+        if not rows:
+            raise BadFile(f"{source} has no rows: get the file anew.")
+        first, second = self._text_columns(source, rows[0])
+        label = next((name for name in _LABELS if name in rows[0]), None)
+        examples = []
+        for number, row in enumerate(rows):
+            example = {"index": row.get("index", row.get("idx", number)), "first": row[first]}
+            if second is not None:
+                example["second"] = row[second]
+            if label is not None and row[label] not in (-1, "-1", -1.0):
+                example["label"] = self._label(source, number, row[label])
+            examples.append(example)
+        return Examples(tuple(examples), len(skipped))
+
+    def _text_columns(self, source: str, row: Mapping[str, Any]) -> tuple[str, str | None]:
+        first, second = _FIRST, _SECOND
+        if self.columns is not None:
+            first, second = self.columns[:1], self.columns[1:]
+        one = next((name for name in first if name in row), None)
+        other = next((name for name in second if name in row), None)
+        is_pair = self.name not in ("cola", "sst2")
+        if one is None or (is_pair and other is None):
+            raise BadFile(
+                f"{source} has the columns {', '.join(map(str, row))} and none of "
+                f"{', '.join((*first, *second))}: pass the published files of {self.name}."
+            )
+        return one, other if is_pair else None
+
+    def _label(self, source: str, number: int, value: Any) -> int | float:
+        try:
+            if not self.labels:
+                if not math.isfinite(float(value)):
+                    raise ValueError
+                return float(value)
+            if value in self.labels:
+                return self.labels.index(value)
+            if int(value) in range(len(self.labels)):
+                return int(value)
+        except (TypeError, ValueError):
+            pass
+        wanted = " or ".join(self.labels) if self.labels else "a number"
+        raise BadFile(f"{source}, row {number + 1}: the label is {value!r}, not {wanted}.")
+
+
+def _table(path: Path, *, headless: bool) -> tuple[list[dict[str, str]], tuple[int, ...]]:
+    """Rows of a tab-separated file without quoting, and the numbers of those too short to read."""
+    rows: list[dict[str, str]] = []
+    skipped: list[int] = []
+    with opened_text(path) as lines:
+        # not the csv module, whose cells must be short and whose line ends are many
+        table = (line.rstrip("\r\n").split("\t") for line in lines)
+        header: Sequence[str] = _HEADLESS
+        for number, cells in enumerate(table):
+            if number == 0 and not (headless and len(cells) == len(_HEADLESS)):
+                header = [cell.removeprefix("\ufeff") for cell in cells]
+            elif len(cells) < len(header):
+                skipped.append(number)
+            else:
+                rows.append(dict(zip(header, cells, strict=False)))
+    if len(skipped) > len(rows):
+        raise BadFile(f"{path} is not tab-separated with {len(header)} columns: get it anew.")
+    return rows, tuple(skipped)
+
+
+_ENTAILED = ("entailment", "not_entailment")
+_BINARY = ("0", "1")
+_TASKS = (
+    GlueTask("cola", _BINARY, _matthews, "matthews", ("CoLA.tsv",)),
+    GlueTask("sst2", _BINARY, _accuracy, "accuracy", ("SST-2.tsv",)),
+    GlueTask("mrpc", _BINARY, _accuracy_and_f1, "accuracy", ("MRPC.tsv",)),
+    GlueTask("stsb", (), _correlations, "correlation", ("STS-B.tsv",)),
+    GlueTask("qqp", _BINARY, _accuracy_and_f1, "accuracy", ("QQP.tsv",)),
+    GlueTask(
+        "mnli",
+        ("entailment", "neutral", "contradiction"),
+        _accuracy,
+        "accuracy",
+        ("MNLI-m.tsv", "MNLI-mm.tsv"),
+        development_splits=("dev_matched", "dev_mismatched"),
+        test_splits=("test_matched", "test_mismatched"),
+    ),
+    GlueTask(
+        "qnli", _ENTAILED, _accuracy, "accuracy", ("QNLI.tsv",), columns=("question", "sentence")
+    ),
+    GlueTask("rte", _ENTAILED, _accuracy, "accuracy", ("RTE.tsv",)),
+    GlueTask("wnli", _BINARY, _accuracy, "accuracy", ("WNLI.tsv",)),
+)
+#: All of GLUE by name.
+GLUE: dict[str, GlueTask] = {task.name: task for task in _TASKS}

@@ -1,0 +1,164 @@
+"""What a fine-tuning task is: where its examples lie, how a model reads them, what counts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from atb.errors import InputError
+
+__all__ = ["Examples", "Feature", "Outputs", "Task", "check_split", "hold_out"]
+
+#: What a model reads of one example, or of a part of it: names of its inputs with numbers.
+Feature = dict[str, Any]
+#: What a model says of all features: logits, one array for each output.
+Outputs = Sequence[npt.NDArray[np.float32]]
+
+# Of the training rows, how many are held out to choose by.
+_HELD_OUT_SHARE, _HELD_OUT_MOST = 0.1, 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """Rows of a task.
+
+    Attributes:
+        rows: Of each, its fields by name; `label` only where it is known.
+        skipped: Rows of the source that were too short to be read.
+    """
+
+    rows: tuple[Mapping[str, Any], ...]
+    skipped: int = 0
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return len(self.rows)
+
+    def take(self, places: Sequence[int] | npt.NDArray[np.integer[Any]]) -> Examples:
+        """Only the rows at some places."""
+        return Examples(tuple(self.rows[place] for place in places), self.skipped)
+
+    @property
+    def sha256(self) -> str:
+        """Hash over all rows, which names them in results."""
+        content = json.dumps([dict(row) for row in self.rows], sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()
+
+
+class Task(Protocol):
+    """Examples in, features to a model, its outputs back to scores and answers."""
+
+    @property
+    def name(self) -> str:
+        """As the command line says it."""
+        ...
+
+    @property
+    def head(self) -> Literal["classification", "qa"]:
+        """What a model needs on top."""
+        ...
+
+    @property
+    def outputs(self) -> int:
+        """Numbers that the head puts out, for a sequence or for each of its tokens."""
+        ...
+
+    @property
+    def metric(self) -> str:
+        """The one of the scores that counts; higher is better."""
+        ...
+
+    @property
+    def development_splits(self) -> tuple[str, ...]:
+        """Labelled splits to report on, the main one first."""
+        ...
+
+    @property
+    def test_splits(self) -> tuple[str, ...]:
+        """Splits without labels, for a leaderboard."""
+        ...
+
+    def read(self, source: str, split: str) -> Examples:
+        """The rows of a split.
+
+        Args:
+            source: A folder of the published files, or `hf:NAME` for a Hugging Face dataset.
+            split: `train`, or one of the splits named above.
+
+        Raises:
+            InputError: There is no such split.
+            BadFile: A file does not keep to its layout.
+        """
+        ...
+
+    def encode(self, examples: Examples, tokenizer: Any, sequence_length: int) -> list[Feature]:
+        """What a model reads, in the order of the examples; with labels where they are known.
+
+        Args:
+            examples: The rows.
+            tokenizer: A fast tokenizer of transformers.
+            sequence_length: Most tokens of a feature.
+        """
+        ...
+
+    def score(
+        self, examples: Examples, features: Sequence[Feature], outputs: Outputs
+    ) -> dict[str, float]:
+        """Scores by name, as fractions."""
+        ...
+
+    def write_answers(
+        self, examples: Examples, features: Sequence[Feature], outputs: Outputs, file: Path
+    ) -> None:
+        """Write what the leaderboard of the task wants."""
+        ...
+
+
+def check_split(task: Task, split: str) -> None:
+    """Refuse a split that a task does not have.
+
+    Raises:
+        InputError: It has no such split.
+    """
+    known = ("train", *task.development_splits, *task.test_splits)
+    if split not in known:
+        raise InputError(f"{task.name} has no split {split!r}: choose one of {', '.join(known)}.")
+
+
+def hold_out(examples: Examples, seed: int) -> tuple[Examples, Examples]:
+    """Cut training rows in two: those to learn from, and those to choose the best weights by.
+
+    The development split of a task is then read once, to report (the reference chooses and reports
+    on the same rows). A tenth is held out, at most 2,000 rows; where rows have a class, all classes
+    in proportion; rows that share a `group` (questions on one paragraph) stay together.
+    """
+    from sklearn.model_selection import GroupShuffleSplit, train_test_split
+
+    share = min(_HELD_OUT_SHARE, _HELD_OUT_MOST / len(examples))
+    places = np.arange(len(examples))
+    if "group" in examples.rows[0]:
+        groups = [row["group"] for row in examples.rows]
+        cut = GroupShuffleSplit(1, test_size=share, random_state=seed)
+        learnt, held = next(cut.split(places, groups=groups))
+    else:
+        learnt, held = train_test_split(
+            places, test_size=share, random_state=seed, stratify=_classes(examples, share)
+        )
+    return examples.take(np.sort(learnt)), examples.take(np.sort(held))
+
+
+def _classes(examples: Examples, share: float) -> list[Any] | None:
+    """Labels to keep in proportion; None where they are no classes, or too rare to be cut."""
+    labels = [row["label"] for row in examples.rows]
+    if any(isinstance(label, float) for label in labels):
+        return None
+    counts = np.unique(labels, return_counts=True)[1]
+    rare = counts.min() < 2 or share * len(labels) < len(counts)
+    return None if rare else labels
