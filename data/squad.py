@@ -114,6 +114,10 @@ class SquadTask:
         wanted = [[answer["text"] for answer in row["answers"]] for row in examples.rows]
         return answer_scores(wanted, answers, unanswerable=self.can_be_unanswerable)
 
+    def answers_file(self, split: str) -> str:
+        """For the official script."""
+        return f"{self.name}-{split}.json"
+
     def write_answers(
         self, examples: Examples, features: Sequence[Feature], outputs: Outputs, file: Path
     ) -> None:

@@ -114,6 +114,10 @@ class Task(Protocol):
         """Scores by name, as fractions."""
         ...
 
+    def answers_file(self, split: str) -> str:
+        """Name of the leaderboard's file for a split."""
+        ...
+
     def write_answers(
         self, examples: Examples, features: Sequence[Feature], outputs: Outputs, file: Path
     ) -> None:

@@ -66,8 +66,8 @@ One set of weights that holds every architecture of the search space `mini`
 heads and neurons in order of importance, then one-shot distillation from itself: {steps:,} steps
 (peak learning rate {rate:g}, linear warm-up, linear decay to zero) of {batch} sequences of at most
 128 tokens, {tokens:,} tokens in all; a step is cut into {parts} parts, and each trains the largest,
-the smallest and {random} random sub-models (sandwich rule); AdamW, bfloat16 products. Loss: {hidden:g} x squared error of the projected last hidden states + 1 - cosine of the
-mean-pooled ones. All numbers stand in `card.json`.
+the smallest and {random} random sub-models (sandwich rule); AdamW, bfloat16 products. Loss:
+{hidden:g} x squared error of the projected last hidden states + 1 - cosine of the mean-pooled ones. All numbers stand in `card.json`.
 
 **Held-out loss** on {sequences} sequences of books it never saw (relative squared error of hidden
 states + 1 - cosine of sentence embeddings, against all-MiniLM-L6-v2; 0 is equality), before

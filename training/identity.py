@@ -18,7 +18,7 @@ from atb.training.contract import Objective
 from atb.training.settings import TrainingSettings
 from atb.training.teacher import Teacher
 
-__all__ = ["check_same_run", "run_identity"]
+__all__ = ["check_same_run", "fingerprint", "run_identity"]
 
 
 def run_identity(
@@ -29,7 +29,7 @@ def run_identity(
         "settings": settings.to_json(),
         "text": shards.sha256,
         "objective": _described(objective),
-        "starting_point": _fingerprint(superplm),
+        "starting_point": fingerprint(superplm),
     }
     read_back: dict[str, Any] = json.loads(json.dumps(identity))
     return read_back
@@ -63,14 +63,14 @@ def _described(objective: Any) -> dict[str, Any]:
     for field in fields(objective) if is_dataclass(objective) else ():
         value = getattr(objective, field.name)
         if isinstance(value, Teacher):
-            value = _fingerprint(value.encoder)
+            value = fingerprint(value.encoder)
         elif is_dataclass(value):
             value = _described(value)
         described[field.name] = value
     return described
 
 
-def _fingerprint(module: nn.Module) -> str:
+def fingerprint(module: nn.Module) -> str:
     """Hash over all weights."""
     digest = hashlib.sha256()
     for name, parameter in sorted(module.named_parameters()):

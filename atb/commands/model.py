@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from atb.commands.finetune import evaluate, finetune
 from atb.console import note
 from atb.options import SuperPLMFolder
 
@@ -37,3 +38,7 @@ def extract(
     typer.echo(
         f"{out}: {shape}, {shape.parameters():,} parameters, as transformers folder and ONNX"
     )
+
+
+app.command("finetune")(finetune)
+app.command("evaluate")(evaluate)

@@ -1,0 +1,173 @@
+"""Fine-tuning a single model on a task of GLUE or SQuAD, by the transformers Trainer.
+
+The best weights by rows held out of the training split are kept; the development split is read
+once, to report. The reference chooses and reports on the same rows.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from atb.data.tasks import Examples, Task, hold_out
+from atb.errors import BadFile, InputError, RunError
+from atb.files import prepare_output, read_document, write_document
+from atb.training.best_weights import train_for_best
+from atb.training.finetuning_settings import FineTuning
+from atb.training.identity import check_same_run
+from atb.training.task_model import TaskModel
+
+__all__ = ["REPORT", "FineTuned", "fine_tune", "read_report"]
+
+#: What a fine-tuned folder tells of itself.
+REPORT = "finetuned.json"
+_KIND, _FORMAT = "finetuned-model", 1
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class FineTuned:
+    """What came of it.
+
+    Attributes:
+        task: Its name.
+        metric: The score that counts.
+        held_out: The best of it on the held-out rows, by which the weights were chosen.
+        best_step: When that was.
+        steps: Steps in all.
+        scores: By development split, scores by name.
+        seconds: Time taken by the last call, evaluation included.
+    """
+
+    task: str
+    metric: str
+    held_out: float
+    best_step: int
+    steps: int
+    scores: Mapping[str, Mapping[str, float]]
+    seconds: float
+
+
+def fine_tune(
+    model: str,
+    task: Task,
+    source: str,
+    settings: FineTuning,
+    out: Path,
+    *,
+    progress: Progress | None = None,
+) -> FineTuned:
+    """Fine-tune a model, choose its best weights on held-out rows, report on the development split.
+
+    The same call resumes a run that was stopped, and reads one that is done.
+
+    Args:
+        model: A transformers folder or a name on the hub: a TinyBert or any encoder.
+        task: What for.
+        source: Where the task's rows are; see `Task.read`.
+        settings: How.
+        out: Folder of the fine-tuned model: a transformers folder with `finetuned.json`.
+        progress: Told steps done, all steps, and a word.
+
+    Raises:
+        InputError: Model, rows or folder cannot be used.
+        RunError: The disk is full, or the loss is no number any more.
+    """
+    began = time.monotonic()
+    learnt, held = hold_out(task.read(source, "train"), settings.seed)
+    learnt = _only(learnt, settings)
+    loaded = TaskModel.fresh(model, task, dropout=settings.dropout, seed=settings.seed)
+    run = {
+        "task": task.name,
+        "settings": asdict(settings),
+        "rows": learnt.sha256,
+        "starting_point": loaded.fingerprint(),
+    }
+    run = json.loads(json.dumps(run))
+    known = _known(out, run)
+    if known is not None:
+        return known
+    prepare_output(out, directory=True)
+    with _errors_told(out):
+        best = train_for_best(loaded, learnt, held, settings, out / "checkpoints", progress)
+    scores = {}
+    for split in task.development_splits:
+        try:
+            rows = task.read(source, split)
+        except InputError:
+            if split == task.development_splits[0]:
+                raise
+            continue  # MNLI's second one is not always at hand
+        scores[split] = loaded.evaluate(rows, settings.sequence_length)
+    found = FineTuned(
+        task.name,
+        task.metric,
+        best.score,
+        best.step,
+        best.steps,
+        scores,
+        round(time.monotonic() - began, 1),
+    )
+    with _errors_told(out):
+        loaded.save(out)
+        write_document(out / REPORT, {**asdict(found), "run": run}, kind=_KIND, format=_FORMAT)
+    shutil.rmtree(out / "checkpoints", ignore_errors=True)
+    return found
+
+
+def read_report(folder: Path) -> FineTuned:
+    """What a fine-tuned folder tells of itself.
+
+    Raises:
+        BadFile: It tells nothing, or is damaged.
+    """
+    document = read_document(folder / REPORT, kind=_KIND, format=_FORMAT)
+    try:
+        return FineTuned(**{field.name: document[field.name] for field in fields(FineTuned)})
+    except KeyError as error:
+        raise BadFile(f"{folder / REPORT} is damaged (no {error}): fine-tune again.") from error
+
+
+def _only(rows: Examples, settings: FineTuning) -> Examples:
+    """Part of the rows, where only part is asked for."""
+    import numpy as np
+
+    if settings.train_rows is None or settings.train_rows >= len(rows):
+        return rows
+    drawn = np.random.default_rng(settings.seed).permutation(len(rows))[: settings.train_rows]
+    return rows.take(np.sort(drawn))
+
+
+def _known(out: Path, run: Mapping[str, Any]) -> FineTuned | None:
+    """What a folder holds that is done; nothing where the run is to begin or to go on."""
+    if (out / REPORT).is_file():
+        document = read_document(out / REPORT, kind=_KIND, format=_FORMAT)
+        check_same_run(document.get("run"), run, out)
+        return read_report(out)
+    begun = out / "checkpoints" / "run.json"
+    if begun.is_file():
+        check_same_run(read_document(begun, kind=_KIND, format=_FORMAT)["run"], run, out)
+    else:
+        prepare_output(begun)
+        write_document(begun, {"run": run}, kind=_KIND, format=_FORMAT)
+    return None
+
+
+@contextlib.contextmanager
+def _errors_told(out: Path) -> Iterator[None]:
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        raise RunError(
+            f"Cannot write to {out} ({error}): the last checkpoint is kept; make room and give the "
+            "same command again."
+        ) from error

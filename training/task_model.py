@@ -1,0 +1,193 @@
+"""A model with the head of a task, and its tokenizer: loaded, run over rows, scored, saved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from atb.data.tasks import Examples, Feature, Outputs, Task
+from atb.errors import BadFile, InputError
+from atb.models.modeling_tinybert import TinyBertPreTrainedModel, save_folder
+from atb.training.identity import fingerprint
+from atb.training.prediction import Inputs, outputs_of
+
+__all__ = ["TaskModel"]
+
+_DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob")
+
+
+@dataclass(frozen=True, slots=True)
+class TaskModel:
+    """A model that does a task.
+
+    Attributes:
+        model: With the task's head.
+        tokenizer: A fast one.
+        task: What it does.
+    """
+
+    model: Any
+    tokenizer: Any
+    task: Task
+
+    @classmethod
+    def fresh(cls, name: str, task: Task, *, dropout: float, seed: int) -> TaskModel:
+        """A pre-trained encoder with a fresh head.
+
+        Weights are read as safetensors only, and no code of the folder is executed.
+
+        Args:
+            name: A transformers folder, or a name on the hub.
+            task: What for.
+            dropout: Of hidden states and attention weights while training.
+            seed: Of the head.
+
+        Raises:
+            InputError: There is no such model.
+        """
+        from transformers import AutoConfig
+
+        with _told(name):
+            config = AutoConfig.from_pretrained(name, trust_remote_code=False)
+        for field in _DROPOUTS:
+            if hasattr(config, field):
+                setattr(config, field, dropout)
+        if task.head == "classification":
+            config.num_labels = task.outputs
+            config.problem_type = "regression" if task.outputs == 1 else None
+        torch.manual_seed(seed)
+        return cls._load(name, task, config)
+
+    @classmethod
+    def load(cls, name: str, task: Task) -> TaskModel:
+        """A model that was fine-tuned on the task.
+
+        Raises:
+            InputError: There is no such model.
+            BadFile: It has no head, or one of another size.
+        """
+        from transformers import AutoConfig
+
+        with _told(name):
+            config = AutoConfig.from_pretrained(name, trust_remote_code=False)
+        kind = "ForQuestionAnswering" if task.head == "qa" else "ForSequenceClassification"
+        made_as = config.architectures or ["an encoder"]
+        fits = made_as[0].endswith(kind) and (
+            task.head == "qa" or config.num_labels == task.outputs
+        )
+        if not fits:
+            raise BadFile(
+                f"{name} is {made_as[0]} and {task.name} wants a model {kind} with {task.outputs} "
+                "outputs: fine-tune one with `atb model finetune`."
+            )
+        return cls._load(name, task, config)
+
+    @classmethod
+    def _load(cls, name: str, task: Task, config: Any) -> TaskModel:
+        from transformers import (
+            AutoModelForQuestionAnswering,
+            AutoModelForSequenceClassification,
+            AutoTokenizer,
+        )
+
+        kind: Any = (
+            AutoModelForQuestionAnswering
+            if task.head == "qa"
+            else AutoModelForSequenceClassification
+        )
+        with _told(name):
+            model = kind.from_pretrained(
+                name, config=config, use_safetensors=True, trust_remote_code=False
+            )
+            tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+        if not tokenizer.is_fast or tokenizer.pad_token_id is None:
+            raise InputError(
+                f"The tokenizer of {name} is not a fast one with padding: choose a model with a "
+                "tokenizer.json."
+            )
+        return cls(model, tokenizer, task)
+
+    @property
+    def pad(self) -> int:
+        """Number of the padding token."""
+        return int(self.tokenizer.pad_token_id)
+
+    def encode(self, examples: Examples, sequence_length: int) -> list[Feature]:
+        """What the model reads of some rows.
+
+        Raises:
+            InputError: The model has fewer positions.
+        """
+        positions = getattr(self.model.config, "max_position_embeddings", sequence_length)
+        if sequence_length > positions:
+            raise InputError(
+                f"A sequence length of {sequence_length} is more than the model's {positions} "
+                "positions: give --sequence-length."
+            )
+        return self.task.encode(examples, self.tokenizer, sequence_length)
+
+    def run(
+        self,
+        features: Sequence[Feature],
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Outputs:
+        """Logits for all features, in eval mode; training mode is restored."""
+        was_training = self.model.training
+        self.model.eval()
+        try:
+            return outputs_of(self._logits, features, self.pad, progress=progress)
+        finally:
+            self.model.train(was_training)
+
+    def evaluate(self, examples: Examples, sequence_length: int) -> dict[str, float]:
+        """The task's scores on some rows."""
+        features = self.encode(examples, sequence_length)
+        return self.task.score(examples, features, self.run(features))
+
+    def fingerprint(self) -> str:
+        """Hash over all weights."""
+        return fingerprint(self.model)
+
+    def save(self, folder: Path) -> None:
+        """Write a transformers folder."""
+        if isinstance(self.model, TinyBertPreTrainedModel):
+            save_folder(self.model, self.tokenizer, folder)
+            return
+        self.model.save_pretrained(folder, safe_serialization=True)
+        self.tokenizer.save_pretrained(folder)
+
+    def _logits(self, batch: Inputs) -> Sequence[Tensor]:
+        device = self.model.device
+        inputs = {
+            name: tensor.to(device) for name, tensor in batch.items() if name in _MODEL_INPUTS
+        }
+        found = self.model(**inputs)
+        if self.task.head == "qa":
+            return found.start_logits, found.end_logits
+        return (found.logits,)
+
+
+_MODEL_INPUTS = ("input_ids", "token_type_ids", "attention_mask")
+
+
+@contextmanager
+def _told(name: str) -> Iterator[None]:
+    """Turn what loading can raise into a sentence, and keep transformers from talking meanwhile."""
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    except (OSError, ValueError, ImportError, RuntimeError) as error:
+        lines = str(error).splitlines() or [type(error).__name__]
+        raise InputError(
+            f"Cannot load the model {name} ({lines[0]}): give a transformers folder with "
+            "safetensors weights, or the name of one on the hub."
+        ) from error
