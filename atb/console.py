@@ -13,6 +13,8 @@ __all__ = ["Progress", "complain", "note", "print_json", "print_table", "progres
 
 #: Without a terminal, progress is never silent for longer.
 QUIET_SECONDS = 10.0
+#: Work that is done sooner shows none at all.
+QUIET_FIRST_SECONDS = 1.0
 
 #: Called with what is done, what there is to do, and a word on what is going on.
 Progress = Callable[[int, int, str], None]
@@ -87,13 +89,19 @@ def progress(title: str) -> Iterator[Progress]:
 
 
 def _lines(title: str) -> Progress:
-    """Progress for logs: a line for a tenth of the work, and one when nothing was said for long."""
+    """Progress for logs: a line for a tenth of the work, and one when nothing was said for long.
+
+    Nothing is said of what is done within a second.
+    """
     shown, last_total, last_time = -1, -1, 0.0
+    begun = time.monotonic()
 
     def show(done: int, total: int, word: str) -> None:
         nonlocal shown, last_total, last_time
         step = 10 * done // max(total, 1)
         now = time.monotonic()
+        if now - begun < QUIET_FIRST_SECONDS:
+            return
         if total != last_total or step > shown or now - last_time > QUIET_SECONDS:
             shown, last_total, last_time = step, total, now
             note(f"{title}: {done}/{total} {word}".rstrip())

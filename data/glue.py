@@ -24,7 +24,7 @@ _Numbers = npt.NDArray[Any]
 
 # What the published files and the hub call the columns that we call text and label.
 _LABELS = ("label", "gold_label", "Quality", "score", "is_duplicate")
-_FIRST: tuple[str, ...] = ("sentence", "sentence1", "premise", "question1", "#1 String")
+_FIRST: tuple[str, ...] = ("sentence1", "premise", "question1", "#1 String")
 _SECOND: tuple[str, ...] = ("sentence2", "hypothesis", "question2", "#2 String")
 # CoLA's training and development files have no header.
 _HEADLESS = ("source", "label", "star", "sentence")
@@ -70,7 +70,7 @@ class GlueTask:
         measures: Scores of known and found labels; the first is the one that counts.
         metric: Name of that one.
         submission: Names of the leaderboard's files, for each test split.
-        columns: Names of the text's columns, where they are not the common ones.
+        columns: Names of the text's columns, where they are not the common ones of pairs.
         development_splits: Labelled splits to report on.
         test_splits: Splits without labels.
     """
@@ -80,7 +80,7 @@ class GlueTask:
     measures: Callable[[_Numbers, _Numbers], _Scores]
     metric: str
     submission: tuple[str, ...]
-    columns: tuple[str, str] | None = None
+    columns: tuple[str, ...] | None = None
     development_splits: tuple[str, ...] = ("dev",)
     test_splits: tuple[str, ...] = ("test",)
 
@@ -171,18 +171,16 @@ class GlueTask:
         return Examples(tuple(examples), len(skipped))
 
     def _text_columns(self, source: str, row: Mapping[str, Any]) -> tuple[str, str | None]:
-        first, second = _FIRST, _SECOND
+        wanted = [_FIRST, _SECOND]
         if self.columns is not None:
-            first, second = self.columns[:1], self.columns[1:]
-        one = next((name for name in first if name in row), None)
-        other = next((name for name in second if name in row), None)
-        is_pair = self.name not in ("cola", "sst2")
-        if one is None or (is_pair and other is None):
+            wanted = [(name,) for name in self.columns]
+        found = [next((name for name in names if name in row), None) for names in wanted]
+        if None in found:
             raise BadFile(
-                f"{source} has the columns {', '.join(map(str, row))} and none of "
-                f"{', '.join((*first, *second))}: pass the published files of {self.name}."
+                f"{source} has the columns {', '.join(map(str, row))} and {self.name} wants "
+                f"{' and '.join(' or '.join(names) for names in wanted)}: pass its published files."
             )
-        return one, other if is_pair else None
+        return str(found[0]), None if len(found) == 1 else found[1]
 
     def _label(self, source: str, number: int, value: Any) -> int | float:
         try:
@@ -223,8 +221,8 @@ def _table(path: Path, *, headless: bool) -> tuple[list[dict[str, str]], tuple[i
 _ENTAILED = ("entailment", "not_entailment")
 _BINARY = ("0", "1")
 _TASKS = (
-    GlueTask("cola", _BINARY, _matthews, "matthews", ("CoLA.tsv",)),
-    GlueTask("sst2", _BINARY, _accuracy, "accuracy", ("SST-2.tsv",)),
+    GlueTask("cola", _BINARY, _matthews, "matthews", ("CoLA.tsv",), columns=("sentence",)),
+    GlueTask("sst2", _BINARY, _accuracy, "accuracy", ("SST-2.tsv",), columns=("sentence",)),
     GlueTask("mrpc", _BINARY, _accuracy_and_f1, "accuracy", ("MRPC.tsv",)),
     GlueTask("stsb", (), _correlations, "correlation", ("STS-B.tsv",)),
     GlueTask("qqp", _BINARY, _accuracy_and_f1, "accuracy", ("QQP.tsv",)),

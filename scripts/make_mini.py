@@ -67,7 +67,8 @@ heads and neurons in order of importance, then one-shot distillation from itself
 (peak learning rate {rate:g}, linear warm-up, linear decay to zero) of {batch} sequences of at most
 128 tokens, {tokens:,} tokens in all; a step is cut into {parts} parts, and each trains the largest,
 the smallest and {random} random sub-models (sandwich rule); AdamW, bfloat16 products. Loss:
-{hidden:g} x squared error of the projected last hidden states + 1 - cosine of the mean-pooled ones. All numbers stand in `card.json`.
+{hidden:g} x squared error of the projected last hidden states + 1 - cosine of the mean-pooled ones.
+All numbers stand in `card.json`.
 
 **Held-out loss** on {sequences} sequences of books it never saw (relative squared error of hidden
 states + 1 - cosine of sentence embeddings, against all-MiniLM-L6-v2; 0 is equality), before

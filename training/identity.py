@@ -51,8 +51,9 @@ def check_same_run(found: Any, run: Mapping[str, Any], folder: Path) -> None:
         raise BadFile(f"{folder} does not tell its run: choose another --out.")
     for name, wanted in run.items():
         if found.get(name) != wanted:
+            other = "other" if name.endswith("s") else "another"
             raise InputError(
-                f"{folder} holds a run with another {name.replace('_', ' ')}: give the same to "
+                f"{folder} holds a run with {other} {name.replace('_', ' ')}: give the same to "
                 "resume it, or choose another --out."
             )
 

@@ -13,6 +13,8 @@ from torch import Tensor
 
 from atb.data.tasks import Examples, Feature, Outputs, Task
 from atb.errors import BadFile, InputError
+from atb.models.card import CARD
+from atb.models.embedded import EMBEDDED
 from atb.models.modeling_tinybert import TinyBertPreTrainedModel, save_folder
 from atb.training.identity import fingerprint
 from atb.training.prediction import Inputs, outputs_of
@@ -181,6 +183,13 @@ def _told(name: str) -> Iterator[None]:
     """Turn what loading can raise into a sentence, and keep transformers from talking meanwhile."""
     from transformers.utils import logging
 
+    folder = EMBEDDED.get(name, Path(name))
+    if (folder / CARD).is_file():
+        raise InputError(
+            f"{name} is a SuperPLM and not a model: cut one out of it with `atb model extract`."
+        )
+    if not folder.is_dir() and (folder.is_absolute() or name.startswith(".")):
+        raise InputError(f"There is no folder {name}: check the path.")
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
