@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from atb.models.architecture import Architecture
 from atb.models.modeling_tinybert import TinyBertConfig
 from atb.models.slicing import architecture_of, config_of
 
-__all__ = ["CARD", "FORMAT", "KIND", "WEIGHTS", "read_card", "read_tensors", "write_card"]
+__all__ = ["CARD", "FORMAT", "KIND", "WEIGHTS", "Card", "read_card", "read_tensors", "write_card"]
 
 CARD = "superplm.json"
 WEIGHTS = "model.safetensors"
@@ -23,7 +25,13 @@ FORMAT = 1
 
 
 def write_card(
-    folder: Path, config: TinyBertConfig, *, with_mlm_head: bool, storage: str, **facts: Any
+    folder: Path,
+    config: TinyBertConfig,
+    *,
+    with_mlm_head: bool,
+    task_head: tuple[str, int] | None = None,
+    storage: str,
+    **facts: Any,
 ) -> None:
     """Write the card.
 
@@ -31,6 +39,7 @@ def write_card(
         folder: Of the SuperPLM.
         config: Of the whole.
         with_mlm_head: Whether it has a masked-LM head.
+        task_head: Kind and outputs of the head for a task, if there is one.
         storage: How the weights are stored: float32 or int8.
         **facts: Further JSON-able facts.
     """
@@ -45,14 +54,32 @@ def write_card(
         "with_mlm_head": with_mlm_head,
         "dropout": config.hidden_dropout_prob,
     }
+    if task_head is not None:
+        content["task_head"] = {"kind": task_head[0], "outputs": task_head[1]}
     write_document(folder / CARD, {**content, **facts}, kind=KIND, format=FORMAT)
 
 
-def read_card(folder: Path) -> tuple[TinyBertConfig, bool, str]:
-    """Read the card.
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What a card says.
 
-    Returns:
-        Configuration of the whole, whether it has a masked-LM head, how the weights are stored.
+    Attributes:
+        config: Configuration of the whole.
+        with_mlm_head: Whether it has a masked-LM head.
+        task_head: Kind and outputs of the head for a task, if there is one.
+        storage: How the weights are stored.
+        facts: All that stands there.
+    """
+
+    config: TinyBertConfig
+    with_mlm_head: bool
+    task_head: tuple[str, int] | None
+    storage: str
+    facts: Mapping[str, Any]
+
+
+def read_card(folder: Path) -> Card:
+    """Read the card.
 
     Raises:
         BadFile: It is missing, foreign, or lacks something.
@@ -71,7 +98,9 @@ def read_card(folder: Path) -> tuple[TinyBertConfig, bool, str]:
             hidden_dropout_prob=dropout,
             attention_probs_dropout_prob=dropout,
         )
-        return config, bool(card["with_mlm_head"]), str(card["storage"])
+        head = card.get("task_head")
+        task_head = None if head is None else (str(head["kind"]), int(head["outputs"]))
+        return Card(config, bool(card["with_mlm_head"]), task_head, str(card["storage"]), card)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise BadFile(
             f"{folder / CARD} is damaged ({error}): take the folder from its source again."

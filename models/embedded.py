@@ -10,7 +10,7 @@ from torch import Tensor
 
 from atb.errors import BadFile, InputError
 from atb.files import atomic_path
-from atb.models.card import WEIGHTS, read_card, read_tensors, write_card
+from atb.models.card import WEIGHTS, read_card, read_tensors
 from atb.models.superplm import SuperPLM
 
 __all__ = ["EMBEDDED", "load_packed", "load_superplm", "pack"]
@@ -53,8 +53,7 @@ def pack(superplm: SuperPLM, folder: Path, **facts: Any) -> None:
         )
     with atomic_path(folder / WEIGHTS) as temporary:
         save_file(tensors, temporary)
-    has_head = superplm.cls is not None
-    write_card(folder, superplm.config, with_mlm_head=has_head, storage="int8", **facts)
+    superplm.write_card(folder, storage="int8", **facts)
 
 
 def load_packed(folder: Path) -> SuperPLM:
@@ -63,10 +62,10 @@ def load_packed(folder: Path) -> SuperPLM:
     Raises:
         BadFile: Something is missing, truncated, foreign or of another format.
     """
-    config, with_mlm_head, storage = read_card(folder)
-    if storage != "int8":
+    card = read_card(folder)
+    if card.storage != "int8":
         raise BadFile(
-            f"{folder} is not a packed SuperPLM but {storage}: load it with load_superplm."
+            f"{folder} is not a packed SuperPLM but {card.storage}: load it with load_superplm."
         )
     stored = read_tensors(folder / WEIGHTS)
     tensors: dict[str, Tensor] = {}
@@ -77,7 +76,7 @@ def load_packed(folder: Path) -> SuperPLM:
         if scale is not None and scale.shape != tensor.shape[:1]:
             raise BadFile(f"{folder}: {name} has {len(tensor)} rows and {len(scale)} scales.")
         tensors[name] = tensor.float() if scale is None else tensor.float() * scale[:, None]
-    return SuperPLM(config, with_mlm_head=with_mlm_head).fill(tensors, folder).eval()
+    return SuperPLM.of_card(card).fill(tensors, folder).eval()
 
 
 def load_superplm(name_or_folder: str | Path) -> SuperPLM:
@@ -93,5 +92,4 @@ def load_superplm(name_or_folder: str | Path) -> SuperPLM:
             f"There is no SuperPLM {str(name_or_folder)!r}: give a folder that `atb superplm` "
             f"wrote, or one of {', '.join(EMBEDDED)}."
         )
-    *_, storage = read_card(folder)
-    return load_packed(folder) if storage == "int8" else SuperPLM.load(folder)
+    return load_packed(folder) if read_card(folder).storage == "int8" else SuperPLM.load(folder)

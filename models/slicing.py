@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 # What the axes of each parameter are, by the end of its name; the first match counts.
-# "all" is never cut: vocabulary, positions, token types, the projection's outputs.
+# "all" is never cut: vocabulary, positions, token types, outputs of the projection and of heads.
 _AXES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("embeddings.weight", ("all", "hidden")),
     ("LayerNorm.weight", ("hidden",)),
@@ -48,6 +48,10 @@ _AXES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("projection.weight", ("all", "hidden")),
     ("projection.bias", ("all",)),
     ("predictions.bias", ("all",)),
+    ("classifier.weight", ("all", "hidden")),
+    ("classifier.bias", ("all",)),
+    ("qa_outputs.weight", ("all", "hidden")),
+    ("qa_outputs.bias", ("all",)),
 )
 
 _LAYER = "bert.encoder.layer."

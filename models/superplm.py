@@ -6,12 +6,10 @@ what runs in training is the very module that `extract` returns.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional
@@ -19,7 +17,7 @@ from torch.nn import functional
 from atb.errors import BadFile, InputError
 from atb.files import atomic_path
 from atb.models.architecture import Architecture
-from atb.models.card import CARD, WEIGHTS, read_card, read_tensors, write_card
+from atb.models.card import CARD, WEIGHTS, Card, read_card, read_tensors, write_card
 from atb.models.modeling_tinybert import (
     TinyBertConfig,
     TinyBertForMaskedLM,
@@ -30,6 +28,7 @@ from atb.models.modeling_tinybert import (
     TinyBertPredictions,
     TinyBertPreTrainedModel,
 )
+from atb.models.skeletons import encoder_skeleton, head_skeleton, shared_of
 from atb.models.slicing import (
     architecture_of,
     attention_index_set,
@@ -43,6 +42,14 @@ __all__ = ["CARD", "SuperPLM", "attention_index_set"]
 _ENCODER = "bert."
 _PROJECTION = "bert.projection."
 _PREDICTIONS = "cls.predictions."
+_CLASSES: dict[str | None, type[TinyBertPreTrainedModel]] = {
+    None: TinyBertModel,
+    "mlm": TinyBertForMaskedLM,
+    "classification": TinyBertForSequenceClassification,
+    "qa": TinyBertForQuestionAnswering,
+}
+# Names of the heads of tasks, those of the stand-alone models.
+_TASK_HEADS = {"classification": "classifier", "qa": "qa_outputs"}
 _WORDS = "bert.embeddings.word_embeddings.weight"
 
 
@@ -53,9 +60,16 @@ class SuperPLM(nn.Module):
         config: Configuration of the whole.
         bert: Embeddings, encoder, pooler, and a projection into a teacher's space if there is one.
         cls: The masked-LM head, or None.
+        task_head: Kind and outputs of the head for a task, or None.
     """
 
-    def __init__(self, config: TinyBertConfig, *, with_mlm_head: bool = False) -> None:
+    def __init__(
+        self,
+        config: TinyBertConfig,
+        *,
+        with_mlm_head: bool = False,
+        task_head: tuple[str, int] | None = None,
+    ) -> None:
         super().__init__()
         self.config = config
         self.bert = TinyBertModel(config)
@@ -63,6 +77,32 @@ class SuperPLM(nn.Module):
         if with_mlm_head:
             self.cls = nn.ModuleDict({"predictions": TinyBertPredictions(config)})
             self.cls.apply(self.bert._init_weights)
+        self.task_head = task_head
+        if task_head is not None:
+            head = nn.Linear(config.hidden_size, task_head[1])
+            self.bert._init_weights(head)
+            setattr(self, _TASK_HEADS[task_head[0]], head)
+
+    @classmethod
+    def of_card(cls, card: Card) -> SuperPLM:
+        """One of the shape that a card describes, with fresh weights."""
+        return cls(card.config, with_mlm_head=card.with_mlm_head, task_head=card.task_head)
+
+    def with_task_head(
+        self, kind: Literal["classification", "qa"], outputs: int, *, dropout: float
+    ) -> SuperPLM:
+        """A copy for a task: with a fresh head from N(0, 0.02), without the masked-LM head.
+
+        Args:
+            kind: Over the pooled first token, or over each token.
+            outputs: Numbers that the head puts out.
+            dropout: Of hidden states and attention weights while training.
+        """
+        changes = {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
+        config = config_of(self.architecture, self.config, **changes)
+        copied = SuperPLM(config, task_head=(kind, outputs))
+        copied.bert.load_state_dict(self.bert.state_dict())
+        return copied
 
     @classmethod
     def from_architecture(
@@ -160,7 +200,7 @@ class SuperPLM(nn.Module):
             InputError: The architecture is larger than the SuperPLM.
         """
         self.check(architecture)
-        skeleton = _skeleton(architecture, _shared(self.config)).train(self.training)
+        skeleton = encoder_skeleton(architecture, shared_of(self.config)).train(self.training)
         encoder = self.sliced(architecture, _ENCODER)
         output: TinyBertOutput = functional_call(
             skeleton,
@@ -223,11 +263,33 @@ class SuperPLM(nn.Module):
         table = self._slice(_WORDS, self.get_parameter(_WORDS), architecture)
         head = self.sliced(architecture, _PREDICTIONS)
         logits: Tensor = functional_call(
-            _head_skeleton(architecture, _shared(self.config)),
+            head_skeleton(architecture, shared_of(self.config)),
             {name.removeprefix(_PREDICTIONS): tensor for name, tensor in head.items()},
             (hidden[positions], table),
         )
         return logits
+
+    def task_logits(self, architecture: Architecture, output: TinyBertOutput) -> tuple[Tensor, ...]:
+        """What the task's head says of a slice's output.
+
+        Returns:
+            [batch, outputs] of a classifier; for questions start and end, each [batch, length].
+
+        Raises:
+            InputError: This SuperPLM has no head for a task.
+        """
+        if self.task_head is None:
+            raise InputError(
+                "This SuperPLM has no task's head: make it with `atb superplm finetune`."
+            )
+        kind = self.task_head[0]
+        weight, bias = self.sliced(architecture, _TASK_HEADS[kind]).values()
+        states = output.last_hidden_state if kind == "qa" else output.pooler_output
+        assert states is not None
+        if kind == "classification":
+            states = functional.dropout(states, self.config.hidden_dropout_prob, self.training)
+        logits = functional.linear(states, weight, bias)
+        return logits.unbind(-1) if kind == "qa" else (logits,)
 
     def check_mlm_head(self) -> None:
         """Refuse to go on without a masked-LM head.
@@ -250,32 +312,26 @@ class SuperPLM(nn.Module):
 
         Args:
             architecture: The slice.
-            head: None for the encoder alone; "mlm" takes the head along; "classification" and
-                "qa" start fresh heads.
+            head: None for the encoder alone; "mlm" takes the head along, "classification" and "qa"
+                take it along where this SuperPLM has it, and start a fresh one otherwise.
             **changes: Of the configuration, such as `num_labels=3`.
 
         Raises:
             InputError: The architecture is too large, or there is no such head.
         """
         self.check(architecture)
-        classes: dict[str | None, type[TinyBertPreTrainedModel]] = {
-            None: TinyBertModel,
-            "mlm": TinyBertForMaskedLM,
-            "classification": TinyBertForSequenceClassification,
-            "qa": TinyBertForQuestionAnswering,
-        }
-        if head not in classes:
+        if head not in _CLASSES:
             raise InputError(f"There is no head {head!r}: choose mlm, classification, qa or none.")
         if head == "mlm":
             self.check_mlm_head()
-        model = classes[head](config_of(architecture, self.config, **changes))
-        weights = self.sliced(architecture, "" if head == "mlm" else _ENCODER)
+        takes_head = head is not None and (self.task_head or ("",))[0] == head
+        if self.task_head is not None and takes_head:
+            changes["num_labels"] = self.task_head[1]
+        model = _CLASSES[head](config_of(architecture, self.config, **changes))
+        weights = self.sliced(architecture, "" if head == "mlm" or takes_head else _ENCODER)
         prefix = _ENCODER if head is None else ""
-        # not strict, since the heads of tasks start fresh
-        names = model.load_state_dict(
-            {name.removeprefix(prefix): tensor.detach() for name, tensor in weights.items()},
-            strict=False,
-        )
+        tensors = {name.removeprefix(prefix): tensor.detach() for name, tensor in weights.items()}
+        names = model.load_state_dict(tensors, strict=False)  # heads of tasks may start fresh
         assert not names.unexpected_keys, names.unexpected_keys
         model.eval()  # type: ignore[no-untyped-call, unused-ignore]
         return model
@@ -292,8 +348,18 @@ class SuperPLM(nn.Module):
         tensors = {name: tensor.detach().contiguous() for name, tensor in self.named_parameters()}
         with atomic_path(folder / WEIGHTS) as temporary:
             save_file(tensors, temporary)
-        has_head = self.cls is not None
-        write_card(folder, self.config, with_mlm_head=has_head, storage="float32", **facts)
+        self.write_card(folder, storage="float32", **facts)
+
+    def write_card(self, folder: Path, *, storage: str, **facts: Any) -> None:
+        """Write the card alone, for weights that are stored in some way."""
+        write_card(
+            folder,
+            self.config,
+            with_mlm_head=self.cls is not None,
+            task_head=self.task_head,
+            storage=storage,
+            **facts,
+        )
 
     @classmethod
     def load(cls, folder: Path) -> SuperPLM:
@@ -302,11 +368,12 @@ class SuperPLM(nn.Module):
         Raises:
             BadFile: Something is missing, truncated, foreign or of another format.
         """
-        config, with_mlm_head, storage = read_card(folder)
-        if storage != "float32":
-            raise BadFile(f"{folder} is a packed SuperPLM ({storage}): load it with load_superplm.")
-        tensors = read_tensors(folder / WEIGHTS)
-        return cls(config, with_mlm_head=with_mlm_head).fill(tensors, folder).eval()
+        card = read_card(folder)
+        if card.storage != "float32":
+            raise BadFile(
+                f"{folder} is a packed SuperPLM ({card.storage}): load it with load_superplm."
+            )
+        return cls.of_card(card).fill(read_tensors(folder / WEIGHTS), folder).eval()
 
     def fill(self, tensors: dict[str, Tensor], source: Path) -> SuperPLM:
         """Take weights by name.
@@ -331,32 +398,3 @@ class SuperPLM(nn.Module):
             )
         self.load_state_dict(tensors)
         return self
-
-
-# What a slice's configuration shares with that of the whole, beside the sizes.
-_SHARED = (
-    "vocab_size",
-    "max_position_embeddings",
-    "type_vocab_size",
-    "hidden_dropout_prob",
-    "attention_probs_dropout_prob",
-    "layer_norm_eps",
-)
-_Shared = tuple[tuple[str, Any], ...]
-
-
-def _shared(config: TinyBertConfig) -> _Shared:
-    return tuple((name, getattr(config, name)) for name in _SHARED)
-
-
-@functools.lru_cache(maxsize=256)
-def _skeleton(architecture: Architecture, shared: _Shared) -> TinyBertModel:
-    """A TinyBert without weights; on the meta device, so that it costs no memory."""
-    with torch.device("meta"):
-        return TinyBertModel(config_of(architecture, **dict(shared)))
-
-
-@functools.lru_cache(maxsize=256)
-def _head_skeleton(architecture: Architecture, shared: _Shared) -> TinyBertPredictions:
-    with torch.device("meta"):
-        return TinyBertPredictions(config_of(architecture, **dict(shared)))

@@ -1,6 +1,8 @@
-"""What a training step sees: text in an order that seed and step alone determine."""
+"""What a training step sees: sequences in an order that seed and step alone determine."""
 
 from __future__ import annotations
+
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -10,25 +12,91 @@ from atb.data.masking import mask_tokens
 from atb.data.shards import TokenShards
 from atb.training.teacher import Batch
 
-__all__ = ["Batches"]
+__all__ = ["Batches", "Source", "TextSource"]
+
+
+class Source(Protocol):
+    """What is learnt from: numbered sequences."""
+
+    @property
+    def sha256(self) -> str:
+        """Names it in results."""
+        ...
+
+    @property
+    def vocabulary_size(self) -> int:
+        """Every token lies below it."""
+        ...
+
+    @property
+    def sequence_length(self) -> int:
+        """Tokens in the longest sequence that may occur."""
+        ...
+
+    def __len__(self) -> int:
+        """Number of sequences."""
+        ...
+
+    def order(self, epoch: int, seed: int) -> npt.NDArray[np.int64]:
+        """All numbers of sequences, shuffled in a way that `epoch` and `seed` alone determine."""
+        ...
+
+    def batch_of(
+        self, rows: npt.NDArray[np.int64], mask_probability: float, rng: np.random.Generator
+    ) -> Batch:
+        """Some sequences, with a share of their words hidden."""
+        ...
+
+
+class TextSource:
+    """A text as something to learn from."""
+
+    def __init__(self, shards: TokenShards) -> None:
+        self._shards = shards
+        self.sha256 = shards.sha256
+        self.vocabulary_size = shards.vocabulary_size
+        self.sequence_length = shards.sequence_length
+        self.order = shards.order
+
+    def __len__(self) -> int:
+        """Number of sequences."""
+        return len(self._shards)
+
+    def batch_of(
+        self, rows: npt.NDArray[np.int64], mask_probability: float, rng: np.random.Generator
+    ) -> Batch:
+        """Some sequences, with a share of their words hidden."""
+        ids, mask = self._shards.batch(rows)
+        labels = None
+        if mask_probability:
+            ids, masked = mask_tokens(
+                ids,
+                mask,
+                rng,
+                probability=mask_probability,
+                vocabulary_size=self._shards.vocabulary_size,
+                special=self._shards.special,
+            )
+            labels = torch.from_numpy(masked)
+        return Batch(torch.from_numpy(ids), torch.from_numpy(mask), labels)
 
 
 class Batches:
-    """Batches of an endless text, reshuffled every time it is gone through."""
+    """Batches of an endless source, reshuffled every time it is gone through."""
 
     def __init__(
-        self, shards: TokenShards, *, size: int, parts: int, mask_probability: float, seed: int
+        self, source: Source, *, size: int, parts: int, mask_probability: float, seed: int
     ) -> None:
         """Read nothing yet.
 
         Args:
-            shards: The text.
+            source: The sequences.
             size: Sequences in a batch.
             parts: What a batch is cut into; divides `size`.
             mask_probability: Share of the words to hide, drawn anew every time; 0 hides none.
             seed: Of order and masks.
         """
-        self._shards = shards
+        self._source = source
         self._size = size
         self._parts = parts
         self._mask_probability = mask_probability
@@ -46,22 +114,11 @@ class Batches:
 
     def _row(self, place: int) -> int:
         """The sequence at a place of the endless text."""
-        epoch, position = divmod(place, len(self._shards))
+        epoch, position = divmod(place, len(self._source))
         if epoch != self._epoch:
-            self._epoch, self._order = epoch, self._shards.order(epoch, self._seed)
+            self._epoch, self._order = epoch, self._source.order(epoch, self._seed)
         return int(self._order[position])
 
     def _part(self, rows: npt.NDArray[np.int64], step: int, number: int) -> Batch:
-        ids, mask = self._shards.batch(rows)
-        labels = None
-        if self._mask_probability:
-            ids, masked = mask_tokens(
-                ids,
-                mask,
-                np.random.default_rng([self._seed, step, number, 1]),
-                probability=self._mask_probability,
-                vocabulary_size=self._shards.vocabulary_size,
-                special=self._shards.special,
-            )
-            labels = torch.from_numpy(masked)
-        return Batch(torch.from_numpy(ids), torch.from_numpy(mask), labels)
+        rng = np.random.default_rng([self._seed, step, number, 1])
+        return self._source.batch_of(rows, self._mask_probability, rng)

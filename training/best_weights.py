@@ -42,13 +42,14 @@ class Best:
     steps: int
 
 
-def train_for_best(  # noqa: PLR0917 -- what a run consists of
+def train_for_best(
     loaded: TaskModel,
     learnt: Examples,
     held: Examples,
     settings: FineTuning,
+    *,
     folder: Path,
-    progress: Progress | None,
+    progress: Progress | None = None,
 ) -> Best:
     """Train a model, from the last whole checkpoint on; it then has its best weights.
 

@@ -103,6 +103,7 @@ def outcome(
         architecture,
         batch.input_ids,
         batch.attention_mask,
+        batch.token_type_ids,
         attention_states=objective.wants_attention,
     )
     return objective.score(Pupil(superplm, architecture, batch, output), target)

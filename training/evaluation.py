@@ -19,14 +19,14 @@ from atb.models.superplm import SuperPLM
 from atb.training.objectives import mean_pooled
 from atb.training.teacher import Batch, Target, Teacher
 
-__all__ = ["HeldOut", "Proxy", "evaluate"]
+__all__ = ["HeldOut", "Proxy", "evaluate", "one_thread"]
 
 #: `distillation`: how far a slice is from the whole; `mlm`: masked-LM loss.
 Proxy = Literal["distillation", "mlm"]
 
 
 @contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Compute on one thread, and as before afterwards.
 
     The matrices are small: where another process holds a core, two threads that wait for each
@@ -81,25 +81,31 @@ class HeldOut:
         ]
         self._batches: list[tuple[Batch, Target | None]] = []
         teacher = teacher or (Teacher.of(superplm) if proxy == "distillation" else None)
-        with _one_thread():
+        with one_thread():
             for batch in batches:
                 target = teacher(batch) if teacher is not None else None
                 self._batches.append((batch, target))
 
-    @torch.no_grad()
     def loss(self, architecture: Architecture) -> float:
-        """The held-out loss of one slice.
+        """The held-out loss of one slice, as `scores` tells it."""
+        return self.scores(architecture)["loss"]
+
+    @torch.no_grad()
+    def scores(self, architecture: Architecture) -> dict[str, float]:
+        """The held-out `loss` of one slice, and for `mlm` its `accuracy`.
 
         For `distillation` it is the squared error of the projected hidden states, relative to the
         teacher's mean square, plus one minus the cosine of the mean-pooled states; both are 0 for
         a slice that equals the teacher and near 1 for one that knows nothing. For `mlm` it is the
-        mean cross entropy of the masked words.
+        mean cross entropy of the masked words, and the accuracy is how many of them are found.
         """
-        with _one_thread():
+        with one_thread():
             sums = sum(self._sums(architecture, *prepared) for prepared in self._batches)
         assert isinstance(sums, Tensor)
         first, first_weight, second, second_weight = sums.tolist()
-        return float(first / first_weight + second / second_weight)
+        if self._proxy == "mlm":
+            return {"loss": first / first_weight, "accuracy": second / second_weight}
+        return {"loss": first / first_weight + second / second_weight}
 
     def _sums(self, architecture: Architecture, batch: Batch, target: Target | None) -> Tensor:
         """Two sums over a batch and what each is to be divided by, float64 [4]."""
@@ -108,8 +114,11 @@ class HeldOut:
             assert batch.labels is not None
             positions = batch.labels >= 0
             logits = self._superplm.mlm_logits(architecture, hidden, positions)
-            entropy = functional.cross_entropy(logits, batch.labels[positions], reduction="sum")
-            return torch.tensor([float(entropy), float(positions.sum()), 0, 1], dtype=torch.float64)
+            wanted = batch.labels[positions]
+            entropy = functional.cross_entropy(logits, wanted, reduction="sum")
+            right = (logits.argmax(-1) == wanted).sum()
+            count = len(wanted)
+            return torch.tensor([float(entropy), count, float(right), count], dtype=torch.float64)
         assert target.hidden is not None
         projected = self._superplm.projected(architecture, hidden)
         mask = batch.attention_mask[..., None]

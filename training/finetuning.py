@@ -96,7 +96,9 @@ def fine_tune(
         return known
     prepare_output(out, directory=True)
     with _errors_told(out):
-        best = train_for_best(loaded, learnt, held, settings, out / "checkpoints", progress)
+        best = train_for_best(
+            loaded, learnt, held, settings, folder=out / "checkpoints", progress=progress
+        )
     scores = {}
     for split in task.development_splits:
         try:

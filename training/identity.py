@@ -11,9 +11,9 @@ from typing import Any
 
 from torch import nn
 
-from atb.data.shards import TokenShards
 from atb.errors import BadFile, InputError
 from atb.models.superplm import SuperPLM
+from atb.training.batches import Source
 from atb.training.contract import Objective
 from atb.training.settings import TrainingSettings
 from atb.training.teacher import Teacher
@@ -22,12 +22,12 @@ __all__ = ["check_same_run", "fingerprint", "run_identity"]
 
 
 def run_identity(
-    superplm: SuperPLM, shards: TokenShards, settings: TrainingSettings, objective: Objective
+    superplm: SuperPLM, source: Source, settings: TrainingSettings, objective: Objective
 ) -> dict[str, Any]:
     """Settings, text, objective and starting weights, as JSON reads them back."""
     identity = {
         "settings": settings.to_json(),
-        "text": shards.sha256,
+        "text": source.sha256,
         "objective": _described(objective),
         "starting_point": fingerprint(superplm),
     }

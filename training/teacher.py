@@ -32,16 +32,28 @@ class Batch:
         attention_mask: [batch, length], 1 for tokens and 0 for padding.
         labels: [batch, length], the hidden words where some were masked and -100 elsewhere; None
             where nothing was masked.
+        token_type_ids: [batch, length], which of two sentences a token is of; None for one.
+        wanted: What a task wants of each sequence, [batch]: one tensor of classes or numbers, or
+            two, of the first and the last token of an answer.
     """
 
     input_ids: Tensor
     attention_mask: Tensor
     labels: Tensor | None = None
+    token_type_ids: Tensor | None = None
+    wanted: tuple[Tensor, ...] = ()
 
     def to(self, device: torch.device) -> Batch:
         """The same there."""
         labels = None if self.labels is None else self.labels.to(device)
-        return Batch(self.input_ids.to(device), self.attention_mask.to(device), labels)
+        types = None if self.token_type_ids is None else self.token_type_ids.to(device)
+        return Batch(
+            self.input_ids.to(device),
+            self.attention_mask.to(device),
+            labels,
+            types,
+            tuple(tensor.to(device) for tensor in self.wanted),
+        )
 
     @property
     def masked(self) -> Tensor:
@@ -121,12 +133,14 @@ class Target:
         hidden: Last hidden states in the space that slices project to, [batch, length, width].
         attention: Of the last layer.
         vocabulary_logits: At the masked positions, [N, vocabulary].
+        task_logits: Of a task's head; see `SuperPLM.task_logits`.
         weight: How much the teacher counts beside a sub-model's own learning.
     """
 
     hidden: Tensor | None = None
     attention: AttentionStates | None = None
     vocabulary_logits: Tensor | None = None
+    task_logits: tuple[Tensor, ...] = ()
     weight: float = 1.0
 
 

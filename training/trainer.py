@@ -18,7 +18,7 @@ from atb.errors import InputError, RunError
 from atb.files import prepare_output, read_document
 from atb.models.card import CARD, FORMAT, KIND
 from atb.models.superplm import SuperPLM
-from atb.training.batches import Batches
+from atb.training.batches import Batches, Source, TextSource
 from atb.training.checkpoint import load_checkpoint, save_checkpoint
 from atb.training.contract import Objective, outcome
 from atb.training.identity import check_same_run, run_identity
@@ -130,7 +130,7 @@ class _Run:
 
 def train_superplm(
     superplm: SuperPLM,
-    shards: TokenShards,
+    text: TokenShards | Source,
     settings: TrainingSettings,
     out: Path,
     *,
@@ -147,7 +147,7 @@ def train_superplm(
 
     Args:
         superplm: The starting point; trained in place.
-        shards: The text.
+        text: Token shards, or the rows of a task.
         settings: How.
         out: Folder of the run: the trained SuperPLM, the log of losses, checkpoints meanwhile.
         objective: What to train towards; by default masked-LM where there is a head for it, and
@@ -162,13 +162,14 @@ def train_superplm(
         InputError: The text, the space or the folder does not fit the SuperPLM or the settings.
         RunError: The loss became infinite or no number; the last checkpoint stays.
     """
-    _check(superplm, shards, settings)
+    source = TextSource(text) if isinstance(text, TokenShards) else text
+    _check(superplm, source, settings)
     objective = objective or _default_objective(superplm)
     objective.check(superplm, settings.space)
     prepare_output(out, directory=True)
     workers = Workers(bf16=settings.bf16)
     workers.share(settings.batch_parts)
-    run = _begin(superplm, shards, settings, objective, workers)
+    run = _begin(superplm, source, settings, objective, workers)
     if (out / CARD).is_file():
         return _finished(out, run)
     run.step, run.tokens = load_checkpoint(out, superplm, run.optimizer, run.identity)
@@ -231,16 +232,16 @@ def _writing(out: Path) -> Iterator[None]:
         ) from error
 
 
-def _check(superplm: SuperPLM, shards: TokenShards, settings: TrainingSettings) -> None:
+def _check(superplm: SuperPLM, source: Source, settings: TrainingSettings) -> None:
     superplm.check(settings.space.largest)
-    if shards.vocabulary_size > superplm.config.vocab_size:
+    if source.vocabulary_size > superplm.config.vocab_size:
         raise InputError(
-            f"The text has a vocabulary of {shards.vocabulary_size} and the SuperPLM of "
+            f"The text has a vocabulary of {source.vocabulary_size} and the SuperPLM of "
             f"{superplm.config.vocab_size}: prepare the text with the SuperPLM's vocabulary."
         )
-    if shards.sequence_length > superplm.config.max_position_embeddings:
+    if source.sequence_length > superplm.config.max_position_embeddings:
         raise InputError(
-            f"The text has sequences of {shards.sequence_length} and the SuperPLM "
+            f"The text has sequences of {source.sequence_length} and the SuperPLM "
             f"{superplm.config.max_position_embeddings} positions: prepare shorter ones."
         )
 
@@ -253,12 +254,12 @@ def _default_objective(superplm: SuperPLM) -> Objective:
 
 def _begin(
     superplm: SuperPLM,
-    shards: TokenShards,
+    source: Source,
     settings: TrainingSettings,
     objective: Objective,
     workers: Workers,
 ) -> _Run:
-    identity = run_identity(superplm, shards, settings, objective)
+    identity = run_identity(superplm, source, settings, objective)
     superplm.to(workers.device)
     plain = {name for name, _ in superplm.named_parameters() if _without_decay(name)}
     groups = [
@@ -273,7 +274,7 @@ def _begin(
     ]
     optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.999), fused=True)
     batches = Batches(
-        shards,
+        source,
         size=settings.batch_size,
         parts=settings.batch_parts,
         mask_probability=objective.mask_probability,

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from atb.console import note, print_json, print_table, progress
+from atb.commands.superplm_scores import evaluate, finetune
+from atb.console import progress
 from atb.errors import InputError
-from atb.options import Json, Seed, SpaceName, SuperPLMFolder
+from atb.options import Seed, SpaceName, SuperPLMFolder
 
 if TYPE_CHECKING:
     from atb.data.shards import TokenShards
@@ -305,53 +306,5 @@ def _teacher(superplm: SuperPLM, name: str | None) -> Teacher:
     return Teacher.load(name)
 
 
-@app.command("evaluate")
-def evaluate(
-    superplm: Annotated[str, typer.Argument(metavar="SUPERPLM", help="A folder, or `mini`.")] = (
-        "mini"
-    ),
-    architectures: Annotated[
-        list[str] | None,
-        typer.Option("--arch", metavar="ARCH", help="A slice; repeatable. Three by default."),
-    ] = None,
-    data: Shards = None,
-    proxy: Annotated[Literal["distillation", "mlm"], typer.Option("--proxy")] = "distillation",
-    space: SpaceName = "mini",
-    json: Json = False,
-) -> None:
-    """Held-out loss of slices; smaller is better, 0 is the whole SuperPLM for distillation."""
-    from atb.models.embedded import load_superplm
-    from atb.models.known import resolve
-    from atb.models.space import find_space
-    from atb.training.evaluation import evaluate as score
-
-    shapes = [resolve(text) for text in architectures or ()]
-    loaded = load_superplm(superplm)
-    if not shapes:
-        limited = find_space(space).limited_to(loaded.architecture)
-        middle = limited.at(tuple(len(values) // 2 for values in limited.genes))  # type: ignore[arg-type]
-        shapes = [limited.smallest, middle, limited.largest]
-    with progress("evaluate") as show:
-        losses = score(
-            loaded,
-            shapes,
-            _shards(data),
-            proxy=proxy,
-            progress=lambda done, total: show(done, total, ""),
-        )
-    if json:
-        print_json(
-            {
-                "proxy": proxy,
-                "losses": [
-                    {"architecture": str(shape), "loss": loss}
-                    for shape, loss in zip(shapes, losses, strict=True)
-                ],
-            }
-        )
-        return
-    print_table(
-        ("architecture", f"{proxy} loss"),
-        [(str(shape), f"{loss:.4f}") for shape, loss in zip(shapes, losses, strict=True)],
-    )
-    note("smaller is better")
+app.command("finetune")(finetune)
+app.command("evaluate")(evaluate)

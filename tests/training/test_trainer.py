@@ -160,7 +160,7 @@ def test_a_run_is_not_continued_with_other_settings_text_or_weights(
 ) -> None:
     with pytest.raises(Stopped):
         train_superplm(make_superplm(), text, settings(space), tmp_path, progress=stop_at(6))
-    with pytest.raises(InputError, match="another settings"):
+    with pytest.raises(InputError, match="other settings"):
         train_superplm(make_superplm(), text, settings(space, seed=1), tmp_path)
     with pytest.raises(InputError, match="another text"):
         train_superplm(make_superplm(), replace(text, sha256="x"), settings(space), tmp_path)

@@ -1,0 +1,205 @@
+"""`atb superplm finetune` and `evaluate`: how good slices are, on text or on a task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from atb.commands.finetune import TaskData, TaskName
+from atb.console import note, print_json, print_table, progress
+from atb.errors import InputError
+from atb.options import Json, Seed, SpaceName
+
+if TYPE_CHECKING:
+    from atb.data.shards import TokenShards
+    from atb.models.architecture import Architecture
+    from atb.models.superplm import SuperPLM
+
+__all__ = ["evaluate", "finetune"]
+
+#: By what slices are scored, as the command line says it.
+ProxyName = Literal["distillation", "mlm", "task"]
+_SuperPLM = Annotated[str, typer.Argument(metavar="SUPERPLM", help="A folder, or `mini`.")]
+
+
+def finetune(
+    superplm: _SuperPLM,
+    task: TaskName,
+    data: TaskData,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the result.")],
+    space: SpaceName = "mini",
+    sampling: Annotated[Literal["uniform", "sandwich"], typer.Option("--sampling")] = "sandwich",
+    in_place: Annotated[
+        bool,
+        typer.Option("--in-place", help="The sandwich's largest learns, and teaches the others."),
+    ] = False,
+    random_samples: Annotated[
+        int, typer.Option("--random-samples", help="Random sub-models for each step.")
+    ] = 2,
+    epochs: Annotated[float, typer.Option("--epochs")] = 10.0,
+    batch: Annotated[int, typer.Option("--batch", help="Rows in a step.")] = 32,
+    sequence_length: Annotated[int | None, typer.Option("--sequence-length")] = None,
+    learning_rate: Annotated[float, typer.Option("--learning-rate")] = 1e-4,
+    dropout: Annotated[float, typer.Option("--dropout", min=0.0)] = 0.1,
+    bf16: Annotated[bool, typer.Option("--bf16", help="Matrix products in bfloat16.")] = False,
+    threads: Annotated[int | None, typer.Option("--threads", min=1)] = None,
+    seed: Seed = 0,
+) -> None:
+    """Fine-tune all slices on a task at once; the same command resumes a run that was stopped.
+
+    A tenth of the training rows is held out: `atb superplm evaluate` scores slices on those.
+    """
+    import torch
+
+    from atb.data.vocabulary import vocabulary_of
+    from atb.models.embedded import EMBEDDED, load_superplm
+    from atb.models.space import find_space
+    from atb.training.elastic import ElasticSettings, finetune_elastic
+    from atb.training.known_tasks import find_task
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    settings = ElasticSettings(
+        space=find_space(space),
+        epochs=epochs,
+        batch_size=batch,
+        sequence_length=sequence_length,
+        sampling=sampling,
+        in_place=in_place,
+        random_samples=random_samples,
+        learning_rate=learning_rate,
+        dropout=dropout,
+        seed=seed,
+        bf16=bf16,
+    )
+    start = load_superplm(superplm)
+    words = vocabulary_of(EMBEDDED.get(superplm, Path(superplm)))
+    with progress("fine-tune") as show:
+        finetune_elastic(
+            start,
+            find_task(task),
+            data,
+            settings,
+            out,
+            vocabulary=words,
+            progress=lambda step: show(step.number, step.steps, f"loss {step.loss:.4f}"),
+        )
+    typer.echo(f"{out}: score its slices with `atb superplm evaluate {out} --data {data}`")
+
+
+def evaluate(
+    superplm: _SuperPLM = "mini",
+    architectures: Annotated[
+        list[str] | None,
+        typer.Option("--arch", metavar="ARCH", help="A slice; repeatable. Three by default."),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data",
+            metavar="DIR|hf:NAME",
+            help="Token shards (the shipped sample by default), or the rows of the task.",
+        ),
+    ] = None,
+    proxy: Annotated[
+        ProxyName | None,
+        typer.Option("--proxy", help="What to score by; what the SuperPLM can by default."),
+    ] = None,
+    space: SpaceName = "mini",
+    samples: Annotated[
+        int | None, typer.Option("--samples", min=1, help="So many of the space, for --arch.")
+    ] = None,
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Score slices without training them.
+
+    By `distillation`, how far a slice is from the whole, or by `mlm`, its loss and accuracy on
+    masked words: on held-out text. By `task`, where `atb superplm finetune` made it: on the rows of
+    the task that were held out.
+    """
+    from atb.models.embedded import load_superplm
+
+    loaded = load_superplm(superplm)
+    proxy = proxy or _default(loaded)
+    shapes = _shapes(loaded, architectures, space, samples, seed)
+    score = _scorer(loaded, superplm, proxy, data)
+    scores = []
+    with progress("evaluate") as show:
+        for shape in shapes:
+            scores.append(score(shape))
+            show(len(scores), len(shapes), str(shape))
+    if json:
+        rows = [
+            {"architecture": str(shape), **found}
+            for shape, found in zip(shapes, scores, strict=True)
+        ]
+        print_json({"proxy": proxy, "losses" if proxy != "task" else "scores": rows})
+        return
+    names = list(scores[0])
+    print_table(
+        ("architecture", *names),
+        [
+            (str(shape), *(f"{found[name]:.4f}" for name in names))
+            for shape, found in zip(shapes, scores, strict=True)
+        ],
+    )
+    note("of loss less is better, of all else more")
+
+
+def _default(superplm: SuperPLM) -> ProxyName:
+    if superplm.task_head is not None:
+        return "task"
+    return "mlm" if superplm.config.projection_size is None else "distillation"
+
+
+def _shapes(
+    superplm: SuperPLM,
+    architectures: list[str] | None,
+    space: str,
+    samples: int | None,
+    seed: int,
+) -> list[Architecture]:
+    """Those asked for; else the smallest, one in the middle and the largest."""
+    import numpy as np
+
+    from atb.models.known import resolve
+    from atb.models.space import find_space
+
+    if architectures and samples:
+        raise InputError("Give either --arch or --samples.")
+    limited = find_space(space).limited_to(superplm.architecture)
+    if samples:
+        return limited.sample(np.random.default_rng(seed), samples)
+    shapes = [resolve(text) for text in architectures or ()]
+    for shape in shapes:
+        superplm.check(shape)
+    if not shapes:
+        middle = limited.at(tuple(len(values) // 2 for values in limited.genes))  # type: ignore[arg-type]
+        shapes = [limited.smallest, middle, limited.largest]
+    return shapes
+
+
+def _scorer(
+    superplm: SuperPLM, name: str, proxy: ProxyName, data: str | None
+) -> Callable[[Architecture], dict[str, Any]]:
+    """Scores of a slice by name."""
+    from atb.training.elastic import elastic_scorer
+    from atb.training.evaluation import HeldOut
+
+    if proxy == "task":
+        if data is None:
+            raise InputError("Scoring by task needs its rows: give --data.")
+        return elastic_scorer(superplm, Path(name), data).score
+    held_out = HeldOut(superplm, _shards(data), proxy)
+    return held_out.scores
+
+
+def _shards(folder: str | None) -> TokenShards:
+    from atb.data.samples import held_out
+    from atb.data.shards import TokenShards
+
+    return held_out() if folder is None else TokenShards.open(Path(folder))

@@ -1,0 +1,198 @@
+"""Elastic fine-tuning: all slices of a SuperPLM on one task at once.
+
+Afterwards a slice is scored on the task by forward passes alone, where the reference fine-tunes
+each candidate (about 1.5 GPU-hours). The engine is that of one-shot training.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from atb.data.tasks import Examples, Task, hold_out
+from atb.data.vocabulary import Vocabulary, vocabulary_of
+from atb.errors import InputError
+from atb.files import prepare_output, read_document, write_document
+from atb.models.architecture import Architecture
+from atb.models.space import SearchSpace
+from atb.models.superplm import SuperPLM
+from atb.training.evaluation import one_thread
+from atb.training.finetuning_settings import DEFAULTS
+from atb.training.known_tasks import find_task
+from atb.training.prediction import Inputs, outputs_of
+from atb.training.sampling import Sampling
+from atb.training.settings import TrainingSettings
+from atb.training.task_learning import (
+    TaskLearning,
+    TaskRows,
+    batch_of_inputs,
+    task_loss,
+    tokenizer_of,
+)
+from atb.training.trainer import Progress, train_superplm
+
+__all__ = ["ElasticSettings", "TaskScorer", "elastic_scorer", "finetune_elastic"]
+
+_TASK, _KIND, _FORMAT = "task.json", "elastic-task", 1
+
+
+@dataclass(frozen=True, slots=True)
+class ElasticSettings:
+    """How all slices are fine-tuned.
+
+    Attributes:
+        space: Where the slices come from.
+        epochs: Passes over the training rows.
+        batch_size: Rows in a step.
+        sequence_length: Most tokens of a feature; as AutoTinyBERT has it for the task when None.
+        sampling: How slices are drawn.
+        in_place: Whether the largest teaches the others.
+        random_samples: Random slices for each step.
+        learning_rate: Its peak, after a tenth of the steps.
+        dropout: Of hidden states, attention weights and the head's input.
+        seed: Of the head, the rows held out, their order, slices and dropout.
+        bf16: Whether matrix products run in bfloat16.
+    """
+
+    space: SearchSpace
+    epochs: float = 10.0
+    batch_size: int = 32
+    sequence_length: int | None = None
+    sampling: Sampling = "sandwich"
+    in_place: bool = False
+    random_samples: int = 2
+    learning_rate: float = 1e-4
+    dropout: float = 0.1
+    seed: int = 0
+    bf16: bool = False
+
+    def of_training(self, rows: int) -> TrainingSettings:
+        """The same for the engine, with so many rows."""
+        if not self.epochs > 0:
+            raise InputError(f"epochs is {self.epochs}: give a positive number.")
+        return TrainingSettings(
+            self.space,
+            steps=max(1, math.ceil(rows * self.epochs / max(1, self.batch_size))),
+            batch_size=self.batch_size,
+            sampling=self.sampling,
+            in_place=self.in_place,
+            random_samples=self.random_samples,
+            learning_rate=self.learning_rate,
+            seed=self.seed,
+            bf16=self.bf16,
+        )
+
+
+def finetune_elastic(
+    superplm: SuperPLM,
+    task: Task,
+    source: str,
+    settings: ElasticSettings,
+    out: Path,
+    *,
+    vocabulary: Vocabulary,
+    progress: Progress | None = None,
+) -> SuperPLM:
+    """Fine-tune all slices on a task, but for rows held out to score them by.
+
+    The same call resumes a run that was stopped, and reads one that is done.
+
+    Args:
+        superplm: The starting point; left as it is.
+        task: What for.
+        source: Where the task's rows are; see `Task.read`.
+        settings: How.
+        out: Folder of the result: a SuperPLM with a head for the task.
+        vocabulary: Of the SuperPLM.
+        progress: Told every step.
+
+    Raises:
+        InputError: Rows, settings or folder cannot be used.
+        RunError: The loss became no number, or the disk is full.
+    """
+    learnt, _ = hold_out(task.read(source, "train"), settings.seed)
+    length = settings.sequence_length or DEFAULTS[task.name].sequence_length
+    rows = TaskRows.of(task, learnt, vocabulary, length)
+    torch.manual_seed(settings.seed)
+    start = superplm.with_task_head(task.head, task.outputs, dropout=settings.dropout)
+    training = settings.of_training(len(rows))
+    prepare_output(out, directory=True)
+    trained = train_superplm(
+        start, rows, training, out, objective=TaskLearning(), progress=progress
+    )
+    vocabulary.save(out)
+    content = {
+        "task": task.name,
+        "seed": settings.seed,
+        "sequence_length": length,
+        "rows": learnt.sha256,
+    }
+    write_document(out / _TASK, content, kind=_KIND, format=_FORMAT)
+    return trained
+
+
+def elastic_scorer(superplm: SuperPLM, folder: Path, source: str) -> TaskScorer:
+    """Scores slices on the rows that were held out when `folder` was made.
+
+    Raises:
+        InputError: The rows are not those that it was fine-tuned on, but for those held out.
+        BadFile: The folder was not made by `finetune_elastic`.
+    """
+    known = read_document(folder / _TASK, kind=_KIND, format=_FORMAT)
+    task = find_task(known["task"])
+    learnt, held = hold_out(task.read(source, "train"), known["seed"])
+    if learnt.sha256 != known["rows"]:
+        raise InputError(
+            f"{source} holds other training rows than {folder} was fine-tuned on, so that rows it "
+            "knows would be among those to score by: give the same data."
+        )
+    return TaskScorer(superplm, task, held, vocabulary_of(folder), known["sequence_length"])
+
+
+class TaskScorer:
+    """Scores slices of an elastically fine-tuned SuperPLM on labelled rows, by forward passes."""
+
+    def __init__(
+        self,
+        superplm: SuperPLM,
+        task: Task,
+        rows: Examples,
+        vocabulary: Vocabulary,
+        sequence_length: int,
+    ) -> None:
+        """Encode the rows once for all slices.
+
+        Raises:
+            InputError: The SuperPLM has no head for this task.
+        """
+        if superplm.task_head != (task.head, task.outputs):
+            raise InputError(
+                f"The SuperPLM has {'no head' if superplm.task_head is None else 'another head'} "
+                f"for {task.name}: make it with `atb superplm finetune --task {task.name}`."
+            )
+        self._superplm, self._task, self._rows = superplm.eval(), task, rows
+        self._pad = vocabulary.special.pad
+        self._features = task.encode(rows, tokenizer_of(vocabulary), sequence_length)
+
+    def score(self, architecture: Architecture) -> dict[str, float]:
+        """The task's scores of a slice, and its mean `loss` (not for questions)."""
+        superplm = self._superplm
+
+        def run(inputs: Inputs) -> tuple[Tensor, ...]:
+            batch = batch_of_inputs(inputs)
+            output = superplm(
+                architecture, batch.input_ids, batch.attention_mask, batch.token_type_ids
+            )
+            return superplm.task_logits(architecture, output)
+
+        with one_thread():
+            outputs = outputs_of(run, self._features, self._pad)
+        scores = self._task.score(self._rows, self._features, outputs)
+        if self._task.head == "classification":
+            labels = torch.tensor([row["label"] for row in self._rows.rows])
+            scores["loss"] = float(task_loss(torch.from_numpy(outputs[0]), labels))
+        return scores
