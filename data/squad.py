@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -53,17 +53,20 @@ class SquadTask:
             BadFile: A file does not keep to its layout.
         """
         check_split(self, split)
-        rows = hub_rows(source, None, split)
+        rows: Iterable[dict[str, Any]] | None = hub_rows(source, None, split)
         if rows is None:
             path = self._file(Path(source), split)
-            rows, source = list(_questions(path)), str(path)
+            rows, source = _questions(path), str(path)
         try:
-            return Examples(tuple(_example(row) for row in rows))
-        except (KeyError, TypeError, IndexError) as error:
+            found = tuple(_example(row) for row in rows)
+        except (KeyError, TypeError, AttributeError) as error:
             raise BadFile(
                 f"{source} has a question without {error}: pass SQuAD's published JSON, or hf:"
                 f"{self.hub}."
             ) from error
+        if not found:
+            raise BadFile(f"{source} has no questions: get the file anew.")
+        return Examples(found)
 
     def _file(self, folder: Path, split: str) -> Path:
         version = "2.0" if self.can_be_unanswerable else "1.1"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,14 +142,19 @@ def hold_out(examples: Examples, seed: int) -> tuple[Examples, Examples]:
 
     The development split of a task is then read once, to report (the reference chooses and reports
     on the same rows). A tenth is held out, at most 2,000 rows; where rows have a class, all classes
-    in proportion; rows that share a `group` (questions on one paragraph) stay together.
+    in proportion; rows that share a `group` (questions on one article) stay together.
+
+    Raises:
+        InputError: There is one row only.
     """
     from sklearn.model_selection import GroupShuffleSplit, train_test_split
 
+    if len(examples) < 2:
+        raise InputError("One training row is too few: at least two are needed, to hold one out.")
     share = min(_HELD_OUT_SHARE, _HELD_OUT_MOST / len(examples))
     places = np.arange(len(examples))
-    if "group" in examples.rows[0]:
-        groups = [row["group"] for row in examples.rows]
+    groups = [row.get("group") for row in examples.rows]
+    if len(set(groups)) > 1:
         cut = GroupShuffleSplit(1, test_size=share, random_state=seed)
         learnt, held = next(cut.split(places, groups=groups))
     else:
@@ -160,9 +166,9 @@ def hold_out(examples: Examples, seed: int) -> tuple[Examples, Examples]:
 
 def _classes(examples: Examples, share: float) -> list[Any] | None:
     """Labels to keep in proportion; None where they are no classes, or too rare to be cut."""
-    labels = [row["label"] for row in examples.rows]
-    if any(isinstance(label, float) for label in labels):
+    labels: list[Any] = [row.get("label") for row in examples.rows]
+    if any(label is None or isinstance(label, float) for label in labels):
         return None
-    counts = np.unique(labels, return_counts=True)[1]
-    rare = counts.min() < 2 or share * len(labels) < len(counts)
+    counts = Counter(labels)
+    rare = min(counts.values()) < 2 or share * len(labels) < len(counts)
     return None if rare else labels

@@ -18,7 +18,7 @@ from atb.data.shards import TokenShards
 from atb.errors import BadFile, InputError, RunError
 from atb.models.space import Dimension, SearchSpace
 from atb.models.superplm import SuperPLM
-from atb.training.batches import Batches
+from atb.training.batches import Batches, TextSource
 from atb.training.contract import Outcome
 from atb.training.log import LOG
 from atb.training.objectives import Distillation, MaskedLanguageModelling
@@ -323,7 +323,7 @@ def test_bfloat16_products_train_too(
 
 
 def test_every_epoch_goes_over_all_text_in_another_order(text: TokenShards) -> None:
-    batches = Batches(text, size=43, parts=1, mask_probability=0.0, seed=0)
+    batches = Batches(TextSource(text), size=43, parts=1, mask_probability=0.0, seed=0)
     first, second = (batches.of_step(step)[0] for step in (0, 1))
 
     def rows(batch: Batch) -> list[tuple[int, ...]]:
@@ -336,7 +336,7 @@ def test_every_epoch_goes_over_all_text_in_another_order(text: TokenShards) -> N
 
 def test_the_parts_of_a_batch_do_not_depend_on_what_was_read_before(text: TokenShards) -> None:
     def batches() -> Batches:
-        return Batches(text, size=6, parts=3, mask_probability=0.15, seed=2)
+        return Batches(TextSource(text), size=6, parts=3, mask_probability=0.15, seed=2)
 
     run_through = batches()
     for step in range(20):
