@@ -181,6 +181,7 @@ _MODEL_INPUTS = ("input_ids", "token_type_ids", "attention_mask")
 @contextmanager
 def _told(name: str) -> Iterator[None]:
     """Turn what loading can raise into a sentence, and keep transformers from talking meanwhile."""
+    from safetensors import SafetensorError
     from transformers.utils import logging
 
     folder = EMBEDDED.get(name, Path(name))
@@ -194,7 +195,7 @@ def _told(name: str) -> Iterator[None]:
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         yield
-    except (OSError, ValueError, ImportError, RuntimeError) as error:
+    except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
         lines = str(error).splitlines() or [type(error).__name__]
         raise InputError(
             f"Cannot load the model {name} ({lines[0]}): give a transformers folder with "

@@ -196,6 +196,7 @@ class Teacher:
             InputError: There is no such encoder.
             BadFile: It is an encoder of another kind.
         """
+        from safetensors import SafetensorError
         from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM
         from transformers.utils import logging
 
@@ -206,7 +207,7 @@ class Teacher:
             with_head = any("MaskedLM" in kind for kind in config.architectures or ())
             kind: Any = AutoModelForMaskedLM if with_head else AutoModel
             model = kind.from_pretrained(name, **reading)
-        except (OSError, ValueError, ImportError) as error:
+        except (OSError, ValueError, ImportError, SafetensorError) as error:
             lines = str(error).splitlines() or [type(error).__name__]
             raise InputError(
                 f"Cannot load the teacher {name} ({lines[0]}): give a transformers folder with "
