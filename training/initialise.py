@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
@@ -12,98 +11,16 @@ import torch
 from torch import Tensor
 
 from atb.data.shards import TokenShards
-from atb.errors import BadFile, InputError
-from atb.models.card import WEIGHTS, read_tensors
+from atb.errors import InputError
 from atb.models.modeling_tinybert import TinyBertConfig
 from atb.models.slicing import axes_of, layer_of
 from atb.models.superplm import SuperPLM
+from atb.training.reading import read_encoder
 
-__all__ = ["KeptLayers", "initialise", "read_encoder"]
+__all__ = ["KeptLayers", "initialise"]
 
 #: Which layers of an encoder are taken, where not all are.
 KeptLayers = Literal["bottom", "even"]
-
-# Names under which BERT's relatives store the encoder.
-_PREFIXES = ("bert.", "electra.")
-_HEAD = "cls.predictions."
-
-
-def read_encoder(folder: Path, *, dropout: float = 0.1) -> SuperPLM:
-    """A pre-trained BERT encoder as a SuperPLM of its own shape, in its own order, in eval mode.
-
-    Args:
-        folder: A transformers folder with `config.json` and `model.safetensors`.
-        dropout: Of hidden states and attention weights in training to come.
-
-    Raises:
-        BadFile: It is no BERT, or its weights are not safetensors.
-    """
-    config = _read_config(folder, dropout)
-    stored = {}
-    for name, tensor in read_tensors(folder / WEIGHTS).items():
-        bare = name
-        for prefix in _PREFIXES:
-            bare = bare.removeprefix(prefix)
-        stored[bare if bare.startswith(_HEAD) else f"bert.{bare}"] = tensor.float()
-    superplm = SuperPLM(config, with_mlm_head=f"{_HEAD}bias" in stored)
-    wanted = {name for name, _ in superplm.named_parameters()}
-    missing = {name for name in wanted - set(stored) if not name.startswith("bert.pooler.")}
-    if missing:
-        raise BadFile(
-            f"{folder} lacks the tensor {min(missing)}: give an encoder with BERT's layout."
-        )
-    try:
-        superplm.load_state_dict(
-            {name: stored[name] for name in wanted & set(stored)}, strict=False
-        )
-    except RuntimeError as error:
-        raise BadFile(
-            f"{folder}: config.json and {WEIGHTS} are of different shapes: take it from its source "
-            "again."
-        ) from error
-    return superplm.eval()
-
-
-def _read_config(folder: Path, dropout: float) -> TinyBertConfig:
-    path = folder / "config.json"
-    try:
-        given = json.loads(path.read_text("utf-8"))
-        sizes = {
-            name: int(given[name])
-            for name in (
-                "vocab_size",
-                "hidden_size",
-                "num_hidden_layers",
-                "num_attention_heads",
-                "intermediate_size",
-                "max_position_embeddings",
-                "type_vocab_size",
-            )
-        }
-    except FileNotFoundError as error:
-        raise BadFile(
-            f"There is no {path}: give a transformers folder of a BERT encoder."
-        ) from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BadFile(f"{path} does not describe a BERT encoder ({error!r}).") from error
-    if given.get("hidden_act", "gelu") != "gelu" or given.get("embedding_size") not in (
-        None,
-        sizes["hidden_size"],
-    ):
-        raise BadFile(
-            f"{folder} is not laid out like BERT: give an encoder with GELU and embeddings as wide "
-            "as its hidden states."
-        )
-    try:
-        return TinyBertConfig(
-            **sizes,
-            qkv_size=given.get("qkv_size"),
-            layer_norm_eps=float(given.get("layer_norm_eps", 1e-12)),
-            hidden_dropout_prob=dropout,
-            attention_probs_dropout_prob=dropout,
-        )
-    except (TypeError, ValueError) as error:
-        raise BadFile(f"{path} describes no possible BERT: {error}") from error
 
 
 def initialise(

@@ -8,8 +8,10 @@ from typing import Annotated
 import typer
 
 from atb.commands.finetune import evaluate, finetune
-from atb.console import note
-from atb.options import SuperPLMFolder
+from atb.console import note, progress
+from atb.errors import InputError
+from atb.options import Seed, SuperPLMFolder
+from atb.training.names import Aim
 
 app = typer.Typer(help="Single models.", no_args_is_help=True)
 
@@ -38,6 +40,133 @@ def extract(
     typer.echo(
         f"{out}: {shape}, {shape.parameters():,} parameters, as transformers folder and ONNX"
     )
+
+
+@app.command("import")
+def import_model(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DIR",
+            help="A BERT, a TinyBERT or a checkpoint of AutoTinyBERT's authors: config.json and "
+            "model.safetensors.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the model.")],
+    as_superplm: Annotated[
+        bool,
+        typer.Option("--as-superplm", help="As a SuperPLM, to search in and to cut models out of."),
+    ] = False,
+) -> None:
+    """Take a model over from elsewhere, with its heads.
+
+    Writes what `atb model extract` does, or a SuperPLM's folder.
+    """
+    from atb.data.vocabulary import vocabulary_of
+    from atb.files import prepare_output
+    from atb.models.superplm import CARD
+    from atb.search.export import export_model
+    from atb.training.reading import read_encoder
+
+    loaded = read_encoder(source, with_projection=True)
+    words = vocabulary_of(source)
+    if len(words) != loaded.config.vocab_size:
+        raise InputError(
+            f"{source} has {loaded.config.vocab_size:,} rows in its word table and a vocabulary "
+            f"of {len(words):,}: put its vocab.txt there."
+        )
+    shape = loaded.architecture
+    if as_superplm:
+        if (out / CARD).exists():
+            raise InputError(f"{out} holds a SuperPLM already: choose another --out.")
+        prepare_output(out, directory=True)
+        loaded.save(out, origin=f"imported from {source.name}")
+        words.save(out)
+    else:
+        export_model(loaded, shape, out, vocabulary=words)
+    typer.echo(f"{out}: {shape}, {shape.parameters():,} parameters")
+
+
+@app.command("train")
+def train(
+    model: Annotated[
+        Path, typer.Argument(metavar="DIR", help="A folder that `atb model extract` wrote.")
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the model.")],
+    data: Annotated[Path, typer.Option("--data", metavar="DIR", help="Token shards.")],
+    objective: Annotated[
+        Aim, typer.Option("--objective", help="As for `atb superplm train`.")
+    ] = "kd",
+    teacher: Annotated[
+        str | None,
+        typer.Option("--teacher", metavar="NAME", help="A SuperPLM, or a BERT or ELECTRA encoder."),
+    ] = None,
+    attention_weight: Annotated[
+        float | None, typer.Option("--attention-weight", min=0.0, help="Of kd; 1 by default.")
+    ] = None,
+    relation_heads: Annotated[
+        int | None, typer.Option("--relation-heads", min=1, help="At most; 12 by default.")
+    ] = None,
+    annealed: Annotated[
+        float | None, typer.Option("--annealed", help="Share of the run, of inherit.")
+    ] = None,
+    steps: Annotated[int, typer.Option("--steps")] = 1000,
+    batch: Annotated[int, typer.Option("--batch", help="Sequences in a step.")] = 16,
+    learning_rate: Annotated[float, typer.Option("--learning-rate")] = 1e-4,
+    dropout: Annotated[float, typer.Option("--dropout", min=0.0)] = 0.1,
+    bf16: Annotated[bool, typer.Option("--bf16", help="Matrix products in bfloat16.")] = False,
+    threads: Annotated[int | None, typer.Option("--threads", min=1)] = None,
+    seed: Seed = 0,
+) -> None:
+    """Train one model further; the same command resumes a run that was stopped.
+
+    Writes what `atb model extract` does.
+    """
+    import torch
+
+    from atb.data.shards import TokenShards
+    from atb.data.vocabulary import vocabulary_of
+    from atb.training.aims import objective_of
+    from atb.training.further import train_further
+    from atb.training.reading import read_encoder
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    if objective != "mlm" and teacher is None:
+        raise InputError(f"--objective {objective} needs a --teacher, such as mini.")
+    start = read_encoder(model, dropout=dropout, with_projection=True)
+    shards, words = TokenShards.open(data), vocabulary_of(model)
+    if shards.vocabulary_sha256 != words.sha256:
+        raise InputError(
+            f"{data} was prepared with another vocabulary than that of {model}: prepare it with "
+            f"--vocabulary {model}."
+        )
+    aim = objective_of(
+        objective,
+        start,
+        words,
+        teacher,
+        attention_weight=attention_weight,
+        relation_heads=relation_heads,
+        annealed=annealed,
+    )
+    with progress("train") as show:
+        trained = train_further(
+            start,
+            shards,
+            out / "training",
+            objective=aim,
+            steps=steps,
+            batch_size=batch,
+            learning_rate=learning_rate,
+            seed=seed,
+            bf16=bf16,
+            progress=lambda step: show(step.number, step.steps, f"loss {step.loss:.4f}"),
+        )
+    from atb.search.export import export_model
+
+    export_model(trained, trained.architecture, out, vocabulary=words)
+    typer.echo(f"{out}: {trained.architecture}, trained {steps} steps further")
 
 
 app.command("finetune")(finetune)

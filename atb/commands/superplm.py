@@ -11,18 +11,12 @@ from atb.commands.superplm_scores import evaluate, finetune
 from atb.console import progress
 from atb.errors import InputError
 from atb.options import Seed, SpaceName, SuperPLMFolder
+from atb.training.names import Aim
 
 if TYPE_CHECKING:
     from atb.data.shards import TokenShards
-    from atb.data.vocabulary import Vocabulary
-    from atb.models.superplm import SuperPLM
-    from atb.training.contract import Objective
-    from atb.training.teacher import Teacher
 
 app = typer.Typer(help="The weight-sharing SuperPLM.", no_args_is_help=True)
-
-#: What slices are trained towards, as the command line says it.
-Aim = Literal["mlm", "kd", "relations", "inherit"]
 
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the result.")]
 Shards = Annotated[
@@ -150,21 +144,25 @@ def train(
         ),
     ] = None,
     attention_weight: Annotated[
-        float,
+        float | None,
         typer.Option(
             "--attention-weight",
             min=0.0,
-            help="Of the attention term of kd, which pairs head with head: 0 for a teacher whose "
-            "heads are in another order, as are those of the encoder a SuperPLM was ordered from.",
+            help="Of the attention term of kd, which pairs head with head (1 by default): 0 for a "
+            "teacher whose heads are in another order, as are those of the encoder a SuperPLM was "
+            "ordered from.",
         ),
-    ] = 1.0,
+    ] = None,
     relation_heads: Annotated[
-        int, typer.Option("--relation-heads", min=1, help="Of relations, at most.")
-    ] = 12,
+        int | None,
+        typer.Option("--relation-heads", min=1, help="Of relations, at most; 12 by default."),
+    ] = None,
     annealed: Annotated[
-        float,
-        typer.Option("--annealed", help="Share of the run in which inherit's teacher fades."),
-    ] = 1.0,
+        float | None,
+        typer.Option(
+            "--annealed", help="Share of the run in which inherit's teacher fades; all by default."
+        ),
+    ] = None,
     space: SpaceName = "mini",
     sampling: Annotated[Literal["uniform", "sandwich"], typer.Option("--sampling")] = "sandwich",
     in_place: Annotated[
@@ -202,6 +200,7 @@ def train(
     from atb.data.vocabulary import vocabulary_of
     from atb.models.embedded import EMBEDDED, load_superplm
     from atb.models.space import find_space
+    from atb.training.aims import objective_of
     from atb.training.settings import TrainingSettings
     from atb.training.trainer import train_superplm
     from atb.training.workers import leads
@@ -219,8 +218,6 @@ def train(
         seed=seed,
         bf16=bf16,
     )
-    if objective == "mlm" and teacher is not None:
-        raise InputError("--objective mlm has no teacher: leave --teacher out, or choose inherit.")
     if threads is not None:
         torch.set_num_threads(threads)
     start = load_superplm(superplm)
@@ -231,10 +228,10 @@ def train(
             f"{data} was prepared with another vocabulary than that of {superplm}: prepare it "
             f"with --vocabulary {superplm}."
         )
-    aim = _objective(
+    aim = objective_of(
+        objective,
         start,
         words,
-        objective,
         teacher,
         attention_weight=attention_weight,
         relation_heads=relation_heads,
@@ -256,54 +253,6 @@ def train(
         return
     words.save(out)
     typer.echo(f"{out}: trained {steps} steps; judge it with `atb superplm evaluate {out}`")
-
-
-def _objective(
-    superplm: SuperPLM,
-    words: Vocabulary,
-    name: Aim,
-    teacher_name: str | None,
-    *,
-    attention_weight: float,
-    relation_heads: int,
-    annealed: float,
-) -> Objective:
-    from atb.training.objectives import (
-        Distillation,
-        Inheritance,
-        LogitDistillation,
-        MaskedLanguageModelling,
-        RelationDistillation,
-    )
-
-    if name == "mlm":
-        superplm.check_mlm_head()
-        return MaskedLanguageModelling()
-    teacher = _teacher(superplm, teacher_name)
-    if teacher.vocabulary_sha256 not in (None, words.sha256):
-        raise InputError(
-            f"The teacher {teacher_name} has another vocabulary than the SuperPLM: choose one with "
-            "the same words in the same order."
-        )
-    if name == "kd":
-        return Distillation(teacher, attention_weight=attention_weight)
-    relations = RelationDistillation(teacher, relation_heads)
-    if name == "relations":
-        return relations
-    return Inheritance(LogitDistillation(teacher) if teacher.has_head else relations, annealed)
-
-
-def _teacher(superplm: SuperPLM, name: str | None) -> Teacher:
-    """The SuperPLM itself, another one, or a transformers model."""
-    from atb.models.card import CARD
-    from atb.models.embedded import EMBEDDED, load_superplm
-    from atb.training.teacher import Teacher
-
-    if name is None:
-        return Teacher.of(superplm)
-    if name in EMBEDDED or (Path(name) / CARD).is_file():
-        return Teacher.of(load_superplm(name))
-    return Teacher.load(name)
 
 
 app.command("finetune")(finetune)

@@ -10,7 +10,8 @@ from transformers import BertConfig, BertForMaskedLM, BertModel
 from atb.data.shards import TokenShards
 from atb.errors import BadFile, InputError
 from atb.models.architecture import Architecture
-from atb.training.initialise import initialise, read_encoder
+from atb.training.initialise import initialise
+from atb.training.reading import read_encoder
 
 VOCABULARY = 1100  # of the fixtures
 
