@@ -1,4 +1,5 @@
-"""A small training run as a script: the repository and the folder of the run are its words."""
+"""A small training run as a script: its words are the repository,
+the folder of the run and, if not 30, its steps."""
 
 RUN = """
 import sys
@@ -17,6 +18,7 @@ space = SearchSpace("tiny", Dimension(1, 2), Dimension(8, 16, 4), Dimension(1, 2
 torch.manual_seed(0)
 superplm = SuperPLM.from_architecture(space.largest, with_mlm_head=True)
 train_superplm(superplm, held_out(16, 50), TrainingSettings(
-    space, steps=30, batch_size=2, checkpoint_steps=3, log_steps=1), Path(sys.argv[2]),
+    space, steps=int((sys.argv[3:] or ["30"])[0]), batch_size=2, checkpoint_steps=3,
+    log_steps=1), Path(sys.argv[2]),
     progress=lambda step: print(step.number, flush=True))
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -119,6 +120,7 @@ def test_what_cannot_be_taken_over_is_told(tmp_path: Path) -> None:
     pickled = tmp_path / "pickled"
     pickled.mkdir()
     torch.save({}, pickled / "pytorch_model.bin")
+    shutil.copy(tmp_path / "decoder" / "config.json", pickled)
     with pytest.raises(BadFile, match="runs code when it is read"):
         read_encoder(pickled)
     write_released(tmp_path / "width", _superplm())

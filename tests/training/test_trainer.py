@@ -5,11 +5,13 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from training_run import RUN
@@ -91,27 +93,33 @@ def test_a_stopped_run_ends_with_the_same_weights_and_log(  # noqa: PLR0917 -- f
 
 
 @pytest.mark.slow
-def test_a_run_killed_while_it_works_ends_with_the_same_weights(tmp_path: Path) -> None:
+def test_a_run_killed_ten_times_ends_with_the_same_weights(tmp_path: Path) -> None:
     root = Path(__file__).parents[2]
 
     def start(name: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-c", RUN, str(root), str(tmp_path / name)]
+        command = [sys.executable, "-c", RUN, str(root), str(tmp_path / name), "60"]
         return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
     with start("whole") as process:
         process.communicate()
     assert process.returncode == 0
+    rng = np.random.default_rng(0)
+    begun = []
+    for _ in range(10):
+        steps = int(rng.integers(1, 7))
+        with start("killed") as process:
+            assert process.stdout is not None
+            begun.append(int(process.stdout.readline()))
+            for _ in range(steps):
+                process.stdout.readline()
+            time.sleep(rng.uniform(0, 0.03))  # wherever it is then, writing a checkpoint included
+            process.send_signal(signal.SIGKILL)
+        assert process.returncode == -signal.SIGKILL
+        assert not (tmp_path / "killed" / "superplm.json").exists()
     with start("killed") as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if line.strip() == "8":
-                process.send_signal(signal.SIGKILL)
-                break
-    assert process.returncode == -signal.SIGKILL
-    assert not (tmp_path / "killed" / "superplm.json").exists()
-    with start("killed") as process:
-        first = int(process.communicate()[0].split()[0])
-    assert first > 3  # it went on from a checkpoint
+        process.communicate()
+    assert begun == sorted(begun)
+    assert begun[-1] > begun[0] == 1  # it went on from checkpoints
     whole, killed = (SuperPLM.load(tmp_path / name) for name in ("whole", "killed"))
     assert equal(weights(whole), weights(killed))
 
