@@ -14,6 +14,7 @@ from task_files import write_squad
 
 from atb.data.glue import GLUE
 from atb.data.squad import SQUAD
+from atb.data.tasks import hold_out
 from atb.data.vocabulary import Vocabulary
 from atb.errors import BadFile, InputError
 from atb.models.architecture import Architecture
@@ -177,6 +178,26 @@ def test_questions_are_learnt(model: str, tmp_path: Path) -> None:
     settings = replace(SETTINGS, sequence_length=96, epochs=15, dropout=0.0)
     found = fine_tune(model, SQUAD["squad1"], data, settings, tmp_path / "out")
     assert found.scores["dev"]["exact"] > 0.8
+    learnt, _ = hold_out(SQUAD["squad1"].read(data, "train"), 0)
+    windows = SQUAD["squad1"].encode(learnt, tokenizer_of(Vocabulary.read()), 96)
+    assert len(windows) > len(learnt)
+    assert found.steps == 15 * -(-len(windows) // 8)
+
+
+def test_weights_are_chosen_without_the_development_split(
+    model: str, films: str, tmp_path: Path
+) -> None:
+    other = tmp_path / "data"
+    shutil.copytree(films, other)
+    rows = (other / "dev.tsv").read_text().replace("\t1", "\t2").replace("\t0", "\t1")
+    (other / "dev.tsv").write_text(rows.replace("\t2", "\t0"))
+    task, settings = GLUE["sst2"], replace(SETTINGS, epochs=2)
+    one, other_way = (
+        fine_tune(model, task, str(data), settings, tmp_path / name)
+        for data, name in ((films, "one"), (other, "other"))
+    )
+    assert one.scores["dev"]["accuracy"] == 1 - other_way.scores["dev"]["accuracy"]
+    assert (one.best_step, one.held_out) == (other_way.best_step, other_way.held_out)
 
 
 def test_what_is_no_such_model_is_told(model: str, films: str, tmp_path: Path) -> None:
