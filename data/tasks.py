@@ -46,6 +46,12 @@ class Examples:
         """Only the rows at some places."""
         return Examples(tuple(self.rows[place] for place in places), self.skipped)
 
+    def draw(self, count: int | None, seed: int) -> Examples:
+        """So many rows drawn by a seed, in their order; all when None or when there are fewer."""
+        if count is None or count >= len(self):
+            return self
+        return self.take(np.sort(np.random.default_rng(seed).permutation(len(self))[:count]))
+
     @property
     def sha256(self) -> str:
         """Hash over all rows, which names them in results."""

@@ -56,6 +56,7 @@ class ElasticSettings:
         dropout: Of hidden states, attention weights and the head's input.
         seed: Of the head, the rows held out, their order, slices and dropout.
         bf16: Whether matrix products run in bfloat16.
+        train_rows: Only so many training rows, drawn by the seed; all when None.
     """
 
     space: SearchSpace
@@ -69,6 +70,7 @@ class ElasticSettings:
     dropout: float = 0.1
     seed: int = 0
     bf16: bool = False
+    train_rows: int | None = None
 
     def of_training(self, rows: int) -> TrainingSettings:
         """The same for the engine, with so many rows."""
@@ -115,8 +117,9 @@ def finetune_elastic(
         RunError: The loss became no number, or the disk is full.
     """
     learnt, _ = hold_out(task.read(source, "train"), settings.seed)
+    few = learnt.draw(settings.train_rows, settings.seed)
     length = settings.sequence_length or DEFAULTS[task.name].sequence_length
-    rows = TaskRows.of(task, learnt, vocabulary, length)
+    rows = TaskRows.of(task, few, vocabulary, length)
     torch.manual_seed(settings.seed)
     start = superplm.with_task_head(task.head, task.outputs, dropout=settings.dropout)
     training = settings.of_training(len(rows))

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from atb.data.tasks import Examples, Task, hold_out
+from atb.data.tasks import Task, hold_out
 from atb.errors import BadFile, InputError, RunError
 from atb.files import prepare_output, read_document, write_document
 from atb.training.best_weights import train_for_best
@@ -82,7 +82,7 @@ def fine_tune(
     """
     began = time.monotonic()
     learnt, held = hold_out(task.read(source, "train"), settings.seed)
-    learnt = _only(learnt, settings)
+    learnt = learnt.draw(settings.train_rows, settings.seed)
     loaded = TaskModel.fresh(model, task, dropout=settings.dropout, seed=settings.seed)
     run = {
         "task": task.name,
@@ -135,16 +135,6 @@ def read_report(folder: Path) -> FineTuned:
         return FineTuned(**{field.name: document[field.name] for field in fields(FineTuned)})
     except KeyError as error:
         raise BadFile(f"{folder / REPORT} is damaged (no {error}): fine-tune again.") from error
-
-
-def _only(rows: Examples, settings: FineTuning) -> Examples:
-    """Part of the rows, where only part is asked for."""
-    import numpy as np
-
-    if settings.train_rows is None or settings.train_rows >= len(rows):
-        return rows
-    drawn = np.random.default_rng(settings.seed).permutation(len(rows))[: settings.train_rows]
-    return rows.take(np.sort(drawn))
 
 
 def _known(out: Path, run: Mapping[str, Any]) -> FineTuned | None:

@@ -44,6 +44,9 @@ def finetune(
     sequence_length: Annotated[int | None, typer.Option("--sequence-length")] = None,
     learning_rate: Annotated[float, typer.Option("--learning-rate")] = 1e-4,
     dropout: Annotated[float, typer.Option("--dropout", min=0.0)] = 0.1,
+    train_rows: Annotated[
+        int | None, typer.Option("--train-rows", min=1, help="Learn from so many rows only.")
+    ] = None,
     bf16: Annotated[bool, typer.Option("--bf16", help="Matrix products in bfloat16.")] = False,
     threads: Annotated[int | None, typer.Option("--threads", min=1)] = None,
     seed: Seed = 0,
@@ -72,6 +75,7 @@ def finetune(
         random_samples=random_samples,
         learning_rate=learning_rate,
         dropout=dropout,
+        train_rows=train_rows,
         seed=seed,
         bf16=bf16,
     )
