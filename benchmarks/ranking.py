@@ -1,0 +1,233 @@
+"""Do cheap scores of slices rank architectures as their stand-alone selves would?
+
+Twelve architectures in four bands of nearly equal latency. Each is extracted from the SuperPLM,
+trained further and fine-tuned alone on CoLA, MRPC, RTE and a part of SST-2, by one fixed budget,
+with two seeds: its stand-alone score, the mean over the tasks. Against it stand what a search could
+know for seconds: the held-out loss of the slice, its scores and losses on the tasks by forward
+passes of SuperPLMs that were fine-tuned once, its parameters and its multiply-adds. Agreement is
+Kendall's tau with bootstrap intervals over architectures, beside what is attainable: the tau of
+one seed's stand-alone scores with the other's. Hours; the same command goes on with what is
+missing, and several processes share the work with --part 1/2 and --part 2/2.
+
+    python benchmarks/ranking.py --glue FOLDER --data SHARDS --predictor FILE --out FOLDER
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from ranking_figures import agreement, draw
+from record import machine, write_result
+
+from atb.data.shards import TokenShards
+from atb.data.vocabulary import Vocabulary
+from atb.models.architecture import Architecture
+from atb.models.embedded import EMBEDDED, load_superplm
+from atb.models.space import SPACES
+from atb.models.superplm import SuperPLM
+from atb.predictor.file import load
+from atb.search.export import export_model
+from atb.search.proxy import DistillationProxy
+from atb.training.elastic import ElasticSettings, elastic_scorer, finetune_elastic
+from atb.training.finetuning import fine_tune
+from atb.training.finetuning_settings import with_changes
+from atb.training.further import train_further
+from atb.training.known_tasks import find_task
+from atb.training.objectives import Distillation
+from atb.training.teacher import Teacher
+
+SPACE = SPACES["mini"]
+FOLDERS = {"cola": "CoLA", "mrpc": "MRPC", "rte": "RTE", "sst2": "SST-2"}
+EPOCHS = {"cola": 3.0, "mrpc": 3.0, "rte": 3.0, "sst2": 3.0}
+TRAIN_ROWS = {"sst2": 4000}
+LEARNING_RATE, ELASTIC_LEARNING_RATE = 3e-4, 3e-4
+FURTHER_STEPS, FURTHER_BATCH = 100, 32
+BANDS, IN_A_BAND, BAND_WIDTH = 4, 3, 0.03
+SEEDS = (0, 1)
+
+
+@dataclass(frozen=True)
+class Job:
+    """Something to compute once: its name, and how."""
+
+    name: str
+    run: Callable[[], dict[str, Any]]
+
+
+def main() -> None:
+    """Compute what is missing, then compare."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--glue", type=Path, required=True, help="folder of CoLA, MRPC, RTE, SST-2")
+    parser.add_argument("--data", type=Path, required=True, help="token shards to train further on")
+    parser.add_argument("--predictor", type=Path, required=True, help="of latency, for the bands")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--part", default="1/1")
+    parser.add_argument("--threads", type=int, default=1)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    started = machine()
+    superplm = load_superplm("mini")
+    chosen, latencies = banded(arguments.predictor)
+    known: dict[str, Any] = {}
+    part, parts = (int(number) for number in arguments.part.split("/"))
+    all_jobs = list(jobs(arguments, superplm, [a for band in chosen for a in band]))
+    for number, job in enumerate(all_jobs):
+        file = arguments.out / "done" / f"{job.name}.json"
+        if not file.is_file() and number % parts == part - 1:
+            begun = time.monotonic()
+            found = {**job.run(), "seconds": round(time.monotonic() - begun, 1)}
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps(found))
+            print(time.strftime("%H:%M:%S"), job.name, found, flush=True)
+        if file.is_file():
+            known[job.name] = json.loads(file.read_text())
+    if len(known) < len(all_jobs):
+        print(f"{len(known)} of {len(all_jobs)} are done; other parts are to do the rest")
+        return
+    figures = {
+        "settings": {
+            "epochs": EPOCHS,
+            "train_rows": TRAIN_ROWS,
+            "learning_rate": LEARNING_RATE,
+            "elastic_learning_rate": ELASTIC_LEARNING_RATE,
+            "further_steps": FURTHER_STEPS,
+            "further_batch": FURTHER_BATCH,
+        },
+        "bands": [[str(a) for a in band] for band in chosen],
+        "latency_seconds": {str(a): latencies[a] for band in chosen for a in band},
+        "hours": round(sum(found["seconds"] for found in known.values()) / 3600, 2),
+    }
+    figures |= agreement(chosen, known, list(FOLDERS), SEEDS)
+    draw(figures)
+    print(write_result("ranking", figures, started))
+
+
+def banded(predictor: Path) -> tuple[list[list[Architecture]], dict[Architecture, float]]:
+    """Bands of architectures of nearly equal predicted latency, spread over the space.
+
+    In each band, the shallowest, the deepest and one between them.
+    """
+    drawn = SPACE.sample(np.random.default_rng(7), 4000)
+    seconds = load(predictor).predict_architectures(drawn).seconds
+    bands = []
+    for share in (np.arange(BANDS) + 0.5) / BANDS:
+        middle = np.quantile(seconds, share)
+        inside = np.flatnonzero(np.abs(seconds / middle - 1) <= BAND_WIDTH)
+        ordered = sorted((drawn[place] for place in inside), key=lambda a: (a.layers, a.hidden))
+        places = np.linspace(0, len(ordered) - 1, IN_A_BAND).round().astype(int)
+        bands.append([ordered[place] for place in places])
+    return bands, dict(zip(drawn, map(float, seconds), strict=True))
+
+
+def jobs(
+    arguments: argparse.Namespace, superplm: SuperPLM, architectures: list[Architecture]
+) -> Iterator[Job]:
+    """All that is to be computed, what teaches most first."""
+    out = arguments.out
+    for task in FOLDERS:
+        yield Job(
+            f"elastic {task}",
+            lambda task=task: elastic(superplm, task, arguments, architectures),  # type: ignore[misc]
+        )
+    yield Job("held-out", lambda: held_out(superplm, architectures))
+    for seed in SEEDS:
+        for architecture in architectures:
+            model = out / "models" / str(architecture)
+            for task in FOLDERS:
+                yield Job(
+                    f"alone {architecture} {task} {seed}",
+                    lambda a=architecture, m=model, t=task, s=seed: alone(  # type: ignore[misc]
+                        superplm, a, m, t, seed=s, arguments=arguments
+                    ),
+                )
+
+
+def held_out(superplm: SuperPLM, architectures: list[Architecture]) -> dict[str, Any]:
+    """Minus the held-out losses of the slices."""
+    scores = DistillationProxy(superplm).score(architectures)
+    return {"scores": dict(zip(map(str, architectures), scores, strict=True))}
+
+
+def elastic(
+    superplm: SuperPLM,
+    task: str,
+    arguments: argparse.Namespace,
+    architectures: list[Architecture],
+) -> dict[str, Any]:
+    """Fine-tune all slices at once; score those asked for by forward passes."""
+    settings = ElasticSettings(
+        SPACE,
+        epochs=EPOCHS[task],
+        learning_rate=ELASTIC_LEARNING_RATE,
+        train_rows=TRAIN_ROWS.get(task),
+        bf16=True,
+    )
+    out, source = arguments.out / f"elastic-{task}", str(arguments.glue / FOLDERS[task])
+    trained = finetune_elastic(
+        superplm, find_task(task), source, settings, out, vocabulary=Vocabulary.read()
+    )
+    scorer = elastic_scorer(trained, out, source)
+    begun = time.monotonic()
+    scores = {str(a): scorer.score(a) for a in architectures}
+    seconds = (time.monotonic() - begun) / len(architectures)
+    return {"scores": scores, "seconds_a_candidate": round(seconds, 2)}
+
+
+def alone(
+    superplm: SuperPLM,
+    architecture: Architecture,
+    model: Path,
+    task: str,
+    *,
+    seed: int,
+    arguments: argparse.Namespace,
+) -> dict[str, Any]:
+    """Train an extracted architecture further, once, and fine-tune it."""
+    if not (model / "atb.json").is_file():
+        further(superplm, architecture, model, TokenShards.open(arguments.data))
+    changes = {"epochs": EPOCHS[task], "learning_rate": LEARNING_RATE, "evaluation_steps": 50}
+    settings = with_changes(task, **changes, train_rows=TRAIN_ROWS.get(task))
+    settings = replace(settings, seed=seed, bf16=True)
+    out = arguments.out / "alone" / f"{architecture}-{task}-{seed}"
+    found = fine_tune(
+        str(model), find_task(task), str(arguments.glue / FOLDERS[task]), settings, out
+    )
+    for weights in out.glob("*.safetensors"):
+        weights.unlink()  # what counts is in the report
+    return {"held_out": found.held_out, "dev": found.scores["dev"][found.metric]}
+
+
+def further(superplm: SuperPLM, architecture: Architecture, model: Path, text: TokenShards) -> None:
+    """The architecture alone, taught by the whole SuperPLM on more text."""
+    extracted = superplm.extract(architecture)
+    start = SuperPLM(extracted.config)
+    start.bert.load_state_dict(extracted.state_dict())
+    teacher = Teacher.of(superplm)
+    run = model.with_name(f"{model.name}-run")
+    trained = train_further(
+        start,
+        text,
+        run,
+        objective=Distillation(
+            teacher, hidden_weight=10.0, attention_weight=0.0, sentence_weight=1.0
+        ),
+        steps=FURTHER_STEPS,
+        batch_size=FURTHER_BATCH,
+        learning_rate=LEARNING_RATE,
+        bf16=True,
+    )
+    export_model(trained, architecture, model, source=EMBEDDED["mini"])
+    shutil.rmtree(run)
+
+
+if __name__ == "__main__":
+    main()
