@@ -117,7 +117,7 @@ def banded(predictor: Path) -> tuple[list[list[Architecture]], dict[Architecture
     In each band, the shallowest, the deepest and one between them.
     """
     drawn = SPACE.sample(np.random.default_rng(7), 4000)
-    seconds = load(predictor).predict_architectures(drawn).seconds
+    seconds = load(predictor).predict_architectures(drawn).latency_seconds
     bands = []
     for share in (np.arange(BANDS) + 0.5) / BANDS:
         middle = np.quantile(seconds, share)

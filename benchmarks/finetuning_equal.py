@@ -1,0 +1,146 @@
+"""Does fine-tuning through our pipeline end where a plain training loop does?
+
+An encoder is fine-tuned on MRPC, RTE and CoLA with several seeds, by `atb.training.fine_tune` and
+by the loop below, which shares no code with it but the reading of rows: same rows held out, same
+settings. Equal means: the difference of the means lies within what seeds alone make of it. The
+same command goes on with the runs that are missing.
+
+    python benchmarks/finetuning_equal.py --encoder FOLDER --glue FOLDER --out FOLDER
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from record import machine, write_result
+from sklearn.metrics import accuracy_score, matthews_corrcoef
+from torch.utils.data import DataLoader
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    DataCollatorWithPadding,
+    get_linear_schedule_with_warmup,
+)
+
+from atb.data.glue import GLUE
+from atb.data.tasks import Examples, hold_out
+from atb.training.finetuning import fine_tune
+from atb.training.finetuning_settings import FineTuning, with_changes
+
+FOLDERS = {"mrpc": "MRPC", "rte": "RTE", "cola": "CoLA"}
+CHANGES = {"epochs": 2.0, "learning_rate": 5e-5, "evaluation_steps": 50, "bf16": True}
+METRICS = {"mrpc": accuracy_score, "rte": accuracy_score, "cola": matthews_corrcoef}
+
+
+def plain_fine_tune(encoder: Path, task: str, source: str, settings: FineTuning) -> float:
+    """A plain loop; the development score of the weights that were best on held-out rows."""
+    torch.manual_seed(settings.seed)
+    tokenizer = AutoTokenizer.from_pretrained(encoder)
+    model = AutoModelForSequenceClassification.from_pretrained(encoder, num_labels=2)
+    learnt, held = hold_out(GLUE[task].read(source, "train"), settings.seed)
+
+    def batches(rows: Examples, *, shuffle: bool) -> DataLoader[Any]:
+        items = []
+        for row in rows.rows:
+            texts = [row[name] for name in ("first", "second") if name in row]
+            read = tokenizer(*texts, truncation=True, max_length=settings.sequence_length)
+            items.append({**read, "labels": row["label"]})
+        collate = DataCollatorWithPadding(tokenizer)
+        return DataLoader(items, settings.batch_size, shuffle=shuffle, collate_fn=collate)  # type: ignore[arg-type]
+
+    @torch.no_grad()
+    def score(loader: DataLoader[Any]) -> float:
+        model.eval()
+        found = [(batch["labels"], model(**batch).logits.argmax(-1)) for batch in loader]
+        model.train()
+        return float(METRICS[task](*(torch.cat(part) for part in zip(*found, strict=True))))
+
+    training, judged = batches(learnt, shuffle=True), batches(held, shuffle=False)
+    groups: list[dict[str, Any]] = [
+        {"params": [], "weight_decay": settings.weight_decay},
+        {"params": [], "weight_decay": 0.0},
+    ]
+    for name, parameter in model.named_parameters():
+        groups[name.endswith("bias") or "LayerNorm" in name]["params"].append(parameter)
+    optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate)
+    steps = int(settings.epochs) * len(training)
+    warmup = int(np.ceil(settings.warmup * steps))
+    schedule = get_linear_schedule_with_warmup(optimizer, warmup, steps)
+    best, kept, step = float("-inf"), {}, 0
+    model.train()
+    for _ in range(int(settings.epochs)):
+        for batch in training:
+            with torch.autocast("cpu", torch.bfloat16, enabled=settings.bf16):
+                loss = model(**batch).loss
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+            optimizer.zero_grad()
+            step += 1
+            if step % settings.evaluation_steps == 0 or step == steps:
+                now = score(judged)
+                if now > best:
+                    best, kept = now, {n: t.clone() for n, t in model.state_dict().items()}
+    model.load_state_dict(kept)
+    return score(batches(GLUE[task].read(source, "dev"), shuffle=False))
+
+
+def main() -> None:
+    """Run what is missing, then compare."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--encoder", type=Path, required=True)
+    parser.add_argument("--glue", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=1)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    started = machine()
+    scores: dict[str, dict[str, list[float]]] = {
+        task: {"ours": [], "plain": []} for task in FOLDERS
+    }
+    for seed in range(arguments.seeds):
+        for task, folder in FOLDERS.items():
+            source = str(arguments.glue / folder)
+            settings = with_changes(task, **CHANGES, seed=seed)
+            for way in scores[task]:
+                done = arguments.out / f"{task}-{seed}-{way}.json"
+                if not done.is_file():
+                    arguments.out.mkdir(parents=True, exist_ok=True)
+                    if way == "ours":
+                        out = arguments.out / f"{task}-{seed}"
+                        found = fine_tune(
+                            str(arguments.encoder), GLUE[task], source, settings, out
+                        ).scores["dev"][GLUE[task].metric]
+                    else:
+                        found = plain_fine_tune(arguments.encoder, task, source, settings)
+                    done.write_text(json.dumps(found))
+                    print(time.strftime("%H:%M:%S"), task, seed, way, found, flush=True)
+                scores[task][way].append(json.loads(done.read_text()))
+    table = {task: compared(**found) for task, found in scores.items()}
+    print(table)
+    print(write_result("finetuning_equal", {"settings": CHANGES, "tasks": table}, started))
+
+
+def compared(ours: list[float], plain: list[float]) -> dict[str, Any]:
+    """Means, the deviation between seeds, and the difference in units of what it makes of means."""
+    deviation = float(np.sqrt((np.var(ours, ddof=1) + np.var(plain, ddof=1)) / 2))
+    difference = float(np.mean(ours) - np.mean(plain))
+    return {
+        "ours": ours,
+        "plain": plain,
+        "difference": round(difference, 4),
+        "deviation_of_seeds": round(deviation, 4),
+        "in_standard_errors": round(difference / (deviation * np.sqrt(2 / len(ours)) or 1.0), 2),
+    }
+
+
+if __name__ == "__main__":
+    main()
