@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from atb.data.shards import TokenShards
 from atb.data.vocabulary import Vocabulary
 from atb.errors import InputError
 from atb.models.card import CARD
@@ -19,6 +20,7 @@ from atb.training.objectives import (
     RelationDistillation,
 )
 from atb.training.teacher import Teacher
+from atb.training.teacher_cache import CachedTeacher
 
 __all__ = ["load_teacher", "objective_of"]
 
@@ -32,6 +34,7 @@ def objective_of(
     attention_weight: float | None = None,
     relation_heads: int | None = None,
     annealed: float | None = None,
+    cache: tuple[TokenShards, Path] | None = None,
 ) -> Objective:
     """An objective by name.
 
@@ -43,6 +46,7 @@ def objective_of(
         attention_weight: Of `kd`'s attention term; 1 when None.
         relation_heads: The most of `relations`; 12 when None.
         annealed: Share of the run in which the teacher of `inherit` fades; all when None.
+        cache: The text and a folder, to keep there what the teacher of `kd` and `relations` says.
 
     Raises:
         InputError: Something was given that the objective has no use for, or the teacher does not
@@ -53,6 +57,7 @@ def objective_of(
         "--attention-weight": name != "kd" and attention_weight is not None,
         "--relation-heads": name not in ("relations", "inherit") and relation_heads is not None,
         "--annealed": name != "inherit" and annealed is not None,
+        "--teacher-cache": name not in ("kd", "relations") and cache is not None,
     }
     for option, is_unused in unused.items():
         if is_unused:
@@ -66,6 +71,8 @@ def objective_of(
             f"The teacher {teacher} has another vocabulary than the SuperPLM: choose one with "
             "the same words in the same order."
         )
+    if cache is not None:
+        loaded = CachedTeacher(loaded, *cache)
     if name == "kd":
         return Distillation(
             loaded, attention_weight=1.0 if attention_weight is None else attention_weight

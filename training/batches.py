@@ -78,7 +78,7 @@ class TextSource:
                 special=self._shards.special,
             )
             labels = torch.from_numpy(masked)
-        return Batch(torch.from_numpy(ids), torch.from_numpy(mask), labels)
+        return Batch(torch.from_numpy(ids), torch.from_numpy(mask), labels, rows=rows)
 
 
 class Batches:

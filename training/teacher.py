@@ -9,6 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -35,6 +37,7 @@ class Batch:
         token_type_ids: [batch, length], which of two sentences a token is of; None for one.
         wanted: What a task wants of each sequence, [batch]: one tensor of classes or numbers, or
             two, of the first and the last token of an answer.
+        rows: Numbers of the sequences in their source, [batch]; None where there is no source.
     """
 
     input_ids: Tensor
@@ -42,6 +45,7 @@ class Batch:
     labels: Tensor | None = None
     token_type_ids: Tensor | None = None
     wanted: tuple[Tensor, ...] = ()
+    rows: npt.NDArray[np.int64] | None = None
 
     def to(self, device: torch.device) -> Batch:
         """The same there."""
@@ -53,6 +57,7 @@ class Batch:
             labels,
             types,
             tuple(tensor.to(device) for tensor in self.wanted),
+            self.rows,
         )
 
     @property
@@ -149,6 +154,8 @@ class Teacher:
 
     Attributes:
         encoder: The encoder, in eval mode.
+        head: From hidden states to vocabulary logits, where it has one.
+        whole: What both are parts of.
         vocabulary_sha256: Of its vocabulary, where it brought one along.
     """
 
@@ -168,10 +175,10 @@ class Teacher:
             whole: What both are parts of.
             vocabulary_sha256: Hash of its vocabulary, if that is known.
         """
-        self._whole = (whole or encoder).eval().requires_grad_(False)
+        self.whole = (whole or encoder).eval().requires_grad_(False)
         self.encoder: Any = encoder
         self._projection: nn.Module | None = getattr(encoder, "projection", None)
-        self._head = head
+        self.head = head
         self.vocabulary_sha256 = vocabulary_sha256
 
     @classmethod
@@ -246,7 +253,7 @@ class Teacher:
     @property
     def has_head(self) -> bool:
         """Whether it tells vocabulary logits."""
-        return self._head is not None
+        return self.head is not None
 
     @torch.no_grad()
     def __call__(
@@ -259,15 +266,15 @@ class Teacher:
             attention: Whether the last layer's queries, keys and values are wanted.
             vocabulary_logits: Whether logits at the masked positions are wanted.
         """
-        self._whole.to(batch.input_ids.device)
+        self.whole.to(batch.input_ids.device)
         with _recorded(self.encoder.encoder.layer[-1].attention.self) as seen:
             hidden = self.encoder(
                 input_ids=batch.input_ids, attention_mask=batch.attention_mask
             ).last_hidden_state
         logits = None
         if vocabulary_logits:
-            assert self._head is not None
-            logits = self._head(hidden[batch.masked]).float()
+            assert self.head is not None
+            logits = self.head(hidden[batch.masked]).float()
         if self._projection is not None:
             hidden = self._projection(hidden)
         states = None

@@ -163,6 +163,15 @@ def train(
             "--annealed", help="Share of the run in which inherit's teacher fades; all by default."
         ),
     ] = None,
+    teacher_cache: Annotated[
+        Path | None,
+        typer.Option(
+            "--teacher-cache",
+            metavar="DIR",
+            help="Keep there what the teacher says of each sequence (kd and relations), for "
+            "epochs to come.",
+        ),
+    ] = None,
     space: SpaceName = "mini",
     sampling: Annotated[Literal["uniform", "sandwich"], typer.Option("--sampling")] = "sandwich",
     in_place: Annotated[
@@ -236,6 +245,7 @@ def train(
         attention_weight=attention_weight,
         relation_heads=relation_heads,
         annealed=annealed,
+        cache=None if teacher_cache is None else (shards, teacher_cache),
     )
     with progress("train") as show:
         train_superplm(
