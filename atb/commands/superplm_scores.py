@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from atb.commands.finetune import TaskData, TaskName
-from atb.console import note, print_json, print_table, progress
+from atb.console import Progress, note, print_json, print_table, progress
 from atb.errors import InputError
 from atb.options import Json, Seed, SpaceName
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["evaluate", "finetune"]
 
 #: By what slices are scored, as the command line says it.
-ProxyName = Literal["distillation", "mlm", "task"]
+ProxyName = Literal["distillation", "mlm", "task", "finetune"]
 _SuperPLM = Annotated[str, typer.Argument(metavar="SUPERPLM", help="A folder, or `mini`.")]
 
 
@@ -116,23 +116,36 @@ def evaluate(
     samples: Annotated[
         int | None, typer.Option("--samples", min=1, help="So many of the space, for --arch.")
     ] = None,
+    task: Annotated[
+        str | None, typer.Option("--task", metavar="TASK", help="Of --proxy finetune.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Of --proxy finetune: the fine-tuned models."),
+    ] = None,
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
-    """Score slices without training them.
+    """Score slices.
 
     By `distillation`, how far a slice is from the whole, or by `mlm`, its loss and accuracy on
     masked words: on held-out text. By `task`, where `atb superplm finetune` made it: on the rows of
-    the task that were held out.
+    the task that were held out. By `finetune`, as AutoTinyBERT does: each slice is fine-tuned alone
+    on a task, which takes hours; the same command goes on with those that are missing.
     """
     from atb.models.embedded import load_superplm
 
     loaded = load_superplm(superplm)
     proxy = proxy or _default(loaded)
+    if proxy != "finetune" and (task or out):
+        raise InputError(f"--proxy {proxy} has no use for --task and --out: leave them out.")
     shapes = _shapes(loaded, architectures, space, samples, seed)
-    score = _scorer(loaded, superplm, proxy, data)
     scores = []
     with progress("evaluate") as show:
+        if proxy == "finetune":
+            score = _full_scorer(loaded, superplm, task, data, out, seed, show)
+        else:
+            score = _scorer(loaded, superplm, proxy, data)
         for shape in shapes:
             scores.append(score(shape))
             show(len(scores), len(shapes), str(shape))
@@ -141,7 +154,9 @@ def evaluate(
             {"architecture": str(shape), **found}
             for shape, found in zip(shapes, scores, strict=True)
         ]
-        print_json({"proxy": proxy, "losses" if proxy != "task" else "scores": rows})
+        print_json(
+            {"proxy": proxy, "losses" if proxy in ("distillation", "mlm") else "scores": rows}
+        )
         return
     names = list(scores[0])
     print_table(
@@ -188,7 +203,10 @@ def _shapes(
 
 
 def _scorer(
-    superplm: SuperPLM, name: str, proxy: ProxyName, data: str | None
+    superplm: SuperPLM,
+    name: str,
+    proxy: Literal["distillation", "mlm", "task"],
+    data: str | None,
 ) -> Callable[[Architecture], dict[str, Any]]:
     """Scores of a slice by name."""
     from atb.training.elastic import elastic_scorer
@@ -200,6 +218,31 @@ def _scorer(
         return elastic_scorer(superplm, Path(name), data).score
     held_out = HeldOut(superplm, _shards(data), proxy)
     return held_out.scores
+
+
+def _full_scorer(
+    superplm: SuperPLM,
+    name: str,
+    task: str | None,
+    data: str | None,
+    out: Path | None,
+    seed: int,
+    show: Progress,
+) -> Callable[[Architecture], dict[str, Any]]:
+    """The task's metric of a slice that is fine-tuned alone."""
+    from atb.data.vocabulary import vocabulary_of
+    from atb.models.embedded import EMBEDDED
+    from atb.training.finetuning_settings import with_changes
+    from atb.training.full_finetuning import FullFineTuning
+    from atb.training.known_tasks import find_task
+
+    if task is None or data is None or out is None:
+        raise InputError("Scoring by finetune needs --task, --data and --out.")
+    known = find_task(task)
+    words = vocabulary_of(EMBEDDED.get(name, Path(name)))
+    settings = with_changes(known.name, seed=seed)
+    scorer = FullFineTuning(superplm, words, known, data, settings, folder=out, progress=show)
+    return scorer.score
 
 
 def _shards(folder: str | None) -> TokenShards:

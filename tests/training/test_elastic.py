@@ -18,6 +18,8 @@ from atb.models.space import Dimension, SearchSpace
 from atb.models.superplm import SuperPLM
 from atb.training.contract import outcome
 from atb.training.elastic import ElasticSettings, elastic_scorer, finetune_elastic
+from atb.training.finetuning_settings import FineTuning
+from atb.training.full_finetuning import FullFineTuning
 from atb.training.prediction import collated
 from atb.training.task_learning import TaskLearning, batch_of_inputs, tokenizer_of
 from atb.training.task_model import TaskModel
@@ -175,3 +177,20 @@ def test_features_become_padded_batches() -> None:
     assert batch.attention_mask.tolist() == [[1, 1, 1], [1, 0, 0]]
     assert batch.wanted[0].tolist() == [1, 0]
     assert batch.token_type_ids is None
+
+
+def test_the_dear_way_fine_tunes_each_slice_and_keeps_what_is_done(
+    start: SuperPLM, films: str, tmp_path: Path
+) -> None:
+    settings = FineTuning(
+        epochs=12, sequence_length=24, learning_rate=5e-3, batch_size=8, evaluation_steps=5
+    )
+    told: list[int] = []
+    scorer = FullFineTuning(
+        start, WORDS, GLUE["sst2"], films, settings, folder=tmp_path,
+        progress=lambda step, *_: told.append(step),
+    )  # fmt: skip
+    assert scorer.score(SPACE.smallest) == {"accuracy": 1.0}
+    steps = len(told)
+    assert scorer.score(SPACE.smallest) == {"accuracy": 1.0}
+    assert len(told) == steps > 0
