@@ -190,16 +190,16 @@ def _shapes(
 
     if architectures and samples:
         raise InputError("Give either --arch or --samples.")
-    limited = find_space(space).limited_to(superplm.architecture)
-    if samples:
-        return limited.sample(np.random.default_rng(seed), samples)
     shapes = [resolve(text) for text in architectures or ()]
     for shape in shapes:
         superplm.check(shape)
-    if not shapes:
-        middle = limited.at(tuple(len(values) // 2 for values in limited.genes))  # type: ignore[arg-type]
-        shapes = [limited.smallest, middle, limited.largest]
-    return shapes
+    if shapes:
+        return shapes
+    limited = find_space(space).limited_to(superplm.architecture)
+    if samples:
+        return limited.sample(np.random.default_rng(seed), samples)
+    middle = limited.at(tuple(len(values) // 2 for values in limited.genes))  # type: ignore[arg-type]
+    return [limited.smallest, middle, limited.largest]
 
 
 def _scorer(
