@@ -78,6 +78,8 @@ class TokenShards:
                 content_sha256(meta),
                 SpecialTokens(**meta["vocabulary"].get("special_tokens", {})),
             )
+        except BadFile:
+            raise
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise BadFile(
                 f"{folder / META} is damaged ({error}): prepare the text again."
