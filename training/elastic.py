@@ -138,8 +138,16 @@ def finetune_elastic(
     return trained
 
 
-def elastic_scorer(superplm: SuperPLM, folder: Path, source: str) -> TaskScorer:
+def elastic_scorer(
+    superplm: SuperPLM, folder: Path, source: str, *, bf16: bool = False
+) -> TaskScorer:
     """Scores slices on the rows that were held out when `folder` was made.
+
+    Args:
+        superplm: What `folder` holds.
+        folder: Made by `finetune_elastic`.
+        source: The task's rows.
+        bf16: Whether matrix products run in bfloat16.
 
     Raises:
         InputError: The rows are not those that it was fine-tuned on, but for those held out.
@@ -153,7 +161,8 @@ def elastic_scorer(superplm: SuperPLM, folder: Path, source: str) -> TaskScorer:
             f"{source} holds other training rows than {folder} was fine-tuned on, so that rows it "
             "knows would be among those to score by: give the same data."
         )
-    return TaskScorer(superplm, task, held, vocabulary_of(folder), known["sequence_length"])
+    length = known["sequence_length"]
+    return TaskScorer(superplm, task, held, vocabulary_of(folder), length, bf16=bf16)
 
 
 class TaskScorer:
@@ -166,8 +175,18 @@ class TaskScorer:
         rows: Examples,
         vocabulary: Vocabulary,
         sequence_length: int,
+        *,
+        bf16: bool = False,
     ) -> None:
         """Encode the rows once for all slices.
+
+        Args:
+            superplm: Whose slices; with a head for the task.
+            task: Which task.
+            rows: Labelled rows that it has not learnt from.
+            vocabulary: Of the SuperPLM.
+            sequence_length: Most tokens of a feature.
+            bf16: Whether matrix products run in bfloat16.
 
         Raises:
             InputError: The SuperPLM has no head for this task.
@@ -178,7 +197,7 @@ class TaskScorer:
                 f"for {task.name}: make it with `atb superplm finetune --task {task.name}`."
             )
         self._superplm, self._task, self._rows = superplm.eval(), task, rows
-        self._pad = vocabulary.special.pad
+        self._pad, self._bf16 = vocabulary.special.pad, bf16
         self._features = task.encode(rows, tokenizer_of(vocabulary), sequence_length)
 
     def score(self, architecture: Architecture) -> dict[str, float]:
@@ -192,7 +211,7 @@ class TaskScorer:
             )
             return superplm.task_logits(architecture, output)
 
-        with one_thread():
+        with one_thread(), torch.autocast("cpu", torch.bfloat16, enabled=self._bf16):
             outputs = outputs_of(run, self._features, self._pad)
         scores = self._task.score(self._rows, self._features, outputs)
         if self._task.head == "classification":

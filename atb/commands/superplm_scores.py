@@ -123,6 +123,9 @@ def evaluate(
         Path | None,
         typer.Option("--out", metavar="DIR", help="Of --proxy finetune: the fine-tuned models."),
     ] = None,
+    bf16: Annotated[
+        bool, typer.Option("--bf16", help="Of --proxy task and finetune: products in bfloat16.")
+    ] = False,
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
@@ -139,13 +142,17 @@ def evaluate(
     proxy = proxy or _default(loaded)
     if proxy != "finetune" and (task or out):
         raise InputError(f"--proxy {proxy} has no use for --task and --out: leave them out.")
+    if bf16 and proxy in ("distillation", "mlm"):
+        raise InputError(f"--proxy {proxy} has no use for --bf16: leave it out.")
     shapes = _shapes(loaded, architectures, space, samples, seed)
     scores = []
     with progress("evaluate") as show:
         if proxy == "finetune":
-            score = _full_scorer(loaded, superplm, task, data, out, seed, show)
+            score = _full_scorer(
+                loaded, superplm, task, data, out, {"seed": seed, "bf16": bf16}, show
+            )
         else:
-            score = _scorer(loaded, superplm, proxy, data)
+            score = _scorer(loaded, superplm, proxy, data, bf16=bf16)
         for shape in shapes:
             scores.append(score(shape))
             show(len(scores), len(shapes), str(shape))
@@ -207,6 +214,8 @@ def _scorer(
     name: str,
     proxy: Literal["distillation", "mlm", "task"],
     data: str | None,
+    *,
+    bf16: bool,
 ) -> Callable[[Architecture], dict[str, Any]]:
     """Scores of a slice by name."""
     from atb.training.elastic import elastic_scorer
@@ -215,7 +224,7 @@ def _scorer(
     if proxy == "task":
         if data is None:
             raise InputError("Scoring by task needs its rows: give --data.")
-        return elastic_scorer(superplm, Path(name), data).score
+        return elastic_scorer(superplm, Path(name), data, bf16=bf16).score
     held_out = HeldOut(superplm, _shards(data), proxy)
     return held_out.scores
 
@@ -226,7 +235,7 @@ def _full_scorer(
     task: str | None,
     data: str | None,
     out: Path | None,
-    seed: int,
+    changes: dict[str, Any],
     show: Progress,
 ) -> Callable[[Architecture], dict[str, Any]]:
     """The task's metric of a slice that is fine-tuned alone."""
@@ -240,7 +249,7 @@ def _full_scorer(
         raise InputError("Scoring by finetune needs --task, --data and --out.")
     known = find_task(task)
     words = vocabulary_of(EMBEDDED.get(name, Path(name)))
-    settings = with_changes(known.name, seed=seed)
+    settings = with_changes(known.name, **changes)
     scorer = FullFineTuning(superplm, words, known, data, settings, folder=out, progress=show)
     return scorer.score
 
