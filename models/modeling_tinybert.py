@@ -31,6 +31,7 @@ from transformers.modeling_outputs import (
     QuestionAnsweringModelOutput,
     SequenceClassifierOutput,
 )
+from transformers.utils import logging
 
 
 class TinyBertConfig(PretrainedConfig):  # type: ignore[misc, unused-ignore]
@@ -482,6 +483,12 @@ def save_folder(model: TinyBertPreTrainedModel, tokenizer: Any | None, folder: P
         auto.__name__: f"{source.stem}.{cls.__name__}" for auto, cls in _AUTO_CLASSES.items()
     }
     model.config.auto_map = {"AutoConfig": f"{source.stem}.TinyBertConfig", **auto_map}
-    model.save_pretrained(folder, safe_serialization=True)
+    shows_bars = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()  # one for every file that it writes
+    try:
+        model.save_pretrained(folder, safe_serialization=True)
+    finally:
+        if shows_bars:
+            logging.enable_progress_bar()
     if tokenizer is not None:
         tokenizer.save_pretrained(folder)

@@ -160,8 +160,7 @@ def _write(
     from atb.models.modeling_tinybert import save_folder
     from atb.models.onnx_builder import build_graph, save_graph
 
-    with _without_progress_bars():
-        save_folder(model, None, folder)
+    save_folder(model, None, folder)
     vocabulary.save(folder)
     encoder = model.base_model
     graph = build_graph(
@@ -250,20 +249,6 @@ def _cosine(
 
 def _sizes(folder: Path) -> dict[str, int]:
     return {path.name: path.stat().st_size for path in sorted(folder.iterdir()) if path.is_file()}
-
-
-@contextlib.contextmanager
-def _without_progress_bars() -> Iterator[None]:
-    """Transformers shows a bar for every file that it writes."""
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call, unused-ignore]
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()  # type: ignore[no-untyped-call, unused-ignore]
 
 
 @contextlib.contextmanager
