@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from atb.data.tasks import Task, hold_out
+from atb.data.tasks import Examples, Task, hold_out
 from atb.errors import BadFile, InputError, RunError
 from atb.files import prepare_output, read_document, write_document
 from atb.training.best_weights import train_for_best
@@ -82,6 +82,7 @@ def fine_tune(
     """
     began = time.monotonic()
     learnt, held = hold_out(task.read(source, "train"), settings.seed)
+    judged = _development(task, source)
     learnt = learnt.draw(settings.train_rows, settings.seed)
     loaded = TaskModel.fresh(model, task, dropout=settings.dropout, seed=settings.seed)
     run = {
@@ -99,15 +100,9 @@ def fine_tune(
         best = train_for_best(
             loaded, learnt, held, settings, folder=out / "checkpoints", progress=progress
         )
-    scores = {}
-    for split in task.development_splits:
-        try:
-            rows = task.read(source, split)
-        except InputError:
-            if split == task.development_splits[0]:
-                raise
-            continue  # MNLI's second one is not always at hand
-        scores[split] = loaded.evaluate(rows, settings.sequence_length)
+    scores = {
+        split: loaded.evaluate(rows, settings.sequence_length) for split, rows in judged.items()
+    }
     found = FineTuned(
         task.name,
         task.metric,
@@ -135,6 +130,16 @@ def read_report(folder: Path) -> FineTuned:
         return FineTuned(**{field.name: document[field.name] for field in fields(FineTuned)})
     except KeyError as error:
         raise BadFile(f"{folder / REPORT} is damaged (no {error}): fine-tune again.") from error
+
+
+def _development(task: Task, source: str) -> dict[str, Examples]:
+    """The rows to report on, read before hours of work depend on them."""
+    first, *others = task.development_splits
+    found = {first: task.read(source, first)}
+    for split in others:  # MNLI's second one is not always at hand
+        with contextlib.suppress(InputError):
+            found[split] = task.read(source, split)
+    return found
 
 
 def _known(out: Path, run: Mapping[str, Any]) -> FineTuned | None:

@@ -118,6 +118,17 @@ def test_the_best_weights_are_kept_and_not_the_last(model: str, films: str, tmp_
     assert not all(torch.equal(kept[name], tensor) for name, tensor in seen[-2].items())
 
 
+def test_a_missing_development_file_is_told_before_anything_is_trained(
+    model: str, films: str, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(films, data)
+    (data / "dev.tsv").unlink()
+    with pytest.raises(InputError, match="no file for the split dev"):
+        fine_tune(model, GLUE["sst2"], str(data), SETTINGS, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 class Stopped(Exception):
     """Stands in for a kill."""
 
