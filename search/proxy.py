@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from atb.errors import InputError
@@ -20,6 +21,7 @@ __all__ = [
     "ExactProxy",
     "MlmProxy",
     "Proxy",
+    "TaskProxy",
     "default_proxy",
     "superplm_sha256",
 ]
@@ -128,6 +130,54 @@ class MlmProxy(_HeldOutProxy):
     """How well a slice predicts masked words."""
 
     _loss = "mlm"
+
+
+class TaskProxy:
+    """How well a slice does tasks after elastic fine-tuning: minus the mean of its losses.
+
+    Each task has a SuperPLM of its own, made by `atb superplm finetune` from the one that is
+    searched; slices are scored on rows that none of them has learnt from.
+    """
+
+    name = "task"
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        """Load the SuperPLMs and their rows.
+
+        Raises:
+            InputError: None is given, the rows are gone, or it is a task without classes or numbers
+                to compare by loss (questions).
+        """
+        from atb.models.superplm import SuperPLM
+        from atb.training.elastic import elastic_scorer
+
+        if not folders:
+            raise InputError("The proxy `task` needs folders that `atb superplm finetune` made.")
+        self._superplms = [SuperPLM.load(folder) for folder in folders]
+        self._scorers = [
+            elastic_scorer(superplm, folder)
+            for superplm, folder in zip(self._superplms, folders, strict=True)
+        ]
+        for superplm, folder in zip(self._superplms, folders, strict=True):
+            if superplm.task_head is None or superplm.task_head[0] != "classification":
+                raise InputError(f"{folder} answers questions: give tasks of GLUE.")
+        parts = [
+            f"{superplm_sha256(superplm)}:{scorer.rows_sha256}"
+            for superplm, scorer in zip(self._superplms, self._scorers, strict=True)
+        ]
+        self.key = hashlib.sha256(":".join(["task", *parts]).encode()).hexdigest()[:16]
+
+    def score(self, architectures: Sequence[Architecture]) -> list[float | None]:
+        """Minus the mean losses."""
+        return [self._score(architecture) for architecture in architectures]
+
+    def _score(self, architecture: Architecture) -> float | None:
+        try:
+            losses = [scorer.score(architecture)["loss"] for scorer in self._scorers]
+        except (RuntimeError, MemoryError):  # torch out of memory is a RuntimeError
+            return None
+        mean = sum(losses) / len(losses)
+        return -mean if math.isfinite(mean) else None
 
 
 def default_proxy(superplm: SuperPLM, text: TokenShards | None = None) -> Proxy:

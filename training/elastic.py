@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from atb.data.hugging_face import HUGGING_FACE
 from atb.data.tasks import Examples, Task, hold_out
 from atb.data.vocabulary import Vocabulary, vocabulary_of
 from atb.errors import InputError
@@ -133,20 +134,21 @@ def finetune_elastic(
         "seed": settings.seed,
         "sequence_length": length,
         "rows": learnt.sha256,
+        "source": source if source.startswith(HUGGING_FACE) else str(Path(source).resolve()),
     }
     write_document(out / _TASK, content, kind=_KIND, format=_FORMAT)
     return trained
 
 
 def elastic_scorer(
-    superplm: SuperPLM, folder: Path, source: str, *, bf16: bool = False
+    superplm: SuperPLM, folder: Path, source: str | None = None, *, bf16: bool = False
 ) -> TaskScorer:
     """Scores slices on the rows that were held out when `folder` was made.
 
     Args:
         superplm: What `folder` holds.
         folder: Made by `finetune_elastic`.
-        source: The task's rows.
+        source: The task's rows; where they were when `folder` was made, when None.
         bf16: Whether matrix products run in bfloat16.
 
     Raises:
@@ -154,7 +156,7 @@ def elastic_scorer(
         BadFile: The folder was not made by `finetune_elastic`.
     """
     known = read_document(folder / _TASK, kind=_KIND, format=_FORMAT)
-    task = find_task(known["task"])
+    task, source = find_task(known["task"]), source or str(known["source"])
     learnt, held = hold_out(task.read(source, "train"), known["seed"])
     if learnt.sha256 != known["rows"]:
         raise InputError(
@@ -197,6 +199,8 @@ class TaskScorer:
                 f"for {task.name}: make it with `atb superplm finetune --task {task.name}`."
             )
         self._superplm, self._task, self._rows = superplm.eval(), task, rows
+        #: Hash of all that scores depend on beside the architecture and the weights.
+        self.rows_sha256 = f"{task.name}:{rows.sha256}:{sequence_length}:{bf16}"
         self._pad, self._bf16 = vocabulary.special.pad, bf16
         self._features = task.encode(rows, tokenizer_of(vocabulary), sequence_length)
 

@@ -68,8 +68,18 @@ def search(
     ] = "0.85,1.00",
     superplm: SuperPLMFolder = "mini",
     proxy: Annotated[
-        Literal["distillation", "mlm"] | None,
-        typer.Option("--proxy", help="Held-out loss that scores; what the SuperPLM allows."),
+        Literal["distillation", "mlm", "task"] | None,
+        typer.Option(
+            "--proxy", help="What scores: a held-out loss, or tasks; what the SuperPLM allows."
+        ),
+    ] = None,
+    elastic: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--elastic",
+            metavar="DIR",
+            help="Of --proxy task: what `atb superplm finetune` made of the SuperPLM; repeatable.",
+        ),
     ] = None,
     predictor: PredictorFile = DEFAULT_PREDICTOR,
     db: Database = DEFAULT_DATABASE,
@@ -136,7 +146,13 @@ def search(
     with ProfileDatabase(db, create=True) as database:
         verifier = Verifier(target.device, target.runtime, target.settings, database)
         result = run(
-            request, fitted, make_proxy(loaded, proxy), verifier, loaded, out, source=superplm
+            request,
+            fitted,
+            make_proxy(loaded, proxy, elastic),
+            verifier,
+            loaded,
+            out,
+            source=superplm,
         )
     if json:
         print_json(result.to_json())
@@ -164,10 +180,18 @@ def parse_limit(
     return SpeedUp(speedup, resolve(reference), reference, window)
 
 
-def make_proxy(superplm: SuperPLM, name: Literal["distillation", "mlm"] | None) -> Proxy:
+def make_proxy(
+    superplm: SuperPLM,
+    name: Literal["distillation", "mlm", "task"] | None,
+    elastic: list[Path] | None = None,
+) -> Proxy:
     """The proxy of this name, or the one that the SuperPLM allows."""
-    from atb.search.proxy import DistillationProxy, MlmProxy, default_proxy
+    from atb.search.proxy import DistillationProxy, MlmProxy, TaskProxy, default_proxy
 
+    if elastic and name not in (None, "task"):
+        raise InputError(f"--proxy {name} has no use for --elastic: leave it out.")
+    if elastic or name == "task":
+        return TaskProxy(elastic or [])
     if name is None:
         return default_proxy(superplm)
     return DistillationProxy(superplm) if name == "distillation" else MlmProxy(superplm)

@@ -91,7 +91,7 @@ def finetune(
             vocabulary=words,
             progress=lambda step: show(step.number, step.steps, f"loss {step.loss:.4f}"),
         )
-    typer.echo(f"{out}: score its slices with `atb superplm evaluate {out} --data {data}`")
+    typer.echo(f"{out}: score its slices with `atb superplm evaluate {out}`")
 
 
 def evaluate(
@@ -105,7 +105,8 @@ def evaluate(
         typer.Option(
             "--data",
             metavar="DIR|hf:NAME",
-            help="Token shards (the shipped sample by default), or the rows of the task.",
+            help="Token shards (the shipped sample by default), or the rows of the task (where "
+            "they were when it was fine-tuned).",
         ),
     ] = None,
     proxy: Annotated[
@@ -222,8 +223,6 @@ def _scorer(
     from atb.training.evaluation import HeldOut
 
     if proxy == "task":
-        if data is None:
-            raise InputError("Scoring by task needs its rows: give --data.")
         return elastic_scorer(superplm, Path(name), data, bf16=bf16).score
     held_out = HeldOut(superplm, _shards(data), proxy)
     return held_out.scores

@@ -34,7 +34,7 @@ def test_slices_are_fine_tuned_together_and_scored(atb, tmp_path, superplm) -> N
                "tiny.toml", "--epochs", "1", "--batch", "8", "--out", "elastic")  # fmt: skip
     assert atb(*elastic).returncode == 0
     assert atb(*elastic).returncode == 0  # done already
-    found = atb("superplm", "evaluate", "elastic", "--data", "rte", "--arch", SMALL, "--json")
+    found = atb("superplm", "evaluate", "elastic", "--arch", SMALL, "--json")
     (scored,) = json.loads(found.stdout)["scores"]
     assert scored["architecture"] == SMALL
     assert set(scored) == {"architecture", "accuracy", "loss"}
@@ -43,7 +43,7 @@ def test_slices_are_fine_tuned_together_and_scored(atb, tmp_path, superplm) -> N
     (scored,) = json.loads(atb(*alone).stdout)["scores"]
     assert 0 <= scored["accuracy"] <= 1
     refused = {
-        ("elastic",): "needs its rows",
+        ("elastic", "--data", "none"): "no folder none",
         (superplm, "--proxy", "task", "--data", "rte"): "no file start/task.json",
         (superplm, "--proxy", "finetune"): "needs --task, --data and --out",
         (superplm, "--task", "rte"): "no use for --task",

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from task_files import write_glue
 
+from atb.data.glue import GLUE
 from atb.data.samples import held_out
 from atb.data.vocabulary import Vocabulary
 from atb.errors import InputError, RunError
@@ -20,8 +22,16 @@ from atb.models.architecture import Architecture
 from atb.models.superplm import SuperPLM
 from atb.search import export
 from atb.search.export import FP32_FILE, INT8_FILE, MANIFEST, export_model, export_winner
-from atb.search.proxy import DistillationProxy, MlmProxy, default_proxy, superplm_sha256
+from atb.search.proxy import (
+    DistillationProxy,
+    MlmProxy,
+    TaskProxy,
+    default_proxy,
+    superplm_sha256,
+)
 from atb.search.result import Candidate, SearchResult
+from atb.training.elastic import ElasticSettings, elastic_scorer, finetune_elastic
+from atb.training.further import space_of
 
 LARGEST = Architecture(2, 48, 4, 64, 96)
 #: Odd widths, and a query width that is not the hidden size.
@@ -93,6 +103,30 @@ def test_a_slice_that_cannot_be_scored_is_none(superplm: SuperPLM) -> None:
     with torch.no_grad():
         broken.bert.encoder.layer[0].output.dense.bias.fill_(float("nan"))
     assert DistillationProxy(broken, held_out(64, 4)).score([SLICE]) == [None]
+
+
+def test_tasks_score_slices_without_training(tmp_path: Path) -> None:
+    data, start = str(write_glue(tmp_path / "rte", "rte", rows=30)), make()
+    folders = []
+    for task, kept in (("rte", "one"), ("rte", "other")):
+        settings = ElasticSettings(
+            space_of(LARGEST), epochs=0.5, batch_size=8, sampling="uniform", random_samples=1,
+            seed=len(folders),
+        )  # fmt: skip
+        folders.append(tmp_path / kept)
+        finetune_elastic(
+            start, GLUE[task], data, settings, folders[-1], vocabulary=Vocabulary.read()
+        )
+    proxy = TaskProxy(folders)
+    (score,) = proxy.score([SLICE])
+    losses = [
+        elastic_scorer(SuperPLM.load(folder), folder).score(SLICE)["loss"] for folder in folders
+    ]
+    assert score == -sum(losses) / 2
+    assert proxy.key == TaskProxy(folders).key
+    assert proxy.key != TaskProxy(folders[:1]).key
+    with pytest.raises(InputError, match="needs folders"):
+        TaskProxy([])
 
 
 def test_the_default_proxy_is_what_the_superplm_allows(superplm: SuperPLM) -> None:
