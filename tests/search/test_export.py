@@ -105,6 +105,7 @@ def test_a_slice_that_cannot_be_scored_is_none(superplm: SuperPLM) -> None:
     assert DistillationProxy(broken, held_out(64, 4)).score([SLICE]) == [None]
 
 
+@pytest.mark.slow
 def test_tasks_score_slices_without_training(tmp_path: Path) -> None:
     data, start = str(write_glue(tmp_path / "rte", "rte", rows=30)), make()
     folders = []

@@ -119,6 +119,7 @@ def test_a_head_survives_saving(start: SuperPLM, tmp_path: Path) -> None:
         start.task_logits(SPACE.smallest, output)
 
 
+@pytest.mark.slow
 def test_all_slices_learn_and_are_scored_without_training(
     start: SuperPLM, films: str, tmp_path: Path
 ) -> None:
@@ -156,6 +157,7 @@ def test_rows_it_has_learnt_from_are_never_scored_on(
         elastic_scorer(start, tmp_path / "out", films)
 
 
+@pytest.mark.slow
 def test_questions_are_learnt_by_slices(start: SuperPLM, tmp_path: Path) -> None:
     data = str(write_squad(tmp_path / "data", rows=10))
     settings = ElasticSettings(SPACE, epochs=12, batch_size=8, sequence_length=96,
@@ -179,6 +181,7 @@ def test_features_become_padded_batches() -> None:
     assert batch.token_type_ids is None
 
 
+@pytest.mark.slow
 def test_the_dear_way_fine_tunes_each_slice_and_keeps_what_is_done(
     start: SuperPLM, films: str, tmp_path: Path
 ) -> None:

@@ -27,6 +27,8 @@ from atb.training.known_tasks import TASKS, find_task
 from atb.training.task_learning import tokenizer_of
 from atb.training.task_model import TaskModel
 
+pytestmark = pytest.mark.slow
+
 SHAPE = Architecture(1, 32, 2, 32, 32)
 SETTINGS = FineTuning(
     epochs=4, sequence_length=24, learning_rate=5e-3, batch_size=8, evaluation_steps=5
