@@ -20,6 +20,7 @@ from atb.data.tasks import Examples
 from atb.files import read_document, write_document
 from atb.models.card import read_tensors
 from atb.training.finetuning_settings import FineTuning
+from atb.training.memory import keep_freed_memory
 from atb.training.prediction import collated
 from atb.training.task_model import TaskModel
 
@@ -61,6 +62,7 @@ def train_for_best(
         folder: Of the checkpoints.
         progress: Told steps done, all steps, and a word.
     """
+    keep_freed_memory()
     transformers.utils.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     keeper = _Keeper(loaded, progress)
     trainer = _Trainer(

@@ -23,6 +23,7 @@ from atb.training.checkpoint import load_checkpoint, save_checkpoint
 from atb.training.contract import Objective, outcome
 from atb.training.identity import check_same_run, run_identity
 from atb.training.log import MetricsLog
+from atb.training.memory import keep_freed_memory
 from atb.training.objectives import Distillation, MaskedLanguageModelling
 from atb.training.sampling import sampled_architectures
 from atb.training.settings import TrainingSettings
@@ -167,6 +168,7 @@ def train_superplm(
     objective = objective or _default_objective(superplm)
     objective.check(superplm, settings.space)
     prepare_output(out, directory=True)
+    keep_freed_memory()
     workers = Workers(bf16=settings.bf16)
     workers.share(settings.batch_parts)
     run = _begin(superplm, source, settings, objective, workers)
