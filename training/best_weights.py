@@ -17,6 +17,7 @@ import transformers
 from safetensors.torch import save_file
 
 from atb.data.tasks import Examples
+from atb.errors import RunError
 from atb.files import read_document, write_document
 from atb.models.card import read_tensors
 from atb.training.finetuning_settings import FineTuning
@@ -91,6 +92,15 @@ class _Trainer(transformers.Trainer):  # type: ignore[misc, unused-ignore]
     """Evaluates by the task's own scores."""
 
     score: Callable[[], dict[str, float]]
+
+    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        loss: torch.Tensor = super().training_step(*args, **kwargs)
+        if not torch.isfinite(loss):
+            raise RunError(
+                f"The loss became {float(loss)} at step {self.state.global_step + 1}: the last "
+                "checkpoint is kept; try a lower learning rate."
+            )
+        return loss
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         metrics = {f"eval_{name}": value for name, value in self.score().items()}

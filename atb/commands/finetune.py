@@ -14,7 +14,7 @@ from atb.options import Json, Seed
 if TYPE_CHECKING:
     from atb.data.tasks import Examples, Task
 
-__all__ = ["TaskData", "TaskName", "evaluate", "finetune"]
+__all__ = ["TaskData", "TaskName", "evaluate", "finetune", "note_skipped"]
 
 TaskName = Annotated[
     str,
@@ -83,6 +83,7 @@ def finetune(
     )
     with progress("fine-tune") as show:
         found = fine_tune(model, known, data, settings, out, progress=show)
+    note_skipped(known, data)
     if json:
         print_json(
             {
@@ -167,6 +168,13 @@ def evaluate(
         print_json({"task": known.name, "metric": known.metric, "scores": scores})
     elif scores:
         _print_scores(scores)
+
+
+def note_skipped(task: Task, data: str) -> None:
+    """Say how many training rows were left out."""
+    skipped = task.read(data, "train").skipped
+    if skipped:
+        note(f"warning: {skipped} training rows have too few columns and were left out")
 
 
 def _is_labelled(task: Task, rows: Examples) -> bool:

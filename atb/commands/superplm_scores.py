@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from atb.commands.finetune import TaskData, TaskName
+from atb.commands.finetune import TaskData, TaskName, note_skipped
 from atb.console import Progress, note, print_json, print_table, progress
 from atb.errors import InputError
 from atb.options import Json, Seed, SpaceName
@@ -91,6 +91,7 @@ def finetune(
             vocabulary=words,
             progress=lambda step: show(step.number, step.steps, f"loss {step.loss:.4f}"),
         )
+    note_skipped(find_task(task), data)
     typer.echo(f"{out}: score its slices with `atb superplm evaluate {out}`")
 
 

@@ -16,7 +16,7 @@ from atb.data.glue import GLUE
 from atb.data.squad import SQUAD
 from atb.data.tasks import hold_out
 from atb.data.vocabulary import Vocabulary
-from atb.errors import BadFile, InputError
+from atb.errors import BadFile, InputError, RunError
 from atb.models.architecture import Architecture
 from atb.models.modeling_tinybert import save_folder
 from atb.models.superplm import SuperPLM
@@ -165,6 +165,13 @@ def test_a_stopped_run_ends_with_the_same_weights(
     assert replace(found, seconds=0) == replace(whole, seconds=0)
     one, other = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "stopped"))
     assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_loss_that_is_no_number_ends_the_run(model: str, films: str, tmp_path: Path) -> None:
+    wild = replace(SETTINGS, learning_rate=1e30)
+    with pytest.raises(RunError, match="The loss became nan at step"):
+        fine_tune(model, GLUE["sst2"], films, wild, tmp_path / "out")
+    assert not (tmp_path / "out" / "finetuned.json").exists()
 
 
 def test_only_some_rows_are_learnt_from(model: str, films: str, tmp_path: Path) -> None:
