@@ -47,10 +47,10 @@ from atb.training.teacher import Teacher
 
 SPACE = SPACES["mini"]
 FOLDERS = {"cola": "CoLA", "mrpc": "MRPC", "rte": "RTE", "sst2": "SST-2"}
-EPOCHS = {"cola": 3.0, "mrpc": 3.0, "rte": 3.0, "sst2": 3.0}
+EPOCHS = {"cola": 3.0, "mrpc": 5.0, "rte": 5.0, "sst2": 3.0}
 TRAIN_ROWS = {"sst2": 4000}
-LEARNING_RATE, ELASTIC_LEARNING_RATE = 3e-4, 3e-4
-FURTHER_STEPS, FURTHER_BATCH = 100, 32
+LEARNING_RATES = {"cola": 3e-4, "mrpc": 1e-4, "rte": 1e-4, "sst2": 3e-4}
+FURTHER_STEPS, FURTHER_BATCH, FURTHER_LEARNING_RATE = 100, 32, 3e-4
 BANDS, IN_A_BAND, BAND_WIDTH = 4, 3, 0.03
 SEEDS = (0, 1)
 
@@ -97,8 +97,8 @@ def main() -> None:
         "settings": {
             "epochs": EPOCHS,
             "train_rows": TRAIN_ROWS,
-            "learning_rate": LEARNING_RATE,
-            "elastic_learning_rate": ELASTIC_LEARNING_RATE,
+            "learning_rates": LEARNING_RATES,
+            "further_learning_rate": FURTHER_LEARNING_RATE,
             "further_steps": FURTHER_STEPS,
             "further_batch": FURTHER_BATCH,
         },
@@ -167,7 +167,7 @@ def elastic(
     settings = ElasticSettings(
         SPACE,
         epochs=EPOCHS[task],
-        learning_rate=ELASTIC_LEARNING_RATE,
+        learning_rate=LEARNING_RATES[task],
         train_rows=TRAIN_ROWS.get(task),
         bf16=True,
     )
@@ -194,8 +194,13 @@ def alone(
     """Train an extracted architecture further, once, and fine-tune it."""
     if not (model / "atb.json").is_file():
         further(superplm, architecture, model, TokenShards.open(arguments.data))
-    changes = {"epochs": EPOCHS[task], "learning_rate": LEARNING_RATE, "evaluation_steps": 50}
-    settings = with_changes(task, **changes, train_rows=TRAIN_ROWS.get(task))
+    settings = with_changes(
+        task,
+        epochs=EPOCHS[task],
+        learning_rate=LEARNING_RATES[task],
+        evaluation_steps=50,
+        train_rows=TRAIN_ROWS.get(task),
+    )
     settings = replace(settings, seed=seed, bf16=True)
     out = arguments.out / "alone" / f"{architecture}-{task}-{seed}"
     found = fine_tune(
@@ -222,7 +227,7 @@ def further(superplm: SuperPLM, architecture: Architecture, model: Path, text: T
         ),
         steps=FURTHER_STEPS,
         batch_size=FURTHER_BATCH,
-        learning_rate=LEARNING_RATE,
+        learning_rate=FURTHER_LEARNING_RATE,
         bf16=True,
     )
     export_model(trained, architecture, model, source=EMBEDDED["mini"])

@@ -29,8 +29,8 @@ __all__ = ["Best", "train_for_best"]
 
 _KIND, _FORMAT = "finetuning-checkpoint", 1
 _BEST, _WHOLE = "best.safetensors", "whole.json"
-# Steps from one checkpoint to the next, at least.
-_CHECKPOINT_STEPS = 200
+# Steps from one checkpoint to the next.
+_CHECKPOINT_STEPS = 100
 
 Progress = Callable[[int, int, str], None]
 
@@ -166,7 +166,7 @@ def _arguments(settings: FineTuning, folder: Path) -> transformers.TrainingArgum
         eval_strategy="steps",
         eval_steps=settings.evaluation_steps,
         save_strategy="steps",
-        save_steps=max(_CHECKPOINT_STEPS, settings.evaluation_steps),
+        save_steps=_CHECKPOINT_STEPS,
         save_total_limit=2,
         logging_strategy="no",
         report_to="none",
