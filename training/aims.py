@@ -22,7 +22,7 @@ from atb.training.objectives import (
 from atb.training.teacher import Teacher
 from atb.training.teacher_cache import CachedTeacher
 
-__all__ = ["load_teacher", "objective_of"]
+__all__ = ["load_teacher", "objective_of", "open_text"]
 
 
 def objective_of(
@@ -88,6 +88,27 @@ def objective_of(
     if name == "relations":
         return relations
     return Inheritance(relations, 1.0 if annealed is None else annealed)
+
+
+def open_text(folder: Path, vocabulary: Vocabulary, learner: str) -> TokenShards:
+    """Token shards to train on.
+
+    Args:
+        folder: Of the shards.
+        vocabulary: Of what is to be trained.
+        learner: How the user calls that, for the error.
+
+    Raises:
+        BadFile: There are no shards, or damaged ones.
+        InputError: They were prepared with another vocabulary.
+    """
+    shards = TokenShards.open(folder)
+    if shards.vocabulary_sha256 != vocabulary.sha256:
+        raise InputError(
+            f"{folder} was prepared with another vocabulary than that of {learner}: prepare it "
+            f"with --vocabulary {learner}."
+        )
+    return shards
 
 
 def load_teacher(name: str) -> Teacher:

@@ -6,25 +6,44 @@ A run's folder holds `checkpoints/step-00000200/` with `superplm/` (weights and 
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from atb.errors import BadFile
+from atb.errors import BadFile, RunError
 from atb.files import read_document, write_document
 from atb.models.card import read_tensors
 from atb.models.superplm import SuperPLM
 from atb.training.identity import check_same_run
 
-__all__ = ["load_checkpoint", "save_checkpoint"]
+__all__ = ["load_checkpoint", "save_checkpoint", "writing_told"]
 
 KIND, FORMAT = "training-checkpoint", 1
 _OPTIMIZER = "optimizer.safetensors"
 _CARD = "checkpoint.json"
+
+
+@contextlib.contextmanager
+def writing_told(out: Path) -> Iterator[None]:
+    """Turn a full disk into one sentence.
+
+    Raises:
+        RunError: In place of what writing raised.
+    """
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        raise RunError(
+            f"Cannot write to {out} ({error}): the last checkpoint is kept; make room and give the "
+            "same command again."
+        ) from error
 
 
 def save_checkpoint(

@@ -36,7 +36,7 @@ from atb.training.task_learning import (
 )
 from atb.training.trainer import Progress, train_superplm
 
-__all__ = ["ElasticSettings", "TaskScorer", "elastic_scorer", "finetune_elastic"]
+__all__ = ["ElasticSettings", "TaskScorer", "elastic_scorer", "finetune_elastic", "skipped_rows"]
 
 _TASK, _KIND, _FORMAT = "task.json", "elastic-task", 1
 
@@ -134,10 +134,16 @@ def finetune_elastic(
         "seed": settings.seed,
         "sequence_length": length,
         "rows": learnt.sha256,
+        "skipped_rows": learnt.skipped,
         "source": source if source.startswith(HUGGING_FACE) else str(Path(source).resolve()),
     }
     write_document(out / _TASK, content, kind=_KIND, format=_FORMAT)
     return trained
+
+
+def skipped_rows(folder: Path) -> int:
+    """Training rows with too few columns, which were left out when `folder` was made."""
+    return int(read_document(folder / _TASK, kind=_KIND, format=_FORMAT)["skipped_rows"])
 
 
 def elastic_scorer(

@@ -10,15 +10,16 @@ import contextlib
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from atb.data.tasks import Examples, Task, hold_out
-from atb.errors import BadFile, InputError, RunError
+from atb.errors import BadFile, InputError
 from atb.files import prepare_output, read_document, write_document
 from atb.training.best_weights import train_for_best
+from atb.training.checkpoint import writing_told
 from atb.training.finetuning_settings import FineTuning
 from atb.training.identity import check_same_run
 from atb.training.task_model import TaskModel
@@ -44,6 +45,7 @@ class FineTuned:
         steps: Steps in all.
         scores: By development split, scores by name.
         seconds: Time taken by the last call, evaluation included.
+        skipped_rows: Training rows with too few columns, which were left out.
     """
 
     task: str
@@ -53,6 +55,7 @@ class FineTuned:
     steps: int
     scores: Mapping[str, Mapping[str, float]]
     seconds: float
+    skipped_rows: int
 
 
 def fine_tune(
@@ -96,7 +99,7 @@ def fine_tune(
     if known is not None:
         return known
     prepare_output(out, directory=True)
-    with _errors_told(out):
+    with writing_told(out):
         best = train_for_best(
             loaded, learnt, held, settings, folder=out / "checkpoints", progress=progress
         )
@@ -111,8 +114,9 @@ def fine_tune(
         best.steps,
         scores,
         round(time.monotonic() - began, 1),
+        learnt.skipped,
     )
-    with _errors_told(out):
+    with writing_told(out):
         loaded.save(out)
         write_document(out / REPORT, {**asdict(found), "run": run}, kind=_KIND, format=_FORMAT)
     shutil.rmtree(out / "checkpoints", ignore_errors=True)
@@ -155,16 +159,3 @@ def _known(out: Path, run: Mapping[str, Any]) -> FineTuned | None:
         prepare_output(begun)
         write_document(begun, {"run": run}, kind=_KIND, format=_FORMAT)
     return None
-
-
-@contextlib.contextmanager
-def _errors_told(out: Path) -> Iterator[None]:
-    from safetensors import SafetensorError
-
-    try:
-        yield
-    except (OSError, SafetensorError) as error:
-        raise RunError(
-            f"Cannot write to {out} ({error}): the last checkpoint is kept; make room and give the "
-            "same command again."
-        ) from error

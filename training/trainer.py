@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import math
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from atb.files import prepare_output, read_document
 from atb.models.card import CARD, FORMAT, KIND
 from atb.models.superplm import SuperPLM
 from atb.training.batches import Batches, Source, TextSource
-from atb.training.checkpoint import load_checkpoint, save_checkpoint
+from atb.training.checkpoint import load_checkpoint, save_checkpoint, writing_told
 from atb.training.contract import Objective, outcome
 from atb.training.identity import check_same_run, run_identity
 from atb.training.log import MetricsLog
@@ -177,7 +177,7 @@ def train_superplm(
     run.step, run.tokens = load_checkpoint(out, superplm, run.optimizer, run.identity)
     run.scheduler = _schedule(run.optimizer, settings, run.step)
     workers.wait()  # nobody reads what the leader is about to write
-    with torch.random.fork_rng(), _writing(out):
+    with torch.random.fork_rng(), writing_told(out):
         _train(run, out, progress, tensorboard=tensorboard)
         superplm.to("cpu").eval()
         if workers.leads:
@@ -218,20 +218,6 @@ def _keep(run: _Run, out: Path, loss: float, log: MetricsLog) -> None:
             tokens=run.tokens,
             run=run.identity,
         )
-
-
-@contextlib.contextmanager
-def _writing(out: Path) -> Iterator[None]:
-    """Turn a full disk into one sentence."""
-    from safetensors import SafetensorError
-
-    try:
-        yield
-    except (OSError, SafetensorError) as error:
-        raise RunError(
-            f"Cannot write to {out} ({error}): the last checkpoint is kept; make room and give the "
-            "same command again."
-        ) from error
 
 
 def _check(superplm: SuperPLM, source: Source, settings: TrainingSettings) -> None:

@@ -83,7 +83,7 @@ def finetune(
     )
     with progress("fine-tune") as show:
         found = fine_tune(model, known, data, settings, out, progress=show)
-    note_skipped(known, data)
+    note_skipped(found.skipped_rows)
     if json:
         print_json(
             {
@@ -170,9 +170,8 @@ def evaluate(
         _print_scores(scores)
 
 
-def note_skipped(task: Task, data: str) -> None:
+def note_skipped(skipped: int) -> None:
     """Say how many training rows were left out."""
-    skipped = task.read(data, "train").skipped
     if skipped:
         note(f"warning: {skipped} training rows have too few columns and were left out")
 

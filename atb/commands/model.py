@@ -124,9 +124,8 @@ def train(
     """
     import torch
 
-    from atb.data.shards import TokenShards
     from atb.data.vocabulary import vocabulary_of
-    from atb.training.aims import objective_of
+    from atb.training.aims import objective_of, open_text
     from atb.training.further import train_further
     from atb.training.reading import read_encoder
 
@@ -135,12 +134,8 @@ def train(
     if objective != "mlm" and teacher is None:
         raise InputError(f"--objective {objective} needs a --teacher, such as mini.")
     start = read_encoder(model, dropout=dropout, with_projection=True)
-    shards, words = TokenShards.open(data), vocabulary_of(model)
-    if shards.vocabulary_sha256 != words.sha256:
-        raise InputError(
-            f"{data} was prepared with another vocabulary than that of {model}: prepare it with "
-            f"--vocabulary {model}."
-        )
+    words = vocabulary_of(model)
+    shards = open_text(data, words, str(model))
     aim = objective_of(
         objective,
         start,

@@ -205,11 +205,10 @@ def train(
     """
     import torch
 
-    from atb.data.shards import TokenShards
     from atb.data.vocabulary import vocabulary_of
     from atb.models.embedded import EMBEDDED, load_superplm
     from atb.models.space import find_space
-    from atb.training.aims import objective_of
+    from atb.training.aims import objective_of, open_text
     from atb.training.settings import TrainingSettings
     from atb.training.trainer import train_superplm
     from atb.training.workers import leads
@@ -230,13 +229,8 @@ def train(
     if threads is not None:
         torch.set_num_threads(threads)
     start = load_superplm(superplm)
-    shards = TokenShards.open(data)
     words = vocabulary_of(EMBEDDED.get(superplm, Path(superplm)))
-    if shards.vocabulary_sha256 != words.sha256:
-        raise InputError(
-            f"{data} was prepared with another vocabulary than that of {superplm}: prepare it "
-            f"with --vocabulary {superplm}."
-        )
+    shards = open_text(data, words, superplm)
     aim = objective_of(
         objective,
         start,

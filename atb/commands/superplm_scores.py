@@ -60,7 +60,7 @@ def finetune(
     from atb.data.vocabulary import vocabulary_of
     from atb.models.embedded import EMBEDDED, load_superplm
     from atb.models.space import find_space
-    from atb.training.elastic import ElasticSettings, finetune_elastic
+    from atb.training.elastic import ElasticSettings, finetune_elastic, skipped_rows
     from atb.training.known_tasks import find_task
 
     if threads is not None:
@@ -91,7 +91,7 @@ def finetune(
             vocabulary=words,
             progress=lambda step: show(step.number, step.steps, f"loss {step.loss:.4f}"),
         )
-    note_skipped(find_task(task), data)
+    note_skipped(skipped_rows(out))
     typer.echo(f"{out}: score its slices with `atb superplm evaluate {out}`")
 
 

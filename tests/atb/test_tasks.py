@@ -7,15 +7,8 @@ from pathlib import Path
 
 import pytest
 from task_files import write_glue, write_squad
+from tiny_space import SPACE
 
-SPACE = """
-name = "tiny"
-layers = [1, 2]
-hidden = [16, 32, 16]
-heads = [1, 2]
-head_size = 16
-feed_forward = [32, 64, 32]
-"""
 SMALL, LARGE = "L1-H16-A1-Q16-F32", "L2-H32-A2-Q32-F64"
 pytestmark = pytest.mark.slow
 

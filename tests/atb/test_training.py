@@ -6,15 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
+from tiny_space import SPACE
 
-SPACE = """
-name = "tiny"
-layers = [1, 2]
-hidden = [16, 32, 16]
-heads = [1, 2]
-head_size = 16
-feed_forward = [32, 64, 32]
-"""
 TINY = ("--space", "tiny.toml", "--steps", "3", "--batch", "4", "--threads", "1")
 
 

@@ -180,6 +180,15 @@ def test_only_some_rows_are_learnt_from(model: str, films: str, tmp_path: Path) 
     assert found.steps == 2
 
 
+def test_rows_that_were_left_out_are_counted(model: str, films: str, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(films, data)
+    with (data / "train.tsv").open("a") as file:
+        file.write("no label\n")
+    few = replace(SETTINGS, train_rows=8, epochs=1)
+    assert fine_tune(model, GLUE["sst2"], str(data), few, tmp_path / "out").skipped_rows == 1
+
+
 def test_a_regression_learns(model: str, tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir()
