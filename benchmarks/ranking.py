@@ -57,9 +57,10 @@ SEEDS = (0, 1)
 
 @dataclass(frozen=True)
 class Job:
-    """Something to compute once: its name, and how."""
+    """Something to compute once: its name, which part of several does it, and how."""
 
     name: str
+    share: int
     run: Callable[[], dict[str, Any]]
 
 
@@ -80,9 +81,9 @@ def main() -> None:
     known: dict[str, Any] = {}
     part, parts = (int(number) for number in arguments.part.split("/"))
     all_jobs = list(jobs(arguments, superplm, [a for band in chosen for a in band]))
-    for number, job in enumerate(all_jobs):
+    for job in all_jobs:
         file = arguments.out / "done" / f"{job.name}.json"
-        if not file.is_file() and number % parts == part - 1:
+        if not file.is_file() and job.share % parts == part - 1:
             begun = time.monotonic()
             found = {**job.run(), "seconds": round(time.monotonic() - begun, 1)}
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -133,18 +134,20 @@ def jobs(
 ) -> Iterator[Job]:
     """All that is to be computed, what teaches most first."""
     out = arguments.out
-    for task in FOLDERS:
+    for number, task in enumerate(FOLDERS):
         yield Job(
             f"elastic {task}",
+            number,
             lambda task=task: elastic(superplm, task, arguments, architectures),  # type: ignore[misc]
         )
-    yield Job("held-out", lambda: held_out(superplm, architectures))
+    yield Job("held-out", 0, lambda: held_out(superplm, architectures))
     for seed in SEEDS:
-        for architecture in architectures:
+        for number, architecture in enumerate(architectures):  # one part trains it further
             model = out / "models" / str(architecture)
             for task in FOLDERS:
                 yield Job(
                     f"alone {architecture} {task} {seed}",
+                    number,
                     lambda a=architecture, m=model, t=task, s=seed: alone(  # type: ignore[misc]
                         superplm, a, m, t, seed=s, arguments=arguments
                     ),
