@@ -35,7 +35,7 @@ from atb.profiler.measurement import Measurement
 from atb.profiler.plan import Plan
 from atb.search.candidates import on_search_grid
 from atb.search.constraint import LatencyLimit
-from atb.search.methods import MethodSettings
+from atb.search.contract import MethodSettings
 from atb.search.proxy import default_proxy
 from atb.search.request import SearchRequest
 from atb.search.result import SearchResult

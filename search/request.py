@@ -17,7 +17,8 @@ from atb.models.architecture import Architecture
 from atb.models.space import SearchSpace
 from atb.predictor.predictor import LatencyPredictor
 from atb.search.constraint import LatencyLimit, SpeedUp
-from atb.search.methods import METHODS, MethodSettings
+from atb.search.contract import MethodSettings
+from atb.search.methods import METHODS
 from atb.search.proxy import Proxy
 from atb.search.verification import Verifier
 

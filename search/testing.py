@@ -7,7 +7,7 @@ import pytest
 
 from atb.models.architecture import Architecture
 from atb.search.candidates import Candidates
-from atb.search.methods import Factory, MethodSettings, SearchMethod
+from atb.search.contract import Factory, MethodSettings, SearchMethod
 
 __all__ = ["SearchMethodSuite", "run_to_the_end"]
 

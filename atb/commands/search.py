@@ -112,7 +112,7 @@ def search(
     from atb.profiler.database import ProfileDatabase
     from atb.search.candidates import feasible, on_search_grid
     from atb.search.constraint import LatencyLimit
-    from atb.search.methods import MethodSettings
+    from atb.search.contract import MethodSettings
     from atb.search.run import SearchRequest
     from atb.search.verification import Verifier
     from atb.target import find_target

@@ -21,7 +21,7 @@ from atb.profiler.database import ProfileDatabase
 from atb.profiler.plan import Plan
 from atb.search.candidates import on_search_grid
 from atb.search.constraint import LatencyLimit
-from atb.search.methods import MethodSettings
+from atb.search.contract import MethodSettings
 from atb.search.proxy import ExactProxy
 from atb.search.result import SearchResult
 from atb.search.run import SearchRequest, search

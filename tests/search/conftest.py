@@ -24,7 +24,7 @@ from atb.profiler.conditions import Conditions
 from atb.profiler.database import ProfileDatabase
 from atb.search.candidates import Candidates, feasible, on_search_grid
 from atb.search.constraint import LatencyLimit
-from atb.search.methods import MethodSettings
+from atb.search.contract import MethodSettings
 from atb.search.proxy import ExactProxy
 from atb.search.request import SearchRequest
 from atb.search.result import SearchResult

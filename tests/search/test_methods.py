@@ -13,15 +13,10 @@ from atb.models.known import KNOWN
 from atb.models.space import SPACES, Dimension, SearchSpace, fast_rule
 from atb.search.candidates import Candidates, feasible, on_search_grid
 from atb.search.constraint import LatencyLimit
-from atb.search.methods import (
-    METHODS,
-    Evolved,
-    FastSearch,
-    MethodSettings,
-    RandomSearch,
-    make_method,
-    roulette,
-)
+from atb.search.contract import MethodSettings
+from atb.search.evolution import Evolved, roulette
+from atb.search.evolved_plus import EvolvedPlus
+from atb.search.methods import METHODS, FastSearch, RandomSearch, make_method
 from atb.search.mutation import Mutation
 from atb.search.testing import SearchMethodSuite, run_to_the_end
 
@@ -36,6 +31,10 @@ class TestFastSearch(SearchMethodSuite):
 
 class TestEvolved(SearchMethodSuite):
     factory = Evolved
+
+
+class TestEvolvedPlus(SearchMethodSuite):
+    factory = EvolvedPlus
 
 
 def test_each_built_in_method_has_its_suite() -> None:

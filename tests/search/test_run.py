@@ -19,7 +19,8 @@ from atb.models.architecture import Architecture
 from atb.models.known import KNOWN
 from atb.profiler.database import ProfileDatabase
 from atb.search.constraint import LatencyLimit, SpeedUp
-from atb.search.methods import METHODS, MethodSettings
+from atb.search.contract import MethodSettings
+from atb.search.methods import METHODS
 from atb.search.proxy import ExactProxy
 from atb.search.request import SearchRequest
 from atb.search.result import read_result
