@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -19,9 +19,13 @@ from onnx import TensorProto, helper
 from atb.errors import InputError
 from atb.files import atomic_path
 from atb.models.architecture import Architecture
-from atb.models.weights import random_weights, weights_shapes
+from atb.models.weights import Weights, random_weights, weights_shapes
 
-__all__ = ["OPSET", "build_graph", "save_graph"]
+__all__ = ["OPSET", "Head", "build_graph", "save_graph"]
+
+#: What may follow an encoder.
+Head = Literal["classification", "qa"]
+Axes = tuple[str | int, str | int]
 
 #: The first version of the standard operators that has Gelu; every newer runtime reads it.
 OPSET = 20
@@ -41,11 +45,14 @@ def build_graph(
     sequence_length: int | None = 128,
     batch: int | None = 1,
     layer_norm_epsilon: float = 1e-12,
+    head: Head | None = None,
 ) -> onnx.ModelProto:
     """Build embeddings, encoder and pooler from standard ONNX operators.
 
     Inputs are `input_ids`, `attention_mask` and `token_type_ids`, int64 [batch, sequence]; outputs
     are `last_hidden_state` [batch, sequence, hidden] and `pooler_output` [batch, hidden], float32.
+    With a head they are its own: `logits` [batch, labels] of a classifier, or `start_logits` and
+    `end_logits` [batch, sequence] of answers.
 
     Args:
         architecture: The shape of the model.
@@ -58,6 +65,7 @@ def build_graph(
         sequence_length: Fixed length; None accepts any up to `positions`.
         batch: Fixed batch; None accepts any.
         layer_norm_epsilon: Added to variances.
+        head: Of a task, whose weights `weights` holds, as `classifier` or `qa_outputs`.
 
     Raises:
         InputError: The sequence is longer than the positions, weights are missing or of another
@@ -79,13 +87,19 @@ def build_graph(
             "an ONNX file, which ends at 2 GiB: make it smaller."
         )
     if weights is None:
+        if head is not None:
+            raise InputError(f"A graph with a head ({head}) needs weights: give those of a model.")
         weights = random_weights(architecture, np.random.default_rng(seed), **sizes)
     else:
-        _check_weights(weights, weights_shapes(architecture, **sizes))
+        _check_weights(
+            weights,
+            weights_shapes(architecture, **sizes)
+            | _head_shapes(head, weights, architecture.hidden),
+        )
     graph = _Graph(weights, layer_norm_epsilon)
-    _add_model(graph, architecture)
     axes = ("batch" if batch is None else batch, sequence_length or "sequence")
-    model = graph.finish(axes, architecture.hidden)
+    _add_model(graph, architecture, head)
+    model = graph.finish(axes, _outputs(architecture, head, axes, weights))
     metadata = {"architecture": str(architecture), "vocabulary_size": str(vocabulary_size)}
     helper.set_model_props(model, metadata)
     return model
@@ -113,8 +127,29 @@ def _check_weights(
             )
 
 
-def _add_model(graph: _Graph, architecture: Architecture) -> None:
-    """Embeddings, layers and pooler (Devlin et al. 2019: norms come after the sums)."""
+def _head_shapes(head: Head | None, weights: Weights, hidden: int) -> dict[str, tuple[int, ...]]:
+    """Shapes of the weights of a head, which tell themselves how many labels there are."""
+    if head is None:
+        return {}
+    name = "classifier" if head == "classification" else "qa_outputs"
+    outputs = 2 if head == "qa" else len(weights.get(f"{name}.bias", ()))
+    return {f"{name}.weight": (outputs, hidden), f"{name}.bias": (outputs,)}
+
+
+def _outputs(
+    architecture: Architecture, head: Head | None, axes: Axes, weights: Weights
+) -> dict[str, tuple[str | int, ...]]:
+    """Shapes of the outputs by name."""
+    if head == "classification":
+        return {"logits": (axes[0], len(weights["classifier.bias"]))}
+    if head == "qa":
+        return {"start_logits": axes, "end_logits": axes}
+    hidden = architecture.hidden
+    return {"last_hidden_state": (*axes, hidden), "pooler_output": (axes[0], hidden)}
+
+
+def _add_model(graph: _Graph, architecture: Architecture, head: Head | None) -> None:
+    """Embeddings, layers and head (Devlin et al. 2019: norms come after the sums)."""
     words = graph.add("Gather", graph.weight("embeddings.word_embeddings.weight"), "input_ids")
     types = graph.add(
         "Gather", graph.weight("embeddings.token_type_embeddings.weight"), "token_type_ids"
@@ -146,8 +181,15 @@ def _add_model(graph: _Graph, architecture: Architecture) -> None:
             output="last_hidden_state" if last else None,
         )
 
+    if head == "qa":
+        answers = graph.linear(hidden, "qa_outputs")  # [B, S, 2]
+        for place, name in enumerate(("start_logits", "end_logits")):
+            graph.add("Gather", answers, graph.index(place), axis=-1, output=name)
+        return
     first = graph.add("Gather", hidden, graph.index(0), axis=1)  # [B, H]
-    graph.add("Tanh", graph.linear(first, "pooler.dense"), output="pooler_output")
+    pooled = graph.add("Tanh", graph.linear(first, "pooler.dense"), output="pooler_output")
+    if head == "classification":
+        graph.linear(pooled, "classifier", output="logits")
 
 
 def _add_attention(
@@ -203,14 +245,14 @@ class _Graph:
         nodes.append(helper.make_node(operator, inputs, [output], name=name, **attributes))
         return output
 
-    def linear(self, values: str, name: str) -> str:
+    def linear(self, values: str, name: str, *, output: str | None = None) -> str:
         """Multiply by a constant matrix and add a bias.
 
         MatMul and Add rather than Gemm, which takes two dimensions only and which dynamic
         quantisation passes over.
         """
         product = self.add("MatMul", values, self.weight(f"{name}.weight", transpose=True))
-        return self.add("Add", product, self.weight(f"{name}.bias"))
+        return self.add("Add", product, self.weight(f"{name}.bias"), output=output)
 
     def norm(self, values: str, name: str, *, output: str | None = None) -> str:
         """Normalise over the hidden dimension."""
@@ -258,15 +300,11 @@ class _Graph:
             self._constants.add(name)
         return name
 
-    def finish(self, axes: tuple[str | int, str | int], hidden: int) -> onnx.ModelProto:
+    def finish(self, axes: Axes, outputs: Mapping[str, tuple[str | int, ...]]) -> onnx.ModelProto:
         """Close the graph over batch and sequence, each a number or the name of a free axis."""
-        batch, _ = axes
         graph = self._model.graph
         for name in ("input_ids", "attention_mask", "token_type_ids"):
             graph.input.append(helper.make_tensor_value_info(name, TensorProto.INT64, axes))
-        for name, shape in (
-            ("last_hidden_state", (*axes, hidden)),
-            ("pooler_output", (batch, hidden)),
-        ):
+        for name, shape in outputs.items():
             graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
         return self._model

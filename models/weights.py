@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from atb.models.architecture import Architecture
 
-__all__ = ["random_weights", "weights_shapes"]
+__all__ = ["Weights", "random_weights", "weights_shapes"]
 
 Weights = Mapping[str, npt.NDArray[np.float32]]
 

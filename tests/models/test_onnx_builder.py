@@ -1,17 +1,24 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 import onnxruntime
 import pytest
+import torch
 
 from atb.devices.reference import forward
 from atb.errors import InputError
 from atb.models.architecture import Architecture
+from atb.models.modeling_tinybert import (
+    TinyBertForQuestionAnswering,
+    TinyBertForSequenceClassification,
+)
 from atb.models.onnx_builder import build_graph, save_graph
+from atb.models.slicing import config_of
 from atb.models.weights import random_weights, weights_shapes
 
 SMALL = Architecture(2, 20, 3, 33, 28)
@@ -225,3 +232,34 @@ def test_a_graph_is_saved_whole(tmp_path: Path) -> None:
     save_graph(model, tmp_path / "model.onnx")
     assert onnx.load(tmp_path / "model.onnx") == model
     assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "head"),
+    [(TinyBertForSequenceClassification, "classification"), (TinyBertForQuestionAnswering, "qa")],
+)
+def test_a_graph_with_a_head_equals_torch(kind: Any, head: Any) -> None:
+    architecture = Architecture(2, 48, 3, 24, 40)
+    sizes = {"vocab_size": SIZES["vocabulary_size"], "max_position_embeddings": SIZES["positions"]}
+    model = kind(config_of(architecture, **sizes)).eval()
+    weights = {n.removeprefix("bert."): t.numpy() for n, t in model.state_dict().items()}
+    graph = build_graph(
+        architecture,
+        weights=weights,
+        **SIZES,
+        sequence_length=None,
+        batch=None,
+        head=head,
+    )
+    feed = random_feed(np.random.default_rng(0), 3, 11)
+    found = session(graph).run(None, feed)
+    with torch.no_grad():
+        wanted = model(**{name: torch.from_numpy(a) for name, a in feed.items()}).to_tuple()
+    assert len(found) == len(wanted)
+    for one, other in zip(found, wanted, strict=True):
+        assert np.abs(one - other.numpy()).max() < 1e-5
+
+
+def test_a_head_without_weights_is_refused() -> None:
+    with pytest.raises(InputError, match="head"):
+        build_graph(Architecture(1, 48, 3, 24, 40), head="qa")
