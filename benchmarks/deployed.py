@@ -42,7 +42,8 @@ from atb.profiler.comparison import ComparisonPlan, Side
 from atb.profiler.inspection import weight_warnings
 from atb.profiler.pairing import compare
 from atb.profiler.subject import ModelFile, Subject
-from atb.search.export import FP32_FILE, export_model
+from atb.search.artefacts import FP32_FILE
+from atb.search.export import export_model
 
 PARTS = ("agree", "parts", "classes")
 ARCHITECTURES = 10

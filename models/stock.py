@@ -30,8 +30,9 @@ from atb.models.modeling_tinybert import (
     TinyBertModel,
     TinyBertPreTrainedModel,
 )
+from atb.models.slicing import architecture_of
 
-__all__ = ["stock_bert", "stock_heads"]
+__all__ = ["TINYBERTS", "stock_bert", "stock_heads"]
 
 _STOCK: dict[type[TinyBertPreTrainedModel], Any] = {
     TinyBertModel: BertModel,
@@ -39,6 +40,8 @@ _STOCK: dict[type[TinyBertPreTrainedModel], Any] = {
     TinyBertForSequenceClassification: BertForSequenceClassification,
     TinyBertForQuestionAnswering: BertForQuestionAnswering,
 }
+#: All TinyBerts by the name that a configuration tells.
+TINYBERTS = {kind.__name__: kind for kind in _STOCK}
 _SHARED = (
     "vocab_size",
     "hidden_size",
@@ -82,14 +85,8 @@ def stock_bert(model: TinyBertPreTrainedModel) -> Any:
     Raises:
         InputError: No BERT can be equal.
     """
-    config = model.config
-    architecture = Architecture(
-        config.num_hidden_layers,
-        config.hidden_size,
-        config.num_attention_heads,
-        config.qkv_size,
-        config.intermediate_size,
-    )
+    config: Any = model.config
+    architecture = architecture_of(config)
     heads = stock_heads(architecture)
     if heads is None:
         raise InputError(
@@ -131,7 +128,7 @@ def _padded(name: str, tensor: Tensor, architecture: Architecture, heads: int) -
     inward = name.endswith(_OUTPUT)  # the heads are its columns
     rows = tensor.T if inward else tensor
     padded = rows.new_zeros(heads, wide, *rows.shape[1:])
-    padded[: architecture.heads, :size] = rows.unflatten(0, (architecture.heads, size))
+    padded[: architecture.heads, :size] = rows.reshape(architecture.heads, size, *rows.shape[1:])
     if ".self.query." in name:
         padded *= math.sqrt(wide / size)
     padded = padded.flatten(0, 1)

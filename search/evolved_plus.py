@@ -75,7 +75,7 @@ class EvolvedPlus(Generations):
         """Each gene of one of two parents: [CHILDREN, 4]."""
         mothers, fathers = self.rng.integers(len(parents), size=(2, CHILDREN))
         mask = self.rng.random((CHILDREN, parents.shape[1])) < 0.5
-        return np.where(mask, parents[mothers], parents[fathers])
+        return np.asarray(np.where(mask, parents[mothers], parents[fathers]))
 
     def _inside(self, genomes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Those whose genes all lie on the grid."""

@@ -18,6 +18,7 @@ from typing import Any
 from atb.data.tasks import Examples, Task, hold_out
 from atb.errors import BadFile, InputError
 from atb.files import prepare_output, read_document, write_document
+from atb.models.history import Stage, read_history, write_history
 from atb.training.best_weights import train_for_best
 from atb.training.checkpoint import writing_told
 from atb.training.finetuning_settings import FineTuning
@@ -118,6 +119,7 @@ def fine_tune(
     )
     with writing_told(out):
         loaded.save(out)
+        write_history(out, _history(model, found))
         write_document(out / REPORT, {**asdict(found), "run": run}, kind=_KIND, format=_FORMAT)
     shutil.rmtree(out / "checkpoints", ignore_errors=True)
     return found
@@ -134,6 +136,13 @@ def read_report(folder: Path) -> FineTuned:
         return FineTuned(**{field.name: document[field.name] for field in fields(FineTuned)})
     except KeyError as error:
         raise BadFile(f"{folder / REPORT} is damaged (no {error}): fine-tune again.") from error
+
+
+def _history(model: str, found: FineTuned) -> tuple[Stage, ...]:
+    """How the starting point came about, and this."""
+    before = read_history(Path(model)) or (Stage("import", {"source": Path(model).name}),)
+    facts = {"task": found.task, "scores": found.scores, "held_out": found.held_out}
+    return (*before, Stage("finetune", facts))
 
 
 def _development(task: Task, source: str) -> dict[str, Examples]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from atb.commands.finetune import evaluate, finetune
-from atb.console import note, progress
+from atb.console import note, print_json, progress
 from atb.errors import InputError
-from atb.options import Seed, SuperPLMFolder
+from atb.options import Json, Seed, SuperPLMFolder
 from atb.training.names import Aim
 
 app = typer.Typer(help="Single models.", no_args_is_help=True)
@@ -64,6 +65,7 @@ def import_model(
     """
     from atb.data.vocabulary import vocabulary_of
     from atb.files import prepare_output
+    from atb.models.history import Stage, read_history
     from atb.models.superplm import CARD
     from atb.search.export import export_model
     from atb.training.reading import read_encoder
@@ -83,7 +85,8 @@ def import_model(
         loaded.save(out, origin=f"imported from {source.name}")
         words.save(out)
     else:
-        export_model(loaded, shape, out, vocabulary=words)
+        history = (*read_history(source), Stage("import", {"source": source.resolve().name}))
+        export_model(loaded, shape, out, vocabulary=words, history=history)
     typer.echo(f"{out}: {shape}, {shape.parameters():,} parameters")
 
 
@@ -158,10 +161,86 @@ def train(
             bf16=bf16,
             progress=lambda step: show(step.number, step.steps, f"loss {step.loss:.4f}"),
         )
+    from atb.models.history import Stage, read_history
     from atb.search.export import export_model
 
-    export_model(trained, trained.architecture, out, vocabulary=words)
+    stage = Stage(
+        "train",
+        {
+            "objective": objective,
+            "teacher": teacher,
+            "steps": steps,
+            "batch": batch,
+            "learning_rate": learning_rate,
+            "seed": seed,
+        },
+    )
+    history = (*read_history(model), stage)
+    export_model(trained, trained.architecture, out, vocabulary=words, history=history)
     typer.echo(f"{out}: {trained.architecture}, trained {steps} steps further")
+
+
+@app.command("export")
+def export(
+    model: Annotated[
+        Path, typer.Argument(metavar="DIR", help="What extract, import, train or finetune wrote.")
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the result.")],
+    layout: Annotated[
+        Literal["tinybert", "bert"],
+        typer.Option(
+            "--format",
+            help="For transformers: with its own modelling file, or as an equal stock BERT.",
+        ),
+    ] = "tinybert",
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data",
+            metavar="DIR|hf:NAME",
+            help="Rows of the task it was fine-tuned on: scores fp32 and int8 on them.",
+        ),
+    ] = None,
+    sequence_length: Annotated[
+        int | None, typer.Option("--sequence-length", help="Of --data, as in fine-tuning.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Write a model with its head as it is deployed.
+
+    A transformers folder, model.onnx, model.int8.onnx, tokenizer and model card. With --data, what
+    int8 costs on the task.
+    """
+    from atb.search.deployment import TaskData, deploy
+    from atb.training.finetuning import REPORT, read_report
+    from atb.training.finetuning_settings import with_changes
+    from atb.training.known_tasks import find_task
+
+    rows = None
+    if data is not None:
+        if not (model / REPORT).is_file():
+            raise InputError(
+                f"{model} was not fine-tuned, and --data scores a task: leave it out, or fine-tune "
+                "with `atb model finetune` first."
+            )
+        task = find_task(read_report(model).task)
+        length = with_changes(task.name, sequence_length=sequence_length).sequence_length
+        rows = TaskData(task, data, length)
+    elif sequence_length is not None:
+        raise InputError("--sequence-length is that of --data: leave it out, or give rows.")
+    with progress("export") as show:
+        made = deploy(model, out, layout=layout, rows=rows, progress=show)
+    if json:
+        print_json({**asdict(made), "architecture": str(made.architecture)})
+        return
+    typer.echo(
+        f"{out}: {made.architecture} as {made.layout}, ONNX within {made.fp32_difference:.1e} of "
+        f"torch, int8 to a cosine of {made.int8_cosine:.4f}"
+    )
+    for precision, splits in made.scores.items():
+        for split, values in splits.items():
+            told = ", ".join(f"{name} {value:.4f}" for name, value in values.items())
+            typer.echo(f"{precision} on {split}: {told}")
 
 
 app.command("finetune")(finetune)

@@ -20,8 +20,9 @@ from atb.data.vocabulary import Vocabulary
 from atb.errors import InputError, RunError
 from atb.models.architecture import Architecture
 from atb.models.superplm import SuperPLM
-from atb.search import export
-from atb.search.export import FP32_FILE, INT8_FILE, MANIFEST, export_model, export_winner
+from atb.search import artefacts, export
+from atb.search.artefacts import FP32_FILE, INT8_FILE
+from atb.search.export import MANIFEST, export_model, export_winner
 from atb.search.proxy import (
     DistillationProxy,
     MlmProxy,
@@ -230,7 +231,7 @@ def test_the_same_export_is_not_made_twice_and_another_replaces_it(
     folder = tmp_path / "model"
     first = export_model(superplm, SLICE, folder)
     with monkeypatch.context() as patched:
-        patched.setattr(export, "_write", None)
+        patched.setattr(export, "write_graphs", None)
         assert export_model(superplm, SLICE, folder) == first
     (folder / INT8_FILE).unlink()
     assert export_model(superplm, SLICE, folder) == first
@@ -259,7 +260,7 @@ def test_a_masked_lm_head_travels_along(tmp_path: Path) -> None:
 def test_what_computes_something_else_is_not_handed_over(
     superplm: SuperPLM, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(export, "TOLERANCE", 0.0)
+    monkeypatch.setattr(artefacts, "TOLERANCE", 0.0)
     with pytest.raises(RunError, match="differs from torch"):
         export_model(superplm, SLICE, tmp_path / "model")
     assert list((tmp_path / "model").iterdir()) == []

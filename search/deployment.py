@@ -1,0 +1,278 @@
+"""From a trained model to what is deployed: a folder for transformers, and ONNX with its head."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from atb.errors import BadFile, InputError
+from atb.files import prepare_output
+from atb.models.architecture import Architecture
+from atb.models.history import read_history, write_history
+from atb.search.artefacts import (
+    FP32_FILE,
+    INT8_FILE,
+    check_graphs,
+    checks_told,
+    full_disk_told,
+    head_of,
+    open_session,
+    write_graphs,
+)
+from atb.search.model_card import CardFacts, model_card
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from atb.data.tasks import Task
+    from atb.models.modeling_tinybert import TinyBertPreTrainedModel
+
+__all__ = ["Deployment", "Layout", "TaskData", "deploy"]
+
+#: `tinybert` travels with its own modelling file; `bert` is a stock BERT.
+Layout = Literal["tinybert", "bert"]
+_CARD = "README.md"
+#: What another layout may have left in a folder.
+_FOREIGN = ("modeling_tinybert.py",)
+_STOCK_TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True, slots=True)
+class TaskData:
+    """Rows on which a deployed model is scored.
+
+    Attributes:
+        task: The task that it was fine-tuned on.
+        source: Where the rows are; see `Task.read`.
+        sequence_length: Tokens that it reads at most.
+    """
+
+    task: Task
+    source: str
+    sequence_length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """What was written, and what checking it showed.
+
+    Attributes:
+        architecture: The shape.
+        layout: How.
+        fp32_difference: Largest difference between onnxruntime and torch.
+        int8_cosine: Mean cosine between outputs in int8 and in fp32.
+        scores: Of both ONNX files by split and name, `fp32` and `int8`; empty without rows.
+    """
+
+    architecture: Architecture
+    layout: Layout
+    fp32_difference: float
+    int8_cosine: float
+    scores: Mapping[str, Mapping[str, Mapping[str, float]]]
+
+
+def deploy(
+    model: Path,
+    out: Path,
+    *,
+    layout: Layout = "tinybert",
+    rows: TaskData | None = None,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> Deployment:
+    """Write a model with its head for transformers and for any ONNX runtime.
+
+    All of it is written and checked elsewhere first; the files then take their places.
+
+    Args:
+        model: A folder that `atb model extract`, `train`, `import` or `finetune` wrote.
+        out: Another folder.
+        layout: As a TinyBert, or as an exactly equal stock BERT.
+        rows: Development rows of its task, on which both ONNX files are scored.
+        progress: Told features done, all of them, and a word.
+
+    Raises:
+        BadFile: It is no TinyBert.
+        InputError: No stock BERT is equal, or the folder cannot be written.
+        RunError: What was written computes something else, or the disk is full.
+    """
+    from atb.models.modeling_tinybert import save_folder
+    from atb.models.slicing import architecture_of
+
+    if out.resolve() == model.resolve():
+        raise InputError(f"{out} is the model itself: choose another --out.")
+    loaded, tokenizer = _read(model)
+    config: Any = loaded.config
+    architecture = architecture_of(config)
+    stock = _stock(loaded) if layout == "bert" else None
+    prepare_output(out, directory=True)
+    history = read_history(model)
+    with (
+        full_disk_told(out),
+        _without_bars(),
+        tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as temporary,
+    ):
+        folder = Path(temporary)
+        if stock is None:
+            save_folder(loaded, None, folder)
+        else:
+            stock.save_pretrained(folder, safe_serialization=True)
+        tokenizer.save_pretrained(folder)
+        write_graphs(loaded, folder)
+        difference, cosine = check_graphs(loaded, folder)
+        scores = {} if rows is None else _scores(folder, model, rows, progress)
+        made = Deployment(architecture, layout, difference, cosine, scores)
+        card = model_card(
+            CardFacts(
+                architecture,
+                history,
+                vocabulary_size=config.vocab_size,
+                positions=config.max_position_embeddings,
+                checks=(*checks_told(difference, cosine), *_scores_told(scores)),
+                head=head_of(loaded),
+                stock=stock is not None,
+                projected=stock is None and config.projection_size is not None,
+            )
+        )
+        (folder / _CARD).write_text(card, "utf-8")
+        write_history(folder, history)
+        for name in _FOREIGN:
+            (out / name).unlink(missing_ok=True)
+        for path in sorted(folder.iterdir()):
+            path.chmod(0o644)
+            path.replace(out / path.name)
+    return made
+
+
+def _read(folder: Path) -> tuple[TinyBertPreTrainedModel, Any]:
+    """A TinyBert with its head, in eval mode, and its tokenizer; no code of the folder runs."""
+    from safetensors import SafetensorError
+    from transformers import AutoTokenizer
+
+    from atb.models.stock import TINYBERTS
+
+    try:
+        config = json.loads((folder / "config.json").read_text("utf-8"))
+        kind = TINYBERTS[config["architectures"][0]]
+    except FileNotFoundError as error:
+        raise BadFile(
+            f"There is no {folder / 'config.json'}: give the folder of a model."
+        ) from error
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        raise BadFile(
+            f"{folder} is no TinyBert: take a BERT over with `atb model import`, then fine-tune it."
+        ) from error
+    try:
+        with _without_bars():
+            model: Any = kind.from_pretrained(folder, use_safetensors=True)
+            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        line = (str(error).splitlines() or [type(error).__name__])[0]
+        raise BadFile(f"{folder} cannot be loaded ({line}): make it again.") from error
+    return model.eval(), tokenizer
+
+
+@contextlib.contextmanager
+def _without_bars() -> Iterator[None]:
+    """Keep transformers from showing a bar for each file; ours says what goes on."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+def _stock(model: TinyBertPreTrainedModel) -> Any:
+    """The equal stock BERT, held against the model on real tokens."""
+    import torch
+
+    from atb.errors import RunError
+    from atb.models.stock import stock_bert
+
+    stock = stock_bert(model)
+    config: Any = model.config
+    length = min(64, config.max_position_embeddings)
+    ids = torch.randint(config.vocab_size, (4, length), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        outputs = zip(model(ids).to_tuple(), stock(ids).to_tuple(), strict=True)
+        difference = max(float((one - other).abs().max()) for one, other in outputs)
+    if not difference <= _STOCK_TOLERANCE:
+        raise RunError(
+            f"The stock BERT differs from the model by {difference:.2g}, more than "
+            f"{_STOCK_TOLERANCE:g}: export it as --format tinybert."
+        )
+    return stock
+
+
+def _scores(
+    folder: Path,
+    model: Path,
+    rows: TaskData,
+    progress: Callable[[int, int, str], None] | None,
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Scores of both ONNX files on the first development split."""
+    from atb.training.task_model import TaskModel
+
+    loaded = TaskModel.load(str(model), rows.task)
+    split = rows.task.development_splits[0]
+    examples = rows.task.read(rows.source, split)
+    features = loaded.encode(examples, rows.sequence_length)
+    scores = {}
+    for precision, file in (("fp32", FP32_FILE), ("int8", INT8_FILE)):
+        tell = None if progress is None else functools.partial(_tell, progress, precision)
+        outputs = replace(loaded, model=_Graph(folder / file)).run(features, tell)
+        scores[precision] = {split: rows.task.score(examples, features, outputs)}
+    return scores
+
+
+def _tell(progress: Callable[[int, int, str], None], word: str, done: int, total: int) -> None:
+    progress(done, total, f"scoring {word}")
+
+
+class _Graph:
+    """An ONNX file in the place of a torch model."""
+
+    training = False
+
+    def __init__(self, path: Path) -> None:
+        import torch
+
+        self.device = torch.device("cpu")
+        self._session = open_session(path)
+
+    def eval(self) -> None:
+        """It knows nothing else."""
+
+    def train(self, mode: bool) -> None:
+        """It never does."""
+
+    def __call__(self, **inputs: Tensor) -> SimpleNamespace:
+        import torch
+
+        feeds = {name: tensor.numpy() for name, tensor in inputs.items()}
+        feeds.setdefault("token_type_ids", np.zeros_like(feeds["input_ids"]))
+        names = [output.name for output in self._session.get_outputs()]
+        found = zip(names, self._session.run(names, feeds), strict=True)
+        return SimpleNamespace(**{name: torch.from_numpy(array) for name, array in found})
+
+
+def _scores_told(scores: Mapping[str, Mapping[str, Mapping[str, float]]]) -> list[str]:
+    """A sentence for each score: in fp32, in int8, and what the latter costs."""
+    return [
+        f"{name} on {split}: {value:.4f} by `{FP32_FILE}`, {scores['int8'][split][name]:.4f} by "
+        f"`{INT8_FILE}` ({scores['int8'][split][name] - value:+.4f})."
+        for split, values in scores.get("fp32", {}).items()
+        for name, value in values.items()
+    ]
