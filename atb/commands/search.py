@@ -54,7 +54,7 @@ def search(
     speedup: Speedup = None,
     reference: Reference = "bert-base",
     method: Annotated[
-        str, typer.Option("--method", metavar="random|fast|evolved", help="How candidates come.")
+        str, typer.Option("--method", metavar="random|fast|evolved|evolved+", help="How candidates come.")
     ] = "evolved",
     space: SpaceName = "mini",
     grid: Annotated[

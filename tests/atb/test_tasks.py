@@ -64,6 +64,14 @@ def test_a_model_is_extracted_trained_fine_tuned_and_judged(atb, tmp_path, super
     assert set(scores) == {"dev_matched", "dev_mismatched"}
     judged = json.loads(atb("model", "evaluate", "tuned", "--data", "mnli", "--json").stdout)
     assert judged["scores"] == scores
+    deployed = atb("model", "export", "tuned", "--out", "deployed", "--format", "bert",
+                   "--data", "mnli", "--json")  # fmt: skip
+    assert deployed.returncode == 0, deployed.stderr
+    found = json.loads(deployed.stdout)["scores"]["fp32"]["dev_matched"]
+    assert found["accuracy"] == scores["dev_matched"]["accuracy"]
+    card = (tmp_path / "deployed" / "README.md").read_text()
+    assert "Trained further by" in card
+    assert "fine-tuned on mnli" in card
     answered = atb("model", "evaluate", "tuned", "--data", "mnli", "--split", "test_mismatched",
                    "--answers", "answers")  # fmt: skip
     assert answered.returncode == 0, answered.stderr
@@ -75,6 +83,8 @@ def test_a_model_is_extracted_trained_fine_tuned_and_judged(atb, tmp_path, super
     refused = {
         ("evaluate", "tuned", "--data", "mnli", "--split", "test_matched"): "--answers DIR",
         ("evaluate", "m", "--data", "mnli"): "does not tell its task",
+        ("export", "m", "--out", "x", "--data", "mnli"): "was not fine-tuned",
+        ("export", "m", "--out", "x", "--sequence-length", "9"): "that of --data",
         ("evaluate", "tuned", "--data", "nowhere"): "no folder nowhere",
         (
             "finetune",
