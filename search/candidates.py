@@ -88,6 +88,10 @@ class Candidates:
         layers, hidden, attention, feed_forward = (int(gene) for gene in genes)
         return self.space.at((layers, hidden, attention, feed_forward))
 
+    def genomes(self, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Genomes [m, 4] of the candidates at some positions [m]."""
+        return np.stack(np.unravel_index(self.numbers[positions], self.shape), axis=1)
+
     def positions(self, genomes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Positions of genomes [m, 4]; -1 for those that are no candidates."""
         numbers = np.ravel_multi_index(tuple(genomes.T), self.shape)

@@ -10,6 +10,7 @@ from atb.search.contract import Factory, MethodSettings, SearchMethod
 from atb.search.evolution import Evolved
 from atb.search.evolved_plus import EvolvedPlus
 from atb.search.generations import Generations
+from atb.search.pareto import Pareto
 
 __all__ = ["METHODS", "FastSearch", "RandomSearch", "make_method"]
 
@@ -45,6 +46,7 @@ METHODS: dict[str, Factory] = {
     "fast": FastSearch,
     "evolved": Evolved,
     "evolved+": EvolvedPlus,
+    "pareto": Pareto,
 }
 
 

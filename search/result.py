@@ -11,6 +11,7 @@ from atb.errors import BadFile
 from atb.files import read_document, write_document
 from atb.models.architecture import Architecture
 from atb.profiler.conditions import Conditions
+from atb.search.front import front_of, hypervolumes
 
 __all__ = ["Candidate", "SearchResult", "read_result", "write_result"]
 
@@ -138,14 +139,12 @@ class SearchResult:
     @property
     def front(self) -> tuple[Candidate, ...]:
         """Those that nothing else beats in both latency and score, the fastest first."""
-        scored = [c for c in self.candidates if c.proxy is not None]
-        scored.sort(key=lambda c: (c.latency_seconds, -(c.proxy or 0.0)))
-        front: list[Candidate] = []
-        for candidate in scored:
-            assert candidate.proxy is not None
-            if not front or candidate.proxy > (front[-1].proxy or 0.0):
-                front.append(candidate)
-        return tuple(front)
+        return front_of(self.candidates)
+
+    @property
+    def hypervolumes(self) -> tuple[float, ...]:
+        """How much the front covered after each generation; see `atb.search.front`."""
+        return hypervolumes(self.candidates, self.constraint_seconds)
 
     def to_json(self) -> dict[str, Any]:
         """The document of `result.json`, without format and kind."""
@@ -166,6 +165,8 @@ class SearchResult:
             "campaigns": list(self.campaigns),
             "ended_by": self.ended_by,
             "request": self.request,
+            "front": [str(candidate.architecture) for candidate in self.front],
+            "hypervolumes": list(self.hypervolumes),
             "candidates": [candidate.to_json() for candidate in self.candidates],
         }
 
@@ -179,7 +180,8 @@ class SearchResult:
             "conditions": Conditions.from_json(fields["conditions"]),
             "campaigns": tuple(fields["campaigns"]),
         }
-        plain = {name: value for name, value in fields.items() if name not in ("format", "kind")}
+        told = ("format", "kind", "front", "hypervolumes")  # the last two follow from the rest
+        plain = {name: value for name, value in fields.items() if name not in told}
         return cls(**{**plain, **converted})
 
 

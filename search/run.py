@@ -13,6 +13,7 @@ from atb.models.architecture import Architecture
 from atb.predictor.predictor import LatencyPredictor, require_conditions
 from atb.search.candidates import Candidates, feasible
 from atb.search.constraint import LatencyLimit, SpeedUp
+from atb.search.front import front_of, spread_over
 from atb.search.methods import make_method
 from atb.search.proxy import Proxy
 from atb.search.request import SearchRequest, SearchState
@@ -160,6 +161,7 @@ class _Run:
             )
             settled = correction > FIRST_WORTHWHILE * before or round_number == MOST_ROUNDS - 1
             if self.verification.winner is not None and settled:
+                self._measure_front(f"{campaign}-front")
                 return self._result(candidates, before, ended_by)
             try:
                 candidates = _feasible(
@@ -170,6 +172,19 @@ class _Run:
                     return self._result(candidates, before, ended_by)
                 raise self._failure(correction) from error
         raise self._failure(correction)
+
+    def _measure_front(self, campaign: str) -> None:
+        """Where the whole front is asked for, measure as many of it as there are finalists."""
+        if self.request.method != "pareto":
+            return
+        front = spread_over(front_of(self._ranking(1.0)), self.request.finalists)
+        unknown = [
+            c.architecture for c in front if c.architecture not in self.verification.measured
+        ]
+        if unknown:
+            measured = self.verifier.measure(unknown, campaign, self.progress)
+            self.verification.measured |= {a: measured.get(a) for a in unknown}
+            self.verification.campaigns.append(campaign)
 
     def _explore(self, candidates: Candidates, round_number: int) -> str:
         """Let the method search among the candidates; returns what ended it."""

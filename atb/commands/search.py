@@ -54,18 +54,23 @@ def search(
     speedup: Speedup = None,
     reference: Reference = "bert-base",
     method: Annotated[
-        str, typer.Option("--method", metavar="random|fast|evolved|evolved+", help="How candidates come.")
+        str,
+        typer.Option(
+            "--method", metavar="random|fast|evolved|evolved+", help="How candidates come."
+        ),
     ] = "evolved",
     space: SpaceName = "mini",
     grid: Annotated[
         str, typer.Option("--grid", metavar="search|paper", help="Steps 16/32/12/1, or 4/4/12/1.")
     ] = "search",
     window: Annotated[
-        str,
+        str | None,
         typer.Option(
-            "--window", help="Predicted latencies of candidates, as fractions of the limit."
+            "--window",
+            help="Predicted latencies of candidates, as fractions of the limit: 0.85,1.00, or "
+            "0.01,1.00 for pareto.",
         ),
-    ] = "0.85,1.00",
+    ] = None,
     superplm: SuperPLMFolder = "mini",
     proxy: Annotated[
         Literal["distillation", "mlm", "task"] | None,
@@ -111,14 +116,16 @@ def search(
     from atb.predictor.predictor import require_conditions
     from atb.profiler.database import ProfileDatabase
     from atb.search.candidates import feasible, on_search_grid
-    from atb.search.constraint import LatencyLimit
+    from atb.search.constraint import WHOLE, WINDOW, LatencyLimit
     from atb.search.contract import MethodSettings
     from atb.search.run import SearchRequest
     from atb.search.verification import Verifier
     from atb.target import find_target
     from atb.units import parse_window
 
-    limit = parse_limit(latency, speedup, reference, parse_window(window))
+    default = WHOLE if method == "pareto" else WINDOW
+    fractions = default if window is None else parse_window(window)
+    limit = parse_limit(latency, speedup, reference, fractions)
     settings = MethodSettings(generation_size=generation_size, generations=generations)
     target = find_target(
         device,
@@ -247,4 +254,12 @@ def show(result: SearchResult, out: Path) -> None:
         f"score     {result.proxy} {winner.proxy:.4f}, best of {result.evaluations} scored and "
         f"{result.feasible:,} within the window"
     )
+    if result.method == "pareto":
+        typer.echo(
+            f"front     {len(result.front)} of them, hypervolume {result.hypervolumes[-1]:.3f}"
+        )
+        for candidate in result.front:
+            how = "predicted" if candidate.measured_seconds is None else "measured"
+            duration = format_duration(candidate.latency_seconds)
+            typer.echo(f"  {duration:>9} {how:9} {candidate.proxy:8.4f}  {candidate.architecture}")
     typer.echo(f"model     {out / 'model'}")

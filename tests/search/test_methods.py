@@ -18,6 +18,7 @@ from atb.search.evolution import Evolved, roulette
 from atb.search.evolved_plus import EvolvedPlus
 from atb.search.methods import METHODS, FastSearch, RandomSearch, make_method
 from atb.search.mutation import Mutation
+from atb.search.pareto import Pareto
 from atb.search.testing import SearchMethodSuite, run_to_the_end
 
 
@@ -35,6 +36,10 @@ class TestEvolved(SearchMethodSuite):
 
 class TestEvolvedPlus(SearchMethodSuite):
     factory = EvolvedPlus
+
+
+class TestPareto(SearchMethodSuite):
+    factory = Pareto
 
 
 def test_each_built_in_method_has_its_suite() -> None:
