@@ -31,8 +31,8 @@ class EvolvedPlus(Generations):
 
     The first generation is drawn uniformly. For each later one a pool is made of all grid
     neighbours of the best, of mutants of theirs, of children that take each gene from one of two
-    of them, and of uniform draws. Each place goes to the one of the pool that a draw of the
-    surrogate holds for the best (Thompson sampling; Kandasamy et al. 2018 for batches).
+    of them, and of uniform draws. Each place goes to the one of the pool that is the best in a draw
+    of the surrogate (Thompson sampling; Kandasamy et al. 2018 for batches).
     """
 
     def __init__(
@@ -45,16 +45,12 @@ class EvolvedPlus(Generations):
         if len(self.told) < FEWEST_SCORES:
             return super()._propose()
         pool = self._pool()
-        surrogate = Surrogate().fit(rows_of(list(self.told)), np.array([*self.told.values()]))
-        draws = surrogate.draw(
-            self.candidates.rows()[pool], self.settings.generation_size, self.rng
-        )
-        chosen: list[int] = []
-        for scores in draws:
-            scores[np.isin(pool, chosen)] = -np.inf
-            chosen.append(int(pool[np.argmax(scores)]))
+        rows = self.candidates.rows()
+        surrogate = Surrogate(rows).fit(rows_of(list(self.told)), np.array([*self.told.values()]))
+        places = surrogate.draw(rows[pool], self.settings.generation_size, self.rng)
+        chosen = pool[places]
         self.seen[chosen] = True
-        return chosen
+        return [int(position) for position in chosen]
 
     def _pool(self) -> npt.NDArray[np.int64]:
         """Positions of candidates that were not seen, ascending; at least a generation."""
