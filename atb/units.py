@@ -7,9 +7,18 @@ import re
 
 from atb.errors import InputError
 
-__all__ = ["format_duration", "parse_duration", "parse_percent", "parse_window"]
+__all__ = [
+    "format_amount",
+    "format_duration",
+    "parse_amount",
+    "parse_duration",
+    "parse_percent",
+    "parse_window",
+]
 
 _SECONDS = {"us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
+_PREFIXES = {"u": 1e-6, "µ": 1e-6, "m": 1e-3, "": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}
+_BINARY = {"Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30}
 _AMOUNT = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s*([^\d\s.]*)", re.IGNORECASE)
 
 
@@ -40,6 +49,37 @@ def parse_duration(text: str) -> float:
     if number <= 0:
         raise InputError(f"The duration {text!r} is not above zero: give a positive amount.")
     return number * _SECONDS[unit.lower()]
+
+
+def parse_amount(text: str, unit: str) -> float:
+    """Turn `10M`, `20MB`, `64MiB` or `30mJ` into a number of the plain unit.
+
+    Args:
+        text: With a prefix from u to G, or Ki, Mi, Gi.
+        unit: What it must end with; empty for a mere number.
+
+    Raises:
+        InputError: It ends with another unit, or the amount is not above zero.
+    """
+    example = f"10M{unit}" if unit != "J" else "30mJ"
+    amount = _amount(text)
+    prefix = None if amount is None or not amount[1].endswith(unit) else amount[1]
+    if prefix is not None and unit:
+        prefix = prefix.removesuffix(unit)
+    factor = {**_PREFIXES, **_BINARY}.get(prefix) if prefix is not None else None
+    if amount is None or factor is None:
+        wanted = f"an amount in {unit}" if unit else "a number"
+        raise InputError(f"{text!r} is not {wanted}: write it like {example}.")
+    if amount[0] <= 0:
+        raise InputError(f"The amount {text!r} is not above zero: give a positive one.")
+    return amount[0] * factor
+
+
+def format_amount(amount: float, unit: str) -> str:
+    """Show an amount with three digits and the prefix that suits it, such as 20.4 MB or 9.1M."""
+    fitting = [p for p in ("u", "m", "", "k", "M", "G") if abs(amount) >= _PREFIXES[p]]
+    prefix = fitting[-1] if fitting else ""
+    return f"{_digits(amount / _PREFIXES[prefix])}{' ' if unit else ''}{prefix}{unit}"
 
 
 def parse_percent(text: str) -> float:

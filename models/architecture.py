@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from atb.errors import BadArchitecture
 
@@ -92,12 +92,32 @@ class Architecture:
         self, *, vocabulary_size: int = 30_522, positions: int = 512, token_types: int = 2
     ) -> int:
         """Number of parameters of embeddings, encoder and pooler, without task heads."""
-        h, q, f = self.hidden, self.qkv, self.feed_forward
-        embeddings = (vocabulary_size + positions + token_types) * h + 2 * h
-        layer = 4 * h * q + 3 * q + 2 * h * f + f + 2 * h + 4 * h
-        return embeddings + self.layers * layer + h * h + h
+        return int(
+            parameter_count(
+                self.layers,
+                self.hidden,
+                self.qkv,
+                self.feed_forward,
+                tables=vocabulary_size + positions + token_types,
+            )
+        )
 
     def multiply_adds(self, sequence_length: int = 128) -> int:
         """Multiply-add operations of the encoder for one sequence, softmax and norms left out."""
         h, q, f, s = self.hidden, self.qkv, self.feed_forward, sequence_length
         return self.layers * (s * (4 * h * q + 2 * h * f) + 2 * s * s * q)
+
+
+def parameter_count(layers: Any, hidden: Any, qkv: Any, feed_forward: Any, *, tables: int) -> Any:
+    """Parameters of embeddings, encoder and pooler, of one shape or of arrays of them.
+
+    Args:
+        layers: Number of layers, as all sizes a number or int64[n].
+        hidden: Hidden size.
+        qkv: Width of query, key and value.
+        feed_forward: Inner width of the feed-forward block.
+        tables: Rows of the tables of words, positions and segments together.
+    """
+    h, q, f = hidden, qkv, feed_forward
+    layer = 4 * h * q + 3 * q + 2 * h * f + f + 2 * h + 4 * h
+    return tables * h + 2 * h + layers * layer + h * h + h

@@ -18,6 +18,7 @@ from atb.errors import InputError
 from atb.models.architecture import Architecture
 from atb.models.space import SearchSpace, fast_rule
 from atb.predictor.predictor import LatencyPredictor
+from atb.search.bounds import BoundReach
 from atb.search.constraint import LatencyLimit
 from atb.units import format_duration
 
@@ -142,6 +143,7 @@ def feasible(
     *,
     largest: Architecture | None = None,
     correction: float = 1.0,
+    bounds: BoundReach | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Candidates:
     """Enumerate a space and keep what lies in the window of the limit.
@@ -152,6 +154,7 @@ def feasible(
         limit: The limit and its window.
         largest: Shape of the SuperPLM; what it does not hold is left out.
         correction: Factor on predicted latencies, learned from measured finalists.
+        bounds: Further limits that a candidate meets.
         progress: Told the architectures seen and their total.
 
     Raises:
@@ -171,6 +174,8 @@ def feasible(
         latency = correction * prediction.latency_seconds
         reach.see(rows, latency)
         inside = limit.admits(latency)
+        if bounds is not None:
+            inside[inside] = bounds.admits(rows[inside])
         parts.append(
             (places[inside], latency[inside], correction * prediction.upper_seconds[inside])
         )
@@ -178,7 +183,7 @@ def feasible(
             progress(seen, space.size)
     numbers, latency, upper = (np.concatenate(column) for column in zip(*parts, strict=True))
     if not len(numbers):
-        raise reach.error(space, limit)
+        raise (bounds and bounds.error()) or reach.error(space, limit)
     return Candidates(space, numbers.astype(np.int64), latency, upper)
 
 

@@ -16,6 +16,7 @@ from atb.files import read_document, write_document
 from atb.models.architecture import Architecture
 from atb.models.space import SearchSpace
 from atb.predictor.predictor import LatencyPredictor
+from atb.search.bounds import Bound, Deployed
 from atb.search.constraint import LatencyLimit, SpeedUp
 from atb.search.contract import MethodSettings
 from atb.search.methods import METHODS
@@ -41,6 +42,9 @@ class SearchRequest:
         seed: Of the search.
         finalists: How many to measure at a time.
         largest: Shape of the SuperPLM, where there is one.
+        bounds: Limits beside the latency.
+        vocabulary_size: Tokens of the deployed model.
+        positions: Its longest sequence.
 
     Raises:
         InputError: The method is unknown, or a value is out of range.
@@ -53,6 +57,9 @@ class SearchRequest:
     seed: int = 0
     finalists: int = 5
     largest: Architecture | None = None
+    bounds: tuple[Bound, ...] = ()
+    vocabulary_size: int = 30_522
+    positions: int = 512
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
@@ -63,6 +70,10 @@ class SearchRequest:
             raise InputError(f"The seed is {self.seed}: give a whole number from 0.")
         if self.finalists < 1:
             raise InputError(f"{self.finalists} finalists were asked for: give at least 1.")
+
+    def deployed(self, predictor: LatencyPredictor) -> Deployed:
+        """Tells what a deployed model has of what is bounded."""
+        return Deployed(predictor, self.vocabulary_size, self.positions)
 
     def key(self, predictor: LatencyPredictor, proxy: Proxy, verifier: Verifier) -> str:
         """Hash of everything that decides the result; the predictor counts by what it predicts."""
@@ -78,6 +89,7 @@ class SearchRequest:
             "largest": None if self.largest is None else str(self.largest),
             "predictor": [predicted.latency_seconds.tolist(), predicted.upper_seconds.tolist()],
             "proxy": proxy.key,
+            **({"bounds": [str(bound) for bound in self.bounds]} if self.bounds else {}),
             "conditions": verifier.conditions.key,
             "within": verifier.within,
         }

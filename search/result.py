@@ -110,6 +110,7 @@ class SearchResult:
         correction: Factor on predicted latencies that measured finalists asked for; 1 for none.
         campaigns: Campaigns in which finalists were measured.
         ended_by: `generations`, or `candidates` when all of them were scored.
+        bounds: Limits beside the latency, in words.
         request: Hash of everything that was asked for.
     """
 
@@ -129,6 +130,7 @@ class SearchResult:
     correction: float
     campaigns: tuple[str, ...]
     ended_by: str
+    bounds: tuple[str, ...] = ()
     request: str = field(default="", compare=False)
 
     @property
@@ -164,6 +166,7 @@ class SearchResult:
             "correction": self.correction,
             "campaigns": list(self.campaigns),
             "ended_by": self.ended_by,
+            "bounds": list(self.bounds),
             "request": self.request,
             "front": [str(candidate.architecture) for candidate in self.front],
             "hypervolumes": list(self.hypervolumes),
@@ -179,6 +182,7 @@ class SearchResult:
             "candidates": tuple(Candidate.from_json(each) for each in fields["candidates"]),
             "conditions": Conditions.from_json(fields["conditions"]),
             "campaigns": tuple(fields["campaigns"]),
+            "bounds": tuple(fields.get("bounds", ())),
         }
         told = ("format", "kind", "front", "hypervolumes")  # the last two follow from the rest
         plain = {name: value for name, value in fields.items() if name not in told}

@@ -11,6 +11,8 @@ from atb.errors import InputError, RunError
 from atb.files import prepare_output
 from atb.models.architecture import Architecture
 from atb.predictor.predictor import LatencyPredictor, require_conditions
+from atb.profiler.measurement import Measurement
+from atb.search.bounds import BoundReach
 from atb.search.candidates import Candidates, feasible
 from atb.search.constraint import LatencyLimit, SpeedUp
 from atb.search.front import front_of, spread_over
@@ -120,6 +122,7 @@ def _feasible(
         limit,
         largest=request.largest,
         correction=correction,
+        bounds=BoundReach(request.bounds, request.deployed(predictor)),
         progress=tell,
     )
 
@@ -153,6 +156,7 @@ class _Run:
                 campaign=campaign,
                 finalists=self.request.finalists,
                 known=self.verification,
+                meets=self._meets_bounds,
                 progress=self.progress,
             )
             before = correction
@@ -172,6 +176,12 @@ class _Run:
                     return self._result(candidates, before, ended_by)
                 raise self._failure(correction) from error
         raise self._failure(correction)
+
+    def _meets_bounds(self, measurement: Measurement) -> bool:
+        """Whether a measured model keeps the limits beside the latency, as far as it told."""
+        deployed = self.request.deployed(self.predictor)
+        told = ((bound, deployed.measured(bound, measurement)) for bound in self.request.bounds)
+        return all(value is None or value <= bound.most for bound, value in told)
 
     def _measure_front(self, campaign: str) -> None:
         """Where the whole front is asked for, measure as many of it as there are finalists."""
@@ -250,6 +260,7 @@ class _Run:
             correction=correction,
             campaigns=tuple(self.verification.campaigns),
             ended_by=ended_by,
+            bounds=tuple(str(bound) for bound in self.request.bounds),
         )
 
     def _measured(self, candidate: Candidate) -> Candidate:
@@ -275,6 +286,12 @@ class _Run:
             return RunError(
                 "No finalist could be measured: see the failures with `atb profile --list`, then "
                 "search again; the scores are kept."
+            )
+        if any(m.latency_seconds <= self.limit.seconds for m in measured):
+            bounds = ", ".join(str(bound) for bound in self.request.bounds)
+            return RunError(
+                f"Of {len(measured)} measured finalists none that meets the latency limit keeps "
+                f"within the measured {bounds}: raise that limit (scores and measurements are kept)."
             )
         fastest = min(measured, key=lambda measurement: measurement.latency_seconds)
         return RunError(

@@ -137,6 +137,7 @@ def verify(
     campaign: str,
     finalists: int,
     known: Verification,
+    meets: Callable[[Measurement], bool] = lambda _: True,
     progress: Progress | None = None,
 ) -> Verification:
     """Measure groups of finalists until one meets the limit with its whole interval and a margin.
@@ -151,6 +152,7 @@ def verify(
         campaign: First part of the names of the campaigns.
         finalists: How many to measure in a group.
         known: What earlier rounds have shown; it is added to.
+        meets: Whether a measured one meets the limits beside the latency.
         progress: Told while measuring.
     """
     predictions = {c.architecture: c.predicted_seconds for c in candidates}
@@ -167,18 +169,19 @@ def verify(
         measured = verifier.measure(group, name, progress)
         known.campaigns.append(name)
         known.measured |= {architecture: measured.get(architecture) for architecture in group}
-        known.winner = _best(candidates, known, safe_seconds, whole_interval=True)
+        known.winner = _best(candidates, known, meets, safe_seconds, whole_interval=True)
         if known.winner is not None:
             return known
         seen = Verification({a: m for a, m in known.measured.items() if a in predictions})
         correction = max(1.0, seen.correction(predictions.__getitem__))
-    known.winner = _best(candidates, known, limit_seconds, whole_interval=False)
+    known.winner = _best(candidates, known, meets, limit_seconds, whole_interval=False)
     return known
 
 
 def _best(
     candidates: Sequence[Candidate],
     known: Verification,
+    meets: Callable[[Measurement], bool],
     limit_seconds: float,
     *,
     whole_interval: bool,
@@ -189,6 +192,6 @@ def _best(
         if measurement is None:
             continue
         seconds = measurement.interval_seconds[1] if whole_interval else measurement.latency_seconds
-        if seconds <= limit_seconds:
+        if seconds <= limit_seconds and meets(measurement):
             return candidate.architecture
     return None

@@ -44,6 +44,15 @@ Speedup = Annotated[
     float | None,
     typer.Option("--speedup", metavar="7", help="The limit as a speed-up over --reference."),
 ]
+Limits = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--limit",
+        metavar="NAME=AMOUNT",
+        help="A further one, on what is deployed: parameters=10M, size=20MB, memory=50MB, "
+        "energy=30mJ; repeatable.",
+    ),
+]
 Reference = Annotated[
     str, typer.Option("--reference", metavar="ARCH", help="Measured first, on the same device.")
 ]
@@ -53,6 +62,7 @@ def search(
     latency: Latency = None,
     speedup: Speedup = None,
     reference: Reference = "bert-base",
+    limits: Limits = None,
     method: Annotated[
         str,
         typer.Option(
@@ -115,6 +125,7 @@ def search(
     from atb.predictor.file import load
     from atb.predictor.predictor import require_conditions
     from atb.profiler.database import ProfileDatabase
+    from atb.search.bounds import BoundReach, parse_bound
     from atb.search.candidates import feasible, on_search_grid
     from atb.search.constraint import WHOLE, WINDOW, LatencyLimit
     from atb.search.contract import MethodSettings
@@ -126,6 +137,7 @@ def search(
     default = WHOLE if method == "pareto" else WINDOW
     fractions = default if window is None else parse_window(window)
     limit = parse_limit(latency, speedup, reference, fractions)
+    bounds = tuple(parse_bound(text) for text in limits or ())
     settings = MethodSettings(generation_size=generation_size, generations=generations)
     target = find_target(
         device,
@@ -147,9 +159,21 @@ def search(
     loaded = load_superplm(superplm)
     largest = loaded.architecture
     searched = on_search_grid(whole, grid, largest)
-    request = SearchRequest(searched, limit, method, settings, seed, finalists, largest)
+    request = SearchRequest(
+        searched,
+        limit,
+        method,
+        settings,
+        seed,
+        finalists,
+        largest,
+        bounds,
+        vocabulary_size=loaded.config.vocab_size,
+        positions=loaded.config.max_position_embeddings,
+    )
+    reach = BoundReach(bounds, request.deployed(fitted))
     if isinstance(limit, LatencyLimit):  # a limit out of reach leaves no file behind
-        feasible(searched, fitted, limit, largest=largest)
+        feasible(searched, fitted, limit, largest=largest, bounds=reach)
     with ProfileDatabase(db, create=True) as database:
         verifier = Verifier(target.device, target.runtime, target.settings, database)
         result = run(
@@ -250,6 +274,8 @@ def show(result: SearchResult, out: Path) -> None:
         f"limit {format_duration(result.constraint_seconds)}, "
         f"predicted {format_duration(winner.predicted_seconds)}"
     )
+    for bound in result.bounds:
+        typer.echo(f"kept      {bound}")
     typer.echo(
         f"score     {result.proxy} {winner.proxy:.4f}, best of {result.evaluations} scored and "
         f"{result.feasible:,} within the window"
