@@ -291,7 +291,7 @@ class _Run:
             bounds = ", ".join(str(bound) for bound in self.request.bounds)
             return RunError(
                 f"Of {len(measured)} measured finalists none that meets the latency limit keeps "
-                f"within the measured {bounds}: raise that limit (scores and measurements are kept)."
+                f"within the measured {bounds}: raise it (scores and measurements are kept)."
             )
         fastest = min(measured, key=lambda measurement: measurement.latency_seconds)
         return RunError(
