@@ -9,6 +9,7 @@ import typer
 
 from atb import __version__
 from atb.commands import (
+    build,
     compare,
     data,
     database,
@@ -43,6 +44,7 @@ app.command("profile")(profile.profile)
 app.command("compare")(compare.compare)
 app.command("predict")(predict.predict)
 app.command("search")(search.search)
+app.command("build")(build.build)
 app.command("report")(report.report)
 app.add_typer(devices.app, name="devices")
 app.add_typer(space.app, name="space")
