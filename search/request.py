@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
@@ -19,6 +20,7 @@ from atb.predictor.predictor import LatencyPredictor
 from atb.search.bounds import Bound, Deployed
 from atb.search.constraint import LatencyLimit, SpeedUp
 from atb.search.contract import MethodSettings
+from atb.search.joint import Place
 from atb.search.methods import METHODS
 from atb.search.proxy import Proxy
 from atb.search.verification import Verifier
@@ -75,10 +77,15 @@ class SearchRequest:
         """Tells what a deployed model has of what is bounded."""
         return Deployed(predictor, self.vocabulary_size, self.positions)
 
-    def key(self, predictor: LatencyPredictor, proxy: Proxy, verifier: Verifier) -> str:
-        """Hash of everything that decides the result; the predictor counts by what it predicts."""
+    def key(
+        self,
+        predictor: LatencyPredictor,
+        proxy: Proxy,
+        verifier: Verifier,
+        places: Sequence[Place] = (),
+    ) -> str:
+        """Hash of everything that decides the result; a predictor counts by what it predicts."""
         members = self.space.sample(np.random.default_rng(0), min(64, self.space.size))
-        predicted = predictor.predict_architectures(members)
         content = {
             "space": self.space.to_json(),
             "limit": self.limit.to_json(),
@@ -87,13 +94,22 @@ class SearchRequest:
             "seed": self.seed,
             "finalists": self.finalists,
             "largest": None if self.largest is None else str(self.largest),
-            "predictor": [predicted.latency_seconds.tolist(), predicted.upper_seconds.tolist()],
+            "predictor": _predicted(predictor, members),
             "proxy": proxy.key,
-            **({"bounds": [str(bound) for bound in self.bounds]} if self.bounds else {}),
+            "bounds": [str(bound) for bound in self.bounds],
+            "places": [
+                [p.limit_seconds, p.verifier.conditions.key, _predicted(p.predictor, members)]
+                for p in places
+            ],
             "conditions": verifier.conditions.key,
             "within": verifier.within,
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _predicted(predictor: LatencyPredictor, members: Sequence[Architecture]) -> list[list[float]]:
+    found = predictor.predict_architectures(members)
+    return [found.latency_seconds.tolist(), found.upper_seconds.tolist()]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,31 @@ from atb.models.architecture import Architecture
 from atb.profiler.conditions import Conditions
 from atb.search.front import front_of, hypervolumes
 
-__all__ = ["Candidate", "SearchResult", "read_result", "write_result"]
+__all__ = ["Candidate", "Elsewhere", "SearchResult", "read_result", "write_result"]
 
 #: Format history: 1, the first.
 KIND, FORMAT = "search-result", 1
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """What a model takes in a further place.
+
+    Attributes:
+        name: Of the place.
+        limit_seconds: Its limit.
+        conditions: Under which it was predicted and measured, in words.
+        predicted_seconds: The predicted latency.
+        measured_seconds: The measured one; None where it was not.
+        interval_seconds: Its confidence interval.
+    """
+
+    name: str
+    limit_seconds: float
+    conditions: str
+    predicted_seconds: float
+    measured_seconds: float | None = None
+    interval_seconds: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +54,7 @@ class Candidate:
         interval_seconds: Confidence interval of the measured latency.
         flagged: Why the measurement is to be distrusted, in words; empty when it is not.
         campaign: In which campaign it was measured.
+        elsewhere: What it takes in further places, where there are any and it was a finalist.
     """
 
     architecture: Architecture
@@ -44,6 +66,7 @@ class Candidate:
     interval_seconds: tuple[float, float] | None = None
     flagged: tuple[str, ...] = ()
     campaign: str | None = None
+    elsewhere: tuple[Elsewhere, ...] = ()
 
     @property
     def latency_seconds(self) -> float:
@@ -70,6 +93,7 @@ class Candidate:
             "generation": self.generation,
             "flagged": list(self.flagged),
             "campaign": self.campaign,
+            "elsewhere": [asdict(place) for place in self.elsewhere],
         }
 
     @classmethod
@@ -86,7 +110,13 @@ class Candidate:
             None if interval is None else (interval[0], interval[1]),
             tuple(fields["flagged"]),
             fields["campaign"],
+            tuple(_elsewhere(place) for place in fields.get("elsewhere", ())),
         )
+
+
+def _elsewhere(fields: Mapping[str, Any]) -> Elsewhere:
+    interval = fields["interval_seconds"]
+    return Elsewhere(**{**fields, "interval_seconds": None if interval is None else (*interval,)})
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -11,17 +12,24 @@ from atb.errors import InputError, RunError
 from atb.files import prepare_output
 from atb.models.architecture import Architecture
 from atb.predictor.predictor import LatencyPredictor, require_conditions
-from atb.profiler.measurement import Measurement
-from atb.search.bounds import BoundReach
+from atb.search.bounds import BoundReach, Deployed
 from atb.search.candidates import Candidates, feasible
 from atb.search.constraint import LatencyLimit, SpeedUp
 from atb.search.front import front_of, spread_over
+from atb.search.joint import JointPredictor, JointVerifier, Place, elsewhere, on_first
 from atb.search.methods import make_method
 from atb.search.proxy import Proxy
 from atb.search.request import SearchRequest, SearchState
 from atb.search.result import Candidate, SearchResult, read_result, write_result
 from atb.search.scores import ScoreFile
-from atb.search.verification import Progress, Verification, Verifier, verify
+from atb.search.verification import (
+    Measured,
+    Measures,
+    Progress,
+    Verification,
+    Verifier,
+    verify,
+)
 from atb.units import format_duration
 
 __all__ = ["RESULT", "SCORES", "SearchRequest", "search"]
@@ -42,9 +50,10 @@ def search(
     verifier: Verifier,
     out: Path,
     *,
+    places: Sequence[Place] = (),
     progress: Progress | None = None,
 ) -> SearchResult:
-    """Find the best architecture whose measured latency meets the limit.
+    """Find the best architecture whose measured latency meets the limit, everywhere.
 
     Every score is on disk before the next is computed, and every measured block is committed, so
     that the same call after a crash goes on and ends with the same result; after the end it
@@ -56,14 +65,19 @@ def search(
         proxy: Scores candidates.
         verifier: Measures finalists.
         out: Folder for `result.json`, the scores and the state of the search.
+        places: Further devices or settings, each with a limit of its own.
         progress: Told what is done, what there is to do, and a word on what is going on.
 
     Raises:
         InputError: The predictor holds under other conditions, or the limit is out of reach.
         RunError: No finalist met the limit, or the device failed; what was measured stays.
     """
-    require_conditions(predictor, verifier.conditions)
-    key = request.key(predictor, proxy, verifier)
+    for one, conditions in (
+        (predictor, verifier.conditions),
+        *((place.predictor, place.verifier.conditions) for place in places),
+    ):
+        require_conditions(one, conditions)
+    key = request.key(predictor, proxy, verifier, places)
     state = SearchState.find(out, key)
     if state.finished and (out / RESULT).is_file():
         result = read_result(out / RESULT)
@@ -72,7 +86,8 @@ def search(
     candidates: Candidates | None = None
     if isinstance(request.limit, LatencyLimit):  # one that is out of reach writes nothing
         limit = request.limit
-        candidates = _feasible(request, predictor, limit, 1.0, progress)
+        task = _Task(request, limit, predictor, tuple(places), progress)
+        candidates = task.feasible(1.0)
     prepare_output(out, directory=True)
     state = state.write(out)
     if isinstance(request.limit, SpeedUp):
@@ -81,10 +96,11 @@ def search(
         )
         state = state.write(out, reference_seconds=seconds)
         limit = request.limit.resolve(seconds)
-        candidates = _feasible(request, predictor, limit, 1.0, progress)
+        task = _Task(request, limit, predictor, tuple(places), progress)
+        candidates = task.feasible(1.0)
     assert candidates is not None
     with ScoreFile(out / SCORES, proxy) as scores:
-        run = _Run(request, limit, predictor, scores, verifier, progress)
+        run = _Run(task, scores, task.measures(verifier))
         result = run.to_the_end(candidates, campaign=f"search-{state.run}")
     result = replace(result, proxy=proxy.name, request=key)
     write_result(result, out / RESULT)
@@ -105,38 +121,59 @@ def _measure_reference(
     return measured[speedup.architecture].latency_seconds
 
 
-def _feasible(
-    request: SearchRequest,
-    predictor: LatencyPredictor,
-    limit: LatencyLimit,
-    correction: float,
-    progress: Progress | None,
-) -> Candidates:
-    def tell(seen: int, total: int) -> None:
-        if progress is not None:
-            progress(seen, total, "listing the architectures that meet the limit")
+@dataclass(frozen=True)
+class _Task:
+    """What a search is about, once the limit is known."""
 
-    return feasible(
-        request.space,
-        predictor,
-        limit,
-        largest=request.largest,
-        correction=correction,
-        bounds=BoundReach(request.bounds, request.deployed(predictor)),
-        progress=tell,
-    )
+    request: SearchRequest
+    limit: LatencyLimit
+    first: LatencyPredictor
+    places: tuple[Place, ...]
+    progress: Progress | None
+
+    @property
+    def predictor(self) -> LatencyPredictor:
+        """Tells what is held against the limit."""
+        if not self.places:
+            return self.first
+        return JointPredictor(self.first, self.limit.seconds, self.places)
+
+    @property
+    def deployed(self) -> Deployed:
+        """Tells what is held against the limits beside the latency."""
+        return self.request.deployed(self.first)
+
+    def measures(self, verifier: Verifier) -> Measures:
+        """Measures what is held against the limit."""
+        if not self.places:
+            return verifier
+        return JointVerifier(verifier, self.limit.seconds, self.places)
+
+    def feasible(self, correction: float) -> Candidates:
+        """The candidates, by corrected predictions."""
+
+        def tell(seen: int, total: int) -> None:
+            if self.progress is not None:
+                self.progress(seen, total, "listing the architectures that meet the limit")
+
+        return feasible(
+            self.request.space,
+            self.predictor,
+            self.limit,
+            largest=self.request.largest,
+            correction=correction,
+            bounds=BoundReach(self.request.bounds, self.deployed),
+            progress=tell,
+        )
 
 
 @dataclass
 class _Run:
     """One search while it goes on."""
 
-    request: SearchRequest
-    limit: LatencyLimit
-    predictor: LatencyPredictor
+    task: _Task
     scores: ScoreFile
-    verifier: Verifier
-    progress: Progress | None
+    verifier: Measures
     scored: dict[Architecture, Candidate] = field(default_factory=dict)
     generations: int = 0
     verification: Verification = field(default_factory=Verification)
@@ -151,13 +188,13 @@ class _Run:
                 break
             self.verification = verify(
                 ranking,
-                self.limit.seconds,
+                self.task.limit.seconds,
                 self.verifier,
                 campaign=campaign,
-                finalists=self.request.finalists,
+                finalists=self.task.request.finalists,
                 known=self.verification,
                 meets=self._meets_bounds,
-                progress=self.progress,
+                progress=self.task.progress,
             )
             before = correction
             correction = self.verification.correction(
@@ -168,38 +205,36 @@ class _Run:
                 self._measure_front(f"{campaign}-front")
                 return self._result(candidates, before, ended_by)
             try:
-                candidates = _feasible(
-                    self.request, self.predictor, self.limit, correction, self.progress
-                )
+                candidates = self.task.feasible(correction)
             except InputError as error:
                 if self.verification.winner is not None:
                     return self._result(candidates, before, ended_by)
                 raise self._failure(correction) from error
         raise self._failure(correction)
 
-    def _meets_bounds(self, measurement: Measurement) -> bool:
+    def _meets_bounds(self, measured: Measured) -> bool:
         """Whether a measured model keeps the limits beside the latency, as far as it told."""
-        deployed = self.request.deployed(self.predictor)
-        told = ((bound, deployed.measured(bound, measurement)) for bound in self.request.bounds)
+        found = on_first(measured)
+        told = ((b, self.task.deployed.measured(b, found)) for b in self.task.request.bounds)
         return all(value is None or value <= bound.most for bound, value in told)
 
     def _measure_front(self, campaign: str) -> None:
         """Where the whole front is asked for, measure as many of it as there are finalists."""
-        if self.request.method != "pareto":
+        if self.task.request.method != "pareto":
             return
-        front = spread_over(front_of(self._ranking(1.0)), self.request.finalists)
+        front = spread_over(front_of(self._ranking(1.0)), self.task.request.finalists)
         unknown = [
             c.architecture for c in front if c.architecture not in self.verification.measured
         ]
         if unknown:
-            measured = self.verifier.measure(unknown, campaign, self.progress)
+            measured = self.verifier.measure(unknown, campaign, self.task.progress)
             self.verification.measured |= {a: measured.get(a) for a in unknown}
             self.verification.campaigns.append(campaign)
 
     def _explore(self, candidates: Candidates, round_number: int) -> str:
         """Let the method search among the candidates; returns what ended it."""
-        rng = np.random.default_rng([self.request.seed, round_number])
-        method = make_method(self.request.method, candidates, rng, self.request.settings)
+        rng = np.random.default_rng([self.task.request.seed, round_number])
+        method = make_method(self.task.request.method, candidates, rng, self.task.request.settings)
         asked = 0
         while not method.finished:
             generation = method.ask()
@@ -208,12 +243,12 @@ class _Run:
             for architecture in generation:
                 told.append((architecture, self.scores.score(architecture)))
                 asked += 1
-                if self.progress is not None:
+                if self.task.progress is not None:
                     word = f"generation {self.generations}: scored {architecture}"
-                    self.progress(asked, method.planned, word)
+                    self.task.progress(asked, method.planned, word)
             self._remember(told)
             method.tell(told)
-        exhausted = asked == len(candidates) or asked < self.request.settings.generation_size
+        exhausted = asked == len(candidates) or asked < self.task.request.settings.generation_size
         return "candidates" if exhausted else "generations"
 
     def _remember(self, told: list[tuple[Architecture, float | None]]) -> None:
@@ -221,7 +256,7 @@ class _Run:
         new = {a: score for a, score in told if a not in self.scored}
         if not new:
             return
-        prediction = self.predictor.predict_architectures(list(new))
+        prediction = self.task.predictor.predict_architectures(list(new))
         for place, (architecture, score) in enumerate(new.items()):
             self.scored[architecture] = Candidate(
                 architecture,
@@ -240,40 +275,54 @@ class _Run:
         return [c.corrected(correction) for c in best_first]
 
     def _result(self, candidates: Candidates, correction: float, ended_by: str) -> SearchResult:
-        ranked = [self._measured(candidate) for candidate in self._ranking(1.0)]
-        failed = [candidate for candidate in self.scored.values() if candidate.proxy is None]
+        ranked = [self._measured(candidate) for candidate in self._on_first(self._ranking(1.0))]
+        failed = self._on_first([c for c in self.scored.values() if c.proxy is None])
         winner = next(c for c in ranked if c.architecture == self.verification.winner)
         return SearchResult(
-            constraint_seconds=self.limit.seconds,
-            basis=self.limit.basis,
-            window=self.limit.window,
+            constraint_seconds=self.task.limit.seconds,
+            basis=self.task.limit.basis,
+            window=self.task.limit.window,
             winner=winner,
             candidates=(*ranked, *failed),
             conditions=self.verifier.conditions,
-            space=self.request.space.name,
+            space=self.task.request.space.name,
             feasible=len(candidates),
-            method=self.request.method,
+            method=self.task.request.method,
             proxy="",
-            seed=self.request.seed,
+            seed=self.task.request.seed,
             generations=self.generations,
             evaluations=len(self.scored),
             correction=correction,
             campaigns=tuple(self.verification.campaigns),
             ended_by=ended_by,
-            bounds=tuple(str(bound) for bound in self.request.bounds),
+            bounds=tuple(str(bound) for bound in self.task.request.bounds),
         )
 
     def _measured(self, candidate: Candidate) -> Candidate:
-        measurement = self.verification.measured.get(candidate.architecture)
-        if measurement is None:
+        measured = self.verification.measured.get(candidate.architecture)
+        if measured is None:
             return candidate
+        first = on_first(measured)
         return replace(
             candidate,
-            measured_seconds=measurement.latency_seconds,
-            interval_seconds=measurement.interval_seconds,
-            flagged=measurement.reasons,
-            campaign=measurement.campaign,
+            measured_seconds=first.latency_seconds,
+            interval_seconds=first.interval_seconds,
+            flagged=measured.reasons,
+            campaign=measured.campaign,
+            elsewhere=elsewhere(self.task.places, candidate.architecture, measured),
         )
+
+    def _on_first(self, candidates: Sequence[Candidate]) -> list[Candidate]:
+        """The same with what is predicted for the first device, where there are several."""
+        if not self.task.places or not candidates:
+            return list(candidates)
+        found = self.task.first.predict_architectures([c.architecture for c in candidates])
+        return [
+            replace(c, predicted_seconds=float(latency), predicted_upper_seconds=float(upper))
+            for c, latency, upper in zip(
+                candidates, found.latency_seconds, found.upper_seconds, strict=True
+            )
+        ]
 
     def _failure(self, correction: float) -> RunError:
         measured = [m for m in self.verification.measured.values() if m is not None]
@@ -287,17 +336,21 @@ class _Run:
                 "No finalist could be measured: see the failures with `atb profile --list`, then "
                 "search again; the scores are kept."
             )
-        if any(m.latency_seconds <= self.limit.seconds for m in measured):
-            bounds = ", ".join(str(bound) for bound in self.request.bounds)
+        if any(m.latency_seconds <= self.task.limit.seconds for m in measured):
+            bounds = ", ".join(str(bound) for bound in self.task.request.bounds)
             return RunError(
                 f"Of {len(measured)} measured finalists none that meets the latency limit keeps "
                 f"within the measured {bounds}: raise it (scores and measurements are kept)."
             )
         fastest = min(measured, key=lambda measurement: measurement.latency_seconds)
+        limit = self.task.limit.seconds
+        takes = f"takes {format_duration(fastest.latency_seconds)}"
+        if self.task.places:
+            share = fastest.latency_seconds / limit
+            takes = f"takes {share:.2f} times what one of the limits allows"
         return RunError(
             f"None of {len(measured)} measured finalists meets the limit of "
-            f"{format_duration(self.limit.seconds)}: the fastest, {fastest.architecture}, takes "
-            f"{format_duration(fastest.latency_seconds)}, and the predictor is off by a factor of "
-            f"{correction:.2f}; fit it again on new measurements, or raise the limit (scores and "
-            "measurements are kept)."
+            f"{format_duration(limit)}: the fastest, {fastest.architecture}, {takes}, and the "
+            f"predictor is off by a factor of {correction:.2f}; fit it again on new measurements, "
+            "or raise the limit (scores and measurements are kept)."
         )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
@@ -17,7 +18,15 @@ from atb.profiler.measurement import Measurement
 from atb.profiler.plan import Plan
 from atb.search.result import Candidate
 
-__all__ = ["Progress", "Verification", "Verifier", "choose_finalists", "verify"]
+__all__ = [
+    "Measured",
+    "Measures",
+    "Progress",
+    "Verification",
+    "Verifier",
+    "choose_finalists",
+    "verify",
+]
 
 #: Called with what is done, what there is to do, and a word on what is going on.
 Progress = Callable[[int, int, str], None]
@@ -27,6 +36,46 @@ MOST_GROUPS = 4
 #: Share by which two campaigns may differ although their intervals are narrower; a winner is to
 #: meet the limit when it is measured on another day too.
 MARGIN = 0.01
+
+
+class Measured(Protocol):
+    """What measuring a finalist has shown; a `Measurement`, or several as one."""
+
+    @property
+    def architecture(self) -> Architecture:
+        """What was measured."""
+
+    @property
+    def latency_seconds(self) -> float:
+        """What is held against the limit."""
+
+    @property
+    def interval_seconds(self) -> tuple[float, float]:
+        """Its confidence interval."""
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why it is to be distrusted."""
+
+    @property
+    def campaign(self) -> str:
+        """In which it was measured."""
+
+
+class Measures(Protocol):
+    """Measures finalists."""
+
+    @property
+    def conditions(self) -> Conditions:
+        """Under which it measures."""
+
+    def measure(
+        self,
+        architectures: Sequence[Architecture],
+        campaign: str,
+        progress: Progress | None = None,
+    ) -> Mapping[Architecture, Measured]:
+        """Measure in a campaign of this name; those that failed are left out."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +139,7 @@ class Verification:
         campaigns: Names of the campaigns.
     """
 
-    measured: dict[Architecture, Measurement | None] = field(default_factory=dict)
+    measured: dict[Architecture, Measured | None] = field(default_factory=dict)
     winner: Architecture | None = None
     campaigns: list[str] = field(default_factory=list)
 
@@ -132,12 +181,12 @@ def choose_finalists(
 def verify(
     candidates: Sequence[Candidate],
     limit_seconds: float,
-    verifier: Verifier,
+    verifier: Measures,
     *,
     campaign: str,
     finalists: int,
     known: Verification,
-    meets: Callable[[Measurement], bool] = lambda _: True,
+    meets: Callable[[Measured], bool] = lambda _: True,
     progress: Progress | None = None,
 ) -> Verification:
     """Measure groups of finalists until one meets the limit with its whole interval and a margin.
@@ -181,7 +230,7 @@ def verify(
 def _best(
     candidates: Sequence[Candidate],
     known: Verification,
-    meets: Callable[[Measurement], bool],
+    meets: Callable[[Measured], bool],
     limit_seconds: float,
     *,
     whole_interval: bool,

@@ -29,13 +29,18 @@ from atb.options import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from atb.models.superplm import SuperPLM
-    from atb.predictor.predictor import LatencyPredictor
+    from atb.predictor.predictor import LatencyPredictor, WorkPredictor
+    from atb.search.bounds import Bound
     from atb.search.constraint import LatencyLimit, SpeedUp
+    from atb.search.joint import Place
     from atb.search.proxy import Proxy
     from atb.search.result import SearchResult
     from atb.search.run import SearchRequest
     from atb.search.verification import Verifier
+    from atb.target import Target
 
 Latency = Annotated[
     str | None, typer.Option("--latency", metavar="10ms", help="The limit as a time.")
@@ -49,8 +54,8 @@ Limits = Annotated[
     typer.Option(
         "--limit",
         metavar="NAME=AMOUNT",
-        help="A further one, on what is deployed: parameters=10M, size=20MB, memory=50MB, "
-        "energy=30mJ; repeatable.",
+        help="A further one, repeatable: parameters=10M, size=20MB, memory=50MB, energy=30mJ of "
+        "what is deployed; or a latency elsewhere, pi4=40ms, with pi4.json beside --predictor.",
     ),
 ]
 Reference = Annotated[
@@ -125,10 +130,11 @@ def search(
     from atb.predictor.file import load
     from atb.predictor.predictor import require_conditions
     from atb.profiler.database import ProfileDatabase
-    from atb.search.bounds import BoundReach, parse_bound
+    from atb.search.bounds import BoundReach
     from atb.search.candidates import feasible, on_search_grid
-    from atb.search.constraint import WHOLE, WINDOW, LatencyLimit
+    from atb.search.constraint import WHOLE, WINDOW
     from atb.search.contract import MethodSettings
+    from atb.search.joint import Place
     from atb.search.run import SearchRequest
     from atb.search.verification import Verifier
     from atb.target import find_target
@@ -137,7 +143,7 @@ def search(
     default = WHOLE if method == "pareto" else WINDOW
     fractions = default if window is None else parse_window(window)
     limit = parse_limit(latency, speedup, reference, fractions)
-    bounds = tuple(parse_bound(text) for text in limits or ())
+    bounds, latencies = parse_limits(limits or [])
     settings = MethodSettings(generation_size=generation_size, generations=generations)
     target = find_target(
         device,
@@ -153,6 +159,7 @@ def search(
     SearchRequest(whole, limit, method, settings, seed, finalists)
     fitted = load(predictor, target.settings)
     require_conditions(fitted, target.conditions)
+    elsewhere = {name: find_place(name, predictor) for name in latencies}
 
     from atb.models.embedded import load_superplm
 
@@ -171,10 +178,19 @@ def search(
         vocabulary_size=loaded.config.vocab_size,
         positions=loaded.config.max_position_embeddings,
     )
-    reach = BoundReach(bounds, request.deployed(fitted))
-    if isinstance(limit, LatencyLimit):  # a limit out of reach leaves no file behind
+    if isinstance(limit, LatencyLimit):  # one that is out of reach leaves no file behind
+        reach = BoundReach(bounds, request.deployed(fitted))
         feasible(searched, fitted, limit, largest=largest, bounds=reach)
     with ProfileDatabase(db, create=True) as database:
+        places = [
+            Place(
+                name,
+                latencies[name],
+                known,
+                Verifier(where.device, where.runtime, where.settings, database),
+            )
+            for name, (known, where) in elsewhere.items()
+        ]
         verifier = Verifier(target.device, target.runtime, target.settings, database)
         result = run(
             request,
@@ -184,6 +200,7 @@ def search(
             loaded,
             out,
             source=superplm,
+            places=places,
         )
     if json:
         print_json(result.to_json())
@@ -209,6 +226,66 @@ def parse_limit(
         return LatencyLimit(parse_duration(latency), window)
     assert speedup is not None
     return SpeedUp(speedup, resolve(reference), reference, window)
+
+
+def parse_limits(texts: Sequence[str]) -> tuple[tuple[Bound, ...], dict[str, float]]:
+    """Further limits: on what is deployed, and seconds by the name of a place.
+
+    Raises:
+        InputError: One is of no known form, or was given twice.
+    """
+    from atb.search.bounds import BOUNDS, parse_bound
+    from atb.units import parse_duration
+
+    bounds: dict[str, Bound] = {}
+    latencies: dict[str, float] = {}
+    for text in texts:
+        name, equals, amount = text.partition("=")
+        name = name.strip()
+        if name in bounds or name in latencies:
+            raise InputError(f"--limit {name} was given twice: give the tighter one.")
+        if name in BOUNDS or not equals:
+            bounds[name] = parse_bound(text)
+        else:
+            latencies[name] = parse_duration(amount)
+    return tuple(bounds.values()), latencies
+
+
+def find_place(name: str, predictor: Path) -> tuple[WorkPredictor, Target]:
+    """The predictor of a further place, and where it was fitted.
+
+    Args:
+        name: A predictor file, or its name without .json beside the first one.
+        predictor: The first one.
+
+    Raises:
+        InputError: There is no such file, or its conditions are not to be had here.
+    """
+    from atb.predictor.file import load
+    from atb.predictor.predictor import require_conditions
+    from atb.search.bounds import BOUNDS
+    from atb.target import Target, find_target
+
+    path = Path(name) if name.endswith(".json") else predictor.with_name(f"{name}.json")
+    if not path.is_file():
+        raise InputError(
+            f"--limit {name} is none of {', '.join(BOUNDS)}, and there is no predictor {path}: fit "
+            "one there with `atb predictor train --out`."
+        )
+    known = load(path)
+    conditions = known.conditions
+    settings = conditions.settings
+    place = find_target(
+        conditions.device,
+        conditions.runtime,
+        precision=settings.precision,
+        threads=settings.threads,
+        batch=settings.batch,
+        sequence_length=settings.sequence_length,
+    )
+    target = Target(place.device, place.runtime, settings)
+    require_conditions(known, target.conditions)
+    return known, target
 
 
 def make_proxy(
@@ -237,6 +314,7 @@ def run(
     out: Path,
     *,
     source: str,
+    places: Sequence[Place] = (),
 ) -> SearchResult:
     """Search, then write the winner's model below `out`.
 
@@ -248,13 +326,14 @@ def run(
         superplm: Where the weights come from.
         out: Folder of the search.
         source: Name or folder of the SuperPLM, for the model card.
+        places: Further devices or settings with limits of their own.
     """
     from atb.models.embedded import EMBEDDED
     from atb.search.export import export_winner
     from atb.search.run import search as find
 
     with progress("search") as told:
-        result = find(request, predictor, proxy, verifier, out, progress=told)
+        result = find(request, predictor, proxy, verifier, out, places=places, progress=told)
     note("writing the model ...")
     export_winner(result, superplm, out / "model", source=EMBEDDED.get(source, Path(source)))
     return result
@@ -274,6 +353,13 @@ def show(result: SearchResult, out: Path) -> None:
         f"limit {format_duration(result.constraint_seconds)}, "
         f"predicted {format_duration(winner.predicted_seconds)}"
     )
+    for place in winner.elsewhere:
+        assert place.measured_seconds is not None
+        typer.echo(
+            f"{place.name:<9} {format_duration(place.measured_seconds)}, limit "
+            f"{format_duration(place.limit_seconds)}, predicted "
+            f"{format_duration(place.predicted_seconds)} ({place.conditions})"
+        )
     for bound in result.bounds:
         typer.echo(f"kept      {bound}")
     typer.echo(
