@@ -21,8 +21,10 @@ __all__ = [
     "ExactProxy",
     "MlmProxy",
     "Proxy",
+    "ProxyName",
     "TaskProxy",
     "default_proxy",
+    "make_proxy",
     "superplm_sha256",
 ]
 
@@ -184,6 +186,36 @@ def default_proxy(superplm: SuperPLM, text: TokenShards | None = None) -> Proxy:
     """Distillation where the SuperPLM has a projection to compare by, else masked words."""
     kind = MlmProxy if superplm.config.projection_size is None else DistillationProxy
     return kind(superplm, text)
+
+
+#: Names that `make_proxy` knows; the default is what the SuperPLM allows.
+ProxyName = Literal["distillation", "mlm", "task"]
+
+
+def make_proxy(
+    superplm: SuperPLM | str, name: ProxyName | None = None, elastic: Sequence[Path] = ()
+) -> Proxy:
+    """The proxy of this name.
+
+    Args:
+        superplm: Whose slices, or its name or folder, which can be sent to another process.
+        name: The default one where None.
+        elastic: For `task`, which is the default where they are given.
+
+    Raises:
+        InputError: The SuperPLM lacks what it needs, or folders are of no use.
+    """
+    if elastic and name not in (None, "task"):
+        raise InputError(f"--proxy {name} has no use for --elastic: leave it out.")
+    if elastic or name == "task":
+        return TaskProxy(elastic)
+    if isinstance(superplm, str):
+        from atb.models.embedded import load_superplm
+
+        superplm = load_superplm(superplm)
+    if name is None:
+        return default_proxy(superplm)
+    return DistillationProxy(superplm) if name == "distillation" else MlmProxy(superplm)
 
 
 def superplm_sha256(superplm: SuperPLM) -> str:

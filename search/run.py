@@ -30,6 +30,7 @@ from atb.search.verification import (
     Verifier,
     verify,
 )
+from atb.search.workers import Workers
 from atb.units import format_duration
 
 __all__ = ["RESULT", "SCORES", "SearchRequest", "search"]
@@ -51,6 +52,7 @@ def search(
     out: Path,
     *,
     places: Sequence[Place] = (),
+    workers: Workers | None = None,
     progress: Progress | None = None,
 ) -> SearchResult:
     """Find the best architecture whose measured latency meets the limit, everywhere.
@@ -66,6 +68,7 @@ def search(
         verifier: Measures finalists.
         out: Folder for `result.json`, the scores and the state of the search.
         places: Further devices or settings, each with a limit of its own.
+        workers: Who computes scores by the proxy; this process by default.
         progress: Told what is done, what there is to do, and a word on what is going on.
 
     Raises:
@@ -99,7 +102,7 @@ def search(
         task = _Task(request, limit, predictor, tuple(places), progress)
         candidates = task.feasible(1.0)
     assert candidates is not None
-    with ScoreFile(out / SCORES, proxy) as scores:
+    with ScoreFile(out / SCORES, proxy, workers) as scores:
         run = _Run(task, scores, task.measures(verifier))
         result = run.to_the_end(candidates, campaign=f"search-{state.run}")
     result = replace(result, proxy=proxy.name, request=key)
@@ -239,13 +242,15 @@ class _Run:
         while not method.finished:
             generation = method.ask()
             self.generations += 1
-            told = []
-            for architecture in generation:
-                told.append((architecture, self.scores.score(architecture)))
+            scores = {}
+            for architecture, score in self.scores.score_all(generation):
+                scores[architecture] = score
                 asked += 1
                 if self.task.progress is not None:
                     word = f"generation {self.generations}: scored {architecture}"
                     self.task.progress(asked, method.planned, word)
+            # in the order asked, whoever was ready first: results must not depend on it
+            told = [(architecture, scores[architecture]) for architecture in generation]
             self._remember(told)
             method.tell(told)
         exhausted = asked == len(candidates) or asked < self.task.request.settings.generation_size

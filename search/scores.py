@@ -7,7 +7,7 @@ Format history: 1, the first. A line is a JSON object with `format`, `proxy`, `a
 from __future__ import annotations
 
 import json
-import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -15,6 +15,7 @@ from typing import Any, Self
 from atb.errors import BadFile, RunError
 from atb.models.architecture import Architecture
 from atb.search.proxy import Proxy
+from atb.search.workers import InProcess, Workers
 
 __all__ = ["ScoreFile"]
 
@@ -28,14 +29,20 @@ class ScoreFile:
         computed: How many scores this run had to compute.
     """
 
-    def __init__(self, path: Path, proxy: Proxy) -> None:
+    def __init__(self, path: Path, proxy: Proxy, workers: Workers | None = None) -> None:
         """Open or make the file.
+
+        Args:
+            path: The file.
+            proxy: Whose scores.
+            workers: Who computes them; this process by default.
 
         Raises:
             BadFile: It is damaged in another place than its end, or foreign.
         """
         self._path = path
-        self._proxy = proxy
+        self._key = proxy.key
+        self._workers = workers or InProcess(proxy)
         self._scores = _read(path, proxy.key)
         self._file = path.open("a", encoding="utf-8")
         self.computed = 0
@@ -56,28 +63,45 @@ class ScoreFile:
 
     def score(self, architecture: Architecture) -> float | None:
         """The known score, or a new one that is on disk before it is returned."""
-        if architecture not in self._scores:
-            started = time.perf_counter()
-            (score,) = self._proxy.score([architecture])
-            seconds = time.perf_counter() - started
-            entry = {
-                "format": FORMAT,
-                "proxy": self._proxy.key,
-                "architecture": str(architecture),
-                "score": score,
-                "seconds": round(seconds, 6),
-            }
-            try:
-                self._file.write(json.dumps(entry, allow_nan=False) + "\n")
-                self._file.flush()
-            except OSError as error:
-                raise RunError(
-                    f"Cannot write to {self._path} ({error.strerror}): make room and search again; "
-                    "the scores until now are kept."
-                ) from error
-            self._scores[architecture] = score
-            self.computed += 1
-        return self._scores[architecture]
+        ((_, score),) = self.score_all([architecture])
+        return score
+
+    def score_all(
+        self, architectures: Sequence[Architecture]
+    ) -> Iterator[tuple[Architecture, float | None]]:
+        """Known scores first, then new ones as they come, each on disk before it is told.
+
+        Raises:
+            RunError: The disk is full, or who computes them failed.
+        """
+        missing = []
+        for architecture in architectures:
+            if architecture in self._scores:
+                yield architecture, self._scores[architecture]
+            else:
+                missing.append(architecture)
+        for architecture, score, seconds in self._workers.scores(missing) if missing else ():
+            self._keep(architecture, score, seconds)
+            yield architecture, score
+
+    def _keep(self, architecture: Architecture, score: float | None, seconds: float) -> None:
+        entry = {
+            "format": FORMAT,
+            "proxy": self._key,
+            "architecture": str(architecture),
+            "score": score,
+            "seconds": round(seconds, 6),
+        }
+        try:
+            self._file.write(json.dumps(entry, allow_nan=False) + "\n")
+            self._file.flush()
+        except OSError as error:
+            raise RunError(
+                f"Cannot write to {self._path} ({error.strerror}): make room and search again; "
+                "the scores until now are kept."
+            ) from error
+        self._scores[architecture] = score
+        self.computed += 1
 
 
 def _read(path: Path, key: str) -> dict[Architecture, float | None]:

@@ -8,8 +8,10 @@ import pytest
 from atb.models.architecture import Architecture
 from atb.search.candidates import Candidates
 from atb.search.contract import Factory, MethodSettings, SearchMethod
+from atb.search.proxy import ExactProxy
+from atb.search.workers import Workers
 
-__all__ = ["SearchMethodSuite", "run_to_the_end"]
+__all__ = ["SearchMethodSuite", "WorkersSuite", "run_to_the_end"]
 
 
 def run_to_the_end(
@@ -68,3 +70,29 @@ class SearchMethodSuite:
         method = self.make(candidates)
         with pytest.raises(ValueError, match="generation"):
             method.tell([(a, 1.0) for a in method.ask()[1:]])
+
+
+class WorkersSuite:
+    """Subclass it and give a fixture `workers` that scores with an `ExactProxy`."""
+
+    def test_every_architecture_gets_its_score(
+        self, workers: Workers, candidates: Candidates
+    ) -> None:
+        asked = [candidates.architecture(place) for place in range(0, len(candidates), 40)]
+        found = list(workers.scores(asked))
+        scores = {architecture: score for architecture, score, _ in found}
+        assert len(found) == len(asked)
+        assert scores == dict(zip(asked, ExactProxy().score(asked), strict=True))
+        assert all(seconds >= 0 for *_, seconds in found)
+
+    def test_it_can_be_asked_again(self, workers: Workers, candidates: Candidates) -> None:
+        asked = [candidates.architecture(0)]
+        assert [a for a, *_ in workers.scores(asked)] == asked
+        assert [a for a, *_ in workers.scores(asked)] == asked
+
+    def test_nothing_asked_is_nothing_told(self, workers: Workers) -> None:
+        assert list(workers.scores([])) == []
+
+    def test_closing_twice_is_harmless(self, workers: Workers) -> None:
+        workers.close()
+        workers.close()

@@ -13,12 +13,11 @@ from atb.commands.search import (
     Latency,
     Reference,
     Speedup,
-    make_proxy,
-    parse_limit,
     show,
 )
 from atb.commands.search import run as run_search
 from atb.console import note, print_json, progress
+from atb.limits import parse_limit
 from atb.options import DeviceName, Json, Precision, Seed, Threads
 
 if TYPE_CHECKING:
@@ -61,6 +60,7 @@ def quickstart(
     from atb.profiler.database import ProfileDatabase
     from atb.search.candidates import feasible, on_search_grid
     from atb.search.constraint import WINDOW, LatencyLimit
+    from atb.search.proxy import make_proxy
     from atb.search.run import SearchRequest
     from atb.search.verification import Verifier
     from atb.target import find_target
@@ -88,7 +88,7 @@ def quickstart(
         if isinstance(limit, LatencyLimit):
             feasible(searched, fitted, limit, largest=largest)
         verifier = Verifier(target.device, target.runtime, target.settings, database)
-        proxy = make_proxy(superplm, None)
+        proxy = make_proxy(superplm)
         result = run_search(request, fitted, proxy, verifier, superplm, FOLDER, source="mini")
     note("4/4 writing the report")
     write(

@@ -9,6 +9,7 @@ import typer
 
 from atb.console import note, print_json, progress
 from atb.errors import InputError
+from atb.limits import find_place, parse_limit, parse_limits
 from atb.options import (
     DEFAULT_DATABASE,
     DEFAULT_PREDICTOR,
@@ -32,15 +33,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from atb.models.superplm import SuperPLM
-    from atb.predictor.predictor import LatencyPredictor, WorkPredictor
-    from atb.search.bounds import Bound
-    from atb.search.constraint import LatencyLimit, SpeedUp
+    from atb.predictor.predictor import LatencyPredictor
+    from atb.search.constraint import LatencyLimit
     from atb.search.joint import Place
-    from atb.search.proxy import Proxy
+    from atb.search.proxy import Proxy, ProxyName
     from atb.search.result import SearchResult
     from atb.search.run import SearchRequest
     from atb.search.verification import Verifier
-    from atb.target import Target
+    from atb.search.workers import Workers
 
 Latency = Annotated[
     str | None, typer.Option("--latency", metavar="10ms", help="The limit as a time.")
@@ -118,6 +118,14 @@ def search(
     finalists: Annotated[
         int, typer.Option("--finalists", help="How many are measured at a time.")
     ] = 5,
+    workers: Annotated[
+        str | None,
+        typer.Option(
+            "--workers",
+            metavar="N|ray",
+            help="Processes that score, or a Ray cluster: ray, ray:auto, ray://HOST:PORT.",
+        ),
+    ] = None,
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
@@ -135,6 +143,7 @@ def search(
     from atb.search.constraint import WHOLE, WINDOW
     from atb.search.contract import MethodSettings
     from atb.search.joint import Place
+    from atb.search.proxy import make_proxy
     from atb.search.run import SearchRequest
     from atb.search.verification import Verifier
     from atb.target import find_target
@@ -192,117 +201,53 @@ def search(
             for name, (known, where) in elsewhere.items()
         ]
         verifier = Verifier(target.device, target.runtime, target.settings, database)
-        result = run(
-            request,
-            fitted,
-            make_proxy(loaded, proxy, elastic),
-            verifier,
-            loaded,
-            out,
-            source=superplm,
-            places=places,
-        )
+        scorers = make_workers(workers, superplm, proxy, elastic or [])
+        try:
+            result = run(
+                request,
+                fitted,
+                make_proxy(loaded, proxy, elastic or []),
+                verifier,
+                loaded,
+                out,
+                source=superplm,
+                places=places,
+                workers=scorers,
+            )
+        finally:
+            if scorers is not None:
+                scorers.close()
     if json:
         print_json(result.to_json())
         return
     show(result, out)
 
 
-def parse_limit(
-    latency: str | None, speedup: float | None, reference: str, window: tuple[float, float]
-) -> LatencyLimit | SpeedUp:
-    """The limit from the words of the command line.
+def make_workers(
+    text: str | None, superplm: str, proxy: ProxyName | None, elastic: Sequence[Path]
+) -> Workers | None:
+    """Who computes scores, from the words of the command line; None for this process.
 
     Raises:
-        InputError: Neither or both were given, or one is impossible.
+        InputError: It is no number and no Ray.
     """
-    from atb.models.known import resolve
-    from atb.search.constraint import LatencyLimit, SpeedUp
-    from atb.units import parse_duration
+    from functools import partial
 
-    if (latency is None) == (speedup is None):
-        raise InputError("Give the limit either as --latency 10ms or as --speedup 7.")
-    if latency is not None:
-        return LatencyLimit(parse_duration(latency), window)
-    assert speedup is not None
-    return SpeedUp(speedup, resolve(reference), reference, window)
+    from atb.search.proxy import make_proxy
+    from atb.search.workers import Processes, RayWorkers
 
-
-def parse_limits(texts: Sequence[str]) -> tuple[tuple[Bound, ...], dict[str, float]]:
-    """Further limits: on what is deployed, and seconds by the name of a place.
-
-    Raises:
-        InputError: One is of no known form, or was given twice.
-    """
-    from atb.search.bounds import BOUNDS, parse_bound
-    from atb.units import parse_duration
-
-    bounds: dict[str, Bound] = {}
-    latencies: dict[str, float] = {}
-    for text in texts:
-        name, equals, amount = text.partition("=")
-        name = name.strip()
-        if name in bounds or name in latencies:
-            raise InputError(f"--limit {name} was given twice: give the tighter one.")
-        if name in BOUNDS or not equals:
-            bounds[name] = parse_bound(text)
-        else:
-            latencies[name] = parse_duration(amount)
-    return tuple(bounds.values()), latencies
-
-
-def find_place(name: str, predictor: Path) -> tuple[WorkPredictor, Target]:
-    """The predictor of a further place, and where it was fitted.
-
-    Args:
-        name: A predictor file, or its name without .json beside the first one.
-        predictor: The first one.
-
-    Raises:
-        InputError: There is no such file, or its conditions are not to be had here.
-    """
-    from atb.predictor.file import load
-    from atb.predictor.predictor import require_conditions
-    from atb.search.bounds import BOUNDS
-    from atb.target import Target, find_target
-
-    path = Path(name) if name.endswith(".json") else predictor.with_name(f"{name}.json")
-    if not path.is_file():
-        raise InputError(
-            f"--limit {name} is none of {', '.join(BOUNDS)}, and there is no predictor {path}: fit "
-            "one there with `atb predictor train --out`."
-        )
-    known = load(path)
-    conditions = known.conditions
-    settings = conditions.settings
-    place = find_target(
-        conditions.device,
-        conditions.runtime,
-        precision=settings.precision,
-        threads=settings.threads,
-        batch=settings.batch,
-        sequence_length=settings.sequence_length,
+    if text is None:
+        return None
+    factory = partial(make_proxy, superplm, proxy, tuple(elastic))
+    if text.isdecimal():
+        return Processes(factory, int(text))
+    if text == "ray":
+        return RayWorkers(factory)
+    if text.startswith("ray:"):
+        return RayWorkers(factory, address=text if text.startswith("ray://") else text[4:])
+    raise InputError(
+        f"--workers is {text!r}: give a number of processes, ray, ray:auto or ray://HOST:PORT."
     )
-    target = Target(place.device, place.runtime, settings)
-    require_conditions(known, target.conditions)
-    return known, target
-
-
-def make_proxy(
-    superplm: SuperPLM,
-    name: Literal["distillation", "mlm", "task"] | None,
-    elastic: list[Path] | None = None,
-) -> Proxy:
-    """The proxy of this name, or the one that the SuperPLM allows."""
-    from atb.search.proxy import DistillationProxy, MlmProxy, TaskProxy, default_proxy
-
-    if elastic and name not in (None, "task"):
-        raise InputError(f"--proxy {name} has no use for --elastic: leave it out.")
-    if elastic or name == "task":
-        return TaskProxy(elastic or [])
-    if name is None:
-        return default_proxy(superplm)
-    return DistillationProxy(superplm) if name == "distillation" else MlmProxy(superplm)
 
 
 def run(
@@ -315,6 +260,7 @@ def run(
     *,
     source: str,
     places: Sequence[Place] = (),
+    workers: Workers | None = None,
 ) -> SearchResult:
     """Search, then write the winner's model below `out`.
 
@@ -327,13 +273,23 @@ def run(
         out: Folder of the search.
         source: Name or folder of the SuperPLM, for the model card.
         places: Further devices or settings with limits of their own.
+        workers: Who computes scores; this process by default.
     """
     from atb.models.embedded import EMBEDDED
     from atb.search.export import export_winner
     from atb.search.run import search as find
 
     with progress("search") as told:
-        result = find(request, predictor, proxy, verifier, out, places=places, progress=told)
+        result = find(
+            request,
+            predictor,
+            proxy,
+            verifier,
+            out,
+            places=places,
+            workers=workers,
+            progress=told,
+        )
     note("writing the model ...")
     export_winner(result, superplm, out / "model", source=EMBEDDED.get(source, Path(source)))
     return result

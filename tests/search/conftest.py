@@ -30,6 +30,7 @@ from atb.search.request import SearchRequest
 from atb.search.result import SearchResult
 from atb.search.run import search
 from atb.search.verification import Verifier
+from atb.search.workers import Workers
 
 
 class SlowProxy(ExactProxy):
@@ -92,6 +93,7 @@ class World:
         device: FakeDevice | None = None,
         bias: float = 1.0,
         proxy: ExactProxy | None = None,
+        workers: Workers | None = None,
         **request: Any,
     ) -> SearchResult:
         """A whole search whose files lie below a folder."""
@@ -104,6 +106,7 @@ class World:
                 proxy or ExactProxy(),
                 self.verifier(database, device),
                 folder / "out",
+                workers=workers,
             )
 
 

@@ -1,0 +1,97 @@
+"""From the words of the command line to the limits of a search."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from atb.errors import InputError
+
+if TYPE_CHECKING:
+    from atb.predictor.predictor import WorkPredictor
+    from atb.search.bounds import Bound
+    from atb.search.constraint import LatencyLimit, SpeedUp
+    from atb.target import Target
+
+__all__ = ["find_place", "parse_limit", "parse_limits"]
+
+
+def parse_limit(
+    latency: str | None, speedup: float | None, reference: str, window: tuple[float, float]
+) -> LatencyLimit | SpeedUp:
+    """The limit from the words of the command line.
+
+    Raises:
+        InputError: Neither or both were given, or one is impossible.
+    """
+    from atb.models.known import resolve
+    from atb.search.constraint import LatencyLimit, SpeedUp
+    from atb.units import parse_duration
+
+    if (latency is None) == (speedup is None):
+        raise InputError("Give the limit either as --latency 10ms or as --speedup 7.")
+    if latency is not None:
+        return LatencyLimit(parse_duration(latency), window)
+    assert speedup is not None
+    return SpeedUp(speedup, resolve(reference), reference, window)
+
+
+def parse_limits(texts: Sequence[str]) -> tuple[tuple[Bound, ...], dict[str, float]]:
+    """Further limits: on what is deployed, and seconds by the name of a place.
+
+    Raises:
+        InputError: One is of no known form, or was given twice.
+    """
+    from atb.search.bounds import BOUNDS, parse_bound
+    from atb.units import parse_duration
+
+    bounds: dict[str, Bound] = {}
+    latencies: dict[str, float] = {}
+    for text in texts:
+        name, equals, amount = text.partition("=")
+        name = name.strip()
+        if name in bounds or name in latencies:
+            raise InputError(f"--limit {name} was given twice: give the tighter one.")
+        if name in BOUNDS or not equals:
+            bounds[name] = parse_bound(text)
+        else:
+            latencies[name] = parse_duration(amount)
+    return tuple(bounds.values()), latencies
+
+
+def find_place(name: str, predictor: Path) -> tuple[WorkPredictor, Target]:
+    """The predictor of a further place, and where it was fitted.
+
+    Args:
+        name: A predictor file, or its name without .json beside the first one.
+        predictor: The first one.
+
+    Raises:
+        InputError: There is no such file, or its conditions are not to be had here.
+    """
+    from atb.predictor.file import load
+    from atb.predictor.predictor import require_conditions
+    from atb.search.bounds import BOUNDS
+    from atb.target import Target, find_target
+
+    path = Path(name) if name.endswith(".json") else predictor.with_name(f"{name}.json")
+    if not path.is_file():
+        raise InputError(
+            f"--limit {name} is none of {', '.join(BOUNDS)}, and there is no predictor {path}: fit "
+            "one there with `atb predictor train --out`."
+        )
+    known = load(path)
+    conditions = known.conditions
+    settings = conditions.settings
+    place = find_target(
+        conditions.device,
+        conditions.runtime,
+        precision=settings.precision,
+        threads=settings.threads,
+        batch=settings.batch,
+        sequence_length=settings.sequence_length,
+    )
+    target = Target(place.device, place.runtime, settings)
+    require_conditions(known, target.conditions)
+    return known, target
