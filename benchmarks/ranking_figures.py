@@ -35,15 +35,14 @@ def agreement(
     architectures = [a for band in bands for a in band]
     band_of = np.array([number for number, band in enumerate(bands) for _ in band])
 
-    def alone(seed: int) -> _Numbers:
-        return np.array(
-            [
-                np.mean([known[f"alone {a} {task} {seed}"]["dev"] for task in tasks])
-                for a in architectures
-            ]
-        )
-
-    by_seed = [alone(seed) for seed in seeds]
+    of_tasks = {
+        task: [
+            np.array([known[f"alone {a} {task} {seed}"]["dev"] for a in architectures])
+            for seed in seeds
+        ]
+        for task in tasks
+    }
+    by_seed = list(np.mean(list(of_tasks.values()), axis=0))
     truth = np.mean(by_seed, axis=0)
     proxies = _proxies(architectures, known, tasks)
     found: dict[str, Any] = {
@@ -66,6 +65,17 @@ def agreement(
         "ceiling": {
             "tau": interval(by_seed[0], by_seed[1]),
             "tau_in_bands": interval(by_seed[0], by_seed[1], band_of),
+        },
+        "by_task": {
+            task: {
+                "scores": [float(scores[0].min()), float(scores[0].max())],
+                "ceiling": interval(scores[0], scores[1]),
+                **{
+                    name: interval(cheap, np.mean(scores, axis=0))
+                    for name, cheap in _proxies(architectures, known, [task]).items()
+                },
+            }
+            for task, scores in of_tasks.items()
         },
     }
 
