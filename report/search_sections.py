@@ -11,6 +11,7 @@ from atb.report import search_pictures
 from atb.report.neighbours import Neighbour
 from atb.report.numbers import count, digits, many, milliseconds, percent, times
 from atb.report.provenance import model_files, snippets_of
+from atb.report.shape_picture import shapes
 from atb.search.result import SearchResult
 
 __all__ = ["neighbour_section", "search_section", "winner_row", "winner_section"]
@@ -115,6 +116,7 @@ def search_section(result: SearchResult) -> dict[str, Any]:
         "summary": summary,
         "picture": search_pictures.search(result),
         "progress": search_pictures.progress(result),
+        "shapes": shapes(result),
         "finalists": finalists,
         "limit": limit,
     }

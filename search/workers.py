@@ -8,6 +8,7 @@ which makes the proxy once in each of them.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import multiprocessing
 import os
 import signal
@@ -122,7 +123,7 @@ class RayWorkers:
             InputError: Ray is not installed, or the cluster cannot be reached.
         """
         try:
-            import ray
+            ray: Any = importlib.import_module("ray")
         except ImportError as error:
             raise InputError("Scoring on Ray needs it: pip install 'autotinybert[ray]'.") from error
         self._ray = ray

@@ -13,6 +13,7 @@ from atb.models.known import KNOWN
 from atb.report import pictures, search_pictures
 from atb.report.held_out import Fit
 from atb.report.neighbours import Neighbour
+from atb.report.shape_picture import shapes
 from atb.report.style import COLOURS, DARK
 from atb.report.svg import Picture
 from tests.report.conftest import Run
@@ -35,6 +36,7 @@ def every(run: Run) -> list[Picture]:
         pictures.work({"projections": 2e-3, "learned residual": -1e-4}),
         search_pictures.search(run.result),
         search_pictures.progress(run.result),
+        shapes(run.result),
         search_pictures.neighbours(rows, None, None),
     ]
     return [picture for picture in found if picture is not None]
@@ -197,3 +199,13 @@ def test_negligible_parts_of_a_prediction_are_drawn_as_one() -> None:
     assert names == ["projections", "feed-forward", "2 others"]
     widths = [bar.get_width() for bar in axes.patches]
     assert sum(widths) == pytest.approx(1e3 * sum(parts.values()))
+
+
+def test_shapes_have_a_line_for_each_candidate_and_the_winner_on_top(run: Run) -> None:
+    picture = shapes(run.result)
+    assert picture is not None
+    lines = [line for line in picture.figure.axes[0].lines if len(line.get_xdata()) > 2]
+    scored = [c for c in run.result.candidates if c.proxy is not None]
+    assert len(lines) == len(scored) + 1
+    assert lines[-1].get_linewidth() > lines[0].get_linewidth()
+    assert shapes(dataclasses.replace(run.result, candidates=(run.result.winner,))) is None

@@ -1,0 +1,89 @@
+"""The shapes that a search looked at, as parallel coordinates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from atb.report.drawing import GREEN, MUTED, new_figure
+from atb.report.numbers import digits, many, milliseconds
+from atb.report.style import picture_style
+from atb.report.svg import Picture
+from atb.search.result import Candidate, SearchResult
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["shapes"]
+
+_Numbers = npt.NDArray[np.float64]
+_COLOURS = "viridis"
+_SIZES: tuple[tuple[str, Callable[[Candidate], float]], ...] = (
+    ("layers", lambda c: c.architecture.layers),
+    ("hidden", lambda c: c.architecture.hidden),
+    ("heads", lambda c: c.architecture.heads),
+    ("query width", lambda c: c.architecture.qkv),
+    ("feed-forward", lambda c: c.architecture.feed_forward),
+    ("latency", lambda c: 1e3 * c.latency_seconds),
+    ("score", lambda c: c.proxy or 0.0),
+)
+
+
+def shapes(result: SearchResult) -> Picture | None:
+    """One line for each scored candidate through its sizes, coloured by the rank of its score.
+
+    Returns:
+        None where fewer than two were scored.
+    """
+    scored = [c for c in result.candidates if c.proxy is not None]
+    if len(scored) < 2:
+        return None
+    values = np.array([[of(c) for _, of in _SIZES] for c in scored])
+    low, high = values.min(axis=0), values.max(axis=0)
+    heights = np.where(high > low, (values - low) / np.where(high > low, high - low, 1.0), 0.5)
+    winner = scored.index(result.winner)
+    with picture_style():
+        import matplotlib as mpl
+
+        colours = mpl.colormaps[_COLOURS]
+        figure = new_figure(3.4)
+        axes = figure.subplots()
+        for place in range(len(scored) - 1, -1, -1):  # the best are drawn last
+            rank = 1 - place / (len(scored) - 1)
+            axes.plot(heights[place], color=colours(0.05 + 0.85 * rank), linewidth=0.8, alpha=0.6)
+        axes.plot(heights[winner], color=GREEN, linewidth=2.4, marker="o", markersize=5)
+        _label(axes, low, high)
+    return Picture(
+        "shapes",
+        figure,
+        f"The sizes of {many(len(scored), 'candidate')}; the winner is "
+        f"{result.winner.architecture}.",
+    )
+
+
+def _label(axes: Axes, low: _Numbers, high: _Numbers) -> None:
+    """A vertical line for each size, with its smallest and largest value."""
+    axes.set_xlim(-0.25, len(_SIZES) - 0.75)
+    axes.set_ylim(-0.12, 1.12)
+    axes.set_yticks([])
+    axes.grid(visible=False)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    names = [name for name, _ in _SIZES]
+    axes.set_xticks(range(len(names)), names)
+    axes.tick_params(axis="x", length=0)
+    for place, name in enumerate(names):
+        axes.axvline(place, ymin=0.1, ymax=0.9, color=MUTED, linewidth=0.7)
+        for value, y, align in ((low[place], -0.04, "top"), (high[place], 1.04, "bottom")):
+            axes.text(
+                place, y, _shown(name, float(value)), ha="center", va=align, fontsize=8, color=MUTED
+            )
+
+
+def _shown(name: str, value: float) -> str:
+    if name == "latency":
+        return milliseconds(value / 1e3)
+    return digits(value, 3) if name == "score" else f"{value:.0f}"
