@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from atb.report.drawing import GREEN, MUTED, new_figure
+from atb.report.drawing import BLUE, GREEN, GREY, MUTED, new_figure
 from atb.report.numbers import digits, many, milliseconds
 from atb.report.style import picture_style
 from atb.report.svg import Picture
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["shapes"]
 
 _Numbers = npt.NDArray[np.float64]
-_COLOURS = "viridis"
 _SIZES: tuple[tuple[str, Callable[[Candidate], float]], ...] = (
     ("layers", lambda c: c.architecture.layers),
     ("hidden", lambda c: c.architecture.hidden),
@@ -33,7 +32,7 @@ _SIZES: tuple[tuple[str, Callable[[Candidate], float]], ...] = (
 
 
 def shapes(result: SearchResult) -> Picture | None:
-    """One line for each scored candidate through its sizes, coloured by the rank of its score.
+    """One line for each scored candidate through its sizes, the best tenth and the winner in colour.
 
     Returns:
         None where fewer than two were scored.
@@ -46,14 +45,12 @@ def shapes(result: SearchResult) -> Picture | None:
     heights = np.where(high > low, (values - low) / np.where(high > low, high - low, 1.0), 0.5)
     winner = scored.index(result.winner)
     with picture_style():
-        import matplotlib as mpl
-
-        colours = mpl.colormaps[_COLOURS]
         figure = new_figure(3.4)
         axes = figure.subplots()
+        best = max(1, len(scored) // 10)
         for place in range(len(scored) - 1, -1, -1):  # the best are drawn last
-            rank = 1 - place / (len(scored) - 1)
-            axes.plot(heights[place], color=colours(0.05 + 0.85 * rank), linewidth=0.8, alpha=0.6)
+            colour, alpha = (BLUE, 0.8) if place < best else (GREY, 0.4)
+            axes.plot(heights[place], color=colour, linewidth=0.8, alpha=alpha)
         axes.plot(heights[winner], color=GREEN, linewidth=2.4, marker="o", markersize=5)
         _label(axes, low, high)
     return Picture(
@@ -75,6 +72,7 @@ def _label(axes: Axes, low: _Numbers, high: _Numbers) -> None:
     names = [name for name, _ in _SIZES]
     axes.set_xticks(range(len(names)), names)
     axes.tick_params(axis="x", length=0)
+    axes.set_xlabel("Smallest and largest of what was scored")
     for place, name in enumerate(names):
         axes.axvline(place, ymin=0.1, ymax=0.9, color=MUTED, linewidth=0.7)
         for value, y, align in ((low[place], -0.04, "top"), (high[place], 1.04, "bottom")):

@@ -43,7 +43,7 @@ def every(run: Run) -> list[Picture]:
 
 
 def test_every_picture_is_a_titled_drawing_with_labelled_axes(every: list[Picture]) -> None:
-    assert len(every) == 7
+    assert len(every) == 8
     for picture in every:
         root = ET.fromstring(picture.svg())
         assert root.tag == "svg"
