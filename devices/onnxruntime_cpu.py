@@ -5,9 +5,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from atb.devices.artefact import describe_artefact
 from atb.devices.contract import Artefact, LaunchFailure
@@ -62,21 +66,58 @@ class OnnxRuntimeCpu:
         return describe_artefact(path)
 
 
-def quantise(source: Path, target: Path) -> None:
-    """Quantise an ONNX file dynamically: int8 weights of all products with a constant matrix.
+def quantise(
+    source: Path,
+    target: Path,
+    calibration: Iterable[Mapping[str, npt.NDArray[np.int64]]] | None = None,
+) -> None:
+    """Quantise an ONNX file: int8 weights of all products with a constant matrix.
 
     Embeddings stay in fp32. Serves timing artefacts and deployment alike.
-    """
-    from onnxruntime.quantization import QuantType, quantize_dynamic
 
+    Args:
+        source: In fp32.
+        target: In int8.
+        calibration: Inputs like those to come, from which the ranges of activations are fixed
+            (static); None has them found at each inference (dynamic).
+    """
+    from onnxruntime.quantization import QuantType, quantize_dynamic, quantize_static
+
+    options = {"MatMulConstBOnly": True}
     with _quiet_logging(), atomic_path(target) as temporary:
-        quantize_dynamic(
-            source,
-            temporary,
-            op_types_to_quantize=["MatMul"],
-            weight_type=QuantType.QInt8,
-            extra_options={"MatMulConstBOnly": True},
-        )
+        if calibration is None:
+            quantize_dynamic(
+                source,
+                temporary,
+                op_types_to_quantize=["MatMul"],
+                weight_type=QuantType.QInt8,
+                extra_options=options,
+            )
+        else:
+            quantize_static(
+                source,
+                temporary,
+                _reader(calibration),
+                op_types_to_quantize=["MatMul"],
+                weight_type=QuantType.QInt8,
+                activation_type=QuantType.QUInt8,
+                per_channel=True,
+                extra_options=options,
+            )
+
+
+def _reader(inputs: Iterable[Mapping[str, npt.NDArray[np.int64]]]) -> Any:
+    """The inputs as onnxruntime wants to be handed them."""
+    from onnxruntime.quantization import CalibrationDataReader
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc, unused-ignore]
+        def __init__(self) -> None:
+            self._inputs = iter(inputs)
+
+        def get_next(self) -> Any:
+            return next(self._inputs, None)
+
+    return Reader()
 
 
 @contextlib.contextmanager

@@ -32,7 +32,7 @@ _SIZES: tuple[tuple[str, Callable[[Candidate], float]], ...] = (
 
 
 def shapes(result: SearchResult) -> Picture | None:
-    """One line for each scored candidate through its sizes, the best tenth and the winner in colour.
+    """One line for each scored candidate through its sizes; the best stand out.
 
     Returns:
         None where fewer than two were scored.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,8 +37,18 @@ _WORST_INT8_COSINE = 0.90
 _CHECK_SEQUENCES = 8
 
 
-def write_graphs(model: TinyBertPreTrainedModel, folder: Path) -> None:
-    """Write `model.onnx` and `model.int8.onnx`, with the head of a task where there is one."""
+def write_graphs(
+    model: TinyBertPreTrainedModel,
+    folder: Path,
+    calibration: Iterable[Mapping[str, npt.NDArray[np.int64]]] | None = None,
+) -> None:
+    """Write `model.onnx` and `model.int8.onnx`, with the head of a task where there is one.
+
+    Args:
+        model: The model.
+        folder: Where to.
+        calibration: Inputs by which int8 is quantised statically; dynamically where None.
+    """
     from atb.devices.onnxruntime_cpu import quantise
     from atb.models.onnx_builder import build_graph, save_graph
     from atb.models.slicing import architecture_of
@@ -59,7 +69,7 @@ def write_graphs(model: TinyBertPreTrainedModel, folder: Path) -> None:
         head=head_of(model),
     )
     save_graph(graph, folder / FP32_FILE)
-    quantise(folder / FP32_FILE, folder / INT8_FILE)
+    quantise(folder / FP32_FILE, folder / INT8_FILE, calibration)
 
 
 def head_of(model: TinyBertPreTrainedModel) -> Head | None:

@@ -13,7 +13,9 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
+from atb.data.samples import held_out
 from atb.errors import BadFile, InputError
 from atb.files import prepare_output
 from atb.models.architecture import Architecture
@@ -36,14 +38,17 @@ if TYPE_CHECKING:
     from atb.data.tasks import Task
     from atb.models.modeling_tinybert import TinyBertPreTrainedModel
 
-__all__ = ["Deployment", "Layout", "TaskData", "deploy"]
+__all__ = ["Deployment", "Layout", "Quantisation", "TaskData", "deploy"]
 
 #: `tinybert` travels with its own modelling file; `bert` is a stock BERT.
 Layout = Literal["tinybert", "bert"]
+Quantisation = Literal["dynamic", "static"]
 _CARD = "README.md"
 #: What another layout may have left in a folder.
 _FOREIGN = ("modeling_tinybert.py",)
 _STOCK_TOLERANCE = 1e-4
+#: Inputs from which static quantisation learns ranges.
+_CALIBRATED = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +90,7 @@ def deploy(
     out: Path,
     *,
     layout: Layout = "tinybert",
+    quantisation: Quantisation = "dynamic",
     rows: TaskData | None = None,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> Deployment:
@@ -96,6 +102,7 @@ def deploy(
         model: A folder that `atb model extract`, `train`, `import` or `finetune` wrote.
         out: Another folder.
         layout: As a TinyBert, or as an exactly equal stock BERT.
+        quantisation: Of int8: ranges of activations found at each inference, or fixed from text.
         rows: Development rows of its task, on which both ONNX files are scored.
         progress: Told features done, all of them, and a word.
 
@@ -113,6 +120,7 @@ def deploy(
     config: Any = loaded.config
     architecture = architecture_of(config)
     stock = _stock(loaded) if layout == "bert" else None
+    calibration = None if quantisation == "dynamic" else _calibration(config, model, rows)
     prepare_output(out, directory=True)
     history = read_history(model)
     with (
@@ -126,7 +134,7 @@ def deploy(
         else:
             stock.save_pretrained(folder, safe_serialization=True)
         tokenizer.save_pretrained(folder)
-        write_graphs(loaded, folder)
+        write_graphs(loaded, folder, calibration)
         difference, cosine = check_graphs(loaded, folder)
         scores = {} if rows is None else _scores(folder, model, rows, progress)
         made = Deployment(architecture, layout, difference, cosine, scores)
@@ -140,6 +148,7 @@ def deploy(
                 head=head_of(loaded),
                 stock=stock is not None,
                 projected=stock is None and config.projection_size is not None,
+                quantisation=quantisation,
             )
         )
         (folder / _CARD).write_text(card, "utf-8")
@@ -178,6 +187,42 @@ def _read(folder: Path) -> tuple[TinyBertPreTrainedModel, Any]:
         line = (str(error).splitlines() or [type(error).__name__])[0]
         raise BadFile(f"{folder} cannot be loaded ({line}): make it again.") from error
     return model.eval(), tokenizer
+
+
+def _calibration(
+    config: Any, model: Path, rows: TaskData | None
+) -> list[dict[str, npt.NDArray[np.int64]]]:
+    """Inputs for static quantisation: training rows of the task, or text of the shipped sample.
+
+    Raises:
+        InputError: There are no rows, and the shipped sample has another vocabulary.
+    """
+    if rows is not None:
+        from atb.training.task_model import TaskModel
+
+        examples = rows.task.read(rows.source, "train").draw(_CALIBRATED, 0)
+        features = TaskModel.load(str(model), rows.task).encode(examples, rows.sequence_length)
+        names = ("input_ids", "attention_mask", "token_type_ids")
+        return [
+            {
+                name: np.asarray([feature.get(name, [0] * len(feature["input_ids"]))])
+                for name in names
+            }
+            for feature in features[:_CALIBRATED]
+        ]
+    text = held_out(min(128, config.max_position_embeddings), _CALIBRATED)
+    if text.vocabulary_size != config.vocab_size:
+        raise InputError(
+            "Static quantisation needs text of the model's vocabulary, and the shipped sample has "
+            "another one: give rows of its task with --data, or leave out --quantisation."
+        )
+    inputs = []
+    for place in range(_CALIBRATED):
+        ids, mask = text.batch([place])
+        inputs.append(
+            {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
+        )
+    return inputs
 
 
 @contextlib.contextmanager

@@ -48,7 +48,7 @@ A small BERT ({parameters:,} parameters, {layers} layers, hidden size {hidden}, 
 
 {remark}{projection}
 
-`model.onnx` (float32) and `model.int8.onnx` (dynamically quantised matrix products) take
+`model.onnx` (float32) and `model.int8.onnx` ({quantised} quantised matrix products) take
 `input_ids`, `attention_mask` and `token_type_ids` (int64 [batch, sequence], any batch, up to
 {positions} tokens) and give {outputs}; any ONNX runtime serves them.
 
@@ -99,6 +99,7 @@ class CardFacts:
         head: Of a task, if there is one.
         stock: Whether it is a stock BERT.
         projected: Whether it has a projection to sentence vectors.
+        quantisation: Of int8, `dynamic` or `static`.
     """
 
     architecture: Architecture
@@ -109,6 +110,7 @@ class CardFacts:
     head: str | None = None
     stock: bool = False
     projected: bool = False
+    quantisation: str = "dynamic"
 
 
 def extraction(
@@ -172,6 +174,7 @@ def model_card(facts: CardFacts) -> str:
         remark=_STOCK if facts.stock else _REMOTE,
         projection=_SENTENCES if facts.projected else "",
         outputs=_OUTPUTS[facts.head],
+        quantised="statically" if facts.quantisation == "static" else "dynamically",
         checks="\n".join(f"- {check}" for check in facts.checks),
         origin=_origin(cut, last_stage(facts.history, "import")),
     )

@@ -193,6 +193,14 @@ def export(
             help="For transformers: with its own modelling file, or as an equal stock BERT.",
         ),
     ] = "tinybert",
+    quantisation: Annotated[
+        Literal["dynamic", "static"],
+        typer.Option(
+            "--quantisation",
+            help="Of int8: ranges found at each inference, or fixed from text (of --data, or the "
+            "shipped sample).",
+        ),
+    ] = "dynamic",
     data: Annotated[
         str | None,
         typer.Option(
@@ -229,7 +237,9 @@ def export(
     elif sequence_length is not None:
         raise InputError("--sequence-length is that of --data: leave it out, or give rows.")
     with progress("export") as show:
-        made = deploy(model, out, layout=layout, rows=rows, progress=show)
+        made = deploy(
+            model, out, layout=layout, quantisation=quantisation, rows=rows, progress=show
+        )
     if json:
         print_json({**asdict(made), "architecture": str(made.architecture)})
         return

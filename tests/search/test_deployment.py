@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
@@ -104,6 +105,28 @@ def test_both_graphs_are_scored_on_the_rows_of_the_task(tmp_path: Path) -> None:
     assert f"accuracy on dev: {found.scores['fp32']['dev']['accuracy']:.4f}" in card
     assert "Taken over from somewhere." in card
     assert read_history(tmp_path / "out") == read_history(tmp_path / "model")
+
+
+@pytest.mark.parametrize("with_rows", [False, True])
+def test_static_quantisation_fixes_ranges_from_text(tmp_path: Path, with_rows: bool) -> None:
+    rows = [f"a film number {number} .\t{number % 2}" for number in range(20)]
+    for split in ("train", "dev"):
+        (tmp_path / f"{split}.tsv").write_text("\n".join(["sentence\tlabel", *rows]) + "\n")
+    data = TaskData(GLUE["sst2"], str(tmp_path), 24) if with_rows else None
+    found = deploy(made(tmp_path / "model"), tmp_path / "out", quantisation="static", rows=data)
+    assert found.int8_cosine > 0.9
+    graph = onnx.load(tmp_path / "out" / INT8_FILE).graph
+    operators = {node.op_type for node in graph.node}
+    assert "QuantizeLinear" in operators
+    assert "DynamicQuantizeLinear" not in operators
+    assert "statically quantised" in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_static_quantisation_without_text_of_its_vocabulary_is_refused(tmp_path: Path) -> None:
+    model: Any = TinyBertModel(config_of(SHAPE, vocab_size=500))
+    save_folder(model, tokenizer_of(Vocabulary.read()), tmp_path / "model")
+    with pytest.raises(InputError, match="--data"):
+        deploy(tmp_path / "model", tmp_path / "out", quantisation="static")
 
 
 def test_what_is_wrong_is_told_and_nothing_is_written(
