@@ -54,7 +54,7 @@ class SearchRequest:
 
     space: SearchSpace
     limit: LatencyLimit | SpeedUp
-    method: str = "evolved"
+    method: str = "evolved+"
     settings: MethodSettings = field(default_factory=MethodSettings)
     seed: int = 0
     finalists: int = 5

@@ -71,9 +71,12 @@ def search(
     method: Annotated[
         str,
         typer.Option(
-            "--method", metavar="random|fast|evolved|evolved+", help="How candidates come."
+            "--method",
+            metavar="NAME",
+            help="random, fast, evolved (the paper's), evolved+ (a surrogate chooses whom to score) "
+            "or pareto (the whole front below the limit).",
         ),
-    ] = "evolved",
+    ] = "evolved+",
     space: SpaceName = "mini",
     grid: Annotated[
         str, typer.Option("--grid", metavar="search|paper", help="Steps 16/32/12/1, or 4/4/12/1.")
