@@ -73,7 +73,7 @@ def search(
         typer.Option(
             "--method",
             metavar="NAME",
-            help="random, fast, evolved (the paper's), evolved+ (a surrogate chooses whom to score) "
+            help="random, fast, evolved (the paper's), evolved+ (a surrogate chooses) "
             "or pareto (the whole front below the limit).",
         ),
     ] = "evolved+",
