@@ -7,7 +7,8 @@ know for seconds: the held-out loss of the slice, its scores and losses on the t
 passes of SuperPLMs that were fine-tuned once, its parameters and its multiply-adds. Agreement is
 Kendall's tau with bootstrap intervals over architectures, beside what is attainable: the tau of
 one seed's stand-alone scores with the other's. Hours; the same command goes on with what is
-missing, and several processes share the work with --part 1/2 and --part 2/2.
+missing, and several processes share the work with --part 1/2 and --part 2/2. --collect puts what
+was found into results/ranking_jobs.json, from where another machine goes on.
 
     python benchmarks/ranking.py --glue FOLDER --data SHARDS --predictor FILE --out FOLDER
 """
@@ -26,7 +27,7 @@ from typing import Any
 import numpy as np
 import torch
 from ranking_figures import agreement, draw
-from record import machine, write_result
+from record import RESULTS, machine, write_result
 
 from atb.data.shards import TokenShards
 from atb.data.vocabulary import Vocabulary
@@ -46,6 +47,7 @@ from atb.training.objectives import Distillation
 from atb.training.teacher import Teacher
 
 SPACE = SPACES["mini"]
+JOBS = RESULTS / "ranking_jobs.json"
 FOLDERS = {"cola": "CoLA", "mrpc": "MRPC", "rte": "RTE", "sst2": "SST-2"}
 EPOCHS = {"cola": 3.0, "mrpc": 5.0, "rte": 5.0, "sst2": 3.0}
 TRAIN_ROWS = {"sst2": 4000}
@@ -69,30 +71,43 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--glue", type=Path, required=True, help="folder of CoLA, MRPC, RTE, SST-2")
     parser.add_argument("--data", type=Path, required=True, help="token shards to train further on")
-    parser.add_argument("--predictor", type=Path, required=True, help="of latency, for the bands")
+    parser.add_argument("--predictor", type=Path, help="of latency, to choose the bands by")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--part", default="1/1")
+    parser.add_argument("--collect", action="store_true", help="compute nothing; keep what is done")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     started = machine()
     superplm = load_superplm("mini")
-    chosen, latencies = banded(arguments.predictor)
+    kept = json.loads(JOBS.read_text("utf-8")) if JOBS.is_file() else {"found": {}}
+    if "latency_seconds" in kept:
+        latencies = kept["latency_seconds"]
+        chosen = [[Architecture.parse(text) for text in band] for band in kept["bands"]]
+    else:
+        chosen, latencies = banded(arguments.predictor)
     known: dict[str, Any] = {}
     part, parts = (int(number) for number in arguments.part.split("/"))
     all_jobs = list(jobs(arguments, superplm, [a for band in chosen for a in band]))
     for job in all_jobs:
         file = arguments.out / "done" / f"{job.name}.json"
-        if not file.is_file() and job.share % parts == part - 1:
+        if file.is_file():
+            known[job.name] = json.loads(file.read_text())
+        elif job.name in kept["found"]:
+            known[job.name] = kept["found"][job.name]
+        elif job.share % parts == part - 1 and not arguments.collect:
             begun = time.monotonic()
             found = {**job.run(), "seconds": round(time.monotonic() - begun, 1)}
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(json.dumps(found))
             print(time.strftime("%H:%M:%S"), job.name, found, flush=True)
-        if file.is_file():
-            known[job.name] = json.loads(file.read_text())
+            known[job.name] = found
+    if arguments.collect or parts == 1:
+        bands = [[str(a) for a in band] for band in chosen]
+        content = {"bands": bands, "latency_seconds": latencies, "found": known}
+        JOBS.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
     if len(known) < len(all_jobs):
-        print(f"{len(known)} of {len(all_jobs)} are done; other parts are to do the rest")
+        print(f"{len(known)} of {len(all_jobs)} are done; the same command does the rest")
         return
     figures = {
         "settings": {
@@ -104,7 +119,7 @@ def main() -> None:
             "further_batch": FURTHER_BATCH,
         },
         "bands": [[str(a) for a in band] for band in chosen],
-        "latency_seconds": {str(a): latencies[a] for band in chosen for a in band},
+        "latency_seconds": latencies,
         "hours": round(sum(found["seconds"] for found in known.values()) / 3600, 2),
     }
     figures |= agreement(chosen, known, list(FOLDERS), SEEDS)
@@ -112,7 +127,7 @@ def main() -> None:
     print(write_result("ranking", figures, started))
 
 
-def banded(predictor: Path) -> tuple[list[list[Architecture]], dict[Architecture, float]]:
+def banded(predictor: Path) -> tuple[list[list[Architecture]], dict[str, float]]:
     """Bands of architectures of nearly equal predicted latency, spread over the space.
 
     In each band, the shallowest, the deepest and one between them.
@@ -126,7 +141,8 @@ def banded(predictor: Path) -> tuple[list[list[Architecture]], dict[Architecture
         ordered = sorted((drawn[place] for place in inside), key=lambda a: (a.layers, a.hidden))
         places = np.linspace(0, len(ordered) - 1, IN_A_BAND).round().astype(int)
         bands.append([ordered[place] for place in places])
-    return bands, dict(zip(drawn, map(float, seconds), strict=True))
+    latency = dict(zip(drawn, map(float, seconds), strict=True))
+    return bands, {str(a): latency[a] for band in bands for a in band}
 
 
 def jobs(
