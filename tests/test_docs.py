@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
 import typer
 
 ROOT = Path(__file__).parents[1]
@@ -24,13 +25,14 @@ def test_the_tests_named_for_them_exist() -> None:
         assert not name or f"def {name}(" in text, (file, name)
 
 
-def test_the_commands_of_the_training_guide_exist_with_their_options() -> None:
+@pytest.mark.parametrize(("guide", "fewest"), [("training", 13), ("searching", 10)])
+def test_the_commands_of_the_guides_exist_with_their_options(guide: str, fewest: int) -> None:
     from atb.cli import app
 
     root = typer.main.get_command(app)
-    text = (ROOT / "docs" / "training.md").read_text("utf-8")
+    text = (ROOT / "docs" / f"{guide}.md").read_text("utf-8")
     lines = re.findall(r"^(?:torchrun .*-m )?atb (.+)$", text, re.MULTILINE)
-    assert len(lines) > 12
+    assert len(lines) >= fewest
     for line in lines:
         words = line.split()
         command = root.commands[words[0]]
@@ -38,3 +40,14 @@ def test_the_commands_of_the_training_guide_exist_with_their_options() -> None:
             command = subcommands[words[1]]
         known = {option for parameter in command.params for option in parameter.opts}
         assert set(re.findall(r"(?<= )--[a-z0-9-]+", line)) <= known, line
+
+
+def test_the_example_of_a_recipe_can_be_read() -> None:
+    from atb.commands.build import check_step
+    from atb.recipe import read_recipe
+
+    path = ROOT / "examples" / "laptop.toml"
+    steps = read_recipe(path).steps(Path("out"))
+    assert [step.name for step in steps][-3:] == ["finetune", "export", "report"]
+    for step in steps:
+        check_step(step, path)

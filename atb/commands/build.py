@@ -19,7 +19,7 @@ from atb.options import Json
 from atb.recipe import RESERVED, Recipe, Step, read_recipe
 from atb.units import format_duration
 
-__all__ = ["build"]
+__all__ = ["build", "check_step"]
 
 _LEDGER = "build.json"
 #: Format history: 1, the first.
@@ -55,7 +55,7 @@ def build(
     folder = out or Path("atb-runs") / recipe.stem
     steps = known.steps(folder)
     for step in steps:  # before hours depend on it
-        _check(step, recipe)
+        check_step(step, recipe)
     if show:
         for step in steps:
             typer.echo(shlex.join(["atb", *step.words]))
@@ -88,7 +88,7 @@ def _command(words: tuple[str, ...]) -> tuple[Any, list[str]]:
     return command, rest
 
 
-def _check(step: Step, recipe: Path) -> None:
+def check_step(step: Step, recipe: Path) -> None:
     """Refuse options that a command does not have, or that it cannot read."""
     command, rest = _command(step.words)
     known = {option for parameter in command.params for option in parameter.opts}
