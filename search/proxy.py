@@ -143,8 +143,12 @@ class TaskProxy:
 
     name = "task"
 
-    def __init__(self, folders: Sequence[Path]) -> None:
+    def __init__(self, folders: Sequence[Path], *, bf16: bool = False) -> None:
         """Load the SuperPLMs and their rows.
+
+        Args:
+            folders: What elastic fine-tuning made.
+            bf16: Whether matrix products run in bfloat16.
 
         Raises:
             InputError: None is given, the rows are gone, or it is a task without classes or numbers
@@ -157,7 +161,7 @@ class TaskProxy:
             raise InputError("The proxy `task` needs folders that `atb superplm finetune` made.")
         self._superplms = [SuperPLM.load(folder) for folder in folders]
         self._scorers = [
-            elastic_scorer(superplm, folder)
+            elastic_scorer(superplm, folder, bf16=bf16)
             for superplm, folder in zip(self._superplms, folders, strict=True)
         ]
         for superplm, folder in zip(self._superplms, folders, strict=True):
@@ -193,7 +197,11 @@ ProxyName = Literal["distillation", "mlm", "task"]
 
 
 def make_proxy(
-    superplm: SuperPLM | str, name: ProxyName | None = None, elastic: Sequence[Path] = ()
+    superplm: SuperPLM | str,
+    name: ProxyName | None = None,
+    elastic: Sequence[Path] = (),
+    *,
+    bf16: bool = False,
 ) -> Proxy:
     """The proxy of this name.
 
@@ -201,14 +209,17 @@ def make_proxy(
         superplm: Whose slices, or its name or folder, which can be sent to another process.
         name: The default one where None.
         elastic: For `task`, which is the default where they are given.
+        bf16: For `task`: matrix products in bfloat16.
 
     Raises:
-        InputError: The SuperPLM lacks what it needs, or folders are of no use.
+        InputError: The SuperPLM lacks what it needs, or folders or precision are of no use.
     """
     if elastic and name not in (None, "task"):
         raise InputError(f"--proxy {name} has no use for --elastic: leave it out.")
     if elastic or name == "task":
-        return TaskProxy(elastic)
+        return TaskProxy(elastic, bf16=bf16)
+    if bf16:
+        raise InputError("--bf16 is for --proxy task: leave it out.")
     if isinstance(superplm, str):
         from atb.models.embedded import load_superplm
 

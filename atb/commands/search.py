@@ -104,6 +104,9 @@ def search(
             help="Of --proxy task: what `atb superplm finetune` made of the SuperPLM; repeatable.",
         ),
     ] = None,
+    bf16: Annotated[
+        bool, typer.Option("--bf16", help="Of --proxy task: matrix products in bfloat16.")
+    ] = False,
     predictor: PredictorFile = DEFAULT_PREDICTOR,
     db: Database = DEFAULT_DATABASE,
     out: Annotated[Path, typer.Option("--out", metavar="DIR")] = DEFAULT_SEARCH,
@@ -204,12 +207,12 @@ def search(
             for name, (known, where) in elsewhere.items()
         ]
         verifier = Verifier(target.device, target.runtime, target.settings, database)
-        scorers = make_workers(workers, superplm, proxy, elastic or [])
+        scorers = make_workers(workers, superplm, proxy, elastic or [], bf16=bf16)
         try:
             result = run(
                 request,
                 fitted,
-                make_proxy(loaded, proxy, elastic or []),
+                make_proxy(loaded, proxy, elastic or [], bf16=bf16),
                 verifier,
                 loaded,
                 out,
@@ -227,7 +230,12 @@ def search(
 
 
 def make_workers(
-    text: str | None, superplm: str, proxy: ProxyName | None, elastic: Sequence[Path]
+    text: str | None,
+    superplm: str,
+    proxy: ProxyName | None,
+    elastic: Sequence[Path],
+    *,
+    bf16: bool,
 ) -> Workers | None:
     """Who computes scores, from the words of the command line; None for this process.
 
@@ -241,7 +249,7 @@ def make_workers(
 
     if text is None:
         return None
-    factory = partial(make_proxy, superplm, proxy, tuple(elastic))
+    factory = partial(make_proxy, superplm, proxy, tuple(elastic), bf16=bf16)
     if text.isdecimal():
         return Processes(factory, int(text))
     if text == "ray":
