@@ -34,13 +34,7 @@ from atb.training.finetuning import fine_tune
 from atb.training.finetuning_settings import FineTuning, with_changes
 
 FOLDERS = {"mrpc": "MRPC", "rte": "RTE", "cola": "CoLA"}
-CHANGES = {
-    "epochs": 2.0,
-    "learning_rate": 2e-4,
-    "evaluation_steps": 25,
-    "train_rows": 1500,
-    "bf16": True,
-}
+CHANGES = {"epochs": 2.0, "learning_rate": 1e-4, "evaluation_steps": 100, "bf16": True}
 METRICS = {"mrpc": accuracy_score, "rte": accuracy_score, "cola": matthews_corrcoef}
 
 

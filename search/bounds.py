@@ -45,7 +45,7 @@ class Bound:
     most: float
 
     def __str__(self) -> str:
-        return f"{self.name} of {format_amount(self.most, _UNITS[self.name])}"
+        return f"{self.name}={format_amount(self.most, _UNITS[self.name])}"
 
 
 def parse_bound(text: str) -> Bound:
@@ -151,14 +151,14 @@ class BoundReach:
         for bound, (least, architecture) in self._least.items():
             if least > bound.most:
                 return InputError(
-                    f"The limit of a {bound} is below reach within the latency window: the least "
-                    f"is {replace(bound, most=least)} ({architecture}); raise it, or lower the "
+                    f"The limit {bound} is below reach within the latency window: the least is "
+                    f"{replace(bound, most=least)} ({architecture}); raise it, or lower the "
                     "latency limit or the window."
                 )
         if not self._least:
             return None
-        both = " and a ".join(str(bound) for bound in self._bounds)
+        both = " and ".join(str(bound) for bound in self._bounds)
         return InputError(
-            f"No architecture within the latency window has a {both} at once: raise one of them, "
+            f"No architecture within the latency window keeps {both} at once: raise one of them, "
             "or lower the latency limit or the window."
         )

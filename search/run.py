@@ -159,15 +159,23 @@ class _Task:
             if self.progress is not None:
                 self.progress(seen, total, "listing the architectures that meet the limit")
 
-        return feasible(
-            self.request.space,
-            self.predictor,
-            self.limit,
-            largest=self.request.largest,
-            correction=correction,
-            bounds=BoundReach(self.request.bounds, self.deployed),
-            progress=tell,
-        )
+        try:
+            return feasible(
+                self.request.space,
+                self.predictor,
+                self.limit,
+                largest=self.request.largest,
+                correction=correction,
+                bounds=BoundReach(self.request.bounds, self.deployed),
+                progress=tell,
+            )
+        except InputError as error:
+            if not self.places:
+                raise
+            names = ", ".join(f"{p.name}={format_duration(p.limit_seconds)}" for p in self.places)
+            raise InputError(
+                f"With --limit {names}, told in times of the first limit: {error}"
+            ) from error
 
 
 @dataclass
@@ -345,7 +353,7 @@ class _Run:
             bounds = ", ".join(str(bound) for bound in self.task.request.bounds)
             return RunError(
                 f"Of {len(measured)} measured finalists none that meets the latency limit keeps "
-                f"within the measured {bounds}: raise it (scores and measurements are kept)."
+                f"{bounds} as measured: raise it (scores and measurements are kept)."
             )
         fastest = min(measured, key=lambda measurement: measurement.latency_seconds)
         limit = self.task.limit.seconds

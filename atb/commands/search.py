@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
     from atb.models.superplm import SuperPLM
     from atb.predictor.predictor import LatencyPredictor
-    from atb.search.constraint import LatencyLimit
     from atb.search.joint import Place
     from atb.search.proxy import Proxy, ProxyName
     from atb.search.result import SearchResult
@@ -146,7 +145,7 @@ def search(
     from atb.profiler.database import ProfileDatabase
     from atb.search.bounds import BoundReach
     from atb.search.candidates import feasible, on_search_grid
-    from atb.search.constraint import WHOLE, WINDOW
+    from atb.search.constraint import WHOLE, WINDOW, LatencyLimit
     from atb.search.contract import MethodSettings
     from atb.search.joint import Place
     from atb.search.proxy import make_proxy
@@ -334,9 +333,8 @@ def show(result: SearchResult, out: Path) -> None:
         f"{result.feasible:,} within the window"
     )
     if result.method == "pareto":
-        typer.echo(
-            f"front     {len(result.front)} of them, hypervolume {result.hypervolumes[-1]:.3f}"
-        )
+        covered = result.hypervolumes[-1]
+        typer.echo(f"front     {len(result.front)} architectures, hypervolume {covered:.3f}")
         for candidate in result.front:
             how = "predicted" if candidate.measured_seconds is None else "measured"
             duration = format_duration(candidate.latency_seconds)

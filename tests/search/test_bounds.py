@@ -87,7 +87,7 @@ def test_candidates_keep_within_all_bounds(world: Any, deployed: Deployed) -> No
 
 def test_a_bound_below_reach_is_told_with_the_least(world: Any, deployed: Deployed) -> None:
     for bounds, words in (
-        ((Bound("parameters", 1e6),), r"parameters of 1\.00M is below reach .* the least is"),
+        ((Bound("parameters", 1e6),), r"parameters=1\.00M is below reach .* the least is"),
         ((Bound("memory", 26e6), Bound("parameters", 4.6e6)), r"at once|below reach"),
     ):
         with pytest.raises(InputError, match=words):
@@ -108,7 +108,7 @@ def test_a_search_keeps_within_its_bounds(world: Any, tmp_path: Path) -> None:
     found = world.search(tmp_path, bounds=(bound,))
     free = world.search(tmp_path / "free")
     assert found.winner.architecture.parameters() <= 8e6 < free.winner.architecture.parameters()
-    assert found.bounds == ("parameters of 8.00M",)
+    assert found.bounds == ("parameters=8.00M",)
     assert type(found).from_json(found.to_json()) == found
     assert found.request != free.request
 
@@ -117,5 +117,5 @@ def test_finalists_that_break_a_bound_when_measured_do_not_win(
     world: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Deployed, "measured", lambda self, bound, measurement: bound.most + 1)
-    with pytest.raises(RunError, match=r"none that meets .* parameters of 8\.00M"):
+    with pytest.raises(RunError, match=r"none that meets .* keeps parameters=8\.00M"):
         world.search(tmp_path, bounds=(Bound("parameters", 8e6),))
