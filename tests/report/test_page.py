@@ -21,7 +21,7 @@ from tests.report.conftest import HOSTILE, Run
 pytestmark = pytest.mark.slow
 
 SECTIONS = ("winner", "device", "latencies", "predictor", "search", "neighbours", "provenance")
-PICTURES = 7
+PICTURES = 8
 
 
 def whole_page(run: Run, folder: Path) -> Path:
