@@ -21,7 +21,7 @@ from atb.errors import RunError
 from atb.files import read_document, write_document
 from atb.models.card import read_tensors
 from atb.training.finetuning_settings import FineTuning
-from atb.training.memory import keep_freed_memory
+from atb.training.memory import give_back_memory, keep_freed_memory
 from atb.training.prediction import collated
 from atb.training.task_model import TaskModel
 
@@ -85,7 +85,10 @@ def train_for_best(
         trainer.evaluate()  # the last steps, which may be fewer than from one look to the next
     loaded.model.load_state_dict(keeper.weights)
     loaded.model.eval()
-    return Best(keeper.score, keeper.step, steps)
+    best = Best(keeper.score, keeper.step, steps)
+    del trainer, keeper
+    give_back_memory()
+    return best
 
 
 class _Trainer(transformers.Trainer):  # type: ignore[misc, unused-ignore]
