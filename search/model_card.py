@@ -169,7 +169,8 @@ def model_card(facts: CardFacts) -> str:
         license=f"license: {licence.lower()}\n" if licence else "",
         purpose=_purpose(facts.history),
         latency=_latency(cut.get("search")),
-        stages="\n".join(f"{n}. {_told(stage)}" for n, stage in enumerate(facts.history, 1)),
+        stages="\n".join(f"{n}. {_told(stage)}" for n, stage in enumerate(facts.history, 1))
+        or "Its folder does not tell.",
         use=_use(facts),
         remark=_STOCK if facts.stock else _REMOTE,
         projection=_SENTENCES if facts.projected else "",

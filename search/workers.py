@@ -23,18 +23,18 @@ from atb.errors import InputError, RunError
 from atb.models.architecture import Architecture
 from atb.search.proxy import Proxy
 
-__all__ = ["InProcess", "Processes", "ProxyFactory", "RayWorkers", "Scored", "Workers"]
+__all__ = ["InProcess", "Processes", "ProxyFactory", "RayWorkers", "TimedScore", "Workers"]
 
 #: Makes a proxy; a function of a module with its arguments, so that it can be sent.
 ProxyFactory = Callable[[], Proxy]
 #: An architecture, its score (None where scoring failed), and the seconds that it took.
-Scored = tuple[Architecture, float | None, float]
+TimedScore = tuple[Architecture, float | None, float]
 
 
 class Workers(Protocol):
     """Computes scores; passes `atb.search.testing.WorkersSuite`."""
 
-    def scores(self, architectures: Sequence[Architecture]) -> Iterator[Scored]:
+    def scores(self, architectures: Sequence[Architecture]) -> Iterator[TimedScore]:
         """Scores as they become known, in any order."""
 
     def close(self) -> None:
@@ -47,7 +47,7 @@ class InProcess:
     def __init__(self, proxy: Proxy) -> None:
         self._proxy = proxy
 
-    def scores(self, architectures: Sequence[Architecture]) -> Iterator[Scored]:
+    def scores(self, architectures: Sequence[Architecture]) -> Iterator[TimedScore]:
         """One score before the next."""
         for architecture in architectures:
             yield _timed(self._proxy, architecture)
@@ -75,7 +75,7 @@ class Processes:
         self._count = count
         self._pool: ProcessPoolExecutor | None = None
 
-    def scores(self, architectures: Sequence[Architecture]) -> Iterator[Scored]:
+    def scores(self, architectures: Sequence[Architecture]) -> Iterator[TimedScore]:
         """As they become known.
 
         Raises:
@@ -146,7 +146,7 @@ class RayWorkers:
         actor = ray.remote(num_cpus=1)(_Actor)
         self._actors = [actor.remote(factory) for _ in range(count)]
 
-    def scores(self, architectures: Sequence[Architecture]) -> Iterator[Scored]:
+    def scores(self, architectures: Sequence[Architecture]) -> Iterator[TimedScore]:
         """As they become known.
 
         Raises:
@@ -185,7 +185,7 @@ class _Actor:
     def __init__(self, factory: ProxyFactory) -> None:
         self._proxy = factory()
 
-    def score(self, architecture: Architecture) -> Scored:
+    def score(self, architecture: Architecture) -> TimedScore:
         """Score one."""
         return _timed(self._proxy, architecture)
 
@@ -207,12 +207,12 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _score(architecture: Architecture) -> Scored:
+def _score(architecture: Architecture) -> TimedScore:
     assert _proxy_here is not None
     return _timed(_proxy_here, architecture)
 
 
-def _timed(proxy: Proxy, architecture: Architecture) -> Scored:
+def _timed(proxy: Proxy, architecture: Architecture) -> TimedScore:
     begun = time.perf_counter()
     (score,) = proxy.score([architecture])
     return architecture, score, time.perf_counter() - begun
