@@ -63,7 +63,9 @@ class Job:
                 find_space("mini"), self.samples + 1, seed=self.seed, name=self.name, **how
             )
             return replace(plan, block_seconds=0.01, sentinel_block_seconds=0.005)
-        return replace(Plan(TINY, name=self.name), block_seconds=0.01, blocks=12)
+        # a busy machine repeats nothing: how many blocks there are must not depend on it
+        calm = {"repeats": 0, "patience_seconds": 0.0}
+        return replace(Plan(TINY, name=self.name), block_seconds=0.01, blocks=12, **calm)
 
 
 class RepeatableDevice(FakeDevice):
