@@ -1,0 +1,151 @@
+"""What architectures are worth alone, by one fixed budget, and jobs that are done once.
+
+An architecture is extracted from the SuperPLM, trained further with it as its teacher, and
+fine-tuned on CoLA, MRPC, RTE and a part of SST-2. What each job found is a file, so that the same
+command goes on with what is missing and several processes share the work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from atb.data.shards import TokenShards
+from atb.models.architecture import Architecture
+from atb.models.embedded import EMBEDDED
+from atb.models.superplm import SuperPLM
+from atb.search.export import export_model
+from atb.training.finetuning import fine_tune
+from atb.training.finetuning_settings import with_changes
+from atb.training.further import train_further
+from atb.training.known_tasks import find_task
+from atb.training.objectives import Distillation
+from atb.training.task_model import TaskModel
+from atb.training.teacher import Teacher
+
+FOLDERS = {"cola": "CoLA", "mrpc": "MRPC", "rte": "RTE", "sst2": "SST-2"}
+EPOCHS = {"cola": 3.0, "mrpc": 5.0, "rte": 5.0, "sst2": 3.0}
+TRAIN_ROWS = {"sst2": 4000}
+LEARNING_RATES = {"cola": 3e-4, "mrpc": 1e-4, "rte": 1e-4, "sst2": 3e-4}
+FURTHER_STEPS, FURTHER_BATCH, FURTHER_LEARNING_RATE = 100, 32, 3e-4
+BUDGET = {
+    "epochs": EPOCHS,
+    "train_rows": TRAIN_ROWS,
+    "learning_rates": LEARNING_RATES,
+    "further_learning_rate": FURTHER_LEARNING_RATE,
+    "further_steps": FURTHER_STEPS,
+    "further_batch": FURTHER_BATCH,
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """Something to compute once: its name, which part of several does it, and how."""
+
+    name: str
+    share: int
+    run: Callable[[], dict[str, Any]]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What every benchmark of this kind is told."""
+    parser.add_argument("--glue", type=Path, required=True, help="folder of CoLA, MRPC, RTE, SST-2")
+    parser.add_argument("--data", type=Path, required=True, help="token shards to train further on")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--part", default="1/1")
+    parser.add_argument("--collect", action="store_true", help="compute nothing; keep what is done")
+    parser.add_argument("--threads", type=int, default=1)
+
+
+def do_jobs(
+    jobs: Sequence[Job], kept: dict[str, Any], arguments: argparse.Namespace
+) -> dict[str, Any]:
+    """Run this part of what is missing; what is known by then, by name."""
+    part, parts = (int(number) for number in arguments.part.split("/"))
+    known: dict[str, Any] = {}
+    for job in jobs:
+        file = arguments.out / "done" / f"{job.name}.json"
+        if file.is_file():
+            known[job.name] = json.loads(file.read_text())
+        elif job.name in kept:
+            known[job.name] = kept[job.name]
+        elif job.share % parts == part - 1 and not arguments.collect:
+            begun = time.monotonic()
+            found = {**job.run(), "seconds": round(time.monotonic() - begun, 1)}
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps(found))
+            told = {name: value for name, value in found.items() if name != "answers"}
+            print(time.strftime("%H:%M:%S"), job.name, told, flush=True)
+            known[job.name] = found
+    if len(known) < len(jobs):
+        print(f"{len(known)} of {len(jobs)} are done; the same command does the rest")
+    return known
+
+
+def alone(
+    superplm: SuperPLM,
+    architecture: Architecture,
+    task: str,
+    *,
+    seed: int,
+    arguments: argparse.Namespace,
+) -> dict[str, Any]:
+    """Train an extracted architecture further, once, and fine-tune it.
+
+    One part must do all of one architecture, for that it is trained further once.
+    """
+    model = arguments.out / "models" / str(architecture)
+    if not (model / "atb.json").is_file():
+        further(superplm, architecture, model, TokenShards.open(arguments.data))
+    settings = with_changes(
+        task,
+        epochs=EPOCHS[task],
+        learning_rate=LEARNING_RATES[task],
+        evaluation_steps=50,
+        train_rows=TRAIN_ROWS.get(task),
+    )
+    settings = replace(settings, seed=seed, bf16=True)
+    out = arguments.out / "alone" / f"{architecture}-{task}-{seed}"
+    source = str(arguments.glue / FOLDERS[task])
+    found = fine_tune(str(model), find_task(task), source, settings, out)
+    tuned = TaskModel.load(str(out), find_task(task))
+    features = tuned.encode(tuned.task.read(source, "dev"), settings.sequence_length)
+    answers = np.argmax(tuned.run(features)[0], axis=-1)
+    for weights in out.glob("*.safetensors"):
+        weights.unlink()  # what counts is in the report
+    return {
+        "held_out": found.held_out,
+        "dev": found.scores["dev"][found.metric],
+        "answers": "".join(map(str, answers)),
+    }
+
+
+def further(superplm: SuperPLM, architecture: Architecture, model: Path, text: TokenShards) -> None:
+    """The architecture alone, taught by the whole SuperPLM on more text."""
+    extracted = superplm.extract(architecture)
+    start = SuperPLM(extracted.config)
+    start.bert.load_state_dict(extracted.state_dict())
+    teacher = Teacher.of(superplm)
+    run = model.with_name(f"{model.name}-run")
+    trained = train_further(
+        start,
+        text,
+        run,
+        objective=Distillation(
+            teacher, hidden_weight=10.0, attention_weight=0.0, sentence_weight=1.0
+        ),
+        steps=FURTHER_STEPS,
+        batch_size=FURTHER_BATCH,
+        learning_rate=FURTHER_LEARNING_RATE,
+        bf16=True,
+    )
+    export_model(trained, architecture, model, source=EMBEDDED["mini"])
+    shutil.rmtree(run)
