@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,26 +11,28 @@ from atb.errors import InputError
 if TYPE_CHECKING:
     from atb.predictor.predictor import WorkPredictor
     from atb.search.bounds import Bound
-    from atb.search.constraint import LatencyLimit, SpeedUp
+    from atb.search.constraint import LatencyLimit, Percentile, SpeedUp
     from atb.target import Target
 
-__all__ = ["find_place", "parse_limit", "parse_limits"]
+__all__ = ["find_alternatives", "find_place", "parse_limit", "parse_limits"]
 
 
 def parse_limit(
     latency: str | None, speedup: float | None, reference: str, window: tuple[float, float]
-) -> LatencyLimit | SpeedUp:
-    """The limit from the words of the command line.
+) -> LatencyLimit | SpeedUp | Percentile:
+    """The limit from the words of the command line: `10ms`, `30%` of the space, or a speed-up.
 
     Raises:
         InputError: Neither or both were given, or one is impossible.
     """
     from atb.models.known import resolve
-    from atb.search.constraint import LatencyLimit, SpeedUp
-    from atb.units import parse_duration
+    from atb.search.constraint import LatencyLimit, Percentile, SpeedUp
+    from atb.units import parse_duration, parse_percent
 
     if (latency is None) == (speedup is None):
         raise InputError("Give the limit either as --latency 10ms or as --speedup 7.")
+    if latency is not None and latency.endswith("%"):
+        return Percentile(parse_percent(latency), window)
     if latency is not None:
         return LatencyLimit(parse_duration(latency), window)
     assert speedup is not None
@@ -60,12 +62,13 @@ def parse_limits(texts: Sequence[str]) -> tuple[tuple[Bound, ...], dict[str, flo
     return tuple(bounds.values()), latencies
 
 
-def find_place(name: str, predictor: Path) -> tuple[WorkPredictor, Target]:
+def find_place(name: str, predictor: Path, option: str = "--limit") -> tuple[WorkPredictor, Target]:
     """The predictor of a further place, and where it was fitted.
 
     Args:
         name: A predictor file, or its name without .json beside the first one.
         predictor: The first one.
+        option: Which named it.
 
     Raises:
         InputError: There is no such file, or its conditions are not to be had here.
@@ -77,9 +80,10 @@ def find_place(name: str, predictor: Path) -> tuple[WorkPredictor, Target]:
 
     path = Path(name) if name.endswith(".json") else predictor.with_name(f"{name}.json")
     if not path.is_file():
+        other = f" is none of {', '.join(BOUNDS)}, and" if option == "--limit" else ":"
         raise InputError(
-            f"--limit {name} is none of {', '.join(BOUNDS)}, and there is no predictor {path}: fit "
-            "one there with `atb predictor train --out`."
+            f"{option} {name}{other} there is no predictor {path}: fit one there with "
+            "`atb predictor train --out`."
         )
     known = load(path)
     conditions = known.conditions
@@ -95,3 +99,40 @@ def find_place(name: str, predictor: Path) -> tuple[WorkPredictor, Target]:
     target = Target(place.device, place.runtime, settings)
     require_conditions(known, target.conditions)
     return known, target
+
+
+def find_alternatives(
+    names: Sequence[str],
+    predictor: Path,
+    limit: LatencyLimit | SpeedUp | Percentile,
+    latencies: Mapping[str, float],
+) -> dict[str, tuple[WorkPredictor, Target]]:
+    """Predictors of other settings, and where they were fitted, by name.
+
+    Args:
+        names: Predictor files, or their names without .json beside the first one.
+        predictor: The first one.
+        limit: Of the latency.
+        latencies: Limits in further places.
+
+    Raises:
+        InputError: One is not to be had, was given twice, or does not go with other limits.
+    """
+    from atb.search.constraint import SpeedUp
+
+    if not names:
+        return {}
+    if latencies:
+        raise InputError("--alternative does not go with --limit of a latency elsewhere: give one.")
+    if isinstance(limit, SpeedUp):
+        raise InputError(
+            "--alternative wants the limit as --latency: a speed-up is over what is measured under "
+            "one setting."
+        )
+    found: dict[str, tuple[WorkPredictor, Target]] = {}
+    for name in names:
+        stem = Path(name).stem if name.endswith(".json") else name
+        if stem in found or stem == predictor.stem:
+            raise InputError(f"--alternative {name} was given twice: leave one out.")
+        found[stem] = find_place(name, predictor, "--alternative")
+    return found

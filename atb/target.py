@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from atb.devices.settings import RunSettings
     from atb.profiler.conditions import Conditions
     from atb.profiler.database import ProfileDatabase
+    from atb.search.verification import Verifier
 
 __all__ = [
     "Target",
@@ -36,6 +37,12 @@ class Target:
         from atb.profiler.conditions import Conditions
 
         return Conditions.of(self.device, self.runtime, self.settings)
+
+    def verifier(self, database: ProfileDatabase) -> Verifier:
+        """Measures finalists of a search there."""
+        from atb.search.verification import Verifier
+
+        return Verifier(self.device, self.runtime, self.settings, database)
 
 
 def parse_affinity(text: str | None) -> tuple[int, ...] | None:

@@ -36,7 +36,7 @@ from atb.profiler.plan import Plan
 from atb.search.candidates import on_search_grid
 from atb.search.constraint import LatencyLimit
 from atb.search.contract import MethodSettings
-from atb.search.proxy import default_proxy
+from atb.search.proxy import make_proxy
 from atb.search.request import SearchRequest
 from atb.search.result import SearchResult
 from atb.search.run import search
@@ -143,7 +143,7 @@ def main() -> None:
 
         latencies = np.sort([m.latency_seconds for m in first])
         limits = np.geomspace(latencies[5], latencies[-6], SEARCHED)
-        proxy = default_proxy(load_superplm("mini"))
+        proxy = make_proxy(load_superplm("mini"))
         results = []
         for number, seconds in enumerate(limits, start=1):
             results.append(bench.find(predictor, proxy, float(seconds)))

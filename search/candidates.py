@@ -19,10 +19,10 @@ from atb.models.architecture import Architecture
 from atb.models.space import SearchSpace, fast_rule
 from atb.predictor.predictor import LatencyPredictor
 from atb.search.bounds import BoundReach
-from atb.search.constraint import LatencyLimit
+from atb.search.constraint import LatencyLimit, Percentile
 from atb.units import format_duration
 
-__all__ = ["GRIDS", "Candidates", "feasible", "on_search_grid"]
+__all__ = ["GRIDS", "Candidates", "at_percentile", "feasible", "on_search_grid"]
 
 #: Steps of hidden, feed-forward, query width and heads on which a search moves. `search` is the
 #: reference's coarse grid, `paper` the one that the paper's winners lie on.
@@ -31,6 +31,8 @@ GRIDS: dict[str, dict[str, int]] = {
     "paper": {"hidden": 4, "feed_forward": 4, "qkv": 12, "heads": 1},
 }
 _BLOCK_ROWS = 1_000_000
+#: From a picosecond to thirty years.
+_ANY_LATENCY = LatencyLimit(1e9, (1e-21, 1.0))
 
 
 def on_search_grid(
@@ -185,6 +187,18 @@ def feasible(
     if not len(numbers):
         raise (bounds and bounds.error()) or reach.error(space, limit)
     return Candidates(space, numbers.astype(np.int64), latency, upper)
+
+
+def at_percentile(
+    space: SearchSpace,
+    predictor: LatencyPredictor,
+    limit: Percentile,
+    *,
+    largest: Architecture | None = None,
+) -> LatencyLimit:
+    """A limit by how much of a space is to stay below it; arguments are those of `feasible`."""
+    whole = feasible(space, predictor, _ANY_LATENCY, largest=largest)
+    return limit.resolve(whole.predicted_seconds)
 
 
 class _Reach:

@@ -12,7 +12,7 @@ from atb.errors import InputError
 from atb.models.architecture import Architecture
 from atb.units import format_duration
 
-__all__ = ["REFERENCE_WINDOW", "WHOLE", "WINDOW", "LatencyLimit", "SpeedUp"]
+__all__ = ["REFERENCE_WINDOW", "WHOLE", "WINDOW", "LatencyLimit", "Percentile", "SpeedUp"]
 
 #: Fractions of the limit between which a candidate's predicted latency lies. Nothing above the
 #: limit is admitted; what is much faster leaves quality on the table.
@@ -100,6 +100,37 @@ class SpeedUp:
             "name": self.name,
             "window": list(self.window),
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Percentile:
+    """A limit relative to the space: the predicted latency that a share of it does not exceed.
+
+    Attributes:
+        share: Of the architectures, above 0 and at most 1.
+        window: Fractions of the limit between which predicted latencies of candidates lie.
+
+    Raises:
+        InputError: The share or the window is impossible.
+    """
+
+    share: float
+    window: tuple[float, float] = WINDOW
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share <= 1:
+            raise InputError(f"A share of {self.share} was asked for: give one above 0 up to 1.")
+        _check_window(self.window)
+
+    def resolve(self, predicted_seconds: npt.NDArray[np.float64]) -> LatencyLimit:
+        """The limit, once the latency of every architecture of the space is predicted."""
+        basis = f"predicted not to be exceeded by {self.share:.4g} of the space"
+        seconds = float(np.quantile(predicted_seconds, self.share))
+        return LatencyLimit(seconds, self.window, basis)
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values."""
+        return {"share": self.share, "window": list(self.window)}
 
 
 def _check_window(window: tuple[float, float]) -> None:

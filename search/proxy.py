@@ -23,7 +23,6 @@ __all__ = [
     "Proxy",
     "ProxyName",
     "TaskProxy",
-    "default_proxy",
     "make_proxy",
     "superplm_sha256",
 ]
@@ -79,7 +78,12 @@ class _HeldOutProxy:
     _loss: Literal["distillation", "mlm"]
 
     def __init__(
-        self, superplm: SuperPLM, text: TokenShards | None = None, *, teacher: Teacher | None = None
+        self,
+        superplm: SuperPLM,
+        text: TokenShards | None = None,
+        *,
+        teacher: Teacher | None = None,
+        precision: str = "fp32",
     ) -> None:
         """Prepare the text once for all candidates.
 
@@ -87,11 +91,13 @@ class _HeldOutProxy:
             superplm: Whose slices are scored.
             text: Held-out text; part of the shipped sample by default.
             teacher: For distillation; the whole SuperPLM by default.
+            precision: In which slices run; the teacher does in float32.
 
         Raises:
             InputError: The SuperPLM lacks the head that the proxy needs.
         """
         from atb.data.samples import held_out
+        from atb.search.int8_slices import as_deployed
         from atb.training.evaluation import HeldOut
 
         text = text or held_out(limit=SEQUENCES)
@@ -100,10 +106,12 @@ class _HeldOutProxy:
                 f"The held-out text has a vocabulary of {text.vocabulary_size} and the SuperPLM of "
                 f"{superplm.config.vocab_size}: prepare the text with the SuperPLM's vocabulary."
             )
-        self._held_out = HeldOut(superplm, text, self._loss, teacher=teacher)
+        running = as_deployed(superplm, precision)
+        self._held_out = HeldOut(running, text, self._loss, teacher=teacher)
         taught_by = "" if teacher is None else module_sha256(teacher.encoder)
-        parts = (self._loss, superplm_sha256(superplm), text.sha256, taught_by)
-        self.key = hashlib.sha256(":".join(parts).encode()).hexdigest()[:16]
+        self.key = _key(
+            [self._loss, superplm_sha256(superplm), text.sha256, taught_by], precision=precision
+        )
 
     @property
     def name(self) -> str:
@@ -143,25 +151,38 @@ class TaskProxy:
 
     name = "task"
 
-    def __init__(self, folders: Sequence[Path], *, bf16: bool = False) -> None:
+    def __init__(
+        self,
+        folders: Sequence[Path],
+        *,
+        bf16: bool = False,
+        precision: str = "fp32",
+        sequence_length: int | None = None,
+    ) -> None:
         """Load the SuperPLMs and their rows.
 
         Args:
             folders: What elastic fine-tuning made.
             bf16: Whether matrix products run in bfloat16.
+            precision: In which slices run.
+            sequence_length: Tokens to which rows are cut, where that is less than what the SuperPLM
+                was fine-tuned with.
 
         Raises:
             InputError: None is given, the rows are gone, or it is a task without classes or numbers
                 to compare by loss (questions).
         """
         from atb.models.superplm import SuperPLM
+        from atb.search.int8_slices import as_deployed
         from atb.training.elastic import elastic_scorer
 
         if not folders:
             raise InputError("The proxy `task` needs folders that `atb superplm finetune` made.")
         self._superplms = [SuperPLM.load(folder) for folder in folders]
         self._scorers = [
-            elastic_scorer(superplm, folder, bf16=bf16)
+            elastic_scorer(
+                as_deployed(superplm, precision), folder, bf16=bf16, sequence_length=sequence_length
+            )
             for superplm, folder in zip(self._superplms, folders, strict=True)
         ]
         for superplm, folder in zip(self._superplms, folders, strict=True):
@@ -171,7 +192,7 @@ class TaskProxy:
             f"{superplm_sha256(superplm)}:{scorer.rows_sha256}"
             for superplm, scorer in zip(self._superplms, self._scorers, strict=True)
         ]
-        self.key = hashlib.sha256(":".join(["task", *parts]).encode()).hexdigest()[:16]
+        self.key = _key(["task", *parts], precision=precision)
 
     def score(self, architectures: Sequence[Architecture]) -> list[float | None]:
         """Minus the mean losses."""
@@ -186,12 +207,6 @@ class TaskProxy:
         return -mean if math.isfinite(mean) else None
 
 
-def default_proxy(superplm: SuperPLM, text: TokenShards | None = None) -> Proxy:
-    """Distillation where the SuperPLM has a projection to compare by, else masked words."""
-    kind = MlmProxy if superplm.config.projection_size is None else DistillationProxy
-    return kind(superplm, text)
-
-
 #: Names that `make_proxy` knows; the default is what the SuperPLM allows.
 ProxyName = Literal["distillation", "mlm", "task"]
 
@@ -202,6 +217,8 @@ def make_proxy(
     elastic: Sequence[Path] = (),
     *,
     bf16: bool = False,
+    precision: str = "fp32",
+    sequence_length: int | None = None,
 ) -> Proxy:
     """The proxy of this name.
 
@@ -210,23 +227,39 @@ def make_proxy(
         name: The default one where None.
         elastic: For `task`, which is the default where they are given.
         bf16: For `task`: matrix products in bfloat16.
+        precision: In which slices run.
+        sequence_length: For `task`: tokens to which rows are cut.
 
     Raises:
-        InputError: The SuperPLM lacks what it needs, or folders or precision are of no use.
+        InputError: The SuperPLM lacks what it needs, or one of the others is of no use.
     """
     if elastic and name not in (None, "task"):
         raise InputError(f"--proxy {name} has no use for --elastic: leave it out.")
+    if bf16 and precision != "fp32":
+        raise InputError(
+            f"--bf16 is of no use where models are scored in {precision}: leave it out."
+        )
     if elastic or name == "task":
-        return TaskProxy(elastic, bf16=bf16)
+        return TaskProxy(elastic, bf16=bf16, precision=precision, sequence_length=sequence_length)
     if bf16:
         raise InputError("--bf16 is for --proxy task: leave it out.")
+    if sequence_length is not None:
+        raise InputError(
+            "What a shorter sequence costs is told by tasks alone: give --proxy task --elastic DIR."
+        )
     if isinstance(superplm, str):
         from atb.models.embedded import load_superplm
 
         superplm = load_superplm(superplm)
     if name is None:
-        return default_proxy(superplm)
-    return DistillationProxy(superplm) if name == "distillation" else MlmProxy(superplm)
+        name = "mlm" if superplm.config.projection_size is None else "distillation"
+    kind = DistillationProxy if name == "distillation" else MlmProxy
+    return kind(superplm, precision=precision)
+
+
+def _key(parts: Sequence[str], *, precision: str) -> str:
+    in_other = () if precision == "fp32" else (precision,)
+    return hashlib.sha256(":".join([*parts, *in_other]).encode()).hexdigest()[:16]
 
 
 def superplm_sha256(superplm: SuperPLM) -> str:

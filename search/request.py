@@ -18,7 +18,8 @@ from atb.models.architecture import Architecture
 from atb.models.space import SearchSpace
 from atb.predictor.predictor import LatencyPredictor
 from atb.search.bounds import Bound, Deployed
-from atb.search.constraint import LatencyLimit, SpeedUp
+from atb.search.candidates import at_percentile
+from atb.search.constraint import LatencyLimit, Percentile, SpeedUp
 from atb.search.contract import MethodSettings
 from atb.search.joint import Place
 from atb.search.methods import METHODS
@@ -38,7 +39,8 @@ class SearchRequest:
 
     Attributes:
         space: The space, already on its search grid (`on_search_grid`).
-        limit: The limit, or a speed-up over an architecture that is measured first.
+        limit: The limit, a share of the space that is to lie below it, or a speed-up over an
+            architecture that is measured first.
         method: A name of `METHODS`.
         settings: How long and how boldly the method searches.
         seed: Of the search.
@@ -53,7 +55,7 @@ class SearchRequest:
     """
 
     space: SearchSpace
-    limit: LatencyLimit | SpeedUp
+    limit: LatencyLimit | Percentile | SpeedUp
     method: str = "evolved+"
     settings: MethodSettings = field(default_factory=MethodSettings)
     seed: int = 0
@@ -72,6 +74,14 @@ class SearchRequest:
             raise InputError(f"The seed is {self.seed}: give a whole number from 0.")
         if self.finalists < 1:
             raise InputError(f"{self.finalists} finalists were asked for: give at least 1.")
+
+    def limit_by(self, predictor: LatencyPredictor) -> LatencyLimit | None:
+        """The limit as a latency; None where it takes a measurement to know it."""
+        if isinstance(self.limit, SpeedUp):
+            return None
+        if isinstance(self.limit, Percentile):
+            return at_percentile(self.space, predictor, self.limit, largest=self.largest)
+        return self.limit
 
     def deployed(self, predictor: LatencyPredictor) -> Deployed:
         """Tells what a deployed model has of what is bounded."""

@@ -13,7 +13,7 @@ from atb.models.architecture import Architecture
 from atb.profiler.conditions import Conditions
 from atb.search.front import front_of, hypervolumes
 
-__all__ = ["Candidate", "Elsewhere", "SearchResult", "read_result", "write_result"]
+__all__ = ["Candidate", "Elsewhere", "SearchResult", "Weighed", "read_result", "write_result"]
 
 #: Format history: 1, the first.
 KIND, FORMAT = "search-result", 1
@@ -120,6 +120,27 @@ def _elsewhere(fields: Mapping[str, Any]) -> Elsewhere:
 
 
 @dataclass(frozen=True, slots=True)
+class Weighed:
+    """What a search under one of several settings found.
+
+    Attributes:
+        name: Of the settings, and of the folder in which the search lies.
+        conditions: In words.
+        winner: Its winner, as text; None where there was none.
+        proxy: The winner's score.
+        measured_seconds: The winner's measured latency.
+        refused: Why there is none; empty where there is one.
+    """
+
+    name: str
+    conditions: str
+    winner: str | None = None
+    proxy: float | None = None
+    measured_seconds: float | None = None
+    refused: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class SearchResult:
     """The winner of a search and everything that was weighed against it.
 
@@ -141,6 +162,7 @@ class SearchResult:
         campaigns: Campaigns in which finalists were measured.
         ended_by: `generations`, or `candidates` when all of them were scored.
         bounds: Limits beside the latency, in words.
+        weighed: Where several settings were searched, what each has found, the best first.
         request: Hash of everything that was asked for.
     """
 
@@ -161,6 +183,7 @@ class SearchResult:
     campaigns: tuple[str, ...]
     ended_by: str
     bounds: tuple[str, ...] = ()
+    weighed: tuple[Weighed, ...] = ()
     request: str = field(default="", compare=False)
 
     @property
@@ -197,6 +220,7 @@ class SearchResult:
             "campaigns": list(self.campaigns),
             "ended_by": self.ended_by,
             "bounds": list(self.bounds),
+            "weighed": [asdict(found) for found in self.weighed],
             "request": self.request,
             "front": [str(candidate.architecture) for candidate in self.front],
             "hypervolumes": list(self.hypervolumes),
@@ -213,6 +237,7 @@ class SearchResult:
             "conditions": Conditions.from_json(fields["conditions"]),
             "campaigns": tuple(fields["campaigns"]),
             "bounds": tuple(fields.get("bounds", ())),
+            "weighed": tuple(Weighed(**found) for found in fields.get("weighed", ())),
         }
         told = ("format", "kind", "front", "hypervolumes")  # the last two follow from the rest
         plain = {name: value for name, value in fields.items() if name not in told}

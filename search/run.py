@@ -86,9 +86,8 @@ def search(
         result = read_result(out / RESULT)
         if result.request == key:
             return result
-    candidates: Candidates | None = None
-    if isinstance(request.limit, LatencyLimit):  # one that is out of reach writes nothing
-        limit = request.limit
+    limit = request.limit_by(predictor)
+    if limit is not None:  # one that is out of reach writes nothing
         task = _Task(request, limit, predictor, tuple(places), progress)
         candidates = task.feasible(1.0)
     prepare_output(out, directory=True)
@@ -101,7 +100,6 @@ def search(
         limit = request.limit.resolve(seconds)
         task = _Task(request, limit, predictor, tuple(places), progress)
         candidates = task.feasible(1.0)
-    assert candidates is not None
     with ScoreFile(out / SCORES, proxy, workers) as scores:
         run = _Run(task, scores, task.measures(verifier))
         result = run.to_the_end(candidates, campaign=f"search-{state.run}")

@@ -147,7 +147,12 @@ def skipped_rows(folder: Path) -> int:
 
 
 def elastic_scorer(
-    superplm: SuperPLM, folder: Path, source: str | None = None, *, bf16: bool = False
+    superplm: SuperPLM,
+    folder: Path,
+    source: str | None = None,
+    *,
+    bf16: bool = False,
+    sequence_length: int | None = None,
 ) -> TaskScorer:
     """Scores slices on the rows that were held out when `folder` was made.
 
@@ -156,6 +161,7 @@ def elastic_scorer(
         folder: Made by `finetune_elastic`.
         source: The task's rows; where they were when `folder` was made, when None.
         bf16: Whether matrix products run in bfloat16.
+        sequence_length: Tokens to which rows are cut, where that is less than in fine-tuning.
 
     Raises:
         InputError: The rows are not those that it was fine-tuned on, but for those held out.
@@ -169,7 +175,7 @@ def elastic_scorer(
             f"{source} holds other training rows than {folder} was fine-tuned on, so that rows it "
             "knows would be among those to score by: give the same data."
         )
-    length = known["sequence_length"]
+    length = min(known["sequence_length"], sequence_length or known["sequence_length"])
     return TaskScorer(superplm, task, held, vocabulary_of(folder), length, bf16=bf16)
 
 

@@ -59,7 +59,7 @@ def quickstart(
     from atb.models.space import SPACES
     from atb.profiler.database import ProfileDatabase
     from atb.search.candidates import feasible, on_search_grid
-    from atb.search.constraint import WINDOW, LatencyLimit
+    from atb.search.constraint import WINDOW
     from atb.search.proxy import make_proxy
     from atb.search.run import SearchRequest
     from atb.search.verification import Verifier
@@ -85,8 +85,9 @@ def quickstart(
         largest = superplm.architecture
         searched = on_search_grid(space, largest=largest)
         request = SearchRequest(searched, limit, seed=seed, largest=largest)
-        if isinstance(limit, LatencyLimit):
-            feasible(searched, fitted, limit, largest=largest)
+        known = request.limit_by(fitted)
+        if known is not None:
+            feasible(searched, fitted, known, largest=largest)
         verifier = Verifier(target.device, target.runtime, target.settings, database)
         proxy = make_proxy(superplm)
         result = run_search(request, fitted, proxy, verifier, superplm, FOLDER, source="mini")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -9,7 +11,7 @@ import typer
 
 from atb.console import note, print_json, progress
 from atb.errors import InputError
-from atb.limits import find_place, parse_limit, parse_limits
+from atb.limits import find_alternatives, find_place, parse_limit, parse_limits
 from atb.options import (
     DEFAULT_DATABASE,
     DEFAULT_PREDICTOR,
@@ -28,21 +30,29 @@ from atb.options import (
     SuperPLMFolder,
     Threads,
 )
+from atb.scoring import Scoring
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from atb.models.superplm import SuperPLM
     from atb.predictor.predictor import LatencyPredictor
+    from atb.profiler.database import ProfileDatabase
     from atb.search.joint import Place
-    from atb.search.proxy import Proxy, ProxyName
+    from atb.search.proxy import Proxy
     from atb.search.result import SearchResult
     from atb.search.run import SearchRequest
     from atb.search.verification import Verifier
     from atb.search.workers import Workers
+    from atb.target import Target
 
 Latency = Annotated[
-    str | None, typer.Option("--latency", metavar="10ms", help="The limit as a time.")
+    str | None,
+    typer.Option(
+        "--latency",
+        metavar="10ms",
+        help="The limit as a time, or as what a share of the space keeps: 30%.",
+    ),
 ]
 Speedup = Annotated[
     float | None,
@@ -57,6 +67,15 @@ Limits = Annotated[
         "what is deployed; or a latency elsewhere, pi4=40ms, with pi4.json beside --predictor.",
     ),
 ]
+Alternatives = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--alternative",
+        metavar="NAME",
+        help="Another precision or sequence length to deploy in, repeatable: int8, with int8.json "
+        "beside --predictor. Each is searched, slices are scored as they would run, the best wins.",
+    ),
+]
 Reference = Annotated[
     str, typer.Option("--reference", metavar="ARCH", help="Measured first, on the same device.")
 ]
@@ -67,6 +86,7 @@ def search(
     speedup: Speedup = None,
     reference: Reference = "bert-base",
     limits: Limits = None,
+    alternatives: Alternatives = None,
     method: Annotated[
         str,
         typer.Option(
@@ -143,14 +163,11 @@ def search(
     from atb.predictor.file import load
     from atb.predictor.predictor import require_conditions
     from atb.profiler.database import ProfileDatabase
-    from atb.search.bounds import BoundReach
-    from atb.search.candidates import feasible, on_search_grid
-    from atb.search.constraint import WHOLE, WINDOW, LatencyLimit
+    from atb.search.candidates import on_search_grid
+    from atb.search.constraint import WHOLE, WINDOW
     from atb.search.contract import MethodSettings
     from atb.search.joint import Place
-    from atb.search.proxy import make_proxy
     from atb.search.run import SearchRequest
-    from atb.search.verification import Verifier
     from atb.target import find_target
     from atb.units import parse_window
 
@@ -174,90 +191,118 @@ def search(
     fitted = load(predictor, target.settings)
     require_conditions(fitted, target.conditions)
     elsewhere = {name: find_place(name, predictor) for name in latencies}
+    others = find_alternatives(alternatives or [], predictor, limit, latencies)
 
     from atb.models.embedded import load_superplm
 
     loaded = load_superplm(superplm)
-    largest = loaded.architecture
-    searched = on_search_grid(whole, grid, largest)
     request = SearchRequest(
-        searched,
+        on_search_grid(whole, grid, loaded.architecture),
         limit,
         method,
         settings,
         seed,
         finalists,
-        largest,
+        loaded.architecture,
         bounds,
         vocabulary_size=loaded.config.vocab_size,
         positions=loaded.config.max_position_embeddings,
     )
-    if isinstance(limit, LatencyLimit):  # one that is out of reach leaves no file behind
-        reach = BoundReach(bounds, request.deployed(fitted))
-        feasible(searched, fitted, limit, largest=largest, bounds=reach)
+    # a limit that is out of reach leaves no file behind
+    require_reach(request, [fitted, *(known for known, _ in others.values())])
+    scoring = Scoring(superplm, proxy, tuple(elastic or ()), bf16, workers)
     with ProfileDatabase(db, create=True) as database:
         places = [
-            Place(
-                name,
-                latencies[name],
-                known,
-                Verifier(where.device, where.runtime, where.settings, database),
-            )
+            Place(name, latencies[name], known, where.verifier(database))
             for name, (known, where) in elsewhere.items()
         ]
-        verifier = Verifier(target.device, target.runtime, target.settings, database)
-        scorers = make_workers(workers, superplm, proxy, elastic or [], bf16=bf16)
-        try:
-            result = run(
-                request,
-                fitted,
-                make_proxy(loaded, proxy, elastic or [], bf16=bf16),
-                verifier,
-                loaded,
-                out,
-                source=superplm,
-                places=places,
-                workers=scorers,
-            )
-        finally:
-            if scorers is not None:
-                scorers.close()
+        if others:
+            several = {predictor.stem: (fitted, target), **others}
+            result = run_several(request, several, scoring, database, loaded, out)
+        else:
+            verifier = target.verifier(database)
+            with scoring.workers() as scorers:
+                result = run(
+                    request,
+                    fitted,
+                    scoring.proxy(loaded),
+                    verifier,
+                    loaded,
+                    out,
+                    source=superplm,
+                    places=places,
+                    workers=scorers,
+                )
     if json:
         print_json(result.to_json())
         return
     show(result, out)
 
 
-def make_workers(
-    text: str | None,
-    superplm: str,
-    proxy: ProxyName | None,
-    elastic: Sequence[Path],
-    *,
-    bf16: bool,
-) -> Workers | None:
-    """Who computes scores, from the words of the command line; None for this process.
+def require_reach(request: SearchRequest, predictors: Sequence[LatencyPredictor]) -> None:
+    """See that the limits can be met under the conditions of one of the predictors at least.
 
     Raises:
-        InputError: It is no number and no Ray.
+        InputError: They cannot; what the first of them says.
     """
-    from functools import partial
+    from atb.search.bounds import BoundReach
+    from atb.search.candidates import feasible
 
-    from atb.search.proxy import make_proxy
-    from atb.search.workers import Processes, RayWorkers
+    refused: InputError | None = None
+    known = request.limit_by(predictors[0])
+    if known is None:
+        return
+    for predictor in predictors:
+        try:
+            reach = BoundReach(request.bounds, request.deployed(predictor))
+            feasible(request.space, predictor, known, largest=request.largest, bounds=reach)
+        except InputError as error:
+            refused = refused or error
+        else:
+            return
+    assert refused is not None
+    raise refused
 
-    if text is None:
-        return None
-    factory = partial(make_proxy, superplm, proxy, tuple(elastic), bf16=bf16)
-    if text.isdecimal():
-        return Processes(factory, int(text))
-    if text == "ray":
-        return RayWorkers(factory)
-    if text.startswith("ray:"):
-        return RayWorkers(factory, address=text if text.startswith("ray://") else text[4:])
-    raise InputError(
-        f"--workers is {text!r}: give a number of processes, ray, ray:auto or ray://HOST:PORT."
-    )
+
+def run_several(
+    request: SearchRequest,
+    several: Mapping[str, tuple[LatencyPredictor, Target]],
+    scoring: Scoring,
+    database: ProfileDatabase,
+    superplm: SuperPLM,
+    out: Path,
+) -> SearchResult:
+    """Search under each of several settings, then write the model of the best of all.
+
+    Args:
+        request: What is searched for.
+        several: Predictors and where they were fitted by name, the first one first.
+        scoring: How; each is scored in its own precision and length.
+        database: Where measurements are kept.
+        superplm: Where the weights come from.
+        out: Folder of the search.
+    """
+    from atb.models.embedded import EMBEDDED
+    from atb.search.export import export_winner
+    from atb.search.settings_choice import Settings, search_settings
+
+    lengths = {target.settings.sequence_length for _, target in several.values()}
+    first, *_ = (predictor for predictor, _ in several.values())
+    limit = request.limit_by(first)
+    assert limit is not None
+    with contextlib.ExitStack() as stack, progress("search") as told:
+        settings = []
+        for name, (predictor, target) in several.items():
+            length = target.settings.sequence_length if len(lengths) > 1 else None
+            here = replace(scoring, precision=target.settings.precision, sequence_length=length)
+            workers = stack.enter_context(here.workers())
+            verifier = target.verifier(database)
+            settings.append(Settings(name, predictor, verifier, here.proxy(superplm), workers))
+        result = search_settings(replace(request, limit=limit), settings, out, progress=told)
+    note("writing the model ...")
+    source = EMBEDDED.get(scoring.superplm, Path(scoring.superplm))
+    export_winner(result, superplm, out / "model", source=source)
+    return result
 
 
 def run(
@@ -326,6 +371,14 @@ def show(result: SearchResult, out: Path) -> None:
             f"{format_duration(place.limit_seconds)}, predicted "
             f"{format_duration(place.predicted_seconds)} ({place.conditions})"
         )
+    for one in result.weighed:
+        if one.measured_seconds is None:
+            typer.echo(f"{one.name:<9} {one.refused}")
+        else:
+            duration = format_duration(one.measured_seconds)
+            typer.echo(
+                f"{one.name:<9} {one.proxy:.4f}  {one.winner} in {duration} ({one.conditions})"
+            )
     for bound in result.bounds:
         typer.echo(f"kept      {bound}")
     typer.echo(

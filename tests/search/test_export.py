@@ -27,7 +27,7 @@ from atb.search.proxy import (
     DistillationProxy,
     MlmProxy,
     TaskProxy,
-    default_proxy,
+    make_proxy,
     superplm_sha256,
 )
 from atb.search.result import Candidate, SearchResult
@@ -131,10 +131,10 @@ def test_tasks_score_slices_without_training(tmp_path: Path) -> None:
         TaskProxy([])
 
 
-def test_the_default_proxy_is_what_the_superplm_allows(superplm: SuperPLM) -> None:
-    assert default_proxy(superplm, held_out(64, 4)).name == "distillation"
+def test_the_make_proxy_is_what_the_superplm_allows(superplm: SuperPLM) -> None:
+    assert make_proxy(superplm).name == "distillation"
     masked = make(projection_size=None, with_mlm_head=True)
-    assert default_proxy(masked, held_out(64, 4)).name == "mlm"
+    assert make_proxy(masked).name == "mlm"
     with pytest.raises(InputError):
         MlmProxy(superplm, held_out(64, 4))
 
