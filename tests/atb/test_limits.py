@@ -32,6 +32,21 @@ def test_one_model_for_two_settings_within_further_limits(atb, tmp_path) -> None
     assert there["name"] == "2"
     assert there["measured_seconds"] <= 0.5e-3
     assert result["bounds"] == ["parameters=2.00M"]
+    chosen = atb(*search, "--latency", "60%", "--alternative", "2", "--out", "several", "--json")
+    assert chosen.returncode == 0, chosen.stderr
+    result = json.loads(chosen.stdout)
+    assert {one["name"] for one in result["weighed"]} == {"1", "2"}
+    assert result["winner"]["proxy"] == max(one["proxy"] for one in result["weighed"])
+    assert result["basis"].startswith("predicted not to be exceeded by 0.6 of the space")
+    assert (tmp_path / "several" / "model" / "model.onnx").is_file()
+    for words, message in (
+        (("--alternative", "3"), "no predictor 3.json"),
+        (("--alternative", "2", "--alternative", "2.json"), "given twice"),
+        (("--alternative", "2", "--limit", "2=1ms"), "does not go with"),
+    ):
+        answer = atb(*search, *words, "--out", "other")
+        assert answer.returncode == 2, answer.stderr
+        assert message in answer.stderr, answer.stderr
     refused = {
         "3=1ms": "no predictor 3.json",
         "size": "is not a limit",
