@@ -18,6 +18,7 @@ from atb.errors import BadFile, InputError, RunError
 from atb.models.architecture import Architecture
 from atb.models.known import KNOWN
 from atb.profiler.database import ProfileDatabase
+from atb.profiler.plan import SENTINEL
 from atb.search.constraint import LatencyLimit, SpeedUp
 from atb.search.contract import MethodSettings
 from atb.search.methods import METHODS
@@ -152,6 +153,34 @@ def test_a_search_killed_among_finalists_goes_on_with_its_campaign(
     result = world.search(tmp_path)
     with ProfileDatabase(tmp_path / "profile.db") as database:
         assert [campaign.label for campaign in database.campaigns()] == list(result.campaigns)
+
+
+def test_a_device_that_vanishes_among_finalists_costs_nothing_that_was_found(
+    world: Any, tmp_path: Path
+) -> None:
+    class Vanishing(FakeDevice):
+        launches = 0
+
+        def launch(self, *arguments: Any) -> Any:
+            self.launches += 1
+            if self.launches > 2:
+                self.failures[str(SENTINEL)] = "device-gone"
+            return super().launch(*arguments)
+
+    with pytest.raises(RunError, match="3 times in a row"):
+        world.search(tmp_path, device=Vanishing())
+    with ProfileDatabase(tmp_path / "profile.db") as database:
+        before = sum(len(m.blocks) for m in database.measurements())
+    assert before > 0
+    proxy = ExactProxy()
+    result = world.search(tmp_path, proxy=proxy)
+    assert proxy.calls == 0
+    undisturbed = world.search(tmp_path / "undisturbed").winner
+    assert result.winner.architecture == undisturbed.architecture
+    with ProfileDatabase(tmp_path / "profile.db") as database:
+        assert [campaign.label for campaign in database.campaigns()] == list(result.campaigns)
+        measured = database.measurements(campaign=result.campaigns[0])
+    assert sum(len(m.blocks) for m in measured) > before
 
 
 def test_a_failed_candidate_is_a_value_and_does_not_end_the_search(
