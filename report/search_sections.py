@@ -12,7 +12,7 @@ from atb.report.neighbours import Neighbour
 from atb.report.numbers import count, digits, many, milliseconds, percent, times
 from atb.report.provenance import model_files, snippets_of
 from atb.report.shape_picture import shapes
-from atb.search.result import SearchResult
+from atb.search.result import SearchResult, Weighed
 
 __all__ = ["neighbour_section", "search_section", "winner_row", "winner_section"]
 
@@ -112,6 +112,8 @@ def search_section(result: SearchResult) -> dict[str, Any]:
     )
     if result.correction != 1:
         summary += f" Measured finalists corrected the predictions by {times(result.correction)}."
+    if result.weighed:
+        summary += f" It is the best of several settings: {'; '.join(map(_told, result.weighed))}."
     return {
         "summary": summary,
         "picture": search_pictures.search(result),
@@ -120,6 +122,12 @@ def search_section(result: SearchResult) -> dict[str, Any]:
         "finalists": finalists,
         "limit": limit,
     }
+
+
+def _told(one: Weighed) -> str:
+    if one.proxy is None or one.measured_seconds is None:
+        return f"{one.name} has nothing within the limits"
+    return f"{one.name} scores {one.proxy:.4f} in {milliseconds(one.measured_seconds)}"
 
 
 def winner_row(result: SearchResult) -> Neighbour:

@@ -15,6 +15,7 @@ from atb.devices.settings import RunSettings
 from atb.errors import BadFile, InputError
 from atb.profiler.database import ProfileDatabase
 from atb.report.page import write_page
+from atb.search.result import Weighed
 from tests.report.conftest import HOSTILE, Run
 
 #: Campaigns and processes of several seconds each.
@@ -154,6 +155,17 @@ def test_a_winner_above_its_limit_is_called_so(run: Run, tmp_path: Path) -> None
     strict = dataclasses.replace(run.result, constraint_seconds=1e-3)
     html = write_page(tmp_path / "page.html", result=strict).read_text("utf-8")
     assert "above the limit of 1.00 ms" in words(section(html, "winner"))
+
+
+def test_settings_that_were_weighed_are_told(run: Run, tmp_path: Path) -> None:
+    weighed = (
+        Weighed("int8", "here", "L2-H128-A2-Q64-F128", -0.25, 0.001),
+        Weighed("fp32", "here", refused="below reach"),
+    )
+    result = dataclasses.replace(run.result, weighed=weighed)
+    html = write_page(tmp_path / "page.html", result=result).read_text("utf-8")
+    told = "int8 scores -0.2500 in 1.00 ms; fp32 has nothing within the limits"
+    assert told in words(section(html, "search"))
 
 
 def test_a_damaged_result_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
