@@ -68,7 +68,9 @@ def agreement(
         },
         "by_task": {
             task: {
-                "scores": [float(scores[0].min()), float(scores[0].max())],
+                "scores": dict(
+                    zip(map(str, architectures), np.mean(scores, axis=0).tolist(), strict=True)
+                ),
                 "ceiling": interval(scores[0], scores[1]),
                 **{
                     name: interval(cheap, np.mean(scores, axis=0))
@@ -136,7 +138,7 @@ def tau(
 
 
 def draw(figures: dict[str, Any]) -> None:
-    """Stand-alone scores against the three proxies that a search would choose among."""
+    """Stand-alone scores against three proxies: the mean over all tasks, and SST-2 alone."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -144,23 +146,30 @@ def draw(figures: dict[str, Any]) -> None:
     from atb.report.style import picture_style
 
     names = ("elastic task loss", "held-out loss", "parameters")
-    colours = (BLUE, GREEN, ORANGE, MUTED)
+    mean = {a: found["mean"] for a, found in figures["alone"].items()}
+    of_sst2 = figures["by_task"]["sst2"]
+    rows = (
+        ("mean of four tasks", mean, {name: figures["agreement"][name]["tau"] for name in names}),
+        ("SST-2 alone", of_sst2["scores"], of_sst2),
+    )
     with picture_style():
-        figure = new_figure(3.2)
-        for axes, name in zip(figure.subplots(1, len(names), sharey=True), names, strict=True):
-            for number, band in enumerate(figures["bands"]):
-                milliseconds = 1000 * figures["latency_seconds"][band[0]]
-                axes.scatter(
-                    [figures["proxies"][name][a] for a in band],
-                    [figures["alone"][a]["mean"] for a in band],
-                    color=colours[number],
-                    label=f"{milliseconds:.1f} ms",
-                )
-            tau_of = figures["agreement"][name]["tau"][0]
-            axes.set_xlabel(name if name != "parameters" else "parameters")
-            axes.set_title(f"tau {tau_of:.2f}", fontsize=9)
-            if name == "parameters":
-                axes.ticklabel_format(axis="x", style="sci", scilimits=(6, 6))
-        figure.axes[0].set_ylabel("stand-alone score")
-        figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside right upper")
+        figure = new_figure(5.6)
+        grid = figure.subplots(len(rows), len(names), sharex="col", sharey="row")
+        for line, (label, scores, taus) in zip(grid, rows, strict=True):
+            line[0].set_ylabel(label)
+            for axes, name in zip(line, names, strict=True):
+                axes.set_title(f"tau {taus[name][0]:.2f}", fontsize=9)
+                for band, colour in zip(
+                    figures["bands"], (BLUE, GREEN, ORANGE, MUTED), strict=True
+                ):
+                    axes.scatter(
+                        [figures["proxies"][name][a] for a in band],
+                        [scores[a] for a in band],
+                        color=colour,
+                        label=f"{1000 * figures['latency_seconds'][band[0]]:.1f} ms",
+                    )
+        for axes, name in zip(grid[-1], names, strict=True):
+            axes.set_xlabel(name)
+        grid[-1][-1].ticklabel_format(axis="x", style="sci", scilimits=(6, 6))
+        figure.legend(*grid[0][0].get_legend_handles_labels(), loc="outside right upper")
         figure.savefig(PICTURE, dpi=150)

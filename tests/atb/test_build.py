@@ -11,49 +11,12 @@ import time
 from pathlib import Path
 
 import pytest
-from task_files import write_glue
-from tiny_space import SPACE
+from small_build import RECIPE, prepare
 
 from atb.errors import BadFile
 from atb.recipe import read_recipe
 
 ROOT = Path(__file__).resolve().parents[2]
-LARGE = "L2-H32-A2-Q32-F64"
-RECIPE = """
-[target]
-device = "fake"
-
-[data]
-source = "text.txt"
-sequence-length = 24
-
-[profile]
-space = "tiny.toml"
-samples = 12
-
-[search]
-superplm = "start"
-latency = "0.4ms"
-window = "0.01,1.00"
-method = "random"
-generation-size = 3
-finalists = 2
-
-[train]
-teacher = "start"
-attention-weight = 0.0
-steps = 4
-batch = 4
-
-[finetune]
-task = "rte"
-data = "rte"
-epochs = 1
-batch = 8
-
-[export]
-format = "bert"
-"""
 
 
 @pytest.mark.parametrize(
@@ -138,16 +101,6 @@ def test_wrong_options_are_refused_before_anything_runs(atb, tmp_path) -> None:
     failed = atb("build", "recipe.toml")
     assert failed.returncode == 2
     assert "text.txt" in failed.stderr
-
-
-def prepare(atb, folder: Path) -> None:
-    """What the recipe names."""
-    (folder / "recipe.toml").write_text(RECIPE)
-    (folder / "tiny.toml").write_text(SPACE)
-    (folder / "text.txt").write_text("\n\n".join(f"The owl sees {n} lamps." for n in range(16)))
-    write_glue(folder / "rte", "rte", rows=40)
-    made = atb("superplm", "init", "--arch", LARGE, "--projection", "32", "--out", "start")
-    assert made.returncode == 0, made.stderr
 
 
 def kill_in(stage: str, folder: Path) -> None:
