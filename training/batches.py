@@ -103,9 +103,17 @@ class Batches:
         self._seed = seed
         self._epoch = -1
         self._order: npt.NDArray[np.int64] = np.zeros(0, np.int64)
+        self._ahead: dict[int, list[Batch]] = {}
 
     def of_step(self, step: int) -> list[Batch]:
         """The parts of a step's batch."""
+        return self._ahead.pop(step, None) or self._read(step)
+
+    def read_ahead(self, step: int) -> None:
+        """Have a step's batch ready before it is asked for."""
+        self._ahead = {step: self._read(step)}
+
+    def _read(self, step: int) -> list[Batch]:
         rows = np.array([self._row(step * self._size + place) for place in range(self._size)])
         return [
             self._part(part, step, number)

@@ -81,8 +81,9 @@ class HeldOut:
         ]
         self._batches: list[tuple[Batch, Target | None]] = []
         teacher = teacher or (Teacher.of(superplm) if proxy == "distillation" else None)
+        device = next(superplm.parameters()).device
         with one_thread():
-            for batch in batches:
+            for batch in (batch.to(device) for batch in batches):
                 target = teacher(batch) if teacher is not None else None
                 self._batches.append((batch, target))
 

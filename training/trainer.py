@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from atb.data.shards import TokenShards
 from atb.errors import InputError, RunError
@@ -72,17 +73,17 @@ class _Run:
         """Do one step; returns the mean loss of its sub-models."""
         self.optimizer.zero_grad(set_to_none=True)
         parts = self.batches.of_step(self.step)
-        total, tokens = 0.0, 0
-        for number in self.workers.share(len(parts)):
-            batch = parts[number].to(self.workers.device)
-            total += self._accumulate(batch, number)
-            tokens += int(batch.attention_mask.sum())
+        mine = [(number, parts[number]) for number in self.workers.share(len(parts))]
+        losses = [self._accumulate(part.to(self.workers.device), n) for n, part in mine]
+        tokens = sum(int(part.attention_mask.sum()) for _, part in mine)
         self.workers.add_up_gradients(self.superplm.parameters())
-        loss, seen = self.workers.add_up([total, tokens])
-        self._check_finite(loss, "loss")
         norm = torch.nn.utils.clip_grad_norm_(
             self.superplm.parameters(), self.settings.largest_norm
         )
+        if self.step + 1 < self.settings.steps:  # while an accelerator is still at work
+            self.batches.read_ahead(self.step + 1)
+        loss, seen = self.workers.add_up([float(torch.stack(losses).sum()), tokens])
+        self._check_finite(loss, "loss")
         self._check_finite(float(norm), "gradient")
         self.optimizer.step()
         self.scheduler.step()
@@ -90,8 +91,11 @@ class _Run:
         self.tokens += int(seen)
         return loss
 
-    def _accumulate(self, batch: Batch, part: int) -> float:
-        """Add the gradients of all sub-models of one part; returns its share of the mean loss."""
+    def _accumulate(self, batch: Batch, part: int) -> Tensor:
+        """Add the gradients of all sub-models of one part; returns its share of the mean loss.
+
+        A number that is not read here: reading waits for an accelerator.
+        """
         settings = self.settings
         # dropout from seed, step and part: a resumed run goes on as if never stopped, and a part
         # comes out the same whoever computes it
@@ -106,7 +110,7 @@ class _Run:
             part=part,
         )
         share = 1 / (len(architectures) * settings.batch_parts)
-        total = 0.0
+        total = torch.zeros((), dtype=torch.float64, device=self.workers.device)
         target: Target | None = None
         for index, architecture in enumerate(architectures):
             with self.workers.autocast():
@@ -117,7 +121,7 @@ class _Run:
                 target = found.taught
             loss = found.loss * share
             loss.backward()  # type: ignore[no-untyped-call]
-            total += float(loss.detach())
+            total += loss.detach()
         return total
 
     def _check_finite(self, value: float, what: str) -> None:
