@@ -79,6 +79,7 @@ def main() -> None:
         return
     figures = {
         "settings": BUDGET,
+        "trained_on": sorted({found["on"] for found in known.values()}),
         "hours": round(sum(found["seconds"] for found in known.values()) / 3600, 2),
         "pairs": {
             name: pair | compared(pair, known, arguments.glue)

@@ -81,6 +81,7 @@ def main() -> None:
         "settings": BUDGET,
         "bands": bands,
         "latency_seconds": latencies,
+        "trained_on": sorted({found["on"] for found in known.values()}),
         "hours": round(sum(found["seconds"] for found in known.values()) / 3600, 2),
     }
     figures |= agreement(chosen, known, list(FOLDERS), SEEDS)

@@ -170,6 +170,7 @@ def draw(figures: dict[str, Any]) -> None:
                     )
         for axes, name in zip(grid[-1], names, strict=True):
             axes.set_xlabel(name)
+            axes.locator_params(axis="x", nbins=4)
         grid[-1][-1].ticklabel_format(axis="x", style="sci", scilimits=(6, 6))
         figure.legend(*grid[0][0].get_legend_handles_labels(), loc="outside right upper")
         figure.savefig(PICTURE, dpi=150)

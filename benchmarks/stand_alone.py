@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from atb.data.shards import TokenShards
 from atb.models.architecture import Architecture
@@ -79,7 +80,7 @@ def do_jobs(
             known[job.name] = kept[job.name]
         elif job.share % parts == part - 1 and not arguments.collect:
             begun = time.monotonic()
-            found = {**job.run(), "seconds": round(time.monotonic() - begun, 1)}
+            found = {**job.run(), "seconds": round(time.monotonic() - begun, 1), "on": processor()}
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(json.dumps(found))
             told = {name: value for name, value in found.items() if name != "answers"}
@@ -88,6 +89,11 @@ def do_jobs(
     if len(known) < len(jobs):
         print(f"{len(known)} of {len(jobs)} are done; the same command does the rest")
     return known
+
+
+def processor() -> str:
+    """What trains here."""
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
 
 
 def alone(

@@ -43,7 +43,7 @@ MIDDLE = Architecture(3, 256, 6, 192, 768)
 SPACE = SPACES["mini"]
 SETTINGS = TrainingSettings(
     SPACE,
-    steps=2000,
+    steps=1900,
     batch_size=1024,
     sampling="sandwich",
     random_samples=2,
@@ -63,10 +63,10 @@ One set of weights that holds every architecture of the search space `mini`
 **Made by** `scripts/make_mini.py`: all-MiniLM-L6-v2 with hidden dimensions, heads, dimensions of
 heads and neurons in order of importance, then one-shot distillation from itself: {steps:,} steps
 (peak learning rate {rate:g}, linear warm-up, linear decay to zero) of {batch} sequences of at most
-128 tokens, {tokens:,} tokens in all; a step is cut into {parts} parts, and each trains the largest,
-the smallest and {random} random sub-models (sandwich rule); AdamW, bfloat16 products. Loss:
-{hidden:g} x squared error of the projected last hidden states + 1 - cosine of the mean-pooled ones.
-All numbers stand in `card.json`.
+128 tokens, {tokens:,} tokens in all; each trains the largest, the smallest and {random} random
+sub-models (sandwich rule); AdamW, bfloat16 products, on {device}. Loss: {hidden:g} x
+squared error of the projected last hidden states + 1 - cosine of the mean-pooled ones. All numbers
+stand in `card.json`.
 
 **Held-out loss** on {sequences} sequences of books it never saw (relative squared error of hidden
 states + 1 - cosine of sentence embeddings, against all-MiniLM-L6-v2; 0 is equality), before
@@ -248,6 +248,7 @@ def write_cards(
         "objective": {"name": "distillation from the starting point", **weights},
         "tokens_seen": tokens,
         "torch": torch.__version__,
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "one CPU core",
         "held_out": {
             "sequences": HELD_OUT_SEQUENCES,
             "loss": "relative squared error of hidden states + 1 - cosine of mean-pooled states",
@@ -265,7 +266,7 @@ def write_cards(
         steps=settings.steps,
         rate=settings.learning_rate,
         batch=settings.batch_size,
-        parts=settings.batch_parts,
+        device=content["device"],
         random=settings.random_samples,
         hidden=objective.hidden_weight,
         tokens=tokens,
