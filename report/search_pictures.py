@@ -147,7 +147,8 @@ def _tip(candidate: Candidate) -> str:
     if candidate.measured_seconds is not None and candidate.interval_seconds is not None:
         measured = with_interval(candidate.measured_seconds, candidate.interval_seconds)
         text += f", measured {measured}"
-    return text if candidate.proxy is None else f"{text}, score {digits(candidate.proxy, 4)}"
+    word = "expected score (given up early)" if candidate.hopeless else "score"
+    return text if candidate.proxy is None else f"{text}, {word} {digits(candidate.proxy, 4)}"
 
 
 def progress(result: SearchResult) -> Picture | None:

@@ -108,6 +108,7 @@ def search_section(result: SearchResult) -> dict[str, Any]:
         f"take {low} to {high}. The method {result.method} scored {result.evaluations:,} of them "
         f"in {many(result.generations, 'generation')} by the proxy {result.proxy}"
         + (f" ({failed} failed)" if failed else "")
+        + (f", {result.hopeless} were given up early" if result.hopeless else "")
         + f"; {many(len(finalists), 'finalist')} were measured, {met} met the limit."
     )
     if result.correction != 1:

@@ -26,7 +26,14 @@ Scored = tuple[Architecture, float | None]
 
 
 class SearchMethod(Protocol):
-    """Proposes candidates and learns from their scores; passes `atb.search.testing`."""
+    """Proposes candidates and learns from their scores; passes `atb.search.testing`.
+
+    Attributes:
+        screens: Whether it is as well served by what is expected of a candidate that cannot be
+            among the best, so that scoring may stop early (see `atb.search.screening`).
+    """
+
+    screens: bool
 
     @property
     def finished(self) -> bool:

@@ -35,6 +35,8 @@ class EvolvedPlus(Generations):
     of the surrogate (Thompson sampling; Kandasamy et al. 2018 for batches).
     """
 
+    screens = True
+
     def __init__(
         self, candidates: Candidates, rng: np.random.Generator, settings: MethodSettings
     ) -> None:

@@ -14,8 +14,11 @@ __all__ = ["front_of", "hypervolumes", "spread_over"]
 
 
 def front_of(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
-    """Those that nothing else beats in both latency and score, the fastest first."""
-    scored = [c for c in candidates if c.proxy is not None]
+    """Those that nothing else beats in both latency and score, the fastest first.
+
+    Hopeless ones, whose score is only expected, are left out.
+    """
+    scored = [c for c in candidates if c.proxy is not None and not c.hopeless]
     scored.sort(key=lambda c: (c.latency_seconds, -(c.proxy or 0.0)))
     front: list[Candidate] = []
     for candidate in scored:
@@ -33,11 +36,16 @@ def hypervolumes(candidates: Sequence[Candidate], limit_seconds: float) -> tuple
     that what was measured in the end does not change the past.
 
     Args:
-        candidates: All scored ones, with the generation in which they were.
+        candidates: All scored ones, with the generation in which they were; hopeless ones, whose
+            score is only expected, cover nothing.
         limit_seconds: The limit; what is slower covers nothing.
     """
     points = np.array(
-        [(c.generation, c.predicted_seconds, c.proxy) for c in candidates if c.proxy is not None]
+        [
+            (c.generation, c.predicted_seconds, c.proxy)
+            for c in candidates
+            if c.proxy is not None and not c.hopeless
+        ]
     )
     if not len(points):
         return ()

@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from atb.errors import InputError
 from atb.models.architecture import Architecture
@@ -22,6 +22,7 @@ __all__ = [
     "MlmProxy",
     "Proxy",
     "ProxyName",
+    "RoughProxy",
     "TaskProxy",
     "make_proxy",
     "superplm_sha256",
@@ -29,6 +30,8 @@ __all__ = [
 
 #: Held-out sequences that a search scores on by default: about 7,000 tokens, seconds a candidate.
 SEQUENCES = 64
+#: A rough score is of every so-many-th of them, or of a task's rows.
+ROUGH_EVERY = 8
 
 
 class Proxy(Protocol):
@@ -44,6 +47,18 @@ class Proxy(Protocol):
 
     def score(self, architectures: Sequence[Architecture]) -> list[float | None]:
         """Scores in the order given, higher is better; None where scoring failed."""
+
+
+@runtime_checkable
+class RoughProxy(Proxy, Protocol):
+    """A proxy that can tell by a small part of its data who is hopeless."""
+
+    @property
+    def rough_key(self) -> str:
+        """What `key` is, of rough scores."""
+
+    def score_roughly(self, architectures: Sequence[Architecture]) -> list[float | None]:
+        """Rough scores in the order given; they lie near a line with the whole ones."""
 
 
 class ExactProxy:
@@ -72,7 +87,34 @@ def _diminishing(a: Architecture) -> float:
     )
 
 
-class _HeldOutProxy:
+class _Losses:
+    """Minus losses that functions tell: the whole one, and the rough one once it is asked for."""
+
+    def __init__(self, name: str, key: str, make: Callable[[int], Callable[[Architecture], float]]):
+        self.name, self.key, self.rough_key = name, key, f"{key}-rough"
+        self._make = make
+        self._whole = make(1)
+        self._rough: Callable[[Architecture], float] | None = None
+
+    def score(self, architectures: Sequence[Architecture]) -> list[float | None]:
+        """Minus the losses."""
+        return [_finite(self._whole, architecture) for architecture in architectures]
+
+    def score_roughly(self, architectures: Sequence[Architecture]) -> list[float | None]:
+        """Minus the losses on an eighth of the text or rows."""
+        self._rough = self._rough or self._make(ROUGH_EVERY)
+        return [_finite(self._rough, architecture) for architecture in architectures]
+
+
+def _finite(loss: Callable[[Architecture], float], architecture: Architecture) -> float | None:
+    try:
+        found = loss(architecture)
+    except (RuntimeError, MemoryError):  # torch out of memory is a RuntimeError
+        return None
+    return 0.0 - found if math.isfinite(found) else None
+
+
+class _HeldOutProxy(_Losses):
     """Minus the loss of a slice of a SuperPLM on held-out text, without any training."""
 
     _loss: Literal["distillation", "mlm"]
@@ -100,34 +142,20 @@ class _HeldOutProxy:
         from atb.search.int8_slices import as_deployed
         from atb.training.evaluation import HeldOut
 
-        text = text or held_out(limit=SEQUENCES)
-        if text.vocabulary_size > superplm.config.vocab_size:
+        used = text or held_out(limit=SEQUENCES)
+        if used.vocabulary_size > superplm.config.vocab_size:
             raise InputError(
-                f"The held-out text has a vocabulary of {text.vocabulary_size} and the SuperPLM of "
+                f"The held-out text has a vocabulary of {used.vocabulary_size} and the SuperPLM of "
                 f"{superplm.config.vocab_size}: prepare the text with the SuperPLM's vocabulary."
             )
         running = as_deployed(superplm, precision)
-        self._held_out = HeldOut(running, text, self._loss, teacher=teacher)
+
+        def make(every: int) -> Callable[[Architecture], float]:
+            return HeldOut(running, used, self._loss, teacher=teacher, every=every).loss
+
         taught_by = "" if teacher is None else module_sha256(teacher.encoder)
-        self.key = _key(
-            [self._loss, superplm_sha256(superplm), text.sha256, taught_by], precision=precision
-        )
-
-    @property
-    def name(self) -> str:
-        """Which loss it is."""
-        return self._loss
-
-    def score(self, architectures: Sequence[Architecture]) -> list[float | None]:
-        """Minus the held-out losses."""
-        return [self._score(architecture) for architecture in architectures]
-
-    def _score(self, architecture: Architecture) -> float | None:
-        try:
-            loss = self._held_out.loss(architecture)
-        except (RuntimeError, MemoryError):  # torch out of memory is a RuntimeError
-            return None
-        return 0.0 - loss if math.isfinite(loss) else None
+        parts = [self._loss, superplm_sha256(superplm), used.sha256, taught_by]
+        super().__init__(self._loss, _key(parts, precision=precision), make)
 
 
 class DistillationProxy(_HeldOutProxy):
@@ -142,14 +170,12 @@ class MlmProxy(_HeldOutProxy):
     _loss = "mlm"
 
 
-class TaskProxy:
+class TaskProxy(_Losses):
     """How well a slice does tasks after elastic fine-tuning: minus the mean of its losses.
 
     Each task has a SuperPLM of its own, made by `atb superplm finetune` from the one that is
     searched; slices are scored on rows that none of them has learnt from.
     """
-
-    name = "task"
 
     def __init__(
         self,
@@ -178,33 +204,26 @@ class TaskProxy:
 
         if not folders:
             raise InputError("The proxy `task` needs folders that `atb superplm finetune` made.")
-        self._superplms = [SuperPLM.load(folder) for folder in folders]
-        self._scorers = [
+        superplms = [SuperPLM.load(folder) for folder in folders]
+        scorers = [
             elastic_scorer(
                 as_deployed(superplm, precision), folder, bf16=bf16, sequence_length=sequence_length
             )
-            for superplm, folder in zip(self._superplms, folders, strict=True)
+            for superplm, folder in zip(superplms, folders, strict=True)
         ]
-        for superplm, folder in zip(self._superplms, folders, strict=True):
+        for superplm, folder in zip(superplms, folders, strict=True):
             if superplm.task_head is None or superplm.task_head[0] != "classification":
                 raise InputError(f"{folder} answers questions: give tasks of GLUE.")
+
+        def make(every: int) -> Callable[[Architecture], float]:
+            used = [scorer.on_every(every) for scorer in scorers]
+            return lambda a: sum(scorer.score(a)["loss"] for scorer in used) / len(used)
+
         parts = [
             f"{superplm_sha256(superplm)}:{scorer.rows_sha256}"
-            for superplm, scorer in zip(self._superplms, self._scorers, strict=True)
+            for superplm, scorer in zip(superplms, scorers, strict=True)
         ]
-        self.key = _key(["task", *parts], precision=precision)
-
-    def score(self, architectures: Sequence[Architecture]) -> list[float | None]:
-        """Minus the mean losses."""
-        return [self._score(architecture) for architecture in architectures]
-
-    def _score(self, architecture: Architecture) -> float | None:
-        try:
-            losses = [scorer.score(architecture)["loss"] for scorer in self._scorers]
-        except (RuntimeError, MemoryError):  # torch out of memory is a RuntimeError
-            return None
-        mean = sum(losses) / len(losses)
-        return -mean if math.isfinite(mean) else None
+        super().__init__("task", _key(["task", *parts], precision=precision), make)
 
 
 #: Names that `make_proxy` knows; the default is what the SuperPLM allows.

@@ -49,6 +49,7 @@ class SearchRequest:
         bounds: Limits beside the latency.
         vocabulary_size: Tokens of the deployed model.
         positions: Its longest sequence.
+        screen: Whether scoring of hopeless candidates stops early, where method and proxy allow it.
 
     Raises:
         InputError: The method is unknown, or a value is out of range.
@@ -64,6 +65,7 @@ class SearchRequest:
     bounds: tuple[Bound, ...] = ()
     vocabulary_size: int = 30_522
     positions: int = 512
+    screen: bool = True
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
@@ -103,6 +105,7 @@ class SearchRequest:
             "settings": asdict(self.settings),
             "seed": self.seed,
             "finalists": self.finalists,
+            "screen": self.screen,
             "largest": None if self.largest is None else str(self.largest),
             "predictor": _predicted(predictor, members),
             "proxy": proxy.key,

@@ -55,6 +55,7 @@ class Candidate:
         flagged: Why the measurement is to be distrusted, in words; empty when it is not.
         campaign: In which campaign it was measured.
         elsewhere: What it takes in further places, where there are any and it was a finalist.
+        hopeless: Whether scoring was stopped early, so that its score is only an expectation.
     """
 
     architecture: Architecture
@@ -67,6 +68,7 @@ class Candidate:
     flagged: tuple[str, ...] = ()
     campaign: str | None = None
     elsewhere: tuple[Elsewhere, ...] = ()
+    hopeless: bool = False
 
     @property
     def latency_seconds(self) -> float:
@@ -94,6 +96,7 @@ class Candidate:
             "flagged": list(self.flagged),
             "campaign": self.campaign,
             "elsewhere": [asdict(place) for place in self.elsewhere],
+            "hopeless": self.hopeless,
         }
 
     @classmethod
@@ -111,6 +114,7 @@ class Candidate:
             tuple(fields["flagged"]),
             fields["campaign"],
             tuple(_elsewhere(place) for place in fields.get("elsewhere", ())),
+            fields.get("hopeless", False),
         )
 
 
@@ -157,7 +161,7 @@ class SearchResult:
         proxy: Name of the proxy.
         seed: Of the search.
         generations: Generations scored.
-        evaluations: Candidates scored.
+        evaluations: Candidates scored, the hopeless ones too.
         correction: Factor on predicted latencies that measured finalists asked for; 1 for none.
         campaigns: Campaigns in which finalists were measured.
         ended_by: `generations`, or `candidates` when all of them were scored.
@@ -190,6 +194,11 @@ class SearchResult:
     def finalists(self) -> tuple[Candidate, ...]:
         """Those that were measured, the best first."""
         return tuple(c for c in self.candidates if c.measured_seconds is not None)
+
+    @property
+    def hopeless(self) -> int:
+        """For how many scoring was stopped early."""
+        return sum(candidate.hopeless for candidate in self.candidates)
 
     @property
     def front(self) -> tuple[Candidate, ...]:

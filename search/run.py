@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from atb.search.proxy import Proxy
 from atb.search.request import SearchRequest, SearchState
 from atb.search.result import Candidate, SearchResult, read_result, write_result
 from atb.search.scores import ScoreFile
+from atb.search.screening import Scores, Screening
 from atb.search.verification import (
     Measured,
     Measures,
@@ -101,7 +102,7 @@ def search(
         task = _Task(request, limit, predictor, tuple(places), progress)
         candidates = task.feasible(1.0)
     with ScoreFile(out / SCORES, proxy, workers) as scores:
-        run = _Run(task, scores, task.measures(verifier))
+        run = _Run(task, scores, task.measures(verifier), Screening(request.finalists))
         result = run.to_the_end(candidates, campaign=f"search-{state.run}")
     result = replace(result, proxy=proxy.name, request=key)
     write_result(result, out / RESULT)
@@ -183,6 +184,7 @@ class _Run:
     task: _Task
     scores: ScoreFile
     verifier: Measures
+    screening: Screening
     scored: dict[Architecture, Candidate] = field(default_factory=dict)
     generations: int = 0
     verification: Verification = field(default_factory=Verification)
@@ -244,27 +246,44 @@ class _Run:
         """Let the method search among the candidates; returns what ended it."""
         rng = np.random.default_rng([self.task.request.seed, round_number])
         method = make_method(self.task.request.method, candidates, rng, self.task.request.settings)
+        screens = method.screens and self.task.request.screen and self.scores.has_rough
+        self.screening.begin()
         asked = 0
         while not method.finished:
             generation = method.ask()
             self.generations += 1
-            scores = {}
-            for architecture, score in self.scores.score_all(generation):
-                scores[architecture] = score
+            rough = dict(self.scores.score_all(generation, rough=True)) if screens else {}
+            hopeless = self._hopeless(rough)
+            asked += len(hopeless)
+            whole: dict[Architecture, float | None] = {}
+            promising = [a for a in generation if a not in hopeless]
+            for architecture, score in self.scores.score_all(promising):
+                whole[architecture] = score
                 asked += 1
                 if self.task.progress is not None:
                     word = f"generation {self.generations}: scored {architecture}"
                     self.task.progress(asked, method.planned, word)
             # in the order asked, whoever was ready first: results must not depend on it
-            told = [(architecture, scores[architecture]) for architecture in generation]
-            self._remember(told)
-            method.tell(told)
+            known = {**whole, **hopeless}
+            told = {architecture: known[architecture] for architecture in generation}
+            self.screening.learn(rough, {a: told[a] for a in promising})
+            self._remember(told, hopeless)
+            method.tell(list(told.items()))
         exhausted = asked == len(candidates) or asked < self.task.request.settings.generation_size
         return "candidates" if exhausted else "generations"
 
-    def _remember(self, told: list[tuple[Architecture, float | None]]) -> None:
+    def _hopeless(self, rough: Scores) -> dict[Architecture, float]:
+        """Whom to stop scoring, with expected scores; whoever has a whole score keeps it."""
+        found = self.screening.hopeless(rough)
+        return {a: e for a, e in found.items() if a not in self.scored or self.scored[a].hopeless}
+
+    def _remember(self, told: Scores, hopeless: Container[Architecture]) -> None:
         """Keep scored candidates, with their uncorrected predictions."""
-        new = {a: score for a, score in told if a not in self.scored}
+        new = {
+            a: score
+            for a, score in told.items()
+            if a not in self.scored or (self.scored[a].hopeless and a not in hopeless)
+        }
         if not new:
             return
         prediction = self.task.predictor.predict_architectures(list(new))
@@ -275,26 +294,32 @@ class _Run:
                 float(prediction.upper_seconds[place]),
                 score,
                 self.generations,
+                hopeless=architecture in hopeless,
             )
 
     def _ranking(self, correction: float) -> list[Candidate]:
-        """Scored candidates, the best first, with corrected predictions."""
+        """Scored candidates, the best first, with corrected predictions; no hopeless ones."""
         best_first = sorted(
-            (c for c in self.scored.values() if c.proxy is not None),
+            (c for c in self.scored.values() if c.proxy is not None and not c.hopeless),
             key=lambda c: (-(c.proxy or 0.0), c.architecture),
         )
         return [c.corrected(correction) for c in best_first]
 
     def _result(self, candidates: Candidates, correction: float, ended_by: str) -> SearchResult:
         ranked = [self._measured(candidate) for candidate in self._on_first(self._ranking(1.0))]
-        failed = self._on_first([c for c in self.scored.values() if c.proxy is None])
+        hopeless = sorted(
+            (c for c in self.scored.values() if c.hopeless),
+            key=lambda c: (-(c.proxy or 0.0), c.architecture),
+        )
+        failed = [c for c in self.scored.values() if c.proxy is None]
+        rest = self._on_first([*hopeless, *failed])
         winner = next(c for c in ranked if c.architecture == self.verification.winner)
         return SearchResult(
             constraint_seconds=self.task.limit.seconds,
             basis=self.task.limit.basis,
             window=self.task.limit.window,
             winner=winner,
-            candidates=(*ranked, *failed),
+            candidates=(*ranked, *rest),
             conditions=self.verifier.conditions,
             space=self.task.request.space.name,
             feasible=len(candidates),

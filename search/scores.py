@@ -14,8 +14,8 @@ from typing import Any, Self
 
 from atb.errors import BadFile, RunError
 from atb.models.architecture import Architecture
-from atb.search.proxy import Proxy
-from atb.search.workers import InProcess, Workers
+from atb.search.proxy import Proxy, RoughProxy
+from atb.search.workers import InProcess, TimedScore, Workers
 
 __all__ = ["ScoreFile"]
 
@@ -26,7 +26,7 @@ class ScoreFile:
     """Scores of one proxy, kept across runs; a context manager that closes the file.
 
     Attributes:
-        computed: How many scores this run had to compute.
+        computed: How many scores this run had to compute, rough ones left out.
     """
 
     def __init__(self, path: Path, proxy: Proxy, workers: Workers | None = None) -> None:
@@ -41,9 +41,11 @@ class ScoreFile:
             BadFile: It is damaged in another place than its end, or foreign.
         """
         self._path = path
-        self._key = proxy.key
+        self._keys = {False: proxy.key}
+        if isinstance(proxy, RoughProxy):
+            self._keys[True] = proxy.rough_key
         self._workers = workers or InProcess(proxy)
-        self._scores = _read(path, proxy.key)
+        self._scores = {rough: _read(path, key) for rough, key in self._keys.items()}
         self._file = path.open("a", encoding="utf-8")
         self.computed = 0
 
@@ -59,7 +61,12 @@ class ScoreFile:
         self._file.close()
 
     def __contains__(self, architecture: Architecture) -> bool:
-        return architecture in self._scores
+        return architecture in self._scores[False]
+
+    @property
+    def has_rough(self) -> bool:
+        """Whether the proxy tells rough scores."""
+        return True in self._scores
 
     def score(self, architecture: Architecture) -> float | None:
         """The known score, or a new one that is on disk before it is returned."""
@@ -67,27 +74,29 @@ class ScoreFile:
         return score
 
     def score_all(
-        self, architectures: Sequence[Architecture]
+        self, architectures: Sequence[Architecture], *, rough: bool = False
     ) -> Iterator[tuple[Architecture, float | None]]:
         """Known scores first, then new ones as they come, each on disk before it is told.
+
+        Args:
+            architectures: Whom to score.
+            rough: Roughly; only where `has_rough`.
 
         Raises:
             RunError: The disk is full, or who computes them failed.
         """
-        missing = []
-        for architecture in architectures:
-            if architecture in self._scores:
-                yield architecture, self._scores[architecture]
-            else:
-                missing.append(architecture)
-        for architecture, score, seconds in self._workers.scores(missing) if missing else ():
-            self._keep(architecture, score, seconds)
-            yield architecture, score
+        known = self._scores[rough]
+        yield from ((a, known[a]) for a in architectures if a in known)
+        missing = [a for a in architectures if a not in known]
+        for found in self._workers.scores(missing, rough=rough) if missing else ():
+            self._keep(found, rough=rough)
+            yield found[:2]
 
-    def _keep(self, architecture: Architecture, score: float | None, seconds: float) -> None:
+    def _keep(self, found: TimedScore, *, rough: bool) -> None:
+        architecture, score, seconds = found
         entry = {
             "format": FORMAT,
-            "proxy": self._key,
+            "proxy": self._keys[rough],
             "architecture": str(architecture),
             "score": score,
             "seconds": round(seconds, 6),
@@ -100,8 +109,8 @@ class ScoreFile:
                 f"Cannot write to {self._path} ({error.strerror}): make room and search again; "
                 "the scores until now are kept."
             ) from error
-        self._scores[architecture] = score
-        self.computed += 1
+        self._scores[rough][architecture] = score
+        self.computed += not rough
 
 
 def _read(path: Path, key: str) -> dict[Architecture, float | None]:

@@ -17,11 +17,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from typing import Any, Protocol
 
 from atb.errors import InputError, RunError
 from atb.models.architecture import Architecture
-from atb.search.proxy import Proxy
+from atb.search.proxy import Proxy, RoughProxy
 
 __all__ = ["InProcess", "Processes", "ProxyFactory", "RayWorkers", "TimedScore", "Workers"]
 
@@ -34,8 +35,15 @@ TimedScore = tuple[Architecture, float | None, float]
 class Workers(Protocol):
     """Computes scores; passes `atb.search.testing.WorkersSuite`."""
 
-    def scores(self, architectures: Sequence[Architecture]) -> Iterator[TimedScore]:
-        """Scores as they become known, in any order."""
+    def scores(
+        self, architectures: Sequence[Architecture], *, rough: bool = False
+    ) -> Iterator[TimedScore]:
+        """Scores as they become known, in any order.
+
+        Args:
+            architectures: Whom to score.
+            rough: Roughly, where the proxy is a `RoughProxy`.
+        """
 
     def close(self) -> None:
         """Let go of what was started; harmless twice."""
@@ -47,10 +55,12 @@ class InProcess:
     def __init__(self, proxy: Proxy) -> None:
         self._proxy = proxy
 
-    def scores(self, architectures: Sequence[Architecture]) -> Iterator[TimedScore]:
+    def scores(
+        self, architectures: Sequence[Architecture], *, rough: bool = False
+    ) -> Iterator[TimedScore]:
         """One score before the next."""
         for architecture in architectures:
-            yield _timed(self._proxy, architecture)
+            yield _timed(self._proxy, architecture, rough=rough)
 
     def close(self) -> None:
         """Nothing was started."""
@@ -75,7 +85,9 @@ class Processes:
         self._count = count
         self._pool: ProcessPoolExecutor | None = None
 
-    def scores(self, architectures: Sequence[Architecture]) -> Iterator[TimedScore]:
+    def scores(
+        self, architectures: Sequence[Architecture], *, rough: bool = False
+    ) -> Iterator[TimedScore]:
         """As they become known.
 
         Raises:
@@ -89,7 +101,8 @@ class Processes:
                 initargs=(self._factory,),
             )
         try:
-            futures = [self._pool.submit(_score, architecture) for architecture in architectures]
+            score = partial(_score, rough=rough)
+            futures = [self._pool.submit(score, architecture) for architecture in architectures]
             for future in as_completed(futures):
                 yield future.result()
         except BrokenProcessPool as error:
@@ -146,7 +159,9 @@ class RayWorkers:
         actor = ray.remote(num_cpus=1)(_Actor)
         self._actors = [actor.remote(factory) for _ in range(count)]
 
-    def scores(self, architectures: Sequence[Architecture]) -> Iterator[TimedScore]:
+    def scores(
+        self, architectures: Sequence[Architecture], *, rough: bool = False
+    ) -> Iterator[TimedScore]:
         """As they become known.
 
         Raises:
@@ -158,7 +173,7 @@ class RayWorkers:
             while waiting or running:
                 while free and waiting:
                     actor = free.pop()
-                    running[actor.score.remote(waiting.pop(0))] = actor
+                    running[actor.score.remote(waiting.pop(0), rough=rough)] = actor
                 (ready,), _ = self._ray.wait(list(running), num_returns=1)
                 free.append(running.pop(ready))
                 yield self._ray.get(ready)
@@ -185,9 +200,9 @@ class _Actor:
     def __init__(self, factory: ProxyFactory) -> None:
         self._proxy = factory()
 
-    def score(self, architecture: Architecture) -> TimedScore:
+    def score(self, architecture: Architecture, *, rough: bool) -> TimedScore:
         """Score one."""
-        return _timed(self._proxy, architecture)
+        return _timed(self._proxy, architecture, rough=rough)
 
 
 _proxy_here: Proxy | None = None
@@ -207,12 +222,16 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _score(architecture: Architecture) -> TimedScore:
+def _score(architecture: Architecture, *, rough: bool) -> TimedScore:
     assert _proxy_here is not None
-    return _timed(_proxy_here, architecture)
+    return _timed(_proxy_here, architecture, rough=rough)
 
 
-def _timed(proxy: Proxy, architecture: Architecture) -> TimedScore:
+def _timed(proxy: Proxy, architecture: Architecture, *, rough: bool) -> TimedScore:
     begun = time.perf_counter()
-    (score,) = proxy.score([architecture])
+    if rough:
+        assert isinstance(proxy, RoughProxy)
+        (score,) = proxy.score_roughly([architecture])
+    else:
+        (score,) = proxy.score([architecture])
     return architecture, score, time.perf_counter() - begun

@@ -211,10 +211,25 @@ class TaskScorer:
                 f"for {task.name}: make it with `atb superplm finetune --task {task.name}`."
             )
         self._superplm, self._task, self._rows = superplm.eval(), task, rows
+        self._vocabulary, self._sequence_length = vocabulary, sequence_length
         #: Hash of all that scores depend on beside the architecture and the weights.
         self.rows_sha256 = f"{task.name}:{rows.sha256}:{sequence_length}:{bf16}"
-        self._pad, self._bf16 = vocabulary.special.pad, bf16
+        self._bf16 = bf16
         self._features = task.encode(rows, tokenizer_of(vocabulary), sequence_length)
+
+    def on_every(self, many: int) -> TaskScorer:
+        """The same on each so-many-th of its rows."""
+        if many == 1:
+            return self
+        rows = self._rows.take(range(min(many // 2, len(self._rows) - 1), len(self._rows), many))
+        return TaskScorer(
+            self._superplm,
+            self._task,
+            rows,
+            self._vocabulary,
+            self._sequence_length,
+            bf16=self._bf16,
+        )
 
     def score(self, architecture: Architecture) -> dict[str, float]:
         """The task's scores of a slice, and its mean `loss` (not for questions)."""
@@ -228,7 +243,7 @@ class TaskScorer:
             return superplm.task_logits(architecture, output)
 
         with one_thread(), torch.autocast("cpu", torch.bfloat16, enabled=self._bf16):
-            outputs = outputs_of(run, self._features, self._pad)
+            outputs = outputs_of(run, self._features, self._vocabulary.special.pad)
         scores = self._task.score(self._rows, self._features, outputs)
         if self._task.head == "classification":
             labels = torch.tensor([row["label"] for row in self._rows.rows])

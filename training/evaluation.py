@@ -51,15 +51,17 @@ class HeldOut:
         *,
         teacher: Teacher | None = None,
         batch_size: int = 16,
+        every: int = 1,
     ) -> None:
         """Cut the text into batches and run the teacher over them.
 
         Args:
             superplm: Whose slices are scored.
-            text: Held-out text; all of it is used.
+            text: Held-out text.
             proxy: What to score by.
             teacher: For `distillation`; the whole SuperPLM by default.
             batch_size: Sequences in one forward pass.
+            every: Only each so-many-th sequence by length is used; 1 for all.
 
         Raises:
             InputError: The SuperPLM lacks the head that the proxy needs.
@@ -75,6 +77,7 @@ class HeldOut:
         # sequences of like length together, so that little is padding
         lengths = np.concatenate([shard.lengths for shard in text.shards])
         order = np.argsort(lengths, kind="stable")
+        order = order[min(every // 2, len(order) - 1) :: every]
         batches = [
             _batch(text, order[start : start + batch_size], proxy, start)
             for start in range(0, len(order), batch_size)

@@ -143,6 +143,13 @@ def search(
     finalists: Annotated[
         int, typer.Option("--finalists", help="How many are measured at a time.")
     ] = 5,
+    screen: Annotated[
+        bool,
+        typer.Option(
+            "--screen/--no-screen",
+            help="Whether evolved+ stops scoring those who cannot become finalists.",
+        ),
+    ] = True,
     workers: Annotated[
         str | None,
         typer.Option(
@@ -207,6 +214,7 @@ def search(
         bounds,
         vocabulary_size=loaded.config.vocab_size,
         positions=loaded.config.max_position_embeddings,
+        screen=screen,
     )
     # a limit that is out of reach leaves no file behind
     require_reach(request, [fitted, *(known for known, _ in others.values())])
@@ -381,9 +389,10 @@ def show(result: SearchResult, out: Path) -> None:
             )
     for bound in result.bounds:
         typer.echo(f"kept      {bound}")
+    early = f" ({result.hopeless} given up early)" if result.hopeless else ""
     typer.echo(
-        f"score     {result.proxy} {winner.proxy:.4f}, best of {result.evaluations} scored and "
-        f"{result.feasible:,} within the window"
+        f"score     {result.proxy} {winner.proxy:.4f}, best of {result.evaluations} scored{early} "
+        f"and {result.feasible:,} within the window"
     )
     if result.method == "pareto":
         covered = result.hypervolumes[-1]

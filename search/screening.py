@@ -1,0 +1,64 @@
+"""Who is hopeless, told by a score of a small part of the data, so that the rest can be spared.
+
+The rough score of a slice and its whole one are of the same sort of text and lie near a line. How
+near is learnt from candidates for which both are known. One is hopeless when even the upper end of
+what its rough score lets expect would not bring it among the finalists; it keeps what is expected,
+of which a surrogate learns as much. Racing of this kind: Maron and Moore 1994; with what is learnt
+of a line as in control variates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from atb.models.architecture import Architecture
+
+__all__ = ["Scores", "Screening"]
+
+#: Candidates with both scores below which nobody is called hopeless.
+_FEWEST_PAIRS = 15
+#: Deviations from the line that are granted to a candidate.
+_DEVIATIONS = 3.0
+
+Scores = Mapping[Architecture, float | None]
+
+
+class Screening:
+    """Learns how whole scores follow from rough ones, and tells who cannot be among the best."""
+
+    def __init__(self, places: int) -> None:
+        """Know nothing yet.
+
+        Args:
+            places: How many of the best must not be lost.
+        """
+        self._places = places
+        self._pairs: list[tuple[float, float]] = []
+        self._whole: list[float] = []
+
+    def begin(self) -> None:
+        """Other candidates compete from now on; what the line is stays known."""
+        self._whole = []
+
+    def learn(self, rough: Scores, whole: Scores) -> None:
+        """Take in the scores of those that were not hopeless; failed ones are left out."""
+        known = {a: score for a, score in whole.items() if score is not None}
+        self._whole += known.values()
+        firsts = {a: first for a in known if (first := rough.get(a)) is not None}
+        self._pairs += [(first, known[a]) for a, first in firsts.items()]
+
+    def hopeless(self, rough: Scores) -> dict[Architecture, float]:
+        """Those that will not be among the best, with the whole scores that are to be expected."""
+        told = {a: score for a, score in rough.items() if score is not None}
+        if len(self._pairs) < _FEWEST_PAIRS or len(self._whole) < self._places or not told:
+            return {}
+        x, y = np.array(self._pairs).T
+        centre = x.mean()
+        slope = float(((x - centre) * y).sum() / max(((x - centre) ** 2).sum(), 1e-300))
+        residual = y - y.mean() - slope * (x - centre)
+        deviation = float(np.sqrt((residual**2).sum() / (len(x) - 2)))
+        bar = sorted(self._whole)[-self._places]
+        expected = {a: float(y.mean() + slope * (score - centre)) for a, score in told.items()}
+        return {a: e for a, e in expected.items() if e + _DEVIATIONS * deviation < bar}
