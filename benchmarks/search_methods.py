@@ -3,10 +3,12 @@
 About a thousand architectures of `mini` on a coarse grid, all those within the window below one
 limit, are scored once by held-out distillation, completely: results/search_methods.csv. On that
 table every method searches over and over with other seeds, at no cost: its best-so-far curve, and
-the scores until it holds what `evolved` holds at its end. The table is made once, with a predictor
-(the same command goes on); without --predictor the committed one is replayed.
+the scores until it holds what `evolved` holds at its end. `evolved+` searches twice: scoring all it
+asks, and stopping early for the hopeless, where a rough score counts as an eighth of one. The table
+is made once, with a predictor (the same command goes on), or scored anew for another SuperPLM with
+--again; without either the committed one is replayed.
 
-    python benchmarks/search_methods.py [--predictor FILE --limit 6ms --table FILE]
+    python benchmarks/search_methods.py [--predictor FILE --limit 6ms | --again] [--table FILE]
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
 from record import machine, write_result
+from scipy.stats import kendalltau
 
 from atb.models.architecture import Architecture
 from atb.models.embedded import load_superplm
@@ -30,15 +33,19 @@ from atb.search.candidates import Candidates, feasible
 from atb.search.constraint import LatencyLimit
 from atb.search.contract import MethodSettings
 from atb.search.methods import METHODS, make_method
-from atb.search.proxy import DistillationProxy
+from atb.search.proxy import ROUGH_EVERY, DistillationProxy
+from atb.search.screening import Screening
 from atb.units import parse_duration
 
 GRID = {"hidden": 16, "feed_forward": 128, "qkv": 1, "heads": 1}
 TABLE = Path(__file__).parent / "results" / "search_methods.csv"
 PICTURE = Path(__file__).parents[1] / "docs" / "images" / "search_methods.png"
-COLUMNS = ("architecture", "predicted_milliseconds", "score")
+COLUMNS = ("architecture", "predicted_milliseconds", "score", "rough_score")
 SEEDS = 10
 SCORES = 100
+FINALISTS = 5
+SCREENED = "evolved+, hopeless ones stopped early"
+Scores = dict[Architecture, float]
 
 
 def main() -> None:
@@ -47,20 +54,26 @@ def main() -> None:
     parser.add_argument("--predictor", type=Path, help="makes the table; else it is only read")
     parser.add_argument("--limit", type=parse_duration, default=parse_duration("6ms"))
     parser.add_argument("--table", type=Path, default=TABLE)
+    parser.add_argument("--again", action="store_true", help="score what the table lists anew")
     arguments = parser.parse_args()
     started = machine()
     space = SPACES["mini"].on_grid(**GRID)
     if arguments.predictor is not None:
-        fill(arguments.table, space, arguments.predictor, LatencyLimit(arguments.limit))
-    candidates, scores = read(arguments.table, space)
-    figures = compare(candidates, scores)
+        found = feasible(space, load(arguments.predictor), LatencyLimit(arguments.limit))
+        fill(arguments.table, found)
+    if arguments.again:
+        listed, *_ = read(arguments.table, space)
+        anew = arguments.table.with_suffix(".new.csv")
+        fill(anew, listed)
+        anew.replace(arguments.table)
+    candidates, scores, rough = read(arguments.table, space)
+    figures = compare(candidates, scores, rough)
     draw(figures)
     print(write_result("search_methods", figures, started))
 
 
-def fill(table: Path, space: SearchSpace, predictor: Path, limit: LatencyLimit) -> None:
+def fill(table: Path, found: Candidates) -> None:
     """Score what is missing in the table."""
-    found = feasible(space, load(predictor), limit)
     known = {row[0] for row in rows_of_table(table)} if table.is_file() else set()
     proxy = DistillationProxy(load_superplm("mini"))
     print(len(found), "architectures, known", len(known), flush=True)
@@ -72,37 +85,37 @@ def fill(table: Path, space: SearchSpace, predictor: Path, limit: LatencyLimit) 
             architecture = found.architecture(place)
             if str(architecture) in known:
                 continue
-            (score,) = proxy.score([architecture])
+            (score,), (rough,) = proxy.score([architecture]), proxy.score_roughly([architecture])
             assert score is not None
+            assert rough is not None
             milliseconds = 1000 * found.predicted_seconds[place]
-            writer.writerow([architecture, f"{milliseconds:.4f}", f"{score:.6f}"])
+            writer.writerow([architecture, f"{milliseconds:.4f}", f"{score:.6f}", f"{rough:.6f}"])
             file.flush()
 
 
-def rows_of_table(table: Path) -> Iterator[tuple[str, float, float]]:
-    """Architecture, predicted milliseconds, score."""
+def rows_of_table(table: Path) -> Iterator[tuple[str, float, float, float]]:
+    """Architecture, predicted milliseconds, score, rough score."""
     with table.open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
-            yield row[COLUMNS[0]], float(row[COLUMNS[1]]), float(row[COLUMNS[2]])
+            numbers = (float(row.get(column, "nan")) for column in COLUMNS[1:])
+            yield row[COLUMNS[0]], *numbers
 
 
-def read(table: Path, space: SearchSpace) -> tuple[Candidates, dict[Architecture, float]]:
+def read(table: Path, space: SearchSpace) -> tuple[Candidates, Scores, Scores]:
     """The candidates of a table, and their scores."""
     shape = tuple(len(values) for values in space.genes)
+    rows = [(Architecture.parse(text), *told) for text, *told in rows_of_table(table)]
     numbered = sorted(
-        (int(np.ravel_multi_index(space.genome(architecture), shape)), seconds / 1000, score)
-        for architecture, seconds, score in (
-            (Architecture.parse(text), seconds, score)
-            for text, seconds, score in rows_of_table(table)
-        )
+        (int(np.ravel_multi_index(space.genome(architecture), shape)), milliseconds / 1000)
+        for architecture, milliseconds, *_ in rows
     )
-    numbers, seconds, _ = (np.array(column) for column in zip(*numbered, strict=True))
+    numbers, seconds = (np.array(column) for column in zip(*numbered, strict=True))
     candidates = Candidates(space, numbers.astype(np.int64), seconds, seconds)
-    scores = {candidates.architecture(place): score for place, (*_, score) in enumerate(numbered)}
-    return candidates, scores
+    scores = {architecture: score for architecture, _, score, _ in rows}
+    return candidates, scores, {architecture: rough for architecture, *_, rough in rows}
 
 
-def compare(candidates: Candidates, scores: dict[Architecture, float]) -> dict[str, Any]:
+def compare(candidates: Candidates, scores: Scores, rough: Scores) -> dict[str, Any]:
     """Best-so-far curves of all methods, and the scores until evolved's end is reached."""
     settings = {name: MethodSettings() for name in METHODS}
     settings["random"] = settings["fast"] = MethodSettings(SCORES, 1)
@@ -112,6 +125,8 @@ def compare(candidates: Candidates, scores: dict[Architecture, float]) -> dict[s
         )
         for name in METHODS
     }
+    screened = [screened_search(candidates, scores, rough, seed) for seed in range(SEEDS)]
+    curves[SCREENED] = np.array([best for best, _ in screened])
     target = float(curves["evolved"][:, -1].mean())
     ordered = sorted(scores.values(), reverse=True)
     figures: dict[str, Any] = {
@@ -119,6 +134,10 @@ def compare(candidates: Candidates, scores: dict[Architecture, float]) -> dict[s
         "best": ordered[0],
         "upper_quartile": float(np.quantile(ordered, 0.75)),
         "target_of_evolved": target,
+        "kendall_tau_of_rough_scores": round(
+            float(kendalltau(list(scores.values()), list(rough.values())).statistic), 4
+        ),
+        "cost_of_a_screened_search": [cost for _, cost in screened],
         "methods": {},
     }
     for name, curve_of in curves.items():
@@ -141,7 +160,7 @@ def compare(candidates: Candidates, scores: dict[Architecture, float]) -> dict[s
 
 def curve(
     candidates: Candidates,
-    scores: dict[Architecture, float],
+    scores: Scores,
     name: str,
     settings: MethodSettings,
     seed: int,
@@ -155,6 +174,29 @@ def curve(
         told += [scores[architecture] for architecture in generation]
     best = np.maximum.accumulate(told)[:SCORES]
     return np.concatenate([best, np.full(SCORES - len(best), best[-1])])
+
+
+def screened_search(
+    candidates: Candidates, scores: Scores, rough: Scores, seed: int
+) -> tuple[npt.NDArray[np.float64], float]:
+    """The same curve of `evolved+` by what was spent, in whole scores, and all that was spent."""
+    method = make_method("evolved+", candidates, np.random.default_rng(seed), MethodSettings())
+    screening = Screening(FINALISTS)
+    best, spent, steps = float("-inf"), 0.0, []
+    while not method.finished:
+        generation = method.ask()
+        spent += len(generation) / ROUGH_EVERY
+        told = {architecture: rough[architecture] for architecture in generation}
+        hopeless = screening.hopeless(told)
+        whole = {a: scores[a] for a in generation if a not in hopeless}
+        for score in whole.values():
+            spent, best = spent + 1, max(best, score)
+            steps.append((spent, best))
+        screening.learn(told, whole)
+        method.tell([(a, {**whole, **hopeless}[a]) for a in generation])
+    spents, bests = (np.array(column) for column in zip(*steps, strict=True))
+    places = np.searchsorted(spents, np.arange(1, SCORES + 1), side="right") - 1
+    return bests[np.maximum(places, 0)], spent
 
 
 def draw(figures: dict[str, Any]) -> None:
@@ -176,7 +218,7 @@ def draw(figures: dict[str, Any]) -> None:
         )
     axes.axhline(figures["best"], color="black", linewidth=0.8, linestyle=":")
     axes.set(
-        xlabel="architectures scored",
+        xlabel="architectures scored (a rough score counts as an eighth)",
         ylabel="best score so far (minus the held-out loss)",
         title=f"{figures['architectures']:,} architectures of mini, {SEEDS} seeds",
         ylim=(figures["upper_quartile"], figures["best"] + 0.003),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DistillationProxy",
     "ExactProxy",
+    "ExactRoughProxy",
     "MlmProxy",
     "Proxy",
     "ProxyName",
@@ -76,6 +77,21 @@ class ExactProxy:
         """Scores of the formula."""
         self.calls += len(architectures)
         return [self._formula(architecture) for architecture in architectures]
+
+
+class ExactRoughProxy(ExactProxy):
+    """The same with rough scores, which miss half the score and are off by a known wave."""
+
+    rough_key = "exact-rough"
+
+    def __init__(self, formula: Callable[[Architecture], float] | None = None) -> None:
+        super().__init__(formula)
+        self.rough_calls = 0
+
+    def score_roughly(self, architectures: Sequence[Architecture]) -> list[float | None]:
+        """Half the score, plus or minus a hundredth."""
+        self.rough_calls += len(architectures)
+        return [self._formula(a) / 2 + 0.01 * math.sin(a.parameters()) for a in architectures]
 
 
 def _diminishing(a: Architecture) -> float:

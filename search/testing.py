@@ -8,7 +8,7 @@ import pytest
 from atb.models.architecture import Architecture
 from atb.search.candidates import Candidates
 from atb.search.contract import Factory, MethodSettings, SearchMethod
-from atb.search.proxy import ExactProxy
+from atb.search.proxy import ExactProxy, ExactRoughProxy
 from atb.search.workers import Workers
 
 __all__ = ["SearchMethodSuite", "WorkersSuite", "run_to_the_end"]
@@ -73,7 +73,7 @@ class SearchMethodSuite:
 
 
 class WorkersSuite:
-    """Subclass it and give a fixture `workers` that scores with an `ExactProxy`."""
+    """Subclass it and give a fixture `workers` that scores with an `ExactRoughProxy`."""
 
     def test_every_architecture_gets_its_score(
         self, workers: Workers, candidates: Candidates
@@ -84,6 +84,13 @@ class WorkersSuite:
         assert len(found) == len(asked)
         assert scores == dict(zip(asked, ExactProxy().score(asked), strict=True))
         assert all(seconds >= 0 for *_, seconds in found)
+
+    def test_rough_scores_are_told_apart(self, workers: Workers, candidates: Candidates) -> None:
+        asked = [candidates.architecture(place) for place in range(0, len(candidates), 100)]
+        found = {
+            architecture: score for architecture, score, _ in workers.scores(asked, rough=True)
+        }
+        assert found == dict(zip(asked, ExactRoughProxy().score_roughly(asked), strict=True))
 
     def test_it_can_be_asked_again(self, workers: Workers, candidates: Candidates) -> None:
         asked = [candidates.architecture(0)]

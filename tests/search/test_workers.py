@@ -15,7 +15,7 @@ import pytest
 from atb.errors import InputError, RunError
 from atb.models.architecture import Architecture
 from atb.search.candidates import Candidates
-from atb.search.proxy import ExactProxy
+from atb.search.proxy import ExactProxy, ExactRoughProxy
 from atb.search.testing import WorkersSuite
 from atb.search.workers import InProcess, Processes, RayWorkers, Workers
 
@@ -25,13 +25,13 @@ pytestmark = pytest.mark.slow
 class TestInProcess(WorkersSuite):
     @pytest.fixture
     def workers(self) -> Workers:
-        return InProcess(ExactProxy())
+        return InProcess(ExactRoughProxy())
 
 
 class TestProcesses(WorkersSuite):
     @pytest.fixture
     def workers(self) -> Iterator[Workers]:
-        made = Processes(ExactProxy, 2)
+        made = Processes(ExactRoughProxy, 2)
         yield made
         made.close()
 
@@ -47,7 +47,7 @@ def cluster() -> Iterator[Any]:
 class TestRayWorkers(WorkersSuite):
     @pytest.fixture
     def workers(self, cluster: Any) -> Iterator[Workers]:
-        made = RayWorkers(ExactProxy, 2)
+        made = RayWorkers(ExactRoughProxy, 2)
         yield made
         made.close()
 
