@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 from atb.errors import InputError
 
 if TYPE_CHECKING:
-    from atb.predictor.predictor import WorkPredictor
+    from atb.predictor.predictor import LatencyPredictor, WorkPredictor
     from atb.search.bounds import Bound
     from atb.search.constraint import LatencyLimit, Percentile, SpeedUp
+    from atb.search.request import SearchRequest
     from atb.target import Target
 
-__all__ = ["find_alternatives", "find_place", "parse_limit", "parse_limits"]
+__all__ = ["find_alternatives", "find_place", "parse_limit", "parse_limits", "require_reach"]
 
 
 def parse_limit(
@@ -136,3 +137,28 @@ def find_alternatives(
             raise InputError(f"--alternative {name} was given twice: leave one out.")
         found[stem] = find_place(name, predictor, "--alternative")
     return found
+
+
+def require_reach(request: SearchRequest, predictors: Sequence[LatencyPredictor]) -> None:
+    """See that the limits can be met under the conditions of one of the predictors at least.
+
+    Raises:
+        InputError: They cannot; what the first of them says.
+    """
+    from atb.search.bounds import BoundReach
+    from atb.search.candidates import feasible
+
+    refused: InputError | None = None
+    known = request.limit_by(predictors[0])
+    if known is None:
+        return
+    for predictor in predictors:
+        try:
+            reach = BoundReach(request.bounds, request.deployed(predictor))
+            feasible(request.space, predictor, known, largest=request.largest, bounds=reach)
+        except InputError as error:
+            refused = refused or error
+        else:
+            return
+    assert refused is not None
+    raise refused

@@ -1,4 +1,4 @@
-"""Further training of one model: one-shot training in a space of a single architecture."""
+"""Further training: one-shot training in a space of a single architecture, or of some chosen."""
 
 from __future__ import annotations
 
@@ -15,13 +15,17 @@ from atb.training.trainer import Progress, train_superplm
 __all__ = ["space_of", "train_further"]
 
 
-def space_of(architecture: Architecture) -> SearchSpace:
-    """The space that holds one architecture and no other."""
-    a = architecture
-    layers, hidden, heads, feed_forward, qkv = (
-        Dimension(value, value) for value in (a.layers, a.hidden, a.heads, a.feed_forward, a.qkv)
+def space_of(*architectures: Architecture) -> SearchSpace:
+    """The smallest space that holds all of these; one architecture alone has one of its own."""
+    layers, hidden, heads, qkv, feed_forward = (
+        Dimension(min(values), max(values))
+        for values in zip(
+            *((a.layers, a.hidden, a.heads, a.qkv, a.feed_forward) for a in architectures),
+            strict=True,
+        )
     )
-    return SearchSpace(str(a), layers, hidden, heads, feed_forward, qkv=qkv)
+    name = "+".join(str(architecture) for architecture in architectures)
+    return SearchSpace(name, layers, hidden, heads, feed_forward, qkv=qkv)
 
 
 def train_further(

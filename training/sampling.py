@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -16,7 +17,13 @@ Sampling = Literal["uniform", "sandwich"]
 
 
 def sampled_architectures(
-    space: SearchSpace, sampling: Sampling, count: int, *, seed: int, step: int, part: int
+    space: SearchSpace | Sequence[Architecture],
+    sampling: Sampling,
+    count: int,
+    *,
+    seed: int,
+    step: int,
+    part: int,
 ) -> list[Architecture]:
     """The sub-models for one part of one batch.
 
@@ -24,7 +31,7 @@ def sampled_architectures(
     hold different parts draw different ones (the reference's workers all drew the same).
 
     Args:
-        space: Where they come from.
+        space: Where they come from; or a list, of which a sandwich cannot be made.
         sampling: How they are drawn.
         count: How many are random.
         seed: Of the run.
@@ -32,6 +39,9 @@ def sampled_architectures(
         part: Number of the part of the batch.
     """
     rng = np.random.default_rng([seed, step, part])
+    if not isinstance(space, SearchSpace):
+        places = rng.choice(len(space), min(count, len(space)), replace=False)
+        return [space[place] for place in places]
     drawn = space.sample(rng, min(count, space.size))
     if sampling == "sandwich":
         return [space.largest, space.smallest, *drawn]

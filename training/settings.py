@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from atb.errors import InputError
+from atb.models.architecture import Architecture
 from atb.models.space import SearchSpace
 from atb.training.sampling import Sampling
 
@@ -19,6 +20,7 @@ class TrainingSettings:
 
     Attributes:
         space: Where the sub-models come from.
+        chosen: These alone are trained, where some are given; the space holds them.
         steps: Optimiser steps in all.
         batch_size: Sequences in each step.
         batch_parts: Parts that the batch is cut into; each part has sub-models of its own.
@@ -50,6 +52,7 @@ class TrainingSettings:
     bf16: bool = False
     checkpoint_steps: int = 200
     log_steps: int = 10
+    chosen: tuple[Architecture, ...] = ()
 
     def __post_init__(self) -> None:
         counts = (
@@ -73,6 +76,8 @@ class TrainingSettings:
             )
         if self.sampling not in ("uniform", "sandwich"):
             raise InputError(f"sampling is {self.sampling!r}: choose uniform or sandwich.")
+        if self.chosen and self.sampling == "sandwich":
+            raise InputError("Chosen sub-models are drawn as they are: choose uniform sampling.")
         if self.in_place and self.sampling != "sandwich":
             raise InputError("In-place distillation needs the largest: choose sandwich sampling.")
 
@@ -84,4 +89,6 @@ class TrainingSettings:
     def to_json(self) -> dict[str, Any]:
         """All settings, to tell one run from another."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {**values, "space": self.space.to_json()}
+        del values["chosen"]  # told where there are any, so that older runs go on
+        chosen = {"chosen": [str(a) for a in self.chosen]} if self.chosen else {}
+        return {**values, "space": self.space.to_json(), **chosen}

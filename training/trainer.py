@@ -102,7 +102,7 @@ class _Run:
         digest = hashlib.sha256(f"{settings.seed}:{self.step}:{part}".encode()).digest()
         torch.manual_seed(int.from_bytes(digest[:7], "big"))
         architectures = sampled_architectures(
-            settings.space,
+            settings.chosen or settings.space,
             settings.sampling,
             settings.random_samples,
             seed=settings.seed,
@@ -225,7 +225,8 @@ def _keep(run: _Run, out: Path, loss: float, log: MetricsLog) -> None:
 
 
 def _check(superplm: SuperPLM, source: Source, settings: TrainingSettings) -> None:
-    superplm.check(settings.space.largest)
+    for architecture in settings.chosen or (settings.space.largest,):
+        superplm.check(architecture)
     if source.vocabulary_size > superplm.config.vocab_size:
         raise InputError(
             f"The text has a vocabulary of {source.vocabulary_size} and the SuperPLM of "

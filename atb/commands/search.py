@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from atb.console import note, print_json, progress
-from atb.errors import InputError
-from atb.limits import find_alternatives, find_place, parse_limit, parse_limits
+from atb.limits import find_alternatives, find_place, parse_limit, parse_limits, require_reach
 from atb.options import (
     DEFAULT_DATABASE,
     DEFAULT_PREDICTOR,
@@ -245,31 +244,6 @@ def search(
         print_json(result.to_json())
         return
     show(result, out)
-
-
-def require_reach(request: SearchRequest, predictors: Sequence[LatencyPredictor]) -> None:
-    """See that the limits can be met under the conditions of one of the predictors at least.
-
-    Raises:
-        InputError: They cannot; what the first of them says.
-    """
-    from atb.search.bounds import BoundReach
-    from atb.search.candidates import feasible
-
-    refused: InputError | None = None
-    known = request.limit_by(predictors[0])
-    if known is None:
-        return
-    for predictor in predictors:
-        try:
-            reach = BoundReach(request.bounds, request.deployed(predictor))
-            feasible(request.space, predictor, known, largest=request.largest, bounds=reach)
-        except InputError as error:
-            refused = refused or error
-        else:
-            return
-    assert refused is not None
-    raise refused
 
 
 def run_several(

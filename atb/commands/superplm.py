@@ -173,7 +173,19 @@ def train(
         ),
     ] = None,
     space: SpaceName = "mini",
-    sampling: Annotated[Literal["uniform", "sandwich"], typer.Option("--sampling")] = "sandwich",
+    chosen: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--arch",
+            metavar="ARCH",
+            help="Train only these slices, repeatable, in place of a space: what searches for "
+            "several limits have found is trained further at once.",
+        ),
+    ] = None,
+    sampling: Annotated[
+        Literal["uniform", "sandwich"] | None,
+        typer.Option("--sampling", help="sandwich by default, uniform with --arch."),
+    ] = None,
     in_place: Annotated[
         bool,
         typer.Option("--in-place", help="The sandwich's largest learns, and teaches the others."),
@@ -207,18 +219,22 @@ def train(
 
     from atb.data.vocabulary import vocabulary_of
     from atb.models.embedded import EMBEDDED, load_superplm
+    from atb.models.known import resolve
     from atb.models.space import find_space
     from atb.training.aims import objective_of, open_text
+    from atb.training.further import space_of
     from atb.training.settings import TrainingSettings
     from atb.training.trainer import train_superplm
     from atb.training.workers import leads
 
+    only = tuple(dict.fromkeys(resolve(name) for name in chosen or ()))
     settings = TrainingSettings(
-        space=find_space(space),
+        space=space_of(*only) if only else find_space(space),
+        chosen=only,
         steps=steps,
         batch_size=batch,
         batch_parts=batch_parts,
-        sampling=sampling,
+        sampling=sampling or ("uniform" if only else "sandwich"),
         in_place=in_place,
         random_samples=random_samples,
         learning_rate=learning_rate,

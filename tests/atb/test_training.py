@@ -72,6 +72,10 @@ def test_from_an_encoder_with_distillation_from_itself(atb, tmp_path, shards) ->
     same = ("self", "--data", "shards", "--space", "tiny.toml", "--json")
     losses = json.loads(atb("superplm", "evaluate", *same).stdout)["losses"]
     assert losses[-1]["loss"] == pytest.approx(0, abs=1e-4)  # the whole is its own teacher
+    shared = atb("superplm", "train", "--superplm", "self", "--data", "shards", "--out", "shared",
+                 "--arch", "L1-H16-A1-Q16-F32", "--arch", "L2-H24-A2-Q16-F48",
+                 "--steps", "2", "--batch", "4")  # fmt: skip
+    assert shared.returncode == 0, shared.stderr
     in_place = atb("superplm", "train", "--superplm", "start", "--data", "shards",
                    "--out", "taught", "--objective", "relations", "--in-place",
                    "--batch-parts", "2", *TINY)  # fmt: skip

@@ -39,6 +39,20 @@ def test_draws_follow_from_seed_step_and_part_alone() -> None:
     assert len(different) == 4
 
 
+def test_of_a_list_all_are_drawn_and_no_others(space: SearchSpace) -> None:
+    chosen = (space.smallest, space.largest)
+    drawn = [
+        sampled_architectures(chosen, "uniform", 1, seed=0, step=step, part=part)
+        for step in range(20)
+        for part in (0, 1)
+    ]
+    assert {architecture for (architecture,) in drawn} == set(chosen)
+    both = sampled_architectures(chosen, "uniform", 3, seed=0, step=0, part=0)
+    assert sorted(both) == sorted(chosen)
+    with pytest.raises(InputError, match="uniform"):
+        TrainingSettings(space, steps=1, chosen=chosen)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

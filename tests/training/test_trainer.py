@@ -22,6 +22,7 @@ from atb.models.space import Dimension, SearchSpace
 from atb.models.superplm import SuperPLM
 from atb.training.batches import Batches, TextSource
 from atb.training.contract import Outcome
+from atb.training.further import space_of
 from atb.training.log import LOG
 from atb.training.objectives import Distillation, MaskedLanguageModelling
 from atb.training.settings import TrainingSettings
@@ -90,6 +91,28 @@ def test_a_stopped_run_ends_with_the_same_weights_and_log(  # noqa: PLR0917 -- f
     assert logs[0] == logs[1]
     steps = [json.loads(line)["step"] for line in logs[0].splitlines()]
     assert steps == list(range(1, 13))
+
+
+def test_chosen_slices_alone_are_trained(
+    tmp_path: Path, make_superplm: Make, text: TokenShards, space: SearchSpace
+) -> None:
+    superplm = make_superplm(mlm=True)
+    start = weights(superplm)
+    small = [a for a in space.sample(np.random.default_rng(0), 40) if a.layers == 1][:2]
+    how = settings(
+        space_of(*small), chosen=tuple(small), sampling="uniform", weight_decay=0.0, steps=6
+    )
+    trained = weights(train_superplm(superplm, text, how, tmp_path / "run"))
+    layers = {name.split("layer.")[1][0] for name in start if "layer." in name}
+    assert layers >= {"0", "1"}
+    for name, before in start.items():
+        if "layer.1." in name:  # none of the chosen has it
+            assert torch.equal(before, trained[name])
+    assert not torch.equal(
+        *(w["bert.encoder.layer.0.intermediate.dense.weight"] for w in (start, trained))
+    )
+    with pytest.raises(InputError, match="settings"):
+        train_superplm(superplm, text, replace(how, chosen=tuple(small[:1])), tmp_path / "run")
 
 
 @pytest.mark.slow
