@@ -69,7 +69,7 @@ def select_training_sets(db: str, campaign: str | None, **wanted: Any) -> list[T
     with ProfileDatabase(db) as database:
         for conditions in agreeing_conditions(database, campaign, **wanted):
             measured = database.measurements(conditions=conditions, campaign=campaign)
-            if any(not measurement.flagged for measurement in measured):
+            if any(measurement.usable for measurement in measured):
                 found.append(TrainingSet.from_measurements(measured, least_rows=1))
     if not found:
         raise InputError("There is no usable measurement: measure with `atb profile`.")

@@ -31,7 +31,7 @@ class TrainingSet:
         half_widths: Half the width of each measured interval, in seconds, float64[n].
         conditions: Under which all were measured.
         campaigns: Names of the campaigns that they come from.
-        excluded: How many flagged measurements were left out.
+        excluded: How many unusable measurements were left out.
         further: What was measured beside, by name of `FURTHER_TARGETS`: float64[n], not a number
             where it was not told.
 
@@ -75,7 +75,10 @@ class TrainingSet:
     def from_measurements(
         cls, measurements: Iterable[Measurement], *, least_rows: int = LEAST_ROWS
     ) -> TrainingSet:
-        """Collect measurements; flagged ones never enter.
+        """Collect measurements, but for unusable ones.
+
+        Those flagged because the machine was off its level enter: they are corrected, and count by
+        the width of their intervals.
 
         Args:
             measurements: All under the same conditions.
@@ -85,11 +88,12 @@ class TrainingSet:
             InputError: Too few, mixed conditions, or an impossible latency.
         """
         every = list(measurements)
-        used = [measurement for measurement in every if not measurement.flagged]
+        used = [measurement for measurement in every if measurement.usable]
         excluded = len(every) - len(used)
         if not used:
             raise InputError(
-                f"There is no usable measurement ({excluded} flagged): measure with `atb profile`."
+                f"There is no usable measurement ({excluded} preempted or launched too seldom): "
+                "measure with `atb profile`."
             )
         conditions = used[0].conditions
         for other in used:
@@ -121,8 +125,8 @@ class TrainingSet:
         distinct = len(np.unique(self.rows, axis=0))
         if distinct < least:
             raise InputError(
-                f"{distinct} architectures have a usable measurement ({self.excluded} flagged "
-                f"measurements left out) and {least} are needed: measure more with "
+                f"{distinct} architectures have a usable measurement ({self.excluded} preempted or "
+                f"launched too seldom) and {least} are needed: measure more with "
                 "`atb profile --samples`."
             )
 

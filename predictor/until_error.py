@@ -126,7 +126,7 @@ def measure_until(
                 continue
         ended = len(chosen) >= most or result.ended_by == "budget"
         prices = None
-        usable = {m.architecture for m in result.measurements if not m.flagged}
+        usable = {m.architecture for m in result.measurements if m.usable}
         if len(usable) >= LEAST_ROWS or ended:
             training_set = TrainingSet.from_measurements(result.measurements)
             predictor = fit(training_set, np.random.default_rng(plan.seed))
@@ -162,7 +162,7 @@ def _steps_before(
     ordered = [measured[a] for a in map(architecture_at, rows) if a in measured]
     steps = []
     for count in range(_FIRST, len(ordered), _AT_A_TIME):
-        usable = [m for m in ordered[:count] if not m.flagged]
+        usable = [m for m in ordered[:count] if m.usable]
         if len(usable) >= LEAST_ROWS:
             steps.append(_step(TrainingSet.from_measurements(usable), seed))
     return steps

@@ -230,9 +230,14 @@ class Measurement:
         """Whether there is a reason to distrust the number."""
         return bool(self.reasons)
 
+    @property
+    def usable(self) -> bool:
+        """Whether its interval is to be believed; one that was corrected much has a wide one."""
+        return not self._unsound
+
     @cached_property
-    def reasons(self) -> tuple[str, ...]:
-        """Why it is flagged, in words."""
+    def _unsound(self) -> tuple[str, ...]:
+        """Why not even its interval is to be believed, in words."""
         found = []
         sustained = self.scenario == "sustained"  # one launch, and slowing down is what it shows
         if self.launches < FEWEST_LAUNCHES and not sustained:
@@ -240,6 +245,13 @@ class Measurement:
         disturbed, count = disturbed_share(self.blocks, threads=self._threads)
         if disturbed > MOST_DISTURBED * count:
             found.append(f"{disturbed} of {count} blocks preempted")
+        return tuple(found)
+
+    @cached_property
+    def reasons(self) -> tuple[str, ...]:
+        """Why it is flagged, in words."""
+        found = [*self._unsound]
+        sustained = self.scenario == "sustained"
         if abs(self.slowdown - 1) > MOST_SLOWDOWN and not sustained:
             found.append(f"machine {self.slowdown - 1:+.0%} off its level")
         if abs(self.pressure) > MOST_SLOWDOWN:

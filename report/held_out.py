@@ -68,7 +68,7 @@ class Fit:
 
 
 def unseen(predictor: LatencyPredictor, measurements: Sequence[Measurement]) -> tuple[Fit, ...]:
-    """Measurements beside predictions that did not know them; flagged ones are left out.
+    """Measurements beside predictions that did not know them; unusable ones are left out.
 
     Those of the predictor's own campaigns are predicted by fits of the same recipe without them,
     in ten folds; those of other campaigns, such as that of a search's finalists, by itself.
@@ -77,7 +77,7 @@ def unseen(predictor: LatencyPredictor, measurements: Sequence[Measurement]) -> 
         predictor: Any; one that does not say what it was fitted on has seen nothing.
         measurements: Under its conditions.
     """
-    sound = [m for m in measurements if not m.flagged]
+    sound = [m for m in measurements if m.usable]
     known = predictor.summary.campaigns if isinstance(predictor, WorkPredictor) else ()
     fits = []
     own = [m for m in sound if m.campaign in known]

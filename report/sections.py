@@ -137,7 +137,7 @@ def predictor_section(
     if isinstance(predictor, WorkPredictor):
         found = predictor.summary
         summary = (
-            f"Fitted on {many(found.rows, 'measurement')}, {found.excluded} flagged ones left "
+            f"Fitted on {many(found.rows, 'measurement')}, {found.excluded} left "
             f"out. Its intervals are made to hold {percent(predictor.coverage)} of new "
             f"measurements; a learned residual "
             f"{'was shown to help' if predictor.model.residual else 'was not needed'}."

@@ -117,7 +117,7 @@ def train(
         return
     typer.echo(f"{out}: {predictor.conditions}")
     typer.echo(
-        f"fitted on {summary.rows} measurements ({summary.excluded} flagged ones left out), "
+        f"fitted on {summary.rows} measurements ({summary.excluded} left out), "
         f"error on held-out ones {summary.cross_validated_mape:.1%}, "
         f"measured to within {summary.noise:.1%}, "
         f"learned residual {'used' if predictor.model.residual is not None else 'not needed'}"
@@ -193,6 +193,6 @@ def _train_family(
         return
     typer.echo(f"{out}: {len(sets)} sets of conditions in {len(family.modes)} modes")
     typer.echo(
-        f"fitted on {family.summary.rows} measurements ({family.summary.excluded} flagged ones "
+        f"fitted on {family.summary.rows} measurements ({family.summary.excluded} "
         f"left out), error on held-out ones {family.summary.cross_validated_mape:.1%}"
     )

@@ -128,7 +128,7 @@ def _measure(
         flagged = sum(measurement.flagged for measurement in result.measurements)
         if flagged or result.failures:
             note(f"{flagged} of {len(plan.subjects)} flagged, {len(result.failures)} failures")
-        if len(result.measurements) - flagged >= len(plan.subjects) / 2:
+        if sum(measurement.usable for measurement in result.measurements) >= samples / 2:
             return
         if not again:
             note("the machine is busy: measuring once more; close other programs for good numbers")

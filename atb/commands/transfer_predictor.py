@@ -109,7 +109,7 @@ def transfer(
         return
     typer.echo(f"{out}: {found.conditions}")
     typer.echo(
-        f"from {found.summary.rows} measurements ({found.summary.excluded} flagged ones left out) "
+        f"from {found.summary.rows} measurements ({found.summary.excluded} left out) "
         f"and what is known of {', '.join(f'{n} ({w:.0%})' for n, w in sources.items())}; "
         f"error on each when it is left out {found.summary.cross_validated_mape:.1%}"
     )

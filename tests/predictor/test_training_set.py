@@ -21,7 +21,7 @@ class Reading:
     conditions: Conditions
     latency_seconds: float
     interval_seconds: tuple[float, float]
-    flagged: bool = False
+    usable: bool = True
     campaign: str = "first"
     memory_bytes: int | None = None
     artefact_bytes: int | None = 1000
@@ -48,8 +48,8 @@ def test_measurements_become_arrays(world, readings) -> None:
     assert np.isnan(found.further["memory_bytes"]).all()
 
 
-def test_flagged_measurements_are_left_out_and_counted(readings) -> None:
-    readings[3] = replace(readings[3], flagged=True, latency_seconds=99.0)
+def test_unusable_measurements_are_left_out_and_counted(readings) -> None:
+    readings[3] = replace(readings[3], usable=False, latency_seconds=99.0)
     found = TrainingSet.from_measurements(readings)
     assert len(found) == len(readings) - 1
     assert found.excluded == 1
@@ -63,9 +63,9 @@ def test_mixed_conditions_are_refused_by_what_differs(world, readings) -> None:
         TrainingSet.from_measurements(readings)
 
 
-def test_a_flagged_measurement_of_other_conditions_does_not_matter(world, readings) -> None:
+def test_an_unusable_measurement_of_other_conditions_does_not_matter(world, readings) -> None:
     other = replace(world.conditions, settings=RunSettings(threads=2))
-    readings[5] = replace(readings[5], conditions=other, flagged=True)
+    readings[5] = replace(readings[5], conditions=other, usable=False)
     assert TrainingSet.from_measurements(readings).excluded == 1
 
 
@@ -80,8 +80,8 @@ def test_too_few_architectures_are_refused(readings) -> None:
 def test_nothing_usable_is_refused(readings) -> None:
     with pytest.raises(InputError, match="no usable measurement"):
         TrainingSet.from_measurements([])
-    with pytest.raises(InputError, match=r"no usable measurement \(1 flagged\)"):
-        TrainingSet.from_measurements([replace(readings[0], flagged=True)])
+    with pytest.raises(InputError, match=r"no usable measurement \(1 preempted"):
+        TrainingSet.from_measurements([replace(readings[0], usable=False)])
 
 
 @pytest.mark.parametrize("latency", [0.0, -1e-3, float("nan"), float("inf")])

@@ -44,6 +44,7 @@ def test_to_json_has_the_documented_fields_and_is_json(make, make_record):
 def test_too_few_launches_are_a_reason(make, make_record):
     found = make([make_record(0, b, 0.010) for b in range(15)])
     assert found.reasons == ("1 of 3 launches measured",)
+    assert not found.usable
 
 
 def test_many_preempted_blocks_are_a_reason_and_few_are_not(make, make_record, make_block):
@@ -55,6 +56,7 @@ def test_many_preempted_blocks_are_a_reason_and_few_are_not(make, make_record, m
     assert found.to_json()["disturbed_blocks"] == 2
     records[:6] = [replace(record, readings=busy) for record in records[:6]]
     assert make(records).reasons == ("6 of 15 blocks preempted",)
+    assert not make(records).usable
 
 
 def test_a_machine_far_off_its_level_is_a_reason(make, make_record):
@@ -62,6 +64,7 @@ def test_a_machine_far_off_its_level_is_a_reason(make, make_record):
     slower = {(launch, 0): 1.2 for launch in range(3)}
     found = make(records, sentinel_reference=0.001, slowdowns=slower)
     assert "machine +20% off its level" in found.reasons
+    assert found.usable  # corrected, with an interval that says how surely
     assert found.to_json()["slowdown"] == 1.2
     assert found.to_json()["shifted_blocks"] == 3
 
