@@ -4,7 +4,7 @@ About a thousand architectures of `mini` on a coarse grid, all those within the 
 limit, are scored once by held-out distillation, completely: results/search_methods.csv. On that
 table every method searches over and over with other seeds, at no cost: its best-so-far curve, and
 the scores until it holds what `evolved` holds at its end. `evolved+` searches twice: scoring all it
-asks, and stopping early for the hopeless, where a rough score counts as an eighth of one. The table
+asks, and stopping early for the hopeless, each of which counts as an eighth. The table
 is made once, with a predictor (the same command goes on), or scored anew for another SuperPLM with
 --again; without either the committed one is replayed.
 
@@ -33,8 +33,9 @@ from atb.search.candidates import Candidates, feasible
 from atb.search.constraint import LatencyLimit
 from atb.search.contract import MethodSettings
 from atb.search.methods import METHODS, make_method
-from atb.search.proxy import ROUGH_EVERY, DistillationProxy
+from atb.search.proxy import DistillationProxy
 from atb.search.screening import Screening
+from atb.training.evaluation import ROUGH_EVERY
 from atb.units import parse_duration
 
 GRID = {"hidden": 16, "feed_forward": 128, "qkv": 1, "heads": 1}
@@ -185,15 +186,18 @@ def screened_search(
     best, spent, steps = float("-inf"), 0.0, []
     while not method.finished:
         generation = method.ask()
-        spent += len(generation) / ROUGH_EVERY
-        told = {architecture: rough[architecture] for architecture in generation}
-        hopeless = screening.hopeless(told)
-        whole = {a: scores[a] for a in generation if a not in hopeless}
-        for score in whole.values():
-            spent, best = spent + 1, max(best, score)
-            steps.append((spent, best))
-        screening.learn(told, whole)
-        method.tell([(a, {**whole, **hopeless}[a]) for a in generation])
+        found: dict[Architecture, float] = {}
+        for part in (generation[: screening.unsure], generation[screening.unsure :]):
+            told = {architecture: rough[architecture] for architecture in part}
+            hopeless = screening.hopeless(told)
+            whole = {a: scores[a] for a in part if a not in hopeless}
+            spent += len(hopeless) / ROUGH_EVERY  # of the others the rough score is a part
+            for score in whole.values():
+                spent, best = spent + 1, max(best, score)
+                steps.append((spent, best))
+            screening.learn(told, whole)
+            found |= {**whole, **hopeless}
+        method.tell([(a, found[a]) for a in generation])
     spents, bests = (np.array(column) for column in zip(*steps, strict=True))
     places = np.searchsorted(spents, np.arange(1, SCORES + 1), side="right") - 1
     return bests[np.maximum(places, 0)], spent
@@ -218,7 +222,7 @@ def draw(figures: dict[str, Any]) -> None:
         )
     axes.axhline(figures["best"], color="black", linewidth=0.8, linestyle=":")
     axes.set(
-        xlabel="architectures scored (a rough score counts as an eighth)",
+        xlabel="architectures scored (one given up early counts as an eighth)",
         ylabel="best score so far (minus the held-out loss)",
         title=f"{figures['architectures']:,} architectures of mini, {SEEDS} seeds",
         ylim=(figures["upper_quartile"], figures["best"] + 0.003),

@@ -8,6 +8,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
+import numpy as np
+import numpy.typing as npt
+
 from atb.errors import InputError
 from atb.models.architecture import Architecture
 
@@ -31,8 +34,6 @@ __all__ = [
 
 #: Held-out sequences that a search scores on by default: about 7,000 tokens, seconds a candidate.
 SEQUENCES = 64
-#: A rough score is of every so-many-th of them, or of a task's rows.
-ROUGH_EVERY = 8
 
 
 class Proxy(Protocol):
@@ -103,31 +104,37 @@ def _diminishing(a: Architecture) -> float:
     )
 
 
-class _Losses:
-    """Minus losses that functions tell: the whole one, and the rough one once it is asked for."""
+#: Sums that losses are made of, over a small part of the data (rough) or over the rest.
+Sums = Callable[[Architecture, bool], "npt.NDArray[np.float64]"]
 
-    def __init__(self, name: str, key: str, make: Callable[[int], Callable[[Architecture], float]]):
+
+class _Losses:
+    """Minus losses; a rough score that is known already is a part of the whole one."""
+
+    def __init__(
+        self, name: str, key: str, sums: Sums, loss_of: Callable[[npt.NDArray[np.float64]], float]
+    ) -> None:
         self.name, self.key, self.rough_key = name, key, f"{key}-rough"
-        self._make = make
-        self._whole = make(1)
-        self._rough: Callable[[Architecture], float] | None = None
+        self._sums, self._loss_of = sums, loss_of
+        self._rough: dict[Architecture, npt.NDArray[np.float64]] = {}
 
     def score(self, architectures: Sequence[Architecture]) -> list[float | None]:
         """Minus the losses."""
-        return [_finite(self._whole, architecture) for architecture in architectures]
+        return [self._finite(a, rough=False) for a in architectures]
 
     def score_roughly(self, architectures: Sequence[Architecture]) -> list[float | None]:
-        """Minus the losses on an eighth of the text or rows."""
-        self._rough = self._rough or self._make(ROUGH_EVERY)
-        return [_finite(self._rough, architecture) for architecture in architectures]
+        """Minus the losses on an eighth of the sequences or rows."""
+        return [self._finite(a, rough=True) for a in architectures]
 
-
-def _finite(loss: Callable[[Architecture], float], architecture: Architecture) -> float | None:
-    try:
-        found = loss(architecture)
-    except (RuntimeError, MemoryError):  # torch out of memory is a RuntimeError
-        return None
-    return 0.0 - found if math.isfinite(found) else None
+    def _finite(self, architecture: Architecture, *, rough: bool) -> float | None:
+        try:
+            if architecture not in self._rough:
+                self._rough[architecture] = self._sums(architecture, True)
+            sums = self._rough[architecture]
+            loss = self._loss_of(sums if rough else sums + self._sums(architecture, False))
+        except (RuntimeError, MemoryError):  # torch out of memory is a RuntimeError
+            return None
+        return 0.0 - loss if math.isfinite(loss) else None
 
 
 class _HeldOutProxy(_Losses):
@@ -164,14 +171,15 @@ class _HeldOutProxy(_Losses):
                 f"The held-out text has a vocabulary of {used.vocabulary_size} and the SuperPLM of "
                 f"{superplm.config.vocab_size}: prepare the text with the SuperPLM's vocabulary."
             )
-        running = as_deployed(superplm, precision)
-
-        def make(every: int) -> Callable[[Architecture], float]:
-            return HeldOut(running, used, self._loss, teacher=teacher, every=every).loss
-
+        judge = HeldOut(as_deployed(superplm, precision), used, self._loss, teacher=teacher)
         taught_by = "" if teacher is None else module_sha256(teacher.encoder)
         parts = [self._loss, superplm_sha256(superplm), used.sha256, taught_by]
-        super().__init__(self._loss, _key(parts, precision=precision), make)
+        super().__init__(
+            self._loss,
+            _key(parts, precision=precision),
+            lambda architecture, rough: judge.sums(architecture, rough=rough),
+            lambda sums: judge.loss_of(sums.tolist()),
+        )
 
 
 class DistillationProxy(_HeldOutProxy):
@@ -231,15 +239,27 @@ class TaskProxy(_Losses):
             if superplm.task_head is None or superplm.task_head[0] != "classification":
                 raise InputError(f"{folder} answers questions: give tasks of GLUE.")
 
-        def make(every: int) -> Callable[[Architecture], float]:
-            used = [scorer.on_every(every) for scorer in scorers]
-            return lambda a: sum(scorer.score(a)["loss"] for scorer in used) / len(used)
+        both = [scorer.parts() for scorer in scorers]
+
+        def sums(architecture: Architecture, rough: bool) -> npt.NDArray[np.float64]:
+            """Of each task the sum of losses and the rows: [2 * tasks]."""
+            found: list[float] = []
+            for first, rest in both:
+                part = first if rough else rest
+                rows = 0 if part is None else len(part)
+                found += [rows * part.score(architecture)["loss"] if part else 0.0, rows]
+            return np.array(found)
 
         parts = [
             f"{superplm_sha256(superplm)}:{scorer.rows_sha256}"
             for superplm, scorer in zip(superplms, scorers, strict=True)
         ]
-        super().__init__("task", _key(["task", *parts], precision=precision), make)
+        super().__init__(
+            "task",
+            _key(["task", *parts], precision=precision),
+            sums,
+            lambda sums: float(np.mean(sums[::2] / sums[1::2])),
+        )
 
 
 #: Names that `make_proxy` knows; the default is what the SuperPLM allows.

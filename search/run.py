@@ -22,7 +22,7 @@ from atb.search.proxy import Proxy
 from atb.search.request import SearchRequest, SearchState
 from atb.search.result import Candidate, SearchResult, read_result, write_result
 from atb.search.scores import ScoreFile
-from atb.search.screening import Scores, Screening
+from atb.search.screening import Scores, Screening, score_generation
 from atb.search.verification import (
     Measured,
     Measures,
@@ -249,33 +249,27 @@ class _Run:
         screens = method.screens and self.task.request.screen and self.scores.has_rough
         self.screening.begin()
         asked = 0
+
+        def tell(architecture: Architecture, done: int) -> None:
+            if self.task.progress is not None:
+                word = f"generation {self.generations}: scored {architecture}"
+                self.task.progress(done, method.planned, word)
+
         while not method.finished:
             generation = method.ask()
             self.generations += 1
-            rough = dict(self.scores.score_all(generation, rough=True)) if screens else {}
-            hopeless = self._hopeless(rough)
-            asked += len(hopeless)
-            whole: dict[Architecture, float | None] = {}
-            promising = [a for a in generation if a not in hopeless]
-            for architecture, score in self.scores.score_all(promising):
-                whole[architecture] = score
-                asked += 1
-                if self.task.progress is not None:
-                    word = f"generation {self.generations}: scored {architecture}"
-                    self.task.progress(asked, method.planned, word)
-            # in the order asked, whoever was ready first: results must not depend on it
-            known = {**whole, **hopeless}
-            told = {architecture: known[architecture] for architecture in generation}
-            self.screening.learn(rough, {a: told[a] for a in promising})
+            told, hopeless = score_generation(
+                generation,
+                self.scores,
+                self.screening if screens else None,
+                keep=lambda a: a in self.scored and not self.scored[a].hopeless,
+                tell=lambda a, done: tell(a, asked + done),  # noqa: B023 -- called at once
+            )
+            asked += len(told)
             self._remember(told, hopeless)
             method.tell(list(told.items()))
         exhausted = asked == len(candidates) or asked < self.task.request.settings.generation_size
         return "candidates" if exhausted else "generations"
-
-    def _hopeless(self, rough: Scores) -> dict[Architecture, float]:
-        """Whom to stop scoring, with expected scores; whoever has a whole score keeps it."""
-        found = self.screening.hopeless(rough)
-        return {a: e for a, e in found.items() if a not in self.scored or self.scored[a].hopeless}
 
     def _remember(self, told: Scores, hopeless: Container[Architecture]) -> None:
         """Keep scored candidates, with their uncorrected predictions."""

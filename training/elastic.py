@@ -7,6 +7,7 @@ each candidate (about 1.5 GPU-hours). The engine is that of one-shot training.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from atb.files import prepare_output, read_document, write_document
 from atb.models.architecture import Architecture
 from atb.models.space import SearchSpace
 from atb.models.superplm import SuperPLM
-from atb.training.evaluation import one_thread
+from atb.training.evaluation import ROUGH_EVERY, one_thread
 from atb.training.finetuning_settings import DEFAULTS
 from atb.training.known_tasks import find_task
 from atb.training.prediction import Inputs, outputs_of
@@ -217,19 +218,26 @@ class TaskScorer:
         self._bf16 = bf16
         self._features = task.encode(rows, tokenizer_of(vocabulary), sequence_length)
 
-    def on_every(self, many: int) -> TaskScorer:
-        """The same on each so-many-th of its rows."""
-        if many == 1:
-            return self
-        rows = self._rows.take(range(min(many // 2, len(self._rows) - 1), len(self._rows), many))
+    def parts(self) -> tuple[TaskScorer, TaskScorer | None]:
+        """The same on an eighth of its rows, and on the rest where there is one."""
+        count = len(self._rows)
+        rough = set(range(min(ROUGH_EVERY // 2, count - 1), count, ROUGH_EVERY))
+        rest = [row for row in range(count) if row not in rough]
+        return self._on(sorted(rough)), self._on(rest) if rest else None
+
+    def _on(self, rows: Sequence[int]) -> TaskScorer:
         return TaskScorer(
             self._superplm,
             self._task,
-            rows,
+            self._rows.take(rows),
             self._vocabulary,
             self._sequence_length,
             bf16=self._bf16,
         )
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return len(self._rows)
 
     def score(self, architecture: Architecture) -> dict[str, float]:
         """The task's scores of a slice, and its mean `loss` (not for questions)."""

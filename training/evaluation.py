@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 import torch
-from torch import Tensor
 from torch.nn import functional
 
 from atb.data.masking import mask_tokens
@@ -19,10 +19,12 @@ from atb.models.superplm import SuperPLM
 from atb.training.objectives import mean_pooled
 from atb.training.teacher import Batch, Target, Teacher
 
-__all__ = ["HeldOut", "Proxy", "evaluate", "one_thread"]
+__all__ = ["ROUGH_EVERY", "HeldOut", "Proxy", "evaluate", "one_thread"]
 
 #: `distillation`: how far a slice is from the whole; `mlm`: masked-LM loss.
 Proxy = Literal["distillation", "mlm"]
+#: Every so-many-th sequence or row, by length or as they come, makes a rough score.
+ROUGH_EVERY = 8
 
 
 @contextlib.contextmanager
@@ -51,17 +53,15 @@ class HeldOut:
         *,
         teacher: Teacher | None = None,
         batch_size: int = 16,
-        every: int = 1,
     ) -> None:
         """Cut the text into batches and run the teacher over them.
 
         Args:
             superplm: Whose slices are scored.
-            text: Held-out text.
+            text: Held-out text; all of it is used.
             proxy: What to score by.
             teacher: For `distillation`; the whole SuperPLM by default.
             batch_size: Sequences in one forward pass.
-            every: Only each so-many-th sequence by length is used; 1 for all.
 
         Raises:
             InputError: The SuperPLM lacks the head that the proxy needs.
@@ -77,18 +77,17 @@ class HeldOut:
         # sequences of like length together, so that little is padding
         lengths = np.concatenate([shard.lengths for shard in text.shards])
         order = np.argsort(lengths, kind="stable")
-        order = order[min(every // 2, len(order) - 1) :: every]
-        batches = [
-            _batch(text, order[start : start + batch_size], proxy, start)
-            for start in range(0, len(order), batch_size)
-        ]
-        self._batches: list[tuple[Batch, Target | None]] = []
+        rough = np.zeros(len(order), dtype=np.bool_)
+        rough[min(ROUGH_EVERY // 2, len(order) - 1) :: ROUGH_EVERY] = True
         teacher = teacher or (Teacher.of(superplm) if proxy == "distillation" else None)
         device = next(superplm.parameters()).device
-        with one_thread():
-            for batch in (batch.to(device) for batch in batches):
-                target = teacher(batch) if teacher is not None else None
-                self._batches.append((batch, target))
+        self._parts: dict[bool, list[tuple[Batch, Target | None]]] = {True: [], False: []}
+        for is_rough, rows in ((True, order[rough]), (False, order[~rough])):
+            for start in range(0, len(rows), batch_size):
+                batch = _batch(text, rows[start : start + batch_size], proxy, start).to(device)
+                with one_thread():
+                    target = teacher(batch) if teacher is not None else None
+                self._parts[is_rough].append((batch, target))
 
     def loss(self, architecture: Architecture) -> float:
         """The held-out loss of one slice, as `scores` tells it."""
@@ -103,16 +102,28 @@ class HeldOut:
         a slice that equals the teacher and near 1 for one that knows nothing. For `mlm` it is the
         mean cross entropy of the masked words, and the accuracy is how many of them are found.
         """
-        with one_thread():
-            sums = sum(self._sums(architecture, *prepared) for prepared in self._batches)
-        assert isinstance(sums, Tensor)
-        first, first_weight, second, second_weight = sums.tolist()
+        first, first_weight, second, second_weight = (
+            self.sums(architecture, rough=True) + self.sums(architecture, rough=False)
+        ).tolist()
         if self._proxy == "mlm":
             return {"loss": first / first_weight, "accuracy": second / second_weight}
-        return {"loss": first / first_weight + second / second_weight}
+        return {"loss": self.loss_of([first, first_weight, second, second_weight])}
 
-    def _sums(self, architecture: Architecture, batch: Batch, target: Target | None) -> Tensor:
-        """Two sums over a batch and what each is to be divided by, float64 [4]."""
+    @torch.no_grad()
+    def sums(self, architecture: Architecture, *, rough: bool) -> npt.NDArray[np.float64]:
+        """What losses are made of, over an eighth of the sequences or over the rest: [4]."""
+        with one_thread():
+            found = [self._sums(architecture, *prepared) for prepared in self._parts[rough]]
+        return np.sum(found, axis=0) if found else np.zeros(4)
+
+    def loss_of(self, sums: Sequence[float]) -> float:
+        """The loss that sums over some sequences make."""
+        first, first_weight, second, second_weight = sums
+        loss = first / first_weight
+        return loss if self._proxy == "mlm" else loss + second / second_weight
+
+    def _sums(self, architecture: Architecture, batch: Batch, target: Target | None) -> list[float]:
+        """Two sums over a batch and what each is to be divided by, [4]."""
         hidden = self._superplm.hidden_states(architecture, batch.input_ids, batch.attention_mask)
         if target is None:
             assert batch.labels is not None
@@ -122,7 +133,7 @@ class HeldOut:
             entropy = functional.cross_entropy(logits, wanted, reduction="sum")
             right = (logits.argmax(-1) == wanted).sum()
             count = len(wanted)
-            return torch.tensor([float(entropy), count, float(right), count], dtype=torch.float64)
+            return [float(entropy), count, float(right), count]
         assert target.hidden is not None
         projected = self._superplm.projected(architecture, hidden)
         mask = batch.attention_mask[..., None]
@@ -130,15 +141,12 @@ class HeldOut:
             mean_pooled(projected, batch.attention_mask),
             mean_pooled(target.hidden, batch.attention_mask),
         )
-        return torch.tensor(
-            [
-                float(((projected - target.hidden) * mask).square().sum()),
-                float((target.hidden * mask).square().sum()),
-                float((1 - cosine).clamp(min=0).sum()),
-                len(cosine),
-            ],
-            dtype=torch.float64,
-        )
+        return [
+            float(((projected - target.hidden) * mask).square().sum()),
+            float((target.hidden * mask).square().sum()),
+            float((1 - cosine).clamp(min=0).sum()),
+            len(cosine),
+        ]
 
 
 def evaluate(
