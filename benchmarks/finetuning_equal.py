@@ -3,7 +3,7 @@
 An encoder is fine-tuned on MRPC, RTE and CoLA with several seeds, by `atb.training.fine_tune` and
 by the loop below, which shares no code with it but the reading of rows: same rows held out, same
 settings. Equal means: the difference of the means lies within what seeds alone make of it. The
-same command goes on with the runs that are missing.
+same command goes on with the runs that are missing; a task may have more seeds than others.
 
     python benchmarks/finetuning_equal.py --encoder FOLDER --glue FOLDER --out FOLDER
 """
@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 from record import machine, write_result
+from scipy.stats import ttest_ind
 from sklearn.metrics import accuracy_score, matthews_corrcoef
 from torch.utils.data import DataLoader
 from transformers import (
@@ -35,6 +36,7 @@ from atb.training.finetuning_settings import FineTuning, with_changes
 
 FOLDERS = {"mrpc": "MRPC", "rte": "RTE", "cola": "CoLA"}
 CHANGES = {"epochs": 2.0, "learning_rate": 1e-4, "evaluation_steps": 100, "bf16": True}
+WAYS = ("ours", "plain")
 METRICS = {"mrpc": accuracy_score, "rte": accuracy_score, "cola": matthews_corrcoef}
 
 
@@ -99,39 +101,43 @@ def main() -> None:
     parser.add_argument("--encoder", type=Path, required=True)
     parser.add_argument("--glue", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=3, help="of each of the tasks")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--tasks", nargs="+", default=list(FOLDERS), help="only these, for now")
+    parser.add_argument("--tasks", nargs="+", default=list(FOLDERS), help="only these")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     started = machine()
-    scores: dict[str, dict[str, list[float]]] = {
-        task: {"ours": [], "plain": []} for task in FOLDERS
-    }
     for seed in range(arguments.seeds):
-        for task, folder in FOLDERS.items():
-            source = str(arguments.glue / folder)
+        for task in arguments.tasks:
+            source = str(arguments.glue / FOLDERS[task])
             settings = with_changes(task, **CHANGES, seed=seed)
-            for way in scores[task]:
+            for way in WAYS:
                 done = arguments.out / f"{task}-{seed}-{way}.json"
-                if not done.is_file() and task not in arguments.tasks:
+                if done.is_file():
                     continue
-                if not done.is_file():
-                    arguments.out.mkdir(parents=True, exist_ok=True)
-                    if way == "ours":
-                        out = arguments.out / f"{task}-{seed}"
-                        found = fine_tune(
-                            str(arguments.encoder), GLUE[task], source, settings, out
-                        ).scores["dev"][GLUE[task].metric]
-                    else:
-                        found = plain_fine_tune(arguments.encoder, task, source, settings)
-                    done.write_text(json.dumps(found))
-                    print(time.strftime("%H:%M:%S"), task, seed, way, found, flush=True)
-                scores[task][way].append(json.loads(done.read_text()))
-    if any(len(found) < arguments.seeds for ways in scores.values() for found in ways.values()):
-        print("other tasks are missing: the same command without --tasks does them")
-        return
-    table = {task: compared(**found) for task, found in scores.items()}
+                arguments.out.mkdir(parents=True, exist_ok=True)
+                if way == "ours":
+                    out = arguments.out / f"{task}-{seed}"
+                    found = fine_tune(
+                        str(arguments.encoder), GLUE[task], source, settings, out
+                    ).scores["dev"][GLUE[task].metric]
+                else:
+                    found = plain_fine_tune(arguments.encoder, task, source, settings)
+                done.write_text(json.dumps(found))
+                print(time.strftime("%H:%M:%S"), task, seed, way, found, flush=True)
+    table = {}
+    for task in FOLDERS:
+        files = [[arguments.out / f"{task}-{n}-{way}.json" for way in WAYS] for n in range(100)]
+        both = [
+            [json.loads(f.read_text()) for f in pair]
+            for pair in files
+            if all(map(Path.is_file, pair))
+        ]
+        if len(both) < 2:
+            print(f"{task} is missing: the same command with --tasks {task} does it")
+            return
+        ours, plain = (list(scores) for scores in zip(*both, strict=True))
+        table[task] = compared(ours, plain)
     print(table)
     print(write_result("finetuning_equal", {"settings": CHANGES, "tasks": table}, started))
 
@@ -143,9 +149,13 @@ def compared(ours: list[float], plain: list[float]) -> dict[str, Any]:
     return {
         "ours": ours,
         "plain": plain,
+        "means": [round(float(np.mean(scores)), 4) for scores in (ours, plain)],
         "difference": round(difference, 4),
         "deviation_of_seeds": round(deviation, 4),
-        "in_standard_errors": round(difference / (deviation * np.sqrt(2 / len(ours)) or 1.0), 2),
+        "in_standard_errors": round(
+            float(difference / (deviation * np.sqrt(2 / len(ours)) or 1.0)), 2
+        ),
+        "p_of_welch": round(float(ttest_ind(ours, plain, equal_var=False).pvalue), 3),
     }
 
 
