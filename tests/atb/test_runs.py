@@ -165,5 +165,9 @@ def test_quickstart_from_nothing_then_again_at_once(tmp_path, atb) -> None:
     began = time.monotonic()
     assert document(atb(*words)) == first
     assert time.monotonic() - began < 120  # no second search: only a wide margin is asserted
-    assert (folder / "scores.jsonl").read_text().count("\n") == first["evaluations"]
+    lines = [json.loads(line) for line in (folder / "scores.jsonl").read_text().splitlines()]
+    rough = [line for line in lines if line["proxy"].endswith("-rough")]
+    hopeless = sum(candidate["hopeless"] for candidate in first["candidates"])
+    assert len(rough) == first["evaluations"]
+    assert len(lines) - len(rough) == first["evaluations"] - hopeless
     assert (folder / "profile.db").stat().st_mtime_ns >= blocks
