@@ -115,9 +115,9 @@ def listing(folder: Path) -> set[Path]:
 
 
 @pytest.mark.parametrize("name", list(CASES))
-def test_bad_input_is_one_sentence_and_writes_nothing(name, atb, tmp_path) -> None:
+def test_bad_input_is_one_sentence_and_writes_nothing(name, atb_here, tmp_path) -> None:
     words, told = CASES[name]
-    done = atb(*words)
+    done = atb_here(*words)
     assert done.returncode == 2, done.stderr
     assert done.stdout == ""
     assert "Traceback" not in done.stderr
@@ -136,11 +136,11 @@ def test_an_empty_corpus_is_refused(atb, tmp_path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"SQLite format 3\0" + b"\xff" * 5000, b"hello", b"\0" * 9000])
-def test_a_corrupted_database_is_refused_and_left_as_it_is(atb, tmp_path, content) -> None:
+def test_a_corrupted_database_is_refused_and_left_as_it_is(atb_here, tmp_path, content) -> None:
     path = tmp_path / "profile.db"
     path.write_bytes(content)
     for words in (("profile", "fake", "--samples", "2"), ("predictor", "train"), ("report",)):
-        done = atb(*words, "--db", "profile.db")
+        done = atb_here(*words, "--db", "profile.db")
         assert done.returncode == 2, (words, done.stderr)
         assert done.stderr.count("\n") == 1, done.stderr
     assert path.read_bytes() == content

@@ -21,7 +21,7 @@ def superplm(atb, tmp_path: Path) -> str:
     return "start"
 
 
-def test_slices_are_fine_tuned_together_and_scored(atb, tmp_path, superplm) -> None:
+def test_slices_are_fine_tuned_together_and_scored(atb, atb_here, tmp_path, superplm) -> None:
     write_glue(tmp_path / "rte", "rte", rows=40)
     elastic = ("superplm", "finetune", superplm, "--task", "RTE", "--data", "rte", "--space",
                "tiny.toml", "--epochs", "1", "--batch", "8", "--out", "elastic")  # fmt: skip
@@ -43,13 +43,15 @@ def test_slices_are_fine_tuned_together_and_scored(atb, tmp_path, superplm) -> N
         (superplm, "--arch", SMALL, "--samples", "2"): "either --arch or --samples",
     }
     for words, message in refused.items():
-        answer = atb("superplm", "evaluate", *words, "--space", "tiny.toml")
+        answer = atb_here("superplm", "evaluate", *words, "--space", "tiny.toml")
         assert answer.returncode == 2
         assert message in answer.stderr
         assert "Traceback" not in answer.stderr
 
 
-def test_a_model_is_extracted_trained_fine_tuned_and_judged(atb, tmp_path, superplm) -> None:
+def test_a_model_is_extracted_trained_fine_tuned_and_judged(
+    atb, atb_here, tmp_path, superplm
+) -> None:
     write_glue(tmp_path / "mnli", "mnli", rows=30)
     (tmp_path / "text.txt").write_text("\n\n".join(f"The owl sees {n} lamps." for n in range(16)))
     assert atb("data", "prepare", "text.txt", "--out", "shards").returncode == 0
@@ -102,7 +104,7 @@ def test_a_model_is_extracted_trained_fine_tuned_and_judged(atb, tmp_path, super
         ("import", "shards", "--out", "x"): "config.json",
     }
     for words, message in refused.items():
-        answer = atb("model", *words)
+        answer = atb_here("model", *words)
         assert answer.returncode == 2
         assert message in answer.stderr, answer.stderr
         assert "Traceback" not in answer.stderr
