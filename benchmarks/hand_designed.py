@@ -1,12 +1,13 @@
 """Are searched shapes better than hand-designed ones that take as long?
 
 Two hand-designed shapes that fit `mini`, whose heads are of 32 at most (TinyBERT-4, and the one
-that AutoTinyBERT's authors set beside KD-S4, L4-H192 with twelve heads), are measured, and for each a shape that takes as long is searched by the default method and proxy, until
-both, measured in one campaign, lie within 2 %. Then each of them is extracted from the SuperPLM,
-trained further, and fine-tuned on CoLA, MRPC, RTE and a part of SST-2 by one fixed budget with
-three seeds. What counts is the difference of the mean over the tasks, with a bootstrap over
-development rows and seeds, the same drawn for both. The first call measures and must be alone on
-the machine; `--part 1/2` and `--part 2/2` share the training; the last call compares.
+that AutoTinyBERT's authors set beside KD-S4, L4-H192 with twelve heads), are measured, and for each
+a shape that takes as long is searched by the default method and proxy, until both, measured in one
+campaign, lie within 2 %. Then each of them is extracted from the SuperPLM, trained further, and
+fine-tuned on CoLA, MRPC, RTE and a part of SST-2 by one fixed budget with three seeds. What counts
+is the difference of the mean over the tasks, with a bootstrap over development rows and seeds, the
+same drawn for both. The first call measures and must be alone on the machine; `--part 1/2` and
+`--part 2/2` share the training; the last call compares.
 
     python benchmarks/hand_designed.py --glue FOLDER --data SHARDS --out FOLDER
 """
