@@ -253,7 +253,7 @@ class _Run:
         def tell(architecture: Architecture, done: int) -> None:
             if self.task.progress is not None:
                 word = f"generation {self.generations}: scored {architecture}"
-                self.task.progress(done, method.planned, word)
+                self.task.progress(asked + done, method.planned, word)
 
         while not method.finished:
             generation = method.ask()
@@ -263,7 +263,7 @@ class _Run:
                 self.scores,
                 self.screening if screens else None,
                 keep=lambda a: a in self.scored and not self.scored[a].hopeless,
-                tell=lambda a, done: tell(a, asked + done),  # noqa: B023 -- called at once
+                tell=tell,
             )
             asked += len(told)
             self._remember(told, hopeless)

@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from atb.data.hugging_face import HUGGING_FACE
-from atb.data.tasks import Examples, Task, hold_out
+from atb.data.tasks import Examples, Feature, Task, hold_out
 from atb.data.vocabulary import Vocabulary, vocabulary_of
 from atb.errors import InputError
 from atb.files import prepare_output, read_document, write_document
@@ -216,7 +217,11 @@ class TaskScorer:
         #: Hash of all that scores depend on beside the architecture and the weights.
         self.rows_sha256 = f"{task.name}:{rows.sha256}:{sequence_length}:{bf16}"
         self._bf16 = bf16
-        self._features = task.encode(rows, tokenizer_of(vocabulary), sequence_length)
+
+    @cached_property
+    def _features(self) -> list[Feature]:
+        """The rows, encoded once and only where they are scored."""
+        return self._task.encode(self._rows, tokenizer_of(self._vocabulary), self._sequence_length)
 
     def parts(self) -> tuple[TaskScorer, TaskScorer | None]:
         """The same on an eighth of its rows, and on the rest where there is one."""

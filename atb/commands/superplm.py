@@ -10,7 +10,7 @@ import typer
 from atb.commands.superplm_scores import evaluate, finetune
 from atb.console import progress
 from atb.errors import InputError
-from atb.options import Seed, SpaceName, SuperPLMFolder
+from atb.options import Seed, SuperPLMFolder
 from atb.training.names import Aim
 
 if TYPE_CHECKING:
@@ -172,7 +172,10 @@ def train(
             "epochs to come.",
         ),
     ] = None,
-    space: SpaceName = "mini",
+    space: Annotated[
+        str | None,
+        typer.Option("--space", metavar="NAME", help="See `atb space list`, or a TOML file; mini."),
+    ] = None,
     chosen: Annotated[
         list[str] | None,
         typer.Option(
@@ -227,9 +230,11 @@ def train(
     from atb.training.trainer import train_superplm
     from atb.training.workers import leads
 
+    if chosen and space is not None:
+        raise InputError("--arch names the slices to train itself: leave --space out.")
     only = tuple(dict.fromkeys(resolve(name) for name in chosen or ()))
     settings = TrainingSettings(
-        space=space_of(*only) if only else find_space(space),
+        space=space_of(*only) if only else find_space(space or "mini"),
         chosen=only,
         steps=steps,
         batch_size=batch,
