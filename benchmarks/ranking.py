@@ -27,11 +27,11 @@ import torch
 from ranking_figures import agreement, draw
 from record import RESULTS, machine, write_result
 from stand_alone import (
-    BUDGET,
     EPOCHS,
     FOLDERS,
     LEARNING_RATES,
     TRAIN_ROWS,
+    Further,
     Job,
     add_arguments,
     alone,
@@ -78,7 +78,7 @@ def main() -> None:
     if len(known) < len(all_jobs):
         return
     figures = {
-        "settings": BUDGET,
+        "settings": Further().budget,
         "bands": bands,
         "latency_seconds": latencies,
         "trained_on": sorted({found["on"] for found in known.values()}),

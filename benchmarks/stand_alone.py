@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock
 
 from atb.data.shards import TokenShards
 from atb.models.architecture import Architecture
@@ -36,15 +37,27 @@ FOLDERS = {"cola": "CoLA", "mrpc": "MRPC", "rte": "RTE", "sst2": "SST-2"}
 EPOCHS = {"cola": 3.0, "mrpc": 5.0, "rte": 5.0, "sst2": 3.0}
 TRAIN_ROWS = {"sst2": 4000}
 LEARNING_RATES = {"cola": 3e-4, "mrpc": 1e-4, "rte": 1e-4, "sst2": 3e-4}
-FURTHER_STEPS, FURTHER_BATCH, FURTHER_LEARNING_RATE = 100, 32, 3e-4
-BUDGET = {
-    "epochs": EPOCHS,
-    "train_rows": TRAIN_ROWS,
-    "learning_rates": LEARNING_RATES,
-    "further_learning_rate": FURTHER_LEARNING_RATE,
-    "further_steps": FURTHER_STEPS,
-    "further_batch": FURTHER_BATCH,
-}
+FURTHER_LEARNING_RATE = 3e-4
+
+
+@dataclass(frozen=True)
+class Further:
+    """How long a slice is trained alone before it is fine-tuned."""
+
+    steps: int = 100
+    batch: int = 32
+
+    @property
+    def budget(self) -> dict[str, Any]:
+        """Everything that is fixed, for the record."""
+        return {
+            "epochs": EPOCHS,
+            "train_rows": TRAIN_ROWS,
+            "learning_rates": LEARNING_RATES,
+            "further_learning_rate": FURTHER_LEARNING_RATE,
+            "further_steps": self.steps,
+            "further_batch": self.batch,
+        }
 
 
 @dataclass(frozen=True)
@@ -103,14 +116,15 @@ def alone(
     *,
     seed: int,
     arguments: argparse.Namespace,
+    further: Further = Further(),
 ) -> dict[str, Any]:
-    """Train an extracted architecture further, once, and fine-tune it.
-
-    One part must do all of one architecture, for that it is trained further once.
-    """
-    model = arguments.out / "models" / str(architecture)
-    if not (model / "atb.json").is_file():
-        further(superplm, architecture, model, TokenShards.open(arguments.data))
+    """Train an extracted architecture further, by whichever part comes first, and fine-tune it."""
+    name = f"{architecture}-{further.steps}x{further.batch}"
+    model = arguments.out / "models" / name
+    model.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{model}.lock"):
+        if not (model / "atb.json").is_file():
+            train_alone(superplm, architecture, model, TokenShards.open(arguments.data), further)
     settings = with_changes(
         task,
         epochs=EPOCHS[task],
@@ -119,7 +133,7 @@ def alone(
         train_rows=TRAIN_ROWS.get(task),
     )
     settings = replace(settings, seed=seed, bf16=True)
-    out = arguments.out / "alone" / f"{architecture}-{task}-{seed}"
+    out = arguments.out / "alone" / f"{name}-{task}-{seed}"
     source = str(arguments.glue / FOLDERS[task])
     found = fine_tune(str(model), find_task(task), source, settings, out)
     tuned = TaskModel.load(str(out), find_task(task))
@@ -134,7 +148,9 @@ def alone(
     }
 
 
-def further(superplm: SuperPLM, architecture: Architecture, model: Path, text: TokenShards) -> None:
+def train_alone(
+    superplm: SuperPLM, architecture: Architecture, model: Path, text: TokenShards, further: Further
+) -> None:
     """The architecture alone, taught by the whole SuperPLM on more text."""
     extracted = superplm.extract(architecture)
     start = SuperPLM(extracted.config)
@@ -148,8 +164,8 @@ def further(superplm: SuperPLM, architecture: Architecture, model: Path, text: T
         objective=Distillation(
             teacher, hidden_weight=10.0, attention_weight=0.0, sentence_weight=1.0
         ),
-        steps=FURTHER_STEPS,
-        batch_size=FURTHER_BATCH,
+        steps=further.steps,
+        batch_size=further.batch,
         learning_rate=FURTHER_LEARNING_RATE,
         bf16=True,
     )

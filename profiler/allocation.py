@@ -11,7 +11,7 @@ import numpy as np
 from atb.profiler.measurement import MOST_SLOWDOWN, Measurement
 from atb.profiler.subject import Subject
 
-__all__ = ["Wanted", "next_round"]
+__all__ = ["Wanted", "crosses", "next_round"]
 
 #: What one launch costs for one model beside its blocks: loading, and settling caches.
 _LAUNCH_SECONDS = 0.1
@@ -20,6 +20,8 @@ _FEWEST_FOR_COMPONENTS = 3
 _MOST_BLOCKS = 6
 #: Of the width that is wanted: where launches contribute less, others do not make it narrower.
 _LAUNCHES_SHARE = 0.7
+#: Half width, as a share, at which it is no longer asked on which side of a limit a latency lies.
+_FINEST = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +39,17 @@ class Wanted:
     cost_seconds: float
 
 
+def crosses(m: Measurement, limit_seconds: float) -> bool:
+    """Whether the latency meets the limit, and the interval does not."""
+    return m.latency_seconds <= limit_seconds < m.interval_seconds[1]
+
+
 def next_round(
-    measurements: Iterable[Measurement], *, within: float | None, blocks: int
+    measurements: Iterable[Measurement],
+    *,
+    within: float | None,
+    blocks: int,
+    limit_seconds: float | None = None,
 ) -> list[Wanted]:
     """The subjects that need another launch, the one that gets done for the least time first.
 
@@ -49,10 +60,19 @@ def next_round(
         within: Half width of the interval that is wanted, as a share; None asks only that enough
             was timed while the machine was near its level.
         blocks: Of a launch as long as little is known.
+        limit_seconds: With `within`, what the latency is held against: of one that lies above it
+            with its whole interval nothing more is wanted, and one that meets it while its interval
+            crosses it is wanted as precisely as it is near.
     """
     wanted = []
     for m in measurements:
-        need = _launches_needed(m, within)
+        width = within
+        if within is not None and limit_seconds is not None:
+            if m.interval_seconds[0] > limit_seconds:
+                continue
+            if crosses(m, limit_seconds):
+                width = min(within, max(limit_seconds / m.latency_seconds - 1, _FINEST))
+        need = _launches_needed(m, width)
         if need:
             count = _blocks_a_launch(m, blocks)
             cost = need * (_LAUNCH_SECONDS + count * _block_seconds(m))

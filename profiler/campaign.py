@@ -8,7 +8,7 @@ from typing import Any
 
 from atb.devices.contract import Device, Runtime
 from atb.devices.settings import RunSettings
-from atb.profiler.allocation import next_round
+from atb.profiler.allocation import Wanted, crosses, next_round
 from atb.profiler.artefacts import ArtefactStore
 from atb.profiler.conditions import Conditions
 from atb.profiler.database import ProfileDatabase
@@ -111,12 +111,10 @@ def _go_on(launcher: Launcher, journal: Journal, plan: Plan) -> str:
         first += 1
     if first > plan.first_launches:
         # but the last of them may have been interrupted in the midst of more than `plan.blocks`
-        found = journal.measurements(subjects, before_launch=first - 1, within=plan.within)
-        decided = next_round(found, within=plan.within, blocks=plan.blocks)
+        decided = _wanted(subjects, first - 1, journal, plan)
         launcher.measure({w.subject: w.blocks for w in decided}, [first - 1])
     for launch in range(first, plan.last_launch + 1):
-        found = journal.measurements(subjects, before_launch=launch, within=plan.within)
-        wanted = next_round(found, within=plan.within, blocks=plan.blocks)
+        wanted = _wanted(subjects, launch, journal, plan)
         if not wanted:
             return "complete" if plan.within is None else "within"
         if launch < plan.last_launch:
@@ -125,6 +123,16 @@ def _go_on(launcher: Launcher, journal: Journal, plan: Plan) -> str:
             launcher.measure(blocks, [launch], in_order=plan.budget_seconds is not None)
         subjects = [w.subject for w in wanted]
     return "complete" if plan.within is None else "most-launches"
+
+
+def _wanted(subjects: Sequence[Subject], launch: int, journal: Journal, plan: Plan) -> list[Wanted]:
+    """Who needs this launch, by what the launches before it say."""
+    found = journal.measurements(subjects, before_launch=launch, within=plan.within)
+    if plan.limit_seconds is not None and launch >= plan.most_launches:
+        found = [m for m in found if crosses(m, plan.limit_seconds)]
+    return next_round(
+        found, within=plan.within, blocks=plan.blocks, limit_seconds=plan.limit_seconds
+    )
 
 
 def _result(

@@ -41,11 +41,15 @@ class Plan:
         name: Of the campaign.
         within: Half width of the interval that is wanted, as a share of the latency; None takes
             what `launches` times `blocks` give.
+        limit_seconds: With `within`, what latencies are held against: who lies above it needs no
+            precision, and whose latency meets it while the interval crosses it gets more launches,
+            up to `most_launches_at_limit`; None for no limit.
         budget_seconds: Time after which no block is begun; None for no end.
         launches: Fresh workers in which each subject is timed.
         blocks: Of each subject in a launch.
         fewest_launches: With `within`, after which the interval is first looked at.
         most_launches: With `within`, after which a subject is given up.
+        most_launches_at_limit: The same of one whose interval crosses the limit.
         repeats: Launches at most that replace those timed while the machine was off its level.
         patience_seconds: How long to wait in all for the machine to return to its level.
         block_seconds: What a block is to last.
@@ -63,11 +67,13 @@ class Plan:
     seed: int = 0
     name: str = "profile"
     within: float | None = None
+    limit_seconds: float | None = None
     budget_seconds: float | None = None
     launches: int = 5
     blocks: int = 3
     fewest_launches: int = 4
     most_launches: int = 15
+    most_launches_at_limit: int = 40
     repeats: int = 3
     patience_seconds: float = 20.0
     block_seconds: float = 0.02
@@ -86,6 +92,8 @@ class Plan:
             raise InputError(f"The seed is {self.seed}: give a whole number from 0 to 2^63 - 1.")
         if self.within is not None and not 0 < self.within < 1:
             raise InputError(f"The precision asked for is {self.within:.2%}: give 1% or so.")
+        if self.limit_seconds is not None and (self.within is None or not self.limit_seconds > 0):
+            raise InputError("A limit is a positive time, and needs a precision that is asked for.")
         if self.budget_seconds is not None and not self.budget_seconds > 0:
             raise InputError(f"The budget is {self.budget_seconds} s: give a positive time.")
         if min(self.launches, self.blocks, self.fewest_iterations, self.fewest_launches) < 1:
@@ -128,7 +136,9 @@ class Plan:
     @property
     def last_launch(self) -> int:
         """Launches that no subject exceeds."""
-        return self.launches + self.repeats if self.within is None else self.most_launches
+        if self.within is None:
+            return self.launches + self.repeats
+        return self.most_launches if self.limit_seconds is None else self.most_launches_at_limit
 
     def batches(self, subjects: Sequence[Subject]) -> list[list[Subject]]:
         """Parts whose artefacts may lie on the disk at the same time."""

@@ -150,13 +150,16 @@ class JointVerifier:
         architectures: Sequence[Architecture],
         campaign: str,
         progress: Progress | None = None,
+        *,
+        limit_seconds: float | None = None,
     ) -> dict[Architecture, Measured]:
         """Measure everywhere; what failed in one place is left out."""
-        found = self.first.measure(architectures, campaign, progress)
+        found = self.first.measure(architectures, campaign, progress, limit_seconds=limit_seconds)
         scaled: dict[Architecture, dict[str, tuple[Measurement, float]]] = {a: {} for a in found}
         for place in self.places:
-            measured = place.verifier.measure(list(scaled), campaign, progress)
             scale = self.limit_seconds / place.limit_seconds
+            limit = None if limit_seconds is None else limit_seconds / scale
+            measured = place.verifier.measure(list(scaled), campaign, progress, limit_seconds=limit)
             scaled = {
                 a: {**scaled[a], place.name: (measured[a], scale)} for a in scaled if a in measured
             }

@@ -42,7 +42,7 @@ RESULT, SCORES = "result.json", "scores.jsonl"
 MOST_ROUNDS = 3
 #: A winner is good enough unless the finalists are faster than predicted by more than this: then
 #: larger models meet the limit too, and the search starts over among them.
-FIRST_WORTHWHILE = 0.93
+FIRST_WORTHWHILE = 0.97
 
 
 def search(

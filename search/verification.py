@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Protocol
 
 import numpy as np
@@ -74,8 +75,10 @@ class Measures(Protocol):
         architectures: Sequence[Architecture],
         campaign: str,
         progress: Progress | None = None,
+        *,
+        limit_seconds: float | None = None,
     ) -> Mapping[Architecture, Measured]:
-        """Measure in a campaign of this name; those that failed are left out."""
+        """Measure in a campaign of this name, more exactly near a limit; who failed is left out."""
 
 
 @dataclass(frozen=True)
@@ -108,8 +111,10 @@ class Verifier:
         architectures: Sequence[Architecture],
         campaign: str,
         progress: Progress | None = None,
+        *,
+        limit_seconds: float | None = None,
     ) -> dict[Architecture, Measurement]:
-        """Measure in a campaign of this name; an interrupted one goes on.
+        """Measure in a campaign of this name, more exactly near a limit; the same call goes on.
 
         Returns:
             Measurements by architecture, without those that failed.
@@ -121,6 +126,7 @@ class Verifier:
             tuple(architectures),
             name=campaign,
             within=self.within,
+            limit_seconds=limit_seconds,
             budget_seconds=self.budget_seconds,
         )
         result = run_campaign(
@@ -189,10 +195,12 @@ def verify(
     meets: Callable[[Measured], bool] = lambda _: True,
     progress: Progress | None = None,
 ) -> Verification:
-    """Measure groups of finalists until one meets the limit with its whole interval and a margin.
+    """Measure groups of finalists until one meets the limit and none that may scores better.
 
-    Where the groups or the candidates end before, the best-scoring one whose latency meets the
-    limit is taken, and none if there is none.
+    It meets the limit with its whole interval and a margin; a better one may if it was not measured
+    and is predicted to, by predictions that what was measured has corrected. Where the groups or
+    the candidates end without such a winner, the best-scoring one whose latency meets the limit is
+    taken, and none if there is none.
 
     Args:
         candidates: Scored ones, the best first.
@@ -207,7 +215,9 @@ def verify(
     predictions = {c.architecture: c.predicted_seconds for c in candidates}
     correction, safe_seconds = 1.0, limit_seconds / (1 + MARGIN)
     for _ in range(MOST_GROUPS):
-        pool = [c.corrected(correction) for c in candidates if c.architecture not in known.measured]
+        known.winner = _best(candidates, known, meets, safe_seconds, whole_interval=True)
+        better = takewhile(lambda c: c.architecture != known.winner, candidates)
+        pool = [c.corrected(correction) for c in better if c.architecture not in known.measured]
         chosen = choose_finalists(pool, safe_seconds, finalists)
         if not chosen and not known.measured:  # a window above the limit: try its lower end
             chosen = sorted(pool, key=lambda c: c.predicted_seconds)[:finalists]
@@ -215,15 +225,14 @@ def verify(
             break
         group = [c.architecture for c in chosen]
         name = f"{campaign}-{len(known.campaigns) + 1}"
-        measured = verifier.measure(group, name, progress)
+        measured = verifier.measure(group, name, progress, limit_seconds=safe_seconds)
         known.campaigns.append(name)
         known.measured |= {architecture: measured.get(architecture) for architecture in group}
-        known.winner = _best(candidates, known, meets, safe_seconds, whole_interval=True)
-        if known.winner is not None:
-            return known
         seen = Verification({a: m for a, m in known.measured.items() if a in predictions})
         correction = max(1.0, seen.correction(predictions.__getitem__))
-    known.winner = _best(candidates, known, meets, limit_seconds, whole_interval=False)
+    known.winner = _best(candidates, known, meets, safe_seconds, whole_interval=True) or _best(
+        candidates, known, meets, limit_seconds, whole_interval=False
+    )
     return known
 
 

@@ -65,3 +65,35 @@ def test_what_was_timed_off_the_level_is_wanted_again_without_a_precision_asked_
     places = {place: slowdown if place[0] == 0 else 1.0 for place, slowdown in places.items()}
     mended = measured(0.01, launch_spread=0.001, slowdowns=places)
     assert next_round([mended], within=None, blocks=3) == []
+
+
+def limit(measurement: Measurement, half_widths: float) -> float:
+    """A limit above the latency by so many half widths of its interval."""
+    estimate = measurement.estimate
+    return estimate.seconds * (1 + half_widths * estimate.relative_half_width)
+
+
+def test_above_a_limit_with_the_whole_interval_nothing_more_is_wanted(measured):
+    wide = measured(0.01, launch_spread=0.03)
+    assert next_round([wide], within=0.01, blocks=3)
+    assert next_round([wide], within=0.01, blocks=3, limit_seconds=limit(wide, -1.5)) == []
+
+
+def test_the_nearer_to_a_limit_that_the_interval_crosses_the_more_is_wanted(measured):
+    known = measured(0.01, launch_spread=0.005)
+    enough = 1.1 * known.estimate.relative_half_width
+    assert next_round([known], within=enough, blocks=3, limit_seconds=limit(known, 1.5)) == []
+    costs = [
+        next_round([known], within=enough, blocks=3, limit_seconds=limit(known, share))[
+            0
+        ].cost_seconds
+        for share in (0.9, 0.7)
+    ]
+    assert costs == sorted(costs)
+    assert costs[0] < costs[1]
+
+
+def test_above_a_limit_that_the_interval_crosses_no_more_is_wanted_than_without(measured):
+    known = measured(0.01, launch_spread=0.005)
+    enough = 1.1 * known.estimate.relative_half_width
+    assert next_round([known], within=enough, blocks=3, limit_seconds=limit(known, -0.5)) == []

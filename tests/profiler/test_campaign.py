@@ -1,6 +1,7 @@
 import itertools
 import tempfile
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 from atb.devices.fake import FakeDevice
 from atb.devices.settings import RunSettings
-from atb.errors import RunError
+from atb.errors import InputError, RunError
 from atb.models.known import KNOWN
 from atb.models.space import find_space
 from atb.profiler.campaign import measure, run_campaign
@@ -229,6 +230,28 @@ def test_a_precision_out_of_reach_ends_with_the_most_launches(database):
     assert result.ended_by == "most-launches"
     assert [m.launches for m in result.measurements] == [7, 7]
     assert all("wider than the 0.01% asked for" in m.reasons[-1] for m in result.measurements)
+
+
+def test_near_a_limit_more_launches_are_spent_and_far_above_it_none(tmp_path):
+    device = FakeDevice(noise=0.03, seed=1)
+    plan = sampled(12, within=0.015, most_launches=6, most_launches_at_limit=12)
+    with ProfileDatabase(tmp_path / "without.db", create=True) as without:
+        known = run(device, plan, without).measurements
+    middle = sorted(known, key=lambda m: m.latency_seconds)[6]
+    limit = middle.latency_seconds * (1 + 0.3 * middle.estimate.relative_half_width)
+    with ProfileDatabase(tmp_path / "with.db", create=True) as database:
+        found = run(device, replace(plan, limit_seconds=limit), database).measurements
+    launches = {m.architecture: m.launches for m in found}
+    assert 6 < launches.pop(middle.architecture) <= 12
+    assert max(launches.values()) <= 6
+    above = [m.architecture for m in found if m.latency_seconds > 1.2 * limit]
+    assert above
+    assert {launches[a] for a in above} == {plan.fewest_launches}
+
+
+def test_a_limit_needs_a_precision_that_is_asked_for():
+    with pytest.raises(InputError, match="needs a precision"):
+        sampled(2, limit_seconds=0.01)
 
 
 def test_a_budget_ends_a_campaign_that_a_later_one_completes(database):

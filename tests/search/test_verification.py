@@ -93,8 +93,19 @@ class Told:
 
     def __init__(self, readings: dict[Architecture, tuple[float, float]]) -> None:
         self.readings = readings
+        self.campaigns: dict[str, int] = {}
+        self.limits: set[float | None] = set()
 
-    def measure(self, architectures: Any, campaign: str, progress: Any = None) -> Any:
+    def measure(
+        self,
+        architectures: Any,
+        campaign: str,
+        progress: Any = None,
+        *,
+        limit_seconds: float | None = None,
+    ) -> Any:
+        self.campaigns[campaign] = len(architectures)
+        self.limits.add(limit_seconds)
         return {
             a: SimpleNamespace(
                 latency_seconds=self.readings[a][0],
@@ -127,6 +138,25 @@ def test_a_safe_winner_is_preferred_to_a_better_one_whose_interval_crosses_the_l
 
 def test_without_a_safe_one_the_best_whose_latency_meets_the_limit_wins() -> None:
     assert told_winner([(1.01, 0.02), (0.99, 0.02), (0.985, 0.02)]) == 1
+
+
+def test_a_better_one_is_measured_although_a_winner_was_found() -> None:
+    readings = [(1.0, 0.01)] * 3 + [(0.97, 0.01)] * 2 + [(0.90, 0.01)] * 2
+    predicted = [(0.98, 1.02)] * 3 + [(0.95, 1.02)] * 2 + [(0.92, 0.96)] * 2
+    # the first group holds the best three, and the two that are predicted to be safe
+    candidates = [candidate(number, *seconds) for number, seconds in enumerate(predicted)]
+    verifier = Told({c.architecture: r for c, r in zip(candidates, readings, strict=True)})
+    found = verify(
+        candidates,
+        1.0,
+        verifier,  # type: ignore[arg-type]
+        campaign="told",
+        finalists=5,
+        known=Verification(),
+    )
+    assert found.winner == candidates[3].architecture
+    assert verifier.campaigns == {"told-1": 5, "told-2": 2}
+    assert verifier.limits == {1.0 / 1.01}
 
 
 def test_nothing_above_the_limit_wins() -> None:
