@@ -11,6 +11,7 @@ uses. The same command goes on with what is missing; the last campaign begins on
 from __future__ import annotations
 
 import argparse
+import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from record import machine, write_result
 
 from atb.devices.registry import find_device, find_runtime
@@ -36,15 +38,14 @@ from atb.search.candidates import feasible, on_search_grid
 from atb.search.constraint import LatencyLimit
 from atb.search.proxy import DistillationProxy, Proxy
 from atb.search.request import SearchRequest
-from atb.search.result import SearchResult
-from atb.search.run import search
+from atb.search.result import SearchResult, read_result
+from atb.search.run import RESULT, search
 from atb.search.scores import ScoreFile
 from atb.search.verification import Verifier
 
 SPACE = SPACES["mini"]
 SAMPLES, LIMITS, SEEDS = 100, 8, 4
 PRECISIONS = ("fp32", "int8")
-WAIT_SECONDS = 3600.0
 
 
 class Known:
@@ -78,35 +79,39 @@ class Bench:
         found = self.measure(Plan.sample(SPACE, SAMPLES, name="samples"))
         return fit(TrainingSet.from_measurements(found), np.random.default_rng(0))
 
-    def searches(self, proxy: Proxy) -> Iterator[tuple[int, SearchResult]]:
-        """Results of all limits and seeds, with the seed."""
+    def searches(self, proxy: Proxy, seed: int) -> Iterator[SearchResult]:
+        """Results of all limits."""
         predictor = self.predictor()
         space = on_search_grid(SPACE, largest=SPACE.largest)
         whole = feasible(space, predictor, LatencyLimit(1.0, (1e-6, 1.0)), largest=SPACE.largest)
-        shares = (np.arange(LIMITS) + 0.5) / LIMITS
         device = find_device("local")
         verifier = Verifier(device, find_runtime(device), self.settings, self.database)
-        for limit in np.quantile(whole.predicted_seconds, shares):
-            for seed in range(SEEDS):
-                request = SearchRequest(
-                    space, LatencyLimit(float(limit)), seed=seed, largest=SPACE.largest
-                )
-                folder = self.out / f"{self.settings.precision}-{1e3 * limit:.3f}ms-{seed}"
-                found = search(request, predictor, proxy, verifier, folder)
-                print(
-                    self.settings.precision,
-                    f"{1e3 * limit:.3f} ms",
-                    seed,
-                    found.winner.architecture,
-                )
-                yield seed, found
+        for limit in self.limits(whole.predicted_seconds):
+            name = _name(self.settings.precision, limit, seed)
+            if (self.out / name / RESULT).is_file():
+                yield read_result(self.out / name / RESULT)
+                continue
+            request = SearchRequest(space, LatencyLimit(limit), seed=seed, largest=SPACE.largest)
+            found = search(request, predictor, proxy, verifier, self.out / name)
+            print(name, found.winner.architecture, flush=True)
+            yield found
+
+    def limits(self, predicted_seconds: npt.NDArray[np.float64]) -> list[float]:
+        """Spread over the space, the same for all seeds however its predictions move."""
+        file = self.out / f"limits-{self.settings.precision}.json"
+        if not file.is_file():
+            shares = (np.arange(LIMITS) + 0.5) / LIMITS
+            file.write_text(json.dumps(np.quantile(predicted_seconds, shares).tolist()))
+        return [float(limit) for limit in json.loads(file.read_text())]
 
 
 def main() -> None:
     """Search, wait, measure again."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
-    out: Path = parser.parse_args().out
+    parser.add_argument("--wait", type=float, default=60, help="minutes after the last search")
+    arguments = parser.parse_args()
+    out: Path = arguments.out
     started = machine()
     out.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []
@@ -115,9 +120,13 @@ def main() -> None:
         distillation = DistillationProxy(load_superplm("mini"))
         with ScoreFile(out / "scores.jsonl", distillation) as scores:
             proxy = Known(distillation, scores)
-            found = {name: list(bench.searches(proxy)) for name, bench in benches.items()}
-        last = max(path.stat().st_mtime for path in out.glob("*/result.json"))
-        time.sleep(max(0.0, last + WAIT_SECONDS - time.time()))
+            found: dict[str, list[tuple[int, SearchResult]]] = {name: [] for name in benches}
+            for seed in range(SEEDS):
+                for name, bench in benches.items():
+                    found[name] += [(seed, result) for result in bench.searches(proxy, seed)]
+        ended = {path.parent.name: path.stat().st_mtime for path in out.glob(f"*/{RESULT}")}
+        time.sleep(max(0.0, max(ended.values()) + 60 * arguments.wait - time.time()))
+        begun = time.time()
         for name, bench in benches.items():
             winners = dict.fromkeys(result.winner.architecture for _, result in found[name])
             again = {
@@ -126,11 +135,20 @@ def main() -> None:
             }
             rows += [
                 told(name, seed, result, again[result.winner.architecture])
+                | {
+                    "minutes_later": round(
+                        (begun - ended[_name(name, result.constraint_seconds, seed)]) / 60
+                    )
+                }
                 for seed, result in found[name]
             ]
     shares = np.array([row["share_again"] for row in rows])
     figures = {
         "searches": len(rows),
+        "minutes_later": [
+            min(row["minutes_later"] for row in rows),
+            max(row["minutes_later"] for row in rows),
+        ],
         "above_their_limit": int((shares > 1).sum()),
         "least_share": float(shares.min()),
         "below_95_percent": int((shares < 0.95).sum()),
@@ -139,6 +157,10 @@ def main() -> None:
     }
     print({name: value for name, value in figures.items() if name != "rows"})
     print(write_result("limits", figures, started))
+
+
+def _name(precision: str, limit_seconds: float, seed: int) -> str:
+    return f"{precision}-{1e3 * limit_seconds:.3f}ms-{seed}"
 
 
 def told(precision: str, seed: int, result: SearchResult, again: Measurement) -> dict[str, Any]:
