@@ -109,6 +109,7 @@ def main() -> None:
     """Search, wait, measure again."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, default=SEEDS)
     parser.add_argument("--wait", type=float, default=60, help="minutes after the last search")
     arguments = parser.parse_args()
     out: Path = arguments.out
@@ -121,7 +122,7 @@ def main() -> None:
         with ScoreFile(out / "scores.jsonl", distillation) as scores:
             proxy = Known(distillation, scores)
             found: dict[str, list[tuple[int, SearchResult]]] = {name: [] for name in benches}
-            for seed in range(SEEDS):
+            for seed in range(arguments.seeds):
                 for name, bench in benches.items():
                     found[name] += [(seed, result) for result in bench.searches(proxy, seed)]
         ended = {path.parent.name: path.stat().st_mtime for path in out.glob(f"*/{RESULT}")}
