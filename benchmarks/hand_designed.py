@@ -5,10 +5,10 @@ that AutoTinyBERT's authors set beside KD-S4, L4-H192 with twelve heads), are me
 a shape that takes as long is searched by the default method and proxy, until both, measured in one
 campaign, lie within 2 %. Then each of them is extracted from the SuperPLM, trained further by a
 short budget and by a long one, and fine-tuned on CoLA, MRPC, RTE and a part of SST-2 alike, with
-eight seeds. What counts
-is the difference of the mean over the tasks, with a bootstrap over development rows and seeds, the
-same drawn for both. The first call measures and must be alone on the machine; `--part 1/16` to
-`--part 16/16`, or fewer, share the training, best on a GPU; the last call compares.
+eight seeds. What counts is the difference of the mean over the tasks, with a bootstrap over
+development rows and seeds, the same drawn for both. The first call measures and must be alone on
+the machine; `--part 1/16` to `--part 16/16`, or fewer, share the training, best on a GPU; the last
+call compares.
 
     python benchmarks/hand_designed.py --glue FOLDER --data SHARDS --out FOLDER
 """

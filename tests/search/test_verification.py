@@ -118,10 +118,8 @@ class Told:
         }
 
 
-def told_winner(readings: list[tuple[float, float]]) -> int | None:
-    candidates = [candidate(number, 0.9) for number in range(len(readings))]
-    verifier = Told({c.architecture: r for c, r in zip(candidates, readings, strict=True)})
-    found = verify(
+def verified(candidates: list[Candidate], verifier: Told) -> Verification:
+    return verify(
         candidates,
         1.0,
         verifier,  # type: ignore[arg-type]
@@ -129,6 +127,12 @@ def told_winner(readings: list[tuple[float, float]]) -> int | None:
         finalists=5,
         known=Verification(),
     )
+
+
+def told_winner(readings: list[tuple[float, float]]) -> int | None:
+    candidates = [candidate(number, 0.9) for number in range(len(readings))]
+    verifier = Told({c.architecture: r for c, r in zip(candidates, readings, strict=True)})
+    found = verified(candidates, verifier)
     return next((n for n, c in enumerate(candidates) if c.architecture == found.winner), None)
 
 
@@ -146,14 +150,7 @@ def test_a_better_one_is_measured_although_a_winner_was_found() -> None:
     # the first group holds the best three, and the two that are predicted to be safe
     candidates = [candidate(number, *seconds) for number, seconds in enumerate(predicted)]
     verifier = Told({c.architecture: r for c, r in zip(candidates, readings, strict=True)})
-    found = verify(
-        candidates,
-        1.0,
-        verifier,  # type: ignore[arg-type]
-        campaign="told",
-        finalists=5,
-        known=Verification(),
-    )
+    found = verified(candidates, verifier)
     assert found.winner == candidates[3].architecture
     assert verifier.campaigns == {"told-1": 5, "told-2": 2}
     assert verifier.limits == {1.0 / 1.01}
