@@ -3,7 +3,8 @@
 Eight limits spread over `mini`, float32 and int8, four seeds: 64 searches, each with a predictor
 fitted on samples measured before. All winners are then measured again in one new campaign, at
 least an hour after the last search: how many lie above their limit, and what share of it each
-uses. The same command goes on with what is missing; the last campaign begins once the hour is over.
+uses. The same command goes on with what is missing; the last campaign begins once the hour is over
+(`--wait` and `--seeds` for less; every row tells how many minutes later it was).
 
     python benchmarks/limits.py --out FOLDER
 """
