@@ -4,9 +4,11 @@ Eight limits spread over `mini`, float32 and int8, four seeds: 64 searches, each
 fitted on samples measured before. All winners are then measured again in one new campaign, at
 least an hour after the last search: how many lie above their limit, and what share of it each
 uses. The same command goes on with what is missing; the last campaign begins once the hour is over
-(`--wait` and `--seeds` for less; every row tells how many minutes later it was).
+(`--wait` for less; every row tells how many minutes later it was). All of it takes hours: `--seeds`
+does a part, with a result file of its own, and `--finished` begins the last campaign with the
+searches that there are.
 
-    python benchmarks/limits.py --out FOLDER
+    python benchmarks/limits.py --out FOLDER --seeds 0,1
 """
 
 from __future__ import annotations
@@ -68,6 +70,7 @@ class Bench:
     out: Path
     database: ProfileDatabase
     settings: RunSettings
+    only_finished: bool = False
 
     def measure(self, plan: Plan) -> tuple[Measurement, ...]:
         """Measure, or read what was measured."""
@@ -92,6 +95,8 @@ class Bench:
             if (self.out / name / RESULT).is_file():
                 yield read_result(self.out / name / RESULT)
                 continue
+            if self.only_finished:
+                continue
             request = SearchRequest(space, LatencyLimit(limit), seed=seed, largest=SPACE.largest)
             found = search(request, predictor, proxy, verifier, self.out / name)
             print(name, found.winner.architecture, flush=True)
@@ -110,23 +115,33 @@ def main() -> None:
     """Search, wait, measure again."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seeds", type=int, default=SEEDS)
+    parser.add_argument("--seeds", default=",".join(map(str, range(SEEDS))))
+    parser.add_argument("--finished", action="store_true", help="search no more")
     parser.add_argument("--wait", type=float, default=60, help="minutes after the last search")
     arguments = parser.parse_args()
     out: Path = arguments.out
+    seeds = [int(seed) for seed in arguments.seeds.split(",")]
     started = machine()
     out.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []
     with ProfileDatabase(out / "profile.db", create=True) as database:
-        benches = {p: Bench(out, database, RunSettings(precision=p)) for p in PRECISIONS}
+        benches = {
+            p: Bench(out, database, RunSettings(precision=p), arguments.finished)
+            for p in PRECISIONS
+        }
         distillation = DistillationProxy(load_superplm("mini"))
         with ScoreFile(out / "scores.jsonl", distillation) as scores:
             proxy = Known(distillation, scores)
             found: dict[str, list[tuple[int, SearchResult]]] = {name: [] for name in benches}
-            for seed in range(arguments.seeds):
+            for seed in seeds:
                 for name, bench in benches.items():
                     found[name] += [(seed, result) for result in bench.searches(proxy, seed)]
-        ended = {path.parent.name: path.stat().st_mtime for path in out.glob(f"*/{RESULT}")}
+        ended = {
+            name: (out / name / RESULT).stat().st_mtime
+            for precision, results in found.items()
+            for seed, result in results
+            for name in [_name(precision, result.constraint_seconds, seed)]
+        }
         time.sleep(max(0.0, max(ended.values()) + 60 * arguments.wait - time.time()))
         begun = time.time()
         for name, bench in benches.items():
@@ -158,7 +173,7 @@ def main() -> None:
         "rows": rows,
     }
     print({name: value for name, value in figures.items() if name != "rows"})
-    print(write_result("limits", figures, started))
+    print(write_result(f"limits_seeds_{'_'.join(map(str, seeds))}", figures, started))
 
 
 def _name(precision: str, limit_seconds: float, seed: int) -> str:
