@@ -50,7 +50,11 @@ def write_result(name: str, figures: Mapping[str, Any], started: Mapping[str, An
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         # paths of the machine that made it mean nothing elsewhere
         "command": " ".join(
-            ["python", f"benchmarks/{name}.py", *(_without_folders(a) for a in sys.argv[1:])]
+            [
+                "python",
+                f"benchmarks/{Path(sys.argv[0]).name}",
+                *(_without_folders(a) for a in sys.argv[1:]),
+            ]
         ),
         **started,
         **figures,
