@@ -181,7 +181,11 @@ class Runtime(Protocol):
 
     @property
     def version(self) -> str:
-        """Version of the library that will run the artefact."""
+        """Version of the library that will run the artefact.
+
+        Raises:
+            RuntimeAbsent: It is not installed; the text says what to install.
+        """
 
     @property
     def precisions(self) -> tuple[str, ...]:

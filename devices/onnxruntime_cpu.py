@@ -6,7 +6,6 @@ import contextlib
 import logging
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import numpy.typing as npt
 
 from atb.devices.artefact import describe_artefact
 from atb.devices.contract import Artefact, LaunchFailure
+from atb.devices.installed import installed_version
 from atb.devices.reference import TIMING_VOCABULARY, timing_positions
 from atb.devices.settings import PRECISIONS, RunSettings
 from atb.errors import InputError
@@ -33,7 +33,7 @@ class OnnxRuntimeCpu:
     @property
     def version(self) -> str:
         """Version of the installed library, read without importing it."""
-        return version("onnxruntime")
+        return installed_version("onnxruntime", "onnxruntime-gpu")
 
     def build(self, architecture: Architecture, settings: RunSettings, folder: Path) -> Artefact:
         """Write the timing graph: random weights, small vocabulary, and free shapes.

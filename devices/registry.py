@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, entry_points
+from importlib.metadata import entry_points
 from typing import Any
 
 from atb.devices.contract import Device, Runtime
+from atb.devices.installed import RuntimeAbsent
 from atb.errors import AtbError, InputError
 
 __all__ = [
@@ -152,8 +153,8 @@ def _unavailable(runtime: Runtime) -> str | None:
     """Why a runtime cannot be used; its version is known only where its library is installed."""
     try:
         _ = runtime.version
-    except PackageNotFoundError as error:
-        return f"the package {error.name} is not installed; run `pip install {error.name}`"
+    except RuntimeAbsent as absent:
+        return str(absent)
     return None
 
 

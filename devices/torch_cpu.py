@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 
 from atb.devices.artefact import describe_artefact
 from atb.devices.contract import Artefact, LaunchFailure
+from atb.devices.installed import installed_version
 from atb.devices.reference import TIMING_VOCABULARY, timing_positions
 from atb.devices.settings import RunSettings
 from atb.devices.worker import ENCODER_KEY, VOCABULARY_KEY
@@ -30,7 +30,7 @@ class TorchCpu:
     @property
     def version(self) -> str:
         """Version of the installed library, read without importing it."""
-        return version("torch")
+        return installed_version("torch")
 
     def build(self, architecture: Architecture, settings: RunSettings, folder: Path) -> Artefact:
         """Write random weights with a small vocabulary, and how many layers and heads they are."""

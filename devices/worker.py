@@ -70,7 +70,10 @@ class WorkerError(Exception):
 
 
 class Model(Protocol):
-    """Something loaded that can be run again and again, by several threads at the same time."""
+    """Something loaded that can be run again and again, by several threads at the same time.
+
+    Its class names the `library` that is imported and the `distributions` that bring it.
+    """
 
     providers: tuple[str, ...]
     builds: dict[str, str]
@@ -101,6 +104,7 @@ class OnnxRuntimeModel:
     """A model in onnxruntime on the CPU."""
 
     library = "onnxruntime"
+    distributions = ("onnxruntime", "onnxruntime-gpu")
 
     def __init__(self, path: str, settings: Mapping[str, Any]) -> None:
         import onnxruntime
@@ -212,6 +216,7 @@ class TorchModel:
     """
 
     library = "torch"
+    distributions = ("torch",)
 
     def __init__(self, path: str, settings: Mapping[str, Any]) -> None:
         import torch

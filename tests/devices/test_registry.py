@@ -1,15 +1,14 @@
 from __future__ import annotations
 
-from importlib.metadata import EntryPoint, PackageNotFoundError
+from importlib.metadata import EntryPoint
 
 import pytest
 
 from atb.devices import registry
 from atb.devices.fake import FakeDevice
+from atb.devices.installed import RuntimeAbsent, installed_version
 from atb.devices.local import LocalDevice
-from atb.devices.onnxruntime_cpu import OnnxRuntimeCpu
 from atb.devices.registry import find_device, find_runtime, list_devices
-from atb.devices.torch_cpu import TorchCpu
 from atb.errors import InputError
 
 
@@ -67,23 +66,28 @@ def test_every_device_is_listed_with_its_runtimes() -> None:
 def test_a_runtime_that_is_not_installed_is_listed_with_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def hide(runtime: type, package: str) -> None:
-        def missing(self: object) -> str:
-            raise PackageNotFoundError(package)
+    for name in registry._RUNTIMES:
 
-        monkeypatch.setattr(runtime, "version", property(missing))
+        def missing(self: object, name: str = name) -> str:
+            return installed_version(f"no-{name}", extra=name)
 
-    hide(OnnxRuntimeCpu, "onnxruntime")
-    hide(TorchCpu, "torch")
+        kind = type(registry._load(registry._RUNTIMES[name])())
+        monkeypatch.setattr(kind, "version", property(missing))
     listed = {entry.runtime: entry for entry in list_devices() if entry.device == "local"}
-    assert set(listed) == {"onnxruntime", "torch"}
+    assert {"onnxruntime", "torch"} <= set(listed)
     for name, entry in listed.items():
         assert not entry.available
-        assert f"pip install {name}" in entry.note
-    with pytest.raises(InputError, match="pip install onnxruntime"):
+        assert f"pip install 'autotinybert[{name}]'" in entry.note
+    with pytest.raises(InputError, match=r"pip install 'autotinybert\[onnxruntime\]'"):
         find_runtime(LocalDevice(), "onnxruntime")
     with pytest.raises(InputError, match="any runtime: it has none"):
         find_runtime(LocalDevice())
+
+
+def test_the_first_distribution_that_is_installed_tells_the_version() -> None:
+    assert installed_version("no-such-package", "numpy") == installed_version("numpy")
+    with pytest.raises(RuntimeAbsent, match="pip install 'autotinybert'"):
+        installed_version("no-such-package")
 
 
 def test_a_device_of_somebody_else_comes_in_by_the_same_door(
