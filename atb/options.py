@@ -69,6 +69,9 @@ OneSequenceLength = Annotated[int | None, typer.Option("--sequence-length")]
 OneCampaign = Annotated[
     str | None, typer.Option("--campaign", metavar="NAME", help="Only the measurements of one.")
 ]
+Force = Annotated[
+    bool, typer.Option("--force", help="Take latencies of an emulated processor all the same.")
+]
 
 # A table of anybody's numbers in place of a database.
 TableFile = Annotated[

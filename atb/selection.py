@@ -30,7 +30,12 @@ def refuse_beside(source: str, given: Mapping[str, Any]) -> None:
 
 
 def select_training_set(
-    db: str, campaign: str | None, *, least_rows: int | None = None, **wanted: Any
+    db: str,
+    campaign: str | None,
+    *,
+    least_rows: int | None = None,
+    emulated: bool = False,
+    **wanted: Any,
 ) -> TrainingSet:
     """Measurements of one set of conditions.
 
@@ -38,10 +43,12 @@ def select_training_set(
         db: File or URL of the database.
         campaign: Only those of one.
         least_rows: How many architectures there must be; as many as a fit needs by default.
+        emulated: Whether to take those of an emulated processor too.
         wanted: Fields of the conditions by name; None leaves one open.
 
     Raises:
-        InputError: There are too few, or the conditions are not told apart.
+        InputError: There are too few, the conditions are not told apart, or the processor is
+            emulated.
     """
     from atb.predictor.training_set import LEAST_ROWS, TrainingSet
     from atb.profiler.database import ProfileDatabase
@@ -52,14 +59,17 @@ def select_training_set(
         return TrainingSet.from_measurements(
             database.measurements(conditions=conditions, campaign=campaign),
             least_rows=least_rows or LEAST_ROWS,
+            emulated=emulated,
         )
 
 
-def select_training_sets(db: str, campaign: str | None, **wanted: Any) -> list[TrainingSet]:
+def select_training_sets(
+    db: str, campaign: str | None, *, emulated: bool = False, **wanted: Any
+) -> list[TrainingSet]:
     """Measurements of every set of conditions that agrees with what is wanted.
 
     Raises:
-        InputError: None has a usable measurement.
+        InputError: None has a usable measurement, or the processor of one is emulated.
     """
     from atb.predictor.training_set import TrainingSet
     from atb.profiler.database import ProfileDatabase
@@ -70,7 +80,9 @@ def select_training_sets(db: str, campaign: str | None, **wanted: Any) -> list[T
         for conditions in agreeing_conditions(database, campaign, **wanted):
             measured = database.measurements(conditions=conditions, campaign=campaign)
             if any(measurement.usable for measurement in measured):
-                found.append(TrainingSet.from_measurements(measured, least_rows=1))
+                found.append(
+                    TrainingSet.from_measurements(measured, least_rows=1, emulated=emulated)
+                )
     if not found:
         raise InputError("There is no usable measurement: measure with `atb profile`.")
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from atb.console import note
 from atb.errors import InputError
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ __all__ = [
     "agreeing_conditions",
     "choose_conditions",
     "find_target",
+    "note_emulated",
     "parse_affinity",
 ]
 
@@ -92,6 +94,15 @@ def find_target(
             f"choose {' or '.join(found.precisions)}."
         )
     return Target(place, found, settings)
+
+
+def note_emulated(conditions: Conditions) -> None:
+    """Say that latencies are an emulator's, where they are."""
+    if conditions.emulator is not None:
+        note(
+            f"{conditions.device} is emulated by {conditions.emulator}: what it computes is right, "
+            "but how long that takes says nothing about a real processor"
+        )
 
 
 def agreeing_conditions(

@@ -133,11 +133,14 @@ def _check_affinity(settings: RunSettings) -> None:
 def read_platform(root: Path = Path("/")) -> dict[str, str]:
     """Facts that identify this machine's hardware and stay the same from day to day.
 
+    An entry `emulated` is there only where an emulator runs this process, and names it.
+
     Args:
         root: Where `proc` is; another one for tests.
     """
     processors = _fields(root / "proc/cpuinfo")
     flags = set((processors.get("flags") or processors.get("Features") or "").split())
+    emulator = _emulator(root)
     return {
         "processor": _processor(root, processors),
         "architecture": platform.machine() or "unknown",
@@ -145,6 +148,7 @@ def read_platform(root: Path = Path("/")) -> dict[str, str]:
         "logical_cpus": str(os.cpu_count() or "unknown"),
         "memory": _memory(root),
         "system": platform.system() or "unknown",
+        **({} if emulator is None else {"emulated": emulator}),
     }
 
 
@@ -173,6 +177,19 @@ def _processor(root: Path, processors: Mapping[str, str]) -> str:
     if "CPU part" in processors:
         return f"implementer {processors.get('CPU implementer', '?')} part {processors['CPU part']}"
     return platform.processor() or "unknown"
+
+
+def _emulator(root: Path) -> str | None:
+    """What translates this process from another processor's instructions, such as `qemu-aarch64`.
+
+    Such a program answers for what it runs where `/proc/self` is read, and only there. A whole
+    emulated machine is not seen.
+    """
+    try:
+        told, true = ((root / f"proc/{name}/exe").readlink() for name in ("self", "thread-self"))
+    except OSError:
+        return None
+    return None if told == true else true.name.removesuffix("-static")
 
 
 def _memory(root: Path) -> str:

@@ -15,7 +15,7 @@ from atb.predictor.targets import FURTHER_TARGETS
 from atb.profiler.conditions import Conditions
 from atb.profiler.measurement import Measurement
 
-__all__ = ["LEAST_ROWS", "TrainingSet"]
+__all__ = ["LEAST_ROWS", "TrainingSet", "refuse_emulated"]
 
 #: Fewer cannot carry a ninety-percent interval: its quantile needs nine rows held out in turn.
 LEAST_ROWS = 10
@@ -73,7 +73,11 @@ class TrainingSet:
 
     @classmethod
     def from_measurements(
-        cls, measurements: Iterable[Measurement], *, least_rows: int = LEAST_ROWS
+        cls,
+        measurements: Iterable[Measurement],
+        *,
+        least_rows: int = LEAST_ROWS,
+        emulated: bool = False,
     ) -> TrainingSet:
         """Collect measurements, but for unusable ones.
 
@@ -83,9 +87,10 @@ class TrainingSet:
         Args:
             measurements: All under the same conditions.
             least_rows: How many different architectures there must be.
+            emulated: Whether to take those of an emulated processor too.
 
         Raises:
-            InputError: Too few, mixed conditions, or an impossible latency.
+            InputError: Too few, mixed conditions, an emulated processor, or an impossible latency.
         """
         every = list(measurements)
         used = [measurement for measurement in every if measurement.usable]
@@ -103,6 +108,8 @@ class TrainingSet:
                     f"The measurements are of several conditions ({differences}): "
                     "choose those of one, for example with --device, --precision or --threads."
                 )
+        if not emulated:
+            refuse_emulated(conditions)
         intervals = np.array([measurement.interval_seconds for measurement in used])
         found = cls(
             rows_of([measurement.architecture for measurement in used]),
@@ -158,6 +165,20 @@ class TrainingSet:
             At most `count` arrays of positions, none empty.
         """
         return self.observations.folds(count, rng)
+
+
+def refuse_emulated(conditions: Conditions) -> None:
+    """Make sure that latencies under these conditions are those of a real processor.
+
+    Raises:
+        InputError: An emulator stands in for it.
+    """
+    if conditions.emulator is not None:
+        raise InputError(
+            f"Latencies on {conditions.device} are those of the emulator {conditions.emulator}, "
+            "and not even their order is that of a real processor: measure on a real one; the "
+            "commands of `atb predictor` take them all the same with --force."
+        )
 
 
 def _numbers(values: Iterable[float | None]) -> FloatArray:

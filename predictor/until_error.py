@@ -16,8 +16,9 @@ from atb.predictor.choosing import choose_rows
 from atb.predictor.features import architecture_at, architecture_basis, rows_of
 from atb.predictor.fitting import fit, held_out_seconds
 from atb.predictor.predictor import WorkPredictor
-from atb.predictor.training_set import LEAST_ROWS, TrainingSet
+from atb.predictor.training_set import LEAST_ROWS, TrainingSet, refuse_emulated
 from atb.profiler.campaign import CampaignResult, run_campaign
+from atb.profiler.conditions import Conditions
 from atb.profiler.database import ProfileDatabase
 from atb.profiler.launcher import Progress
 from atb.profiler.plan import Plan
@@ -103,12 +104,13 @@ def measure_until(
         stepped: Told after every fit.
 
     Raises:
-        InputError: The plan has no space, or `most` cannot carry a fit.
+        InputError: The plan has no space, `most` cannot carry a fit, or the device is emulated.
         RunError: As `run_campaign`.
     """
     if plan.space is None:
         raise InputError("Architectures are chosen from a space: give --space and no --arch.")
     require_enough(most)
+    refuse_emulated(Conditions.of(device, runtime, settings))
     basis = architecture_basis(settings)
     pool = rows_of(plan.space.sample(np.random.default_rng(plan.seed), min(_POOL, plan.space.size)))
     chosen = choose_rows(basis, pool[:0], pool, _FIRST)

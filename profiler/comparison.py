@@ -240,7 +240,8 @@ class Comparison:
     @property
     def reasons(self) -> tuple[str, ...]:
         """Why the result is to be distrusted, in words."""
-        found = []
+        emulators = dict.fromkeys(c.emulator for c in self.conditions if c.emulator is not None)
+        found = [f"emulated by {emulator}" for emulator in emulators]
         if self.disturbed_pairs > MOST_DISTURBED * self.pairs:
             found.append(f"{self.disturbed_pairs} of {self.pairs} pairs of blocks preempted")
         left_out = len(self.launches) - len(self.log_ratios)

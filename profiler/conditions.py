@@ -38,6 +38,11 @@ class Conditions:
         platform = tuple(sorted(device.platform.items()))
         return cls(device.name, platform, runtime.name, runtime.version, settings)
 
+    @property
+    def emulator(self) -> str | None:
+        """What stands in for the device's processor, such as `qemu-aarch64`; usually None."""
+        return dict(self.platform).get("emulated")
+
     def to_json(self) -> dict[str, Any]:
         """As plain values; the settings stand beside the rest, not below it."""
         return {

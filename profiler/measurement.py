@@ -251,6 +251,8 @@ class Measurement:
     def reasons(self) -> tuple[str, ...]:
         """Why it is flagged, in words."""
         found = [*self._unsound]
+        if self.conditions.emulator is not None:
+            found.append(f"emulated by {self.conditions.emulator}")
         sustained = self.scenario == "sustained"
         if abs(self.slowdown - 1) > MOST_SLOWDOWN and not sustained:
             found.append(f"machine {self.slowdown - 1:+.0%} off its level")

@@ -75,6 +75,7 @@ def compare(
     from atb.profiler.comparison import ComparisonPlan
     from atb.profiler.pairing import Comparing
     from atb.sides import parse_side
+    from atb.target import note_emulated
     from atb.units import parse_duration, parse_percent
 
     plan = ComparisonPlan(parse_percent(within), parse_duration(budget), seed=seed)
@@ -90,6 +91,7 @@ def compare(
     _, other = parse_side(second, device, options)
     if out is not None:
         prepare_output(out)
+    note_emulated(one.conditions(place))
     _warn(one, other)
     found = _run(Comparing(place, one, other, plan))
     if out is not None:

@@ -13,6 +13,7 @@ from atb.options import (
     DEFAULT_DATABASE,
     Database,
     Features,
+    Force,
     Json,
     OneBatch,
     OneCampaign,
@@ -70,6 +71,7 @@ def compare(
     out: Annotated[
         Path, typer.Option("--out", metavar="FILE", help="The picture, PNG or SVG.")
     ] = Path("atb-runs/predictors.png"),
+    force: Force = False,
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
@@ -97,11 +99,13 @@ def compare(
     }
     if table is not None:
         database = None if db == DEFAULT_DATABASE else db
-        refuse_beside("--table", {**wanted, "campaign": campaign, "db": database})
+        given = {**wanted, "campaign": campaign, "db": database, "force": force or None}
+        refuse_beside("--table", given)
         observed, regressors = _of_table(table, target, features)
     else:
         refuse_beside("--db", {"target": target, "features": features})
-        observed, regressors = _of_architectures(select_training_set(db, campaign, **wanted))
+        training_set = select_training_set(db, campaign, emulated=force, **wanted)
+        observed, regressors = _of_architectures(training_set)
     chosen = {OURS: regressors[OURS], **{name: regressors[name] for name in _named(peers)}}
     pairs = random_splits(observed, splits, 0.2, np.random.default_rng(seed))
     counts = _counts(sizes, min(len(train) for train, _ in pairs))

@@ -69,6 +69,7 @@ def predict(
     from atb.predictor.file import load
     from atb.selection import refuse_beside
     from atb.tables import predict_table
+    from atb.target import note_emulated
 
     asked = {
         "device": device,
@@ -92,6 +93,7 @@ def predict(
     _check_picture(picture, explain=explain, count=len(shapes))
     fitted = load(predictor, _settings(asked))
     _require(fitted, predictor, asked, force=force)
+    note_emulated(fitted.conditions)
     entries = _entries(fitted, shapes, explain=explain)
     if picture is not None:
         _draw(entries[0]["parts_seconds"], picture)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,6 +16,7 @@ from atb.options import (
     DEFAULT_PREDICTOR,
     Database,
     Features,
+    Force,
     Json,
     OneBatch,
     OneCampaign,
@@ -30,6 +31,9 @@ from atb.options import (
     TableFile,
     TargetColumn,
 )
+
+if TYPE_CHECKING:
+    from atb.predictor.training_set import TrainingSet
 
 app = typer.Typer(help="Latency predictors.", no_args_is_help=True)
 app.command("compare")(compare)
@@ -61,6 +65,7 @@ def train(
     target: TargetColumn = None,
     features: Features = None,
     order: Order = None,
+    force: Force = False,
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
@@ -70,7 +75,7 @@ def train(
     from atb.files import prepare_output
     from atb.predictor.file import save
     from atb.predictor.fitting import fit
-    from atb.selection import refuse_beside, select_training_set
+    from atb.selection import refuse_beside, select_training_set, select_training_sets
     from atb.units import parse_percent
 
     share = parse_percent(coverage)
@@ -86,18 +91,16 @@ def train(
         from atb.tables import train_on_table
 
         database = None if db == DEFAULT_DATABASE else db
-        everything = all_settings or None
-        refuse_beside(
-            "--table",
-            {**wanted, "campaign": campaign, "db": database, "all_settings": everything},
-        )
+        switches = {"all_settings": all_settings or None, "force": force or None}
+        refuse_beside("--table", {**wanted, "campaign": campaign, "db": database, **switches})
         train_on_table(table, target, features, order, out, share=share, seed=seed, json=json)
         return
     refuse_beside("--db", {"target": target, "features": features, "order": order})
     if all_settings:
-        _train_family(db, campaign, wanted, out, share=share, seed=seed, json=json)
+        sets = select_training_sets(db, campaign, emulated=force, **wanted)
+        _train_family(sets, out, share=share, seed=seed, json=json)
         return
-    training_set = select_training_set(db, campaign, **wanted)
+    training_set = select_training_set(db, campaign, emulated=force, **wanted)
     prepare_output(out)
     predictor = fit(training_set, np.random.default_rng(seed), coverage=share)
     save(predictor, out)
@@ -131,6 +134,7 @@ def evaluate(
     campaign: OneCampaign = None,
     table: TableFile = None,
     order: Order = None,
+    force: Force = False,
     json: Json = False,
 ) -> None:
     """Compare a predictor with the measurements of its conditions, or with the rows of a table."""
@@ -141,6 +145,7 @@ def evaluate(
     from atb.tables import evaluate_on_table, print_evaluation
 
     if table is not None:
+        refuse_beside("--table", {"force": force or None})
         evaluate_on_table(predictor, table, order, json=json)
         return
     refuse_beside("--db", {"order": order})
@@ -148,7 +153,7 @@ def evaluate(
     wanted = fitted.conditions.to_json()
     fields = ("device", "runtime", "precision", "threads", "batch", "sequence_length")
     training_set = select_training_set(
-        db, campaign, least_rows=2, **{name: wanted[name] for name in fields}
+        db, campaign, least_rows=2, emulated=force, **{name: wanted[name] for name in fields}
     )
     evaluation = judge(fitted, training_set)
     if json:
@@ -159,23 +164,14 @@ def evaluate(
 
 
 def _train_family(
-    db: str,
-    campaign: str | None,
-    wanted: Mapping[str, Any],
-    out: Path,
-    *,
-    share: float,
-    seed: int,
-    json: bool,
+    sets: Sequence[TrainingSet], out: Path, *, share: float, seed: int, json: bool
 ) -> None:
     import numpy as np
 
     from atb.files import prepare_output
     from atb.predictor.family import fit_family
     from atb.predictor.file import save_family
-    from atb.selection import select_training_sets
 
-    sets = select_training_sets(db, campaign, **wanted)
     prepare_output(out)
     family = fit_family(sets, np.random.default_rng(seed), coverage=share)
     save_family(family, out)

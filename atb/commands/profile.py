@@ -180,7 +180,9 @@ def _measure(
     from atb.profiler.campaign import run_campaign
     from atb.profiler.database import ProfileDatabase
     from atb.profiler.details import break_down, time_tokenisation
+    from atb.target import note_emulated
 
+    note_emulated(targets[0].conditions)
     results: list[CampaignResult] = []
     extras: dict[str, list[Any]] = {word: [] for word in further}
     with ProfileDatabase(db, create=True) as database:

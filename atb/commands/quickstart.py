@@ -57,6 +57,7 @@ def quickstart(
     from atb.commands.report import write
     from atb.models.embedded import load_superplm
     from atb.models.space import SPACES
+    from atb.predictor.training_set import refuse_emulated
     from atb.profiler.database import ProfileDatabase
     from atb.search.candidates import feasible, on_search_grid
     from atb.search.constraint import WINDOW
@@ -71,6 +72,7 @@ def quickstart(
     target = find_target(
         device, None, precision=precision, threads=threads, batch=1, sequence_length=128
     )
+    refuse_emulated(target.conditions)
     space = SPACES["mini"]
     database_path = FOLDER / "profile.db"
     predictor_path = FOLDER / "predictor.json"

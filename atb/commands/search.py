@@ -174,7 +174,7 @@ def search(
     from atb.search.contract import MethodSettings
     from atb.search.joint import Place
     from atb.search.run import SearchRequest
-    from atb.target import find_target
+    from atb.target import find_target, note_emulated
     from atb.units import parse_window
 
     default = WHOLE if method == "pareto" else WINDOW
@@ -198,6 +198,8 @@ def search(
     require_conditions(fitted, target.conditions)
     elsewhere = {name: find_place(name, predictor) for name in latencies}
     others = find_alternatives(alternatives or [], predictor, limit, latencies)
+    for where in (target, *(found for _, found in elsewhere.values())):
+        note_emulated(where.conditions)
 
     from atb.models.embedded import load_superplm
 

@@ -16,6 +16,7 @@ from atb.options import (
     Batch,
     Database,
     DeviceName,
+    Force,
     Json,
     Precision,
     RuntimeName,
@@ -56,6 +57,7 @@ def transfer(
         str, typer.Option("--coverage", help="Share of new measurements within the interval.")
     ] = "90%",
     name: Annotated[str, typer.Option("--campaign", help="Name of the campaign.")] = "transfer",
+    force: Force = False,
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
@@ -66,7 +68,7 @@ def transfer(
     from atb.files import prepare_output
     from atb.predictor.features import architecture_basis
     from atb.predictor.file import load, save
-    from atb.predictor.training_set import TrainingSet
+    from atb.predictor.training_set import TrainingSet, refuse_emulated
     from atb.predictor.transfer import LEAST_SAMPLES, transfer_predictor
     from atb.target import find_target
     from atb.units import parse_percent
@@ -86,11 +88,16 @@ def transfer(
         sequence_length=sequence_length,
         affinity=affinity,
     )
+    if not force:
+        for conditions in (target.conditions, *(found.conditions for found in known)):
+            refuse_emulated(conditions)
     prepare_output(out)
     basis = architecture_basis(target.settings)
     rows = _choose(basis, known, space, samples, seed)
     result = _measure(target, rows, db, within=precise, name=name, seed=seed)
-    training_set = TrainingSet.from_measurements(result.measurements, least_rows=LEAST_SAMPLES)
+    training_set = TrainingSet.from_measurements(
+        result.measurements, least_rows=LEAST_SAMPLES, emulated=force
+    )
     found, weights = transfer_predictor(known, training_set, coverage=share)
     save(found, out)
     names = [*map(str, predictor), *(["all together"] if len(predictor) > 1 else [])]

@@ -69,6 +69,17 @@ def test_an_unusable_measurement_of_other_conditions_does_not_matter(world, read
     assert TrainingSet.from_measurements(readings).excluded == 1
 
 
+def test_latencies_of_an_emulator_are_refused_unless_they_are_asked_for(world, readings) -> None:
+    platform = (*world.conditions.platform, ("emulated", "qemu-aarch64"))
+    emulated = replace(world.conditions, platform=platform)
+    readings = [replace(reading, conditions=emulated) for reading in readings]
+    with pytest.raises(InputError, match=r"the emulator qemu-aarch64.*--force"):
+        TrainingSet.from_measurements(readings)
+    found = TrainingSet.from_measurements(readings, emulated=True)
+    assert found.conditions == emulated
+    assert len(found) == len(readings)
+
+
 def test_too_few_architectures_are_refused(readings) -> None:
     with pytest.raises(InputError, match=r"9 architectures.*10 are needed"):
         TrainingSet.from_measurements(readings[:9])

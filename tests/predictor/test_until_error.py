@@ -40,6 +40,17 @@ def test_it_stops_by_itself_and_was_right_to(tmp_path: Path) -> None:
     assert np.mean(np.abs(predicted / truth - 1)) < 0.03
 
 
+def test_nothing_is_measured_for_a_predictor_of_an_emulated_processor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts = {**FakeDevice().platform, "emulated": "qemu-aarch64"}
+    monkeypatch.setattr(FakeDevice, "platform", facts)
+    with pytest.raises(InputError, match="the emulator qemu-aarch64"):
+        run(tmp_path / "profile.db", error=0.03)
+    with ProfileDatabase(str(tmp_path / "profile.db")) as database:
+        assert not database.campaigns()
+
+
 def test_what_cannot_be_reached_ends_with_the_most(tmp_path: Path) -> None:
     seen = []
     found, measured = run(tmp_path / "profile.db", error=1e-9, most=18, stepped=seen.append)

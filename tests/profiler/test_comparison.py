@@ -42,6 +42,15 @@ def test_the_same_twice_is_no_difference_at_the_first_look():
     assert not found.reasons
 
 
+def test_an_emulated_processor_is_a_reason_to_distrust_it(monkeypatch):
+    device = FakeDevice(noise=0.01)
+    facts = {**device.platform, "emulated": "qemu-aarch64"}
+    monkeypatch.setattr(FakeDevice, "platform", facts)
+    found = compare(device, side(device), side(device, LARGER))
+    assert found.verdict == "slower"
+    assert found.reasons == ("emulated by qemu-aarch64",)
+
+
 def test_a_larger_second_is_slower_and_a_smaller_one_faster():
     device = FakeDevice(noise=0.01)
     slower = compare(device, side(device), side(device, LARGER))

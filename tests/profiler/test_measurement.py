@@ -47,6 +47,18 @@ def test_too_few_launches_are_a_reason(make, make_record):
     assert not found.usable
 
 
+def test_an_emulated_processor_is_a_reason_and_the_interval_is_still_sound(
+    architecture, conditions, make_record
+):
+    platform = (*conditions.platform, ("emulated", "qemu-aarch64"))
+    records = tuple(make_record(launch, b, 0.010) for launch in range(3) for b in range(5))
+    found = Measurement(architecture, replace(conditions, platform=platform), "c", records)
+    assert found.flagged
+    assert found.reasons == ("emulated by qemu-aarch64",)
+    assert found.usable
+    assert found.to_json()["reasons"] == ["emulated by qemu-aarch64"]
+
+
 def test_many_preempted_blocks_are_a_reason_and_few_are_not(make, make_record, make_block):
     records = [make_record(launch, b, 0.010) for launch in range(3) for b in range(5)]
     busy = make_block((0.050,) * 5, (0.0101,) * 5, involuntary=(4,) * 5)
