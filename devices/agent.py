@@ -182,7 +182,7 @@ class Worker:
     def __init__(self, number: int, path: Path, environment: dict[str, str]) -> None:
         self._number = number
         self._kills = memory_kills()
-        self._errors = tempfile.TemporaryFile(dir=str(path.parent))
+        self._errors = tempfile.TemporaryFile(dir=str(path.parent))  # noqa: SIM115 - kept open
         self._process = subprocess.Popen(
             # its folder holds nothing that could be taken for a library
             [sys.executable, str(path)],
@@ -301,9 +301,7 @@ class Agent:
             path = self._store.add(sha256, suffix, size, self._requests.pieces(size))
         return {"path": str(path)}
 
-    def do_start(
-        self, number: int, worker: str, environment: dict[str, str]
-    ) -> dict[str, Any]:
+    def do_start(self, number: int, worker: str, environment: dict[str, str]) -> dict[str, Any]:
         """Start a fresh worker."""
         path = self._store.find(worker, ".py")
         if path is None:
@@ -376,8 +374,9 @@ def main() -> None:
     requests = Requests()
     agent = Agent(folder, requests)
     try:
-        with (folder / _LOCK).open("wb") as lock:
+        with (folder / "locking").open("wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
+            (folder / "locking").rename(folder / _LOCK)  # so that it is never seen unlocked
             send(greeting=GREETING)
             while True:
                 request = requests.next()

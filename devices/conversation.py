@@ -235,9 +235,7 @@ class Conversation:
             limit_seconds=self._timeout_seconds,
             waiting=f"block: {iterations} texts were not split into tokens",
         )
-        return self._read(
-            lambda told: parse_block(told, iterations=iterations, warmup=None), reply
-        )
+        return self._read(lambda told: parse_block(told, iterations=iterations, warmup=None), reply)
 
     def output(self, key: str) -> npt.NDArray[np.float32]:
         """The first output for the fixed input."""

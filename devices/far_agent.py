@@ -9,7 +9,7 @@ import shlex
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from atb.devices.far_facts import FarFacts
 from atb.devices.replies import Nonsense, parse_line, parse_number, parse_state, parse_text
@@ -27,6 +27,8 @@ _MOST_WAITING = 1000  # messages that nobody asked for
 _NOISE_LINES = 1000  # that a login shell may say before the agent does
 _CLOCK_READINGS = 7
 _OLDEST_PYTHON = (3, 9)
+
+_T = TypeVar("_T")
 
 #: The one thing that the shell over there is given; reads as many bytes of source as the first
 #: line says. `sys.path` loses the folder in which the login begins.
@@ -227,7 +229,9 @@ class FarAgent:
     def _answer(self, timeout_seconds: float) -> dict[str, Any]:
         message = self._await(self._messages, timeout_seconds)
         if "error" in message:
-            text = self._read(lambda told: parse_text(told, "an error", most=2000), message["error"])
+            text = self._read(
+                lambda told: parse_text(told, "an error", most=2000), message["error"]
+            )
             raise Refused(text, system=message.get("system") is True)
         answer = message.get("answer")
         if not isinstance(answer, dict):
@@ -293,7 +297,7 @@ class FarAgent:
         for box in (self._messages, *list(self._workers.values())):
             box.put(None)
 
-    def _read(self, parse: Callable[[Any], Any], value: Any) -> Any:
+    def _read(self, parse: Callable[[Any], _T], value: Any) -> _T:
         try:
             return parse(value)
         except Nonsense as error:

@@ -33,6 +33,7 @@ _TELLING_FLAGS = frozenset(
     )
 )
 
+
 def read_platform(root: Path = Path("/")) -> dict[str, str]:
     """Facts that identify this machine's hardware and stay the same from day to day.
 

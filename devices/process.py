@@ -79,7 +79,8 @@ class _Pipes:
     def open(self) -> None:
         """Start the process."""
         self._kills_before = _memory_kills()
-        self._errors = tempfile.TemporaryFile()  # a file never fills up, as a pipe would
+        # a file never fills up, as a pipe would
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - kept open
         try:
             # a session of its own, so that Ctrl-C reaches the parent alone, which then ends it
             self._process = subprocess.Popen(
@@ -96,11 +97,11 @@ class _Pipes:
         assert self._process.stdout is not None
         self._poll.register(self._process.stdout, select.POLLIN)
 
-    def deliver(self, path: Path, sha256: str | None = None) -> str:  # noqa: ARG002
+    def deliver(self, path: Path, sha256: str | None = None) -> str:
         """It is here already."""
         return str(path.resolve())
 
-    def send(self, line: bytes, timeout_seconds: float) -> None:  # noqa: ARG002
+    def send(self, line: bytes, timeout_seconds: float) -> None:
         """Write to the process."""
         assert self._process is not None
         assert self._process.stdin is not None

@@ -144,9 +144,7 @@ class SshCommand:
         if key is not None:
             options["client_keys"] = [_read_key(key)]
         try:
-            self._connection, _ = await asyncssh.create_connection(
-                Client, address.host, **options
-            )
+            self._connection, _ = await asyncssh.create_connection(Client, address.host, **options)
             self._process = await self._connection.create_process(command, encoding=None)
         except asyncssh.HostKeyNotVerifiable as error:
             raise HostRefused(
@@ -283,8 +281,9 @@ def _distrust(address: SshAddress, key: Any, trusted: bytes, known_hosts: Path |
     if key is None:
         return f"{address} shows a host key that {file} forbids: ask who looks after the machine."
     came = f"the host key {key.get_algorithm()} {key.get_fingerprint()}"
-    known = asyncssh.match_known_hosts(asyncssh.import_known_hosts(
-        trusted.decode("utf-8", "replace")), address.host, "", port)
+    known = asyncssh.match_known_hosts(
+        asyncssh.import_known_hosts(trusted.decode("utf-8", "replace")), address.host, "", port
+    )
     place = address.host if port == 22 else f"[{address.host}]:{port}"
     if known[0]:
         return (
