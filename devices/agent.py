@@ -49,6 +49,7 @@ _SPARE_BYTES = 1 << 25  # that the disk shall keep free when files are put
 _STORE_BYTES = 1 << 30  # of files of earlier launches; older ones go first
 _LAST_WORDS_BYTES = 600
 _SILENCE_SECONDS = 900.0  # after which whoever connected is gone
+_ENDING = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SUFFIX = re.compile(r"(\.[a-z0-9]{1,12})?")
 
@@ -100,7 +101,7 @@ _WRITING = threading.Lock()
 
 def send(**message: Any) -> None:
     """Write one line, whole."""
-    content = json.dumps(message).encode() + b"\n"
+    content = memoryview(json.dumps(message).encode() + b"\n")
     with _WRITING:
         while content:
             content = content[os.write(1, content) :]
@@ -171,13 +172,7 @@ class Store:
 
 
 class Worker:
-    """A worker process, and the thread that hands on what it writes.
-
-    Args:
-        number: Of the launch.
-        path: The worker's file.
-        environment: What its variables shall be beside those of this process.
-    """
+    """A worker process, and the thread that hands on what it writes."""
 
     def __init__(self, number: int, path: Path, environment: dict[str, str]) -> None:
         self._number = number
@@ -264,8 +259,7 @@ class Agent:
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         """Do what a request asks for."""
-        do = getattr(self, "do_" + request.pop("do"))
-        answer: dict[str, Any] = do(**request)
+        answer: dict[str, Any] = getattr(self, "do_" + request.pop("do"))(**request)
         return answer
 
     def do_facts(
@@ -348,7 +342,7 @@ def memory_kills() -> int | None:
 
 
 def describe(error: BaseException) -> str:
-    """In one line, without the path, which says nothing to who reads it elsewhere."""
+    """Without the path, which says nothing to who reads it elsewhere."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error) if isinstance(error, Refusal) else f"{type(error).__name__}: {error}"
@@ -367,7 +361,7 @@ def clear_up() -> None:
 
 def main() -> None:
     """Answer requests until whoever asks is gone."""
-    for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT):
+    for number in _ENDING:
         signal.signal(number, lambda *_: sys.exit(0))
     clear_up()
     folder = Path(tempfile.mkdtemp(prefix=_FOLDER_PREFIX))
@@ -392,7 +386,7 @@ def main() -> None:
     except (Gone, OSError):
         pass
     finally:
-        for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT):
+        for number in _ENDING:
             signal.signal(number, signal.SIG_IGN)  # what is begun is finished
         agent.end()
         shutil.rmtree(str(folder), ignore_errors=True)
