@@ -1,4 +1,7 @@
-"""Groups of CPUs that are equally fast; threads belong into one of them."""
+"""Groups of CPUs that are equally fast; threads belong into one of them.
+
+This file is also sent, as it is, to remote devices: standard library only, and Python 3.9.
+"""
 
 from __future__ import annotations
 

@@ -12,34 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from atb.devices.contract import Launch, Runtime
+from atb.devices.platform_facts import read_platform
 from atb.devices.process import ProcessLaunch
 from atb.devices.registry import available_runtimes
 from atb.devices.settings import RunSettings
 from atb.devices.state import read_state
 from atb.errors import InputError
 
-__all__ = ["LocalDevice", "read_platform"]
+__all__ = ["LocalDevice", "thread_environment"]
 
-# Flags that decide which kernels a runtime takes; a virtual machine may hide some of them.
-_TELLING_FLAGS = frozenset(
-    (
-        "avx",
-        "avx2",
-        "avx512f",
-        "avx512_vnni",
-        "avx512_bf16",
-        "avx_vnni",
-        "amx_int8",
-        "amx_bf16",
-        "asimd",
-        "asimdhp",
-        "asimddp",
-        "i8mm",
-        "bf16",
-        "sve",
-        "sve2",
-    )
-)
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -94,8 +75,7 @@ class LocalDevice:
             [sys.executable, "-P", str(Path(__file__).resolve().with_name("worker.py"))],
             environment={
                 **os.environ,
-                **dict.fromkeys(_THREAD_VARIABLES, str(settings.threads)),
-                "PYTHONUNBUFFERED": "1",
+                **thread_environment(settings.threads),
             },
             runner=runtime.name,
             settings=settings,
@@ -118,6 +98,11 @@ class LocalDevice:
         time.sleep(seconds)
 
 
+def thread_environment(threads: int) -> dict[str, str]:
+    """Variables of a worker, here and over there: what keeps libraries to so many threads."""
+    return {**dict.fromkeys(_THREAD_VARIABLES, str(threads)), "PYTHONUNBUFFERED": "1"}
+
+
 def _check_affinity(settings: RunSettings) -> None:
     if settings.affinity is None:
         return
@@ -128,73 +113,3 @@ def _check_affinity(settings: RunSettings) -> None:
         raise InputError(
             f"affinity is {list(settings.affinity)}: choose among the CPUs {sorted(usable)}."
         )
-
-
-def read_platform(root: Path = Path("/")) -> dict[str, str]:
-    """Facts that identify this machine's hardware and stay the same from day to day.
-
-    An entry `emulated` is there only where an emulator runs this process, and names it.
-
-    Args:
-        root: Where `proc` is; another one for tests.
-    """
-    processors = _fields(root / "proc/cpuinfo")
-    flags = set((processors.get("flags") or processors.get("Features") or "").split())
-    emulator = _emulator(root)
-    return {
-        "processor": _processor(root, processors),
-        "architecture": platform.machine() or "unknown",
-        "instruction_sets": " ".join(sorted(flags & _TELLING_FLAGS)) or "unknown",
-        "logical_cpus": str(os.cpu_count() or "unknown"),
-        "memory": _memory(root),
-        "system": platform.system() or "unknown",
-        **({} if emulator is None else {"emulated": emulator}),
-    }
-
-
-def _fields(path: Path) -> dict[str, str]:
-    """Lines `name : value`; the first of each name, which is the first processor."""
-    try:
-        lines = path.read_text("utf-8", errors="replace").splitlines()
-    except OSError:
-        return {}
-    fields: dict[str, str] = {}
-    for line in lines:
-        name, colon, value = line.partition(":")
-        if colon:
-            fields.setdefault(name.strip(), value.strip())
-    return fields
-
-
-def _processor(root: Path, processors: Mapping[str, str]) -> str:
-    """Model name; ARM kernels tell a part number, and boards a name."""
-    if "model name" in processors:
-        return " ".join(processors["model name"].split())
-    try:
-        return (root / "proc/device-tree/model").read_text("utf-8").strip("\0\n ")
-    except (OSError, UnicodeDecodeError):
-        pass  # not a board
-    if "CPU part" in processors:
-        return f"implementer {processors.get('CPU implementer', '?')} part {processors['CPU part']}"
-    return platform.processor() or "unknown"
-
-
-def _emulator(root: Path) -> str | None:
-    """What translates this process from another processor's instructions, such as `qemu-aarch64`.
-
-    Such a program answers for what it runs where `/proc/self` is read, and only there. A whole
-    emulated machine is not seen.
-    """
-    try:
-        told, true = ((root / f"proc/{name}/exe").readlink() for name in ("self", "thread-self"))
-    except OSError:
-        return None
-    return None if told == true else true.name.removesuffix("-static")
-
-
-def _memory(root: Path) -> str:
-    """In whole gibibytes, since kernels reserve a little that differs between versions."""
-    words = _fields(root / "proc/meminfo").get("MemTotal", "").split()
-    if not words or not words[0].isdigit():
-        return "unknown"
-    return f"{max(1, round(int(words[0]) / 2**20))} GiB"

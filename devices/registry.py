@@ -1,7 +1,8 @@
 """Where devices and runtimes are found by name; each is imported when it is asked for.
 
 A package of somebody else adds a device through the entry-point group `atb.devices`, whose
-entries have the same form as the built-in ones: name -> "module:Class".
+entries have the same form as the built-in ones: name -> "module:Class". The user adds remote ones
+with `atb devices add` (device_file.py).
 """
 
 from __future__ import annotations
@@ -12,15 +13,19 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from atb.devices.contract import Device, Runtime
+from atb.devices.device_file import SavedDevice, read_devices
 from atb.devices.installed import RuntimeAbsent
 from atb.errors import AtbError, InputError
 
 __all__ = [
     "DeviceListing",
+    "all_runtimes",
     "available_runtimes",
     "find_device",
     "find_runtime",
     "list_devices",
+    "list_saved",
+    "taken_names",
 ]
 
 #: Entry-point group of devices that other packages bring.
@@ -77,9 +82,14 @@ def find_device(name: str) -> Device:
     """
     known = _known_devices()
     if name not in known:
+        saved = read_devices()
+        if name in saved:
+            from atb.devices.ssh import SshDevice
+
+            return SshDevice(saved[name])
         raise InputError(
-            f"There is no device {name!r}: choose one of {', '.join(known)}; "
-            "`atb devices list` shows what each can do."
+            f"There is no device {name!r}: choose one of {', '.join([*known, *saved])}; "
+            "`atb devices list` shows what each can do, `atb devices add` adds a remote one."
         )
     try:
         device: Device = _load(known[name])()
@@ -107,25 +117,73 @@ def find_runtime(device: Device, name: str | None = None) -> Runtime:
     reason = f"choose one of {', '.join(runtimes)}" if runtimes else "it has none"
     if name in _RUNTIMES and (missing := _unavailable(_load(_RUNTIMES[name])())):
         reason = missing
+    elif name in _RUNTIMES:
+        reason = f"the package {_package(name)} is not installed over there"
     wanted = "any runtime" if name is None else f"the runtime {name!r}"
     raise InputError(f"The device {device.name} cannot serve {wanted}: {reason}.")
 
 
+def all_runtimes() -> dict[str, Runtime]:
+    """The runtimes of this package, whether they can be used here or not."""
+    return {name: _load(path)() for name, path in _RUNTIMES.items()}
+
+
 def available_runtimes() -> dict[str, Runtime]:
     """The runtimes that are installed in this environment, found without importing them."""
-    runtimes: dict[str, Runtime] = {name: _load(path)() for name, path in _RUNTIMES.items()}
-    return {name: runtime for name, runtime in runtimes.items() if _unavailable(runtime) is None}
+    return {name: r for name, r in all_runtimes().items() if _unavailable(r) is None}
+
+
+def taken_names() -> tuple[str, ...]:
+    """Names of devices that the user may not give to another one."""
+    return tuple(_known_devices())
 
 
 def list_devices() -> list[DeviceListing]:
-    """All known devices by runtime; what cannot be used says why."""
+    """All known devices by runtime; what cannot be used says why.
+
+    Remote ones are told from what they said when they were added: nobody is connected to.
+    """
     listings = []
     for name in _known_devices():
         try:
             listings.extend(_list_runtimes(find_device(name)))
         except AtbError as error:
             listings.append(DeviceListing(name, "-", None, (), str(error)))
+    try:
+        saved = read_devices()
+    except AtbError as error:
+        return [*listings, DeviceListing("-", "-", None, (), str(error))]
+    known = taken_names()
+    return listings + [
+        listing for name in saved if name not in known for listing in list_saved(saved[name])
+    ]
+
+
+def list_saved(saved: SavedDevice) -> list[DeviceListing]:
+    """A remote device by runtime, from what it said of itself."""
+    versions = saved.facts.versions
+    processor = saved.facts.platform.get("processor", "unknown processor")
+    listings = []
+    for name, runtime in all_runtimes().items():
+        if "numpy" not in versions:
+            note = "numpy is not installed over there; run `pip install numpy` there"
+        elif name not in versions:
+            package = _package(name)
+            note = f"{package} is not installed over there; run `pip install {package}` there"
+        else:
+            note = _unavailable(runtime) or ""  # what is built is built here
+        version = None if note else versions[name]
+        listings.append(
+            DeviceListing(saved.name, name, version, runtime.precisions, note or processor)
+        )
     return listings
+
+
+def _package(runtime: str) -> str:
+    """What brings the library of a runtime."""
+    from atb.devices.worker import RUNNERS
+
+    return str(RUNNERS[runtime].distributions[0])
 
 
 def _list_runtimes(device: Device) -> list[DeviceListing]:

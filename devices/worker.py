@@ -170,7 +170,7 @@ def _fill(
         raise WorkerError(
             "load-error", f"input {name!r} is {kind} {shape}; [batch, sequence] of tokens is wanted"
         )
-    for size, wanted in zip(shape, tokens.shape, strict=True):
+    for size, wanted in zip(shape, tokens.shape):  # noqa: B905 - Python 3.9 is not strict
         if isinstance(size, int) and size != wanted:
             raise WorkerError(
                 "load-error", f"input {name!r} has the fixed shape {shape}, not {[*tokens.shape]}"

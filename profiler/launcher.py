@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 from atb.devices.contract import Artefact, Device, LaunchFailure, Runtime
@@ -66,6 +67,7 @@ class Launcher:
         self._done = journal.count(plan.subjects)
         self._wanted = 0
         self._device_failures = 0
+        self._absences: Counter[Subject] = Counter()  # of the device, since each was measured
         self._subject: Subject | None = None  # who is to blame if it fails now
         self._watch = DriftWatch(journal.level, band=MOST_SLOWDOWN)
         self._patience = Patience(plan.patience_seconds)
@@ -125,11 +127,24 @@ class Launcher:
             try:
                 self._run_worker(missing, launch)
             except LaunchFailure as failure:
-                self._journal.fail(self._subject, failure, self._device.now())
-                if self._subject is None:
+                subject = self._to_blame(failure)
+                self._journal.fail(subject, failure, self._device.now())
+                if subject is None:
                     self._bear(failure)
                 else:
-                    suspects.append(self._subject)
+                    suspects.append(subject)
+
+    def _to_blame(self, failure: LaunchFailure) -> Subject | None:
+        """Whose failure it is: of a device that goes its own, unless it goes again and again then.
+
+        A connection is cut by chance, at whatever is going on; but what brings the machine down
+        whenever it is loaded or timed is left out in the end.
+        """
+        subject = self._subject
+        if subject is None or failure.cause != "device-gone":
+            return subject
+        self._absences[subject] += 1
+        return subject if self._absences[subject] >= _DEVICE_FAILURES else None
 
     def _bear(self, failure: LaunchFailure) -> None:
         """Give a device that failed some time, or give up."""
@@ -170,6 +185,8 @@ class Launcher:
             run.time(missing, launch, done=self._count)
 
     def _acquit(self) -> None:
+        if self._subject is not None:
+            del self._absences[self._subject]  # harmless where there were none
         self._subject = None
 
     def _count(self) -> None:

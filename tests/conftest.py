@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from itertools import count
+from pathlib import Path
 
 import pytest
+from openssh import OpenSsh, is_installed, running_openssh
 from postgresql import Server, find_binaries, running_server
 
 _NUMBERS = count()
@@ -19,6 +21,28 @@ def postgresql_server() -> Iterator[Server]:
         assert os.environ.get("CI") != "true", "postgresql must be installed where CI=true"
         pytest.skip("PostgreSQL is not installed (scripts/test --system installs it)")
     with running_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def openssh_installed() -> None:
+    """Tests that need a server are skipped where none is installed."""
+    if not is_installed():
+        assert os.environ.get("CI") != "true", "openssh-server must be installed where CI=true"
+        pytest.skip("openssh-server is not installed (scripts/test --system installs it)")
+
+
+@pytest.fixture(scope="session")
+def shared_openssh(openssh_installed: None) -> Iterator[OpenSsh]:
+    """A server that no test stops or changes."""
+    with running_openssh() as server:
+        yield server
+
+
+@pytest.fixture
+def openssh(openssh_installed: None, tmp_path: Path) -> Iterator[OpenSsh]:
+    """A server of the test's own, to be stopped and changed."""
+    with running_openssh(tmp_path / "openssh") as server:
         yield server
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -37,6 +38,57 @@ def list_all(json: Json = False) -> None:
         ],
         left=(0, 1, 2, 3, 4),
     )
+
+
+@app.command("add")
+def add(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What to call it, such as pi4.")],
+    address: Annotated[str, typer.Argument(metavar="ADDRESS", help="ssh://user@host[:port]")],
+    key: Annotated[
+        Path | None, typer.Option(help="Private key; else the usual ones and the agent's.")
+    ] = None,
+    known_hosts: Annotated[
+        Path | None, typer.Option(help="Trusted host keys; else ~/.ssh/known_hosts.")
+    ] = None,
+    python: Annotated[str, typer.Option(help="What starts Python over there.")] = "python3",
+    json: Json = False,
+) -> None:
+    """Add a remote device that is reached over SSH: a board, a server, another laptop.
+
+    It needs Python 3.9 or newer, numpy and a runtime. Nothing is installed there, and nothing
+    stays there.
+    """
+    from atb.devices.added import add_device
+
+    saved, listings, path = add_device(
+        name, address, key=key, known_hosts=known_hosts, python=python
+    )
+    if json:
+        print_json(
+            {
+                "device": name,
+                **saved.to_json(),
+                "runtimes": [listing.to_json() for listing in listings],
+                "path": str(path),
+            }
+        )
+        return
+    print_table(("fact", "value"), list(saved.facts.platform.items()), left=(0, 1))
+    typer.echo("")
+    print_table(
+        ("runtime", "version", "precisions", "note"),
+        [(e.runtime, e.version or "-", " ".join(e.precisions), e.note) for e in listings],
+        left=(0, 1, 2, 3),
+    )
+    note(f"{name} is kept in {path}; `atb devices check {name}` runs a model there.")
+
+
+@app.command("remove")
+def remove(name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
+    """Forget a remote device; what was measured on it stays."""
+    from atb.devices.added import remove_device
+
+    note(f"{name} is no longer kept in {remove_device(name)}.")
 
 
 @app.command("show")

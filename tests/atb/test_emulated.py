@@ -3,39 +3,62 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from atb.devices.fake import FakeDevice
+from atb.devices.settings import RunSettings
+from atb.models.space import SPACES
+from atb.profiler.campaign import run_campaign
+from atb.profiler.database import ProfileDatabase
+from atb.profiler.plan import Plan
 
-#: Campaigns of a second each.
+#: Campaigns, fits and a search of several seconds each.
 pytestmark = pytest.mark.slow
 
 DATABASE = ("--db", "p.db")
 REFUSED = "emulator qemu-aarch64"
 
 
-@pytest.fixture
-def emulated(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="module", autouse=True)
+def emulated() -> Iterator[None]:
     """The simulated device says that an emulator stands in for its processor."""
     facts = {**FakeDevice().platform, "emulated": "qemu-aarch64"}
-    monkeypatch.setattr(FakeDevice, "platform", facts)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FakeDevice, "platform", facts)
+        yield
+
+
+@pytest.fixture(scope="module")
+def profiled(emulated: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The database of a campaign on it."""
+    path = tmp_path_factory.mktemp("profiled") / "p.db"
+    device, plan = FakeDevice(noise=0.01), Plan.sample(SPACES["mini"], 20, blocks=2)
+    with ProfileDatabase(path, create=True) as database:
+        run_campaign(device, device.runtimes["fake"], RunSettings(), plan, database)
+    return path
 
 
 @pytest.fixture
-def measured(emulated: None, atb_here, tmp_path: Path) -> Path:
-    """A folder with the database of such a device."""
-    profiled = atb_here("profile", "fake", "--samples", "40", *DATABASE)
-    assert profiled.returncode == 0, profiled.stderr
-    assert "says nothing about a real processor" in profiled.stderr
-    assert profiled.stdout.count("emulated by qemu-aarch64") == 40
+def measured(profiled: Path, tmp_path: Path) -> Path:
+    """The same in a folder of the test's own."""
+    shutil.copy(profiled, tmp_path / "p.db")
     return tmp_path
 
 
 def is_refused(done: subprocess.CompletedProcess[str]) -> bool:
     return done.returncode == 2 and REFUSED in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_what_is_measured_on_it_is_flagged(atb_here) -> None:
+    found = atb_here("profile", "fake", "--arch", "tinybert-4", *DATABASE)
+    assert found.returncode == 0, found.stderr
+    assert "says nothing about a real processor" in found.stderr
+    assert "emulated by qemu-aarch64" in found.stdout
 
 
 def test_a_predictor_is_fitted_on_it_only_by_force(atb_here, measured: Path) -> None:
@@ -49,7 +72,7 @@ def test_a_predictor_is_fitted_on_it_only_by_force(atb_here, measured: Path) -> 
     evaluate = ("predictor", "evaluate", *DATABASE, "--predictor", "p.json")
     assert is_refused(atb_here(*evaluate))
     judged = atb_here(*evaluate, "--force", "--json")
-    assert json.loads(judged.stdout)["rows"] == 40
+    assert json.loads(judged.stdout)["rows"] == 20
 
     told = atb_here("predict", "minilm-6", "--predictor", "p.json")
     assert told.returncode == 0, told.stderr
@@ -83,16 +106,14 @@ def test_a_search_on_it_says_what_its_measurements_are_worth(atb_here, measured:
     assert "emulated by qemu-aarch64" in json.loads(found.stdout)["winner"]["flagged"]
 
 
-def test_a_comparison_on_it_is_flagged(atb_here, emulated: None) -> None:
+def test_a_comparison_on_it_is_flagged(atb_here) -> None:
     found = atb_here("compare", "tinybert-4", "minilm-6", "--device", "fake")
     assert found.returncode == 3, found.stderr
     assert "Flagged: emulated by qemu-aarch64." in found.stdout
     assert "says nothing about a real processor" in found.stderr
 
 
-def test_what_would_fit_a_predictor_measures_nothing(
-    atb_here, emulated: None, tmp_path: Path
-) -> None:
+def test_what_would_fit_a_predictor_measures_nothing(atb_here, tmp_path: Path) -> None:
     chosen = atb_here("profile", "fake", "--until-error", "5%", *DATABASE)
     assert chosen.returncode == 2
     assert REFUSED in chosen.stderr

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+
+import pytest
+from far import save_device
+from openssh import OpenSsh
+
 from atb.devices.contract import Device, Runtime
+from atb.devices.device_file import SavedDevice
 from atb.devices.fake import FakeDevice, FakeRuntime
 from atb.devices.local import LocalDevice
 from atb.devices.onnxruntime_cpu import OnnxRuntimeCpu
+from atb.devices.ssh import SshDevice
 from atb.devices.testing import DeviceConformance, RuntimeConformance
 from atb.devices.torch_cpu import TorchCpu
 
@@ -23,6 +31,30 @@ class TestNoisyFakeDevice(DeviceConformance):
 class TestLocalDevice(DeviceConformance):
     def make_device(self) -> Device:
         return LocalDevice()
+
+
+@pytest.fixture(scope="module")
+def saved(shared_openssh: OpenSsh) -> SavedDevice:
+    return save_device(shared_openssh)
+
+
+class TestSshDevice(DeviceConformance):
+    @pytest.fixture(autouse=True)
+    def connect(self, saved: SavedDevice) -> Iterator[None]:
+        self.device = OfTheBaseInstall(saved)
+        yield
+        self.device.close()
+
+    def make_device(self) -> Device:
+        return self.device
+
+
+class OfTheBaseInstall(SshDevice):
+    """With two runtimes: what all of them compute is tested on this machine."""
+
+    @property
+    def runtimes(self) -> Mapping[str, Runtime]:
+        return {name: r for name, r in super().runtimes.items() if name in ("onnxruntime", "torch")}
 
 
 class TestFakeRuntime(RuntimeConformance):

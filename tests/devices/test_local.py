@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from atb.devices.local import LocalDevice, read_platform
+from atb.devices.local import LocalDevice
+from atb.devices.platform_facts import read_platform
 from atb.devices.settings import RunSettings
 from atb.errors import InputError
 from atb.models.architecture import Architecture
@@ -70,7 +71,7 @@ def test_a_worker_is_pinned_and_told_its_threads() -> None:
     runtime = device.runtimes["onnxruntime"]
     cpu = min(os.sched_getaffinity(0))
     with device.launch(runtime, RunSettings(affinity=(cpu,), threads=2)) as launch:
-        pid = launch._process.pid  # type: ignore[attr-defined]
+        pid = launch.pid  # type: ignore[attr-defined]
         assert os.sched_getaffinity(pid) == {cpu}
         environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
         assert b"OMP_NUM_THREADS=2" in environment

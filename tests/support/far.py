@@ -1,0 +1,24 @@
+"""Devices behind an OpenSSH server of tests and benchmarks."""
+
+import sys
+
+from atb.devices.device_file import SavedDevice
+from atb.devices.far_agent import FarAgent
+from atb.devices.ssh import SshDevice, read_facts
+from atb.devices.ssh_address import SshAddress
+
+
+def save_device(server, *, name="far", python=sys.executable, url=None):
+    """Connect once, as `atb devices add` does, and describe the device."""
+    address = SshAddress.parse(url or server.url)
+    agent = FarAgent(address, python=python, key=server.key, known_hosts=server.known_hosts)
+    try:
+        facts = read_facts(agent)
+    finally:
+        agent.close()
+    return SavedDevice(name, address, facts, python, server.key, server.known_hosts)
+
+
+def far_device(server, *, url=None, python=sys.executable, **options):
+    """This machine, as it is seen through a server; to be closed in the end."""
+    return SshDevice(save_device(server, url=url, python=python), **options)
