@@ -33,7 +33,11 @@ _DEVICES = {
 # what a device of this package may serve, in the order of preference
 _RUNTIMES = {
     "onnxruntime": "atb.devices.onnxruntime_cpu:OnnxRuntimeCpu",
+    "onnxruntime-ort": "atb.devices.onnxruntime_ort:OnnxRuntimeOrt",
+    "onnxruntime-cuda": "atb.devices.onnxruntime_cuda:OnnxRuntimeCuda",
+    "openvino": "atb.devices.openvino_cpu:OpenVinoCpu",
     "torch": "atb.devices.torch_cpu:TorchCpu",
+    "torch-compiled": "atb.devices.torch_cpu:TorchCompiled",
 }
 
 
