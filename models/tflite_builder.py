@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -29,11 +28,11 @@ def build_tflite(
     architecture: Architecture,
     weights: Weights,
     *,
-    precision: Literal["fp32", "int8"] = "fp32",
-    sequence_length: int = 128,
-    batch: int = 1,
-    vocabulary_size: int = 1024,
-    positions: int = 512,
+    precision: str,
+    sequence_length: int,
+    batch: int,
+    vocabulary_size: int,
+    positions: int,
 ) -> bytes:
     """Build embeddings, encoder and pooler from built-in operators of TFLite.
 
@@ -87,13 +86,15 @@ class _Bert:
 
     def add_model(self) -> dict[str, Value]:
         """Embeddings, layers and pooler; the outputs by name."""
-        graph, (batch, length) = self.graph, self._shape
+        graph = self.graph
         tokens, mask, types = (
             graph.input(name, self._shape, np.int64)
             for name in ("input_ids", "attention_mask", "token_type_ids")
         )
         places = self._weights["embeddings.position_embeddings.weight"][:length]
-        summed = graph.add("ADD", self._looked_up("word", tokens), self._looked_up("token_type", types))
+        summed = graph.add(
+            "ADD", self._looked_up("word", tokens), self._looked_up("token_type", types)
+        )
         summed = graph.add("ADD", summed, graph.constant("embeddings.position_embeddings", places))
         hidden = self._norm(summed, "embeddings.LayerNorm")
         bias = self._mask_bias(mask)
@@ -120,7 +121,7 @@ class _Bert:
         return self.graph.add("GATHER", table, indices, shape=(*self._shape, table.shape[1]))
 
     def _mask_bias(self, mask: Value) -> Value:
-        """0 for real tokens and the lowest number for padding, added to the scores: [B, 1, 1, S]."""
+        """0 for real tokens and the lowest number for padding, added to scores: [B, 1, 1, S]."""
         graph, (batch, length) = self.graph, self._shape
         real = graph.add("CAST", mask)
         padding = graph.add("SUB", graph.scalar(1.0), real)

@@ -50,7 +50,7 @@ _TYPES = {"float32": "FLOAT32", "int8": "INT8", "int32": "INT32", "int64": "INT6
 class Value(NamedTuple):
     """A tensor of a graph: its place among all, and its shape."""
 
-    index: int
+    place: int
     shape: tuple[int, ...]
 
 
@@ -91,7 +91,7 @@ class TfliteGraph:
         """
         if name not in self._constants:
             value = self._tensor(name, array.shape, array.dtype.type)
-            tensor = self._tensors[value.index]
+            tensor = self._tensors[value.place]
             tensor.buffer = len(self._contents)
             if scales is not None:
                 tensor.quantization = self._schema.QuantizationParametersT(
@@ -135,8 +135,8 @@ class TfliteGraph:
         code = self._codes.setdefault((operator, version), len(self._codes))
         node = self._schema.OperatorT(
             opcodeIndex=code,
-            inputs=np.asarray([value.index for value in inputs], np.int32),
-            outputs=np.asarray([output.index], np.int32),
+            inputs=np.asarray([value.place for value in inputs], np.int32),
+            outputs=np.asarray([output.place], np.int32),
         )
         table = _OPTIONS[operator]
         if table is not None:
@@ -159,7 +159,7 @@ class TfliteGraph:
         for name, text in metadata.items():
             entries.append(schema.MetadataT(name=name, buffer=len(self._contents)))
             self._contents.append(np.frombuffer(text.encode(), np.uint8))
-        inputs = {self._tensors[value.index].name: value for value in self._inputs}
+        inputs = {self._tensors[value.place].name: value for value in self._inputs}
         model = schema.ModelT(
             version=_SCHEMA_VERSION,
             operatorCodes=[self._code(*key) for key in self._codes],
@@ -206,13 +206,13 @@ class TfliteGraph:
 
     def _named(self, values: Mapping[str, Value]) -> list[Any]:
         return [
-            self._schema.TensorMapT(name=name, tensorIndex=value.index)
+            self._schema.TensorMapT(name=name, tensorIndex=value.place)
             for name, value in values.items()
         ]
 
 
 def _indices(values: Mapping[str, Value]) -> npt.NDArray[np.int32]:
-    return np.asarray([value.index for value in values.values()], np.int32)
+    return np.asarray([value.place for value in values.values()], np.int32)
 
 
 class _Buffer:
@@ -227,11 +227,12 @@ class _Buffer:
         vector = None
         if self._content is not None:
             content = self._content
-            # the file is little-endian whatever the machine
-            little = np.ascontiguousarray(content, content.dtype.newbyteorder("<"))
-            builder.StartVector(1, little.nbytes, _ALIGNMENT)
-            builder.head -= little.nbytes
-            builder.Bytes[builder.head : builder.head + little.nbytes] = little.tobytes()
+            builder.StartVector(1, content.nbytes, _ALIGNMENT)
+            builder.head -= content.nbytes
+            # copied once, in the order of its rows; the file is little-endian on every machine
+            little = content.dtype.newbyteorder("<")
+            written = np.frombuffer(builder.Bytes, little, content.size, builder.head)
+            written.reshape(content.shape)[...] = content
             vector = builder.EndVector()
         self._schema.BufferStart(builder)
         if vector is not None:
