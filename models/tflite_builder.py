@@ -91,11 +91,10 @@ class _Bert:
             graph.input(name, self._shape, np.int64)
             for name in ("input_ids", "attention_mask", "token_type_ids")
         )
-        places = self._weights["embeddings.position_embeddings.weight"][:length]
-        summed = graph.add(
-            "ADD", self._looked_up("word", tokens), self._looked_up("token_type", types)
-        )
-        summed = graph.add("ADD", summed, graph.constant("embeddings.position_embeddings", places))
+        words, kinds = self._looked_up("word", tokens), self._looked_up("token_type", types)
+        name = "embeddings.position_embeddings.weight"
+        places = graph.constant(name, self._weights[name][: self._shape[1]])  # [S, H]
+        summed = graph.add("ADD", graph.add("ADD", words, kinds), places)
         hidden = self._norm(summed, "embeddings.LayerNorm")
         bias = self._mask_bias(mask)
         last = self._architecture.layers - 1
