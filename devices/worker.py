@@ -412,12 +412,21 @@ def _litert_providers(operators: list[dict[str, Any]], precision: str) -> tuple[
     if products or not groups:
         what = ", ".join(products) or "any operator"
         raise WorkerError("load-error", f"XNNPACK did not take {what}; it wants fixed shapes")
-    kinds = {o["operand_types"][1] for o in listed if o["op_name"] == "FULLY_CONNECTED"}
-    weights = " and ".join(sorted(np.dtype(kind).name for kind in kinds))
+    kinds = {
+        np.dtype(operator["operand_types"][1]).name
+        for operator in listed
+        if operator["op_name"] == "FULLY_CONNECTED"
+    }
+    weights = " and ".join(sorted(kinds))
     if precision == "int8" and weights != "int8":
-        raise WorkerError("load-error", f"the model has weights of {weights}; int8 was asked for")
-    taken = f"XNNPACK {len(listed) - len(left)} of {len(listed)} operators"
-    return taken, f"weights {weights}", f"LiteRT {', '.join(sorted(set(left)))}"
+        detail = f"the products have {weights or 'no'} weights, and int8 was asked for"
+        raise WorkerError("load-error", detail)
+    told = [f"XNNPACK {len(listed) - len(left)} of {len(listed)} operators"]
+    if weights:
+        told.append(f"{weights} weights")
+    if left:
+        told.append(f"LiteRT {' and '.join(sorted(set(left)))}")
+    return tuple(told)
 
 
 RUNNERS: dict[str, Any] = {
