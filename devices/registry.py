@@ -38,6 +38,7 @@ _RUNTIMES = {
     "openvino": "atb.devices.openvino_cpu:OpenVinoCpu",
     "torch": "atb.devices.torch_cpu:TorchCpu",
     "torch-compiled": "atb.devices.torch_cpu:TorchCompiled",
+    "litert": "atb.devices.litert_xnnpack:LiteRtXnnpack",
 }
 
 

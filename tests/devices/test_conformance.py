@@ -7,6 +7,7 @@ import pytest
 from atb.devices import onnxruntime_cuda
 from atb.devices.contract import Device, Runtime
 from atb.devices.fake import FakeDevice, FakeRuntime
+from atb.devices.litert_xnnpack import LiteRtXnnpack
 from atb.devices.local import LocalDevice
 from atb.devices.onnxruntime_cpu import OnnxRuntimeCpu
 from atb.devices.onnxruntime_cuda import OnnxRuntimeCuda
@@ -70,3 +71,8 @@ class TestTorchCpu(RuntimeConformance):
 class TestTorchCompiled(RuntimeConformance):
     def make_runtime(self) -> Runtime:
         return TorchCompiled()
+
+
+class TestLiteRtXnnpack(RuntimeConformance):
+    def make_runtime(self) -> Runtime:
+        return LiteRtXnnpack()
