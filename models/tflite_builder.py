@@ -133,14 +133,16 @@ class _Bert:
         graph, (batch, length) = self.graph, self._shape
         heads, size = self._architecture.heads, self._architecture.head_size
 
-        def project(part: str) -> Value:
-            return self._split(self._linear(hidden, f"{prefix}.self.{part}"))  # [B, A, S, D]
+        def project(part: str, factor: float = 1.0) -> Value:
+            projected = self._linear(hidden, f"{prefix}.self.{part}", factor=factor)
+            return self._split(projected)  # [B, A, S, D]
 
-        query, key, value = project("query"), project("key"), project("value")
+        # the scores are scaled where it costs nothing, as converters do: in the query's weights
+        query = project("query", 1 / math.sqrt(size))
+        key, value = project("key"), project("value")
         scores = graph.add(
             "BATCH_MATMUL", query, key, shape=(batch, heads, length, length), adjY=True
         )
-        scores = graph.add("MUL", scores, graph.scalar(1 / math.sqrt(size)))
         shares = graph.add("SOFTMAX", graph.add("ADD", scores, bias), beta=1.0)  # [B, A, S, S]
         context = graph.add("BATCH_MATMUL", shares, value, shape=value.shape)
         turned = self._transposed(context)  # [B, S, A, D]
@@ -189,11 +191,12 @@ class _Bert:
         last = self.graph.integers(len(values.shape) - 1)
         return self.graph.add("MEAN", values, last, shape=(*values.shape[:-1], 1), keepDims=True)
 
-    def _linear(self, values: Value, name: str) -> Value:
-        """Multiply by a constant matrix and add a bias."""
-        matrix: npt.NDArray[np.float32] = self._weights[f"{name}.weight"]
+    def _linear(self, values: Value, name: str, *, factor: float = 1.0) -> Value:
+        """Multiply by a constant matrix, add a bias, and scale the sum by a factor."""
+        matrix, bias = (self._weights[f"{name}.{part}"] for part in ("weight", "bias"))
+        if factor != 1:
+            matrix, bias = matrix * np.float32(factor), bias * np.float32(factor)
         shape = (*values.shape[:-1], matrix.shape[0])
-        bias = self._vector(f"{name}.bias")
         if self._precision == "int8":
             steps, scales = _quantised(matrix)
             stored = self.graph.constant(f"{name}.weight", steps, scales=scales)
@@ -203,7 +206,7 @@ class _Bert:
             "FULLY_CONNECTED",
             values,
             stored,
-            bias,
+            self.graph.constant(f"{name}.bias", bias),
             shape=shape,
             version=_SCALES_BY_ROW if self._precision == "int8" else _KEEPS_DIMENSIONS,
             keepNumDims=True,

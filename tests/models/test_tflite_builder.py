@@ -12,8 +12,6 @@ from atb.models.architecture import Architecture
 from atb.models.tflite_builder import build_tflite
 from atb.models.weights import random_weights
 
-pytest.importorskip("ai_edge_litert")
-
 SMALL = Architecture(2, 20, 3, 33, 28)
 SIZES = {"vocabulary_size": 50, "positions": 24}
 
