@@ -21,6 +21,7 @@ __all__ = [
     "find_device",
     "find_runtime",
     "list_devices",
+    "runtime_names",
 ]
 
 #: Entry-point group of devices that other packages bring.
@@ -115,6 +116,11 @@ def available_runtimes() -> dict[str, Runtime]:
     """The runtimes that are installed in this environment, found without importing them."""
     runtimes: dict[str, Runtime] = {name: _load(path)() for name, path in _RUNTIMES.items()}
     return {name: runtime for name, runtime in runtimes.items() if _unavailable(runtime) is None}
+
+
+def runtime_names() -> tuple[str, ...]:
+    """The runtimes of this package, in the order of preference."""
+    return tuple(_RUNTIMES)
 
 
 def list_devices() -> list[DeviceListing]:
