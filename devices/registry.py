@@ -18,6 +18,7 @@ from atb.errors import AtbError, InputError
 __all__ = [
     "DeviceListing",
     "available_runtimes",
+    "device_names",
     "find_device",
     "find_runtime",
     "list_devices",
@@ -92,6 +93,11 @@ def find_device(name: str) -> Device:
             "package that brings it."
         ) from error
     return device
+
+
+def device_names() -> tuple[str, ...]:
+    """Names of the devices that can be asked for here."""
+    return tuple(_known_devices())
 
 
 def find_runtime(device: Device, name: str | None = None) -> Runtime:

@@ -150,8 +150,8 @@ class KnownDevice:
         if not agreeing:
             asked = ", ".join(f"{name} {value}" for name, value in given.items())
             raise InputError(
-                f"The known device {self.name} was not measured with {asked}: it has "
-                f"{_listed(self.predictors)}."
+                f"The known device {self.name} was not measured with {asked}: "
+                f"choose among {_listed(self.predictors)}."
             )
         usual = {"runtime": agreeing[0].conditions.runtime, **RunSettings().to_json()}
         for name, value in usual.items():
@@ -300,6 +300,8 @@ def bundle(
         errors = np.abs(held_out / training_set.seconds - 1)
         renamed = replace(fitted, conditions=replace(fitted.conditions, device=name))
         predictors.append(KnownPredictor(renamed, float(np.mean(errors <= 0.05)), day))
+    if tell is not None:
+        tell(len(sets), len(sets), "")
     return KnownDevice(name, tuple(predictors))
 
 

@@ -1,0 +1,316 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from atb.devices.fake import FakeDevice
+from atb.devices.known_files import own_file
+from atb.devices.settings import RunSettings
+from atb.errors import BadFile, InputError
+from atb.models.space import SPACES
+from atb.predictor.file import _hash
+from atb.predictor.fitting import fit
+from atb.predictor.known import (
+    KnownDevice,
+    bundle,
+    collect,
+    find_known_device,
+    known_devices,
+    read_known_device,
+    write_known_device,
+)
+from atb.predictor.training_set import TrainingSet
+from atb.profiler.campaign import run_campaign
+from atb.profiler.conditions import Conditions
+from atb.profiler.database import ProfileDatabase
+from atb.profiler.measurement import Measurement
+from atb.profiler.plan import Plan
+
+SPACE = SPACES["mini"]
+DAY = date(2026, 11, 28)
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[Conditions, list[Measurement]]:
+    """Fourteen architectures with one and with two threads, four in int8."""
+    device = FakeDevice()
+    runtime = device.runtimes["fake"]
+    architectures = tuple(SPACE.sample(np.random.default_rng(0), 14))
+    path = tmp_path_factory.mktemp("known") / "profile.db"
+    with ProfileDatabase(path, create=True) as database:
+        for settings, count in (
+            (RunSettings(threads=2), 14),
+            (RunSettings(), 14),
+            (RunSettings(precision="int8"), 4),
+        ):
+            run_campaign(device, runtime, settings, Plan(architectures[:count]), database)
+        return {c: database.measurements(conditions=c) for c in database.conditions()}
+
+
+@pytest.fixture(scope="module")
+def known(world) -> KnownDevice:
+    """Two runtimes, of which one with several settings."""
+    rows = world.rows(40, 0)
+    places = [
+        ("onnxruntime", RunSettings()),
+        ("onnxruntime", RunSettings(threads=2)),
+        ("onnxruntime", RunSettings(precision="int8")),
+        ("torch", RunSettings()),
+    ]
+    sets = []
+    for seed, (runtime, settings) in enumerate(places):
+        noisy = world.measure(rows, world.rough_truth(rows), noise=0.01, seed=seed)
+        conditions = replace(world.conditions, runtime=runtime, settings=settings)
+        sets.append((replace(noisy, conditions=conditions), DAY))
+    return bundle("board", sets)
+
+
+@pytest.fixture
+def path(known: KnownDevice) -> Path:
+    found = own_file(known.name)
+    write_known_device(known, found)
+    return found
+
+
+def renamed(measured: dict[Conditions, list[Measurement]], change: Callable[[Conditions], Any]):
+    """The same measurements under other conditions."""
+    return {
+        change(c): [replace(m, conditions=change(c)) for m in every]
+        for c, every in measured.items()
+    }
+
+
+def test_what_has_enough_rows_is_collected_and_the_rest_told(measured) -> None:
+    found = collect(measured)
+    assert [len(rows) for rows, _ in found.sets] == [14, 14]
+    assert {rows.conditions.settings.threads for rows, _ in found.sets} == {1, 2}
+    assert all(day == date(2023, 11, 14) for _, day in found.sets)  # the simulated clock's
+    (left_out,) = found.left_out
+    assert left_out.conditions.settings.precision == "int8"
+    assert "4 architectures have a usable measurement" in left_out.reason
+
+
+def test_each_predictor_is_the_one_fitted_alone(measured) -> None:
+    found = collect(measured)
+    told: list[tuple[int, int, str]] = []
+    device = bundle("board", found.sets, seed=3, tell=lambda *words: told.append(words))
+    assert [words[:2] for words in told] == [(0, 2), (1, 2), (2, 2)]
+    rows = np.asarray(found.sets[0][0].rows)
+    for one, (training_set, _) in zip(device.predictors, found.sets, strict=True):
+        alone = fit(training_set, np.random.default_rng(3))
+        assert one.predictor.predict(rows).latency_seconds.tolist() == (
+            alone.predict(rows).latency_seconds.tolist()
+        )
+        assert one.predictor.summary == alone.summary
+        assert one.conditions == replace(alone.conditions, device="board")
+
+
+def test_the_error_is_that_of_rows_held_out(known) -> None:
+    for one in known.predictors:
+        assert 0 < one.predictor.summary.cross_validated_mape < 0.05
+        assert 0.5 < one.within_5 < 1
+
+
+def test_of_two_versions_the_later_one_is_taken(measured) -> None:
+    later = renamed(measured, lambda c: replace(c, runtime_version="0.9"))
+    for every in later.values():
+        for i, m in enumerate(every):
+            blocks = tuple(
+                replace(b, readings=replace(b.readings, started_at=b.readings.started_at + 1e6))
+                for b in m.blocks
+            )
+            every[i] = replace(m, blocks=blocks)
+    for both in ({**measured, **later}, {**later, **measured}):
+        found = collect(both)
+        assert {rows.conditions.runtime_version for rows, _ in found.sets} == {"0.9"}
+        old = [one for one in found.left_out if "0.9 was measured later" in one.reason]
+        assert {one.conditions.runtime_version for one in old} == {"1"}
+        assert len(old) == 2
+
+
+def test_nothing_is_bundled_of_nothing_or_of_several(measured) -> None:
+    few = {c: every for c, every in measured.items() if len(every) < 10}
+    other = renamed(measured, lambda c: replace(c, device="other"))
+    moved = renamed(measured, lambda c: replace(c, platform=(("processor", "faster"),)))
+    for given, told in (
+        ({}, "no measurements to bundle"),
+        (few, r"nothing to bundle \(fake.*int8.*4 architectures"),
+        ({**measured, **other}, r"several devices \(fake, other\): choose one with --device"),
+        ({**measured, **moved}, "several machines .*processor: simulated and faster"),
+    ):
+        with pytest.raises(InputError, match=told):
+            collect(given)
+    with pytest.raises(InputError, match="cannot be called"):
+        bundle("../x", collect(measured).sets)
+
+
+def test_a_known_device_comes_back_to_the_last_bit(world, known, path: Path) -> None:
+    loaded = read_known_device(path)
+    rows = world.rows(500, 7)
+    assert loaded.name == "board"
+    assert loaded.to_json() == known.to_json()
+    for before, after in zip(known.predictors, loaded.predictors, strict=True):
+        assert before.conditions == after.conditions
+        for name in ("latency_seconds", "lower_seconds", "upper_seconds", "supported"):
+            first, second = (
+                getattr(one.predictor.predict(rows), name).tolist() for one in (before, after)
+            )
+            assert first == second
+    again = path.with_name("again.json")
+    write_known_device(loaded, again)
+    assert again.read_bytes() == path.read_bytes()
+
+
+def test_the_usual_settings_are_chosen_where_nothing_is_said(known) -> None:
+    for wanted, expected in (
+        ({}, ("onnxruntime", RunSettings())),
+        ({"threads": 2}, ("onnxruntime", RunSettings(threads=2))),
+        ({"precision": "int8"}, ("onnxruntime", RunSettings(precision="int8"))),
+        ({"runtime": "torch"}, ("torch", RunSettings())),
+    ):
+        conditions = known.choose(**wanted, batch=None).conditions
+        assert (conditions.runtime, conditions.settings) == expected
+
+
+def test_what_was_not_measured_is_refused_with_what_was(known) -> None:
+    with pytest.raises(InputError, match=r"with threads 2, precision int8: choose among onnx"):
+        known.choose(threads=2, precision="int8")
+    threads = [
+        replace(one, predictor=replace(one.predictor, conditions=replace(
+            one.conditions, settings=RunSettings(threads=threads))))
+        for one, threads in zip(known.predictors[:2], (2, 4), strict=True)
+    ]  # fmt: skip
+    with pytest.raises(InputError, match=r"2 predictors that agree \(onnx.*2 threads.*4 threads"):
+        KnownDevice("board", tuple(threads)).choose()
+
+
+def test_known_devices_are_found_by_name(path: Path) -> None:
+    assert find_known_device("board").name == "board"
+    assert [device.name for device in known_devices()] == ["board"]
+    with pytest.raises(InputError, match="no known device 'pi4': choose one of board"):
+        find_known_device("pi4")
+    path.rename(path.with_name("pi4.json"))
+    with pytest.raises(BadFile, match=r"pi4\.json holds the known device board: call it board"):
+        known_devices()
+
+
+@pytest.mark.usefixtures("tmp_path")
+def test_where_there_is_none_the_words_say_how_to_make_one(devices_of_nobody: Path) -> None:
+    assert known_devices() == []
+    assert not devices_of_nobody.exists()
+    with pytest.raises(InputError, match="make one with `atb devices bundle`"):
+        find_known_device("board")
+
+
+def _resealed(document: dict[str, Any], change: Callable[[dict[str, Any]], object]) -> None:
+    """Change the first predictor and give it the hash of what it then is."""
+    predictor = document["predictors"][0]["predictor"]
+    change(predictor)
+    outer = ("format", "kind", "sha256")
+    predictor["sha256"] = _hash({k: v for k, v in predictor.items() if k not in outer})
+
+
+#: What a stranger may have written, and a word of what is said of it.
+HOSTILE: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
+    "another kind": (lambda d: d.update(kind="recipe"), "not a known-device file"),
+    "a newer format": (lambda d: d.update(format=2), "format 2"),
+    "no name": (lambda d: d.pop("name"), "name"),
+    "a name that is a path": (lambda d: d.update(name="../x"), "cannot be called"),
+    "a name that is a number": (lambda d: d.update(name=5), "usable known device"),
+    "another name": (lambda d: d.update(name="pi4"), "several devices"),
+    "no predictors": (lambda d: d.update(predictors=[]), "no predictor"),
+    "a number of predictors": (lambda d: d.update(predictors=3), "usable known device"),
+    "words for predictors": (lambda d: d.update(predictors="abc"), "usable known device"),
+    "the same twice": (lambda d: d["predictors"].append(d["predictors"][0]), "two predictors"),
+    "a share above one": (lambda d: d["predictors"][0].update(within_5=1.5), "1.5"),
+    "a share that is none": (lambda d: d["predictors"][0].update(within_5=float("nan")), "NaN"),
+    "a share in words": (lambda d: d["predictors"][0].update(within_5="all"), "usable known"),
+    "no day": (lambda d: d["predictors"][0].update(measured_on="soon"), "soon"),
+    "no predictor": (lambda d: d["predictors"][0].pop("predictor"), "predictor"),
+    "a foreign predictor": (
+        lambda d: d["predictors"][0]["predictor"].update(kind="x"),
+        "Predictor 1 of .* is not a latency-predictor",
+    ),
+    "a changed predictor": (
+        lambda d: d["predictors"][0]["predictor"]["seconds_for_each"].update(fixed=1.0),
+        "Predictor 1 of .* was changed",
+    ),
+    "a price below zero": (
+        lambda d: _resealed(d, lambda p: p["seconds_for_each"].update(fixed=-1.0)),
+        "negative",
+    ),
+    "an infinite price": (
+        lambda d: _resealed(d, lambda p: p["seconds_for_each"].update(fixed=float("inf"))),
+        "Infinity",
+    ),
+    "a price too large": (
+        lambda d: _resealed(d, lambda p: p["seconds_for_each"].update(fixed=10**400)),
+        "usable predictor",
+    ),
+    "a price in words": (
+        lambda d: _resealed(d, lambda p: p["seconds_for_each"].update(fixed="free")),
+        "usable predictor",
+    ),
+    "no interval": (lambda d: _resealed(d, lambda p: p.pop("interval")), "interval"),
+    "no rows": (lambda d: _resealed(d, lambda p: p["training"].update(rows=0)), "0 rows"),
+    "an error below zero": (
+        lambda d: _resealed(d, lambda p: p["training"].update(cross_validated_mape=-1)),
+        "cross-validated error",
+    ),
+    "half a thread": (
+        lambda d: _resealed(d, lambda p: p["conditions"].update(threads=1.5)),
+        "1.5 in place of a whole number",
+    ),
+    "a CPU in words": (
+        lambda d: _resealed(d, lambda p: p["conditions"].update(affinity=["0"])),
+        "usable predictor",
+    ),
+    "a runtime that moves the cursor": (
+        lambda d: _resealed(d, lambda p: p["conditions"].update(runtime="\x1b[2J")),
+        "in place of a word",
+    ),
+    "a fact that is a list": (
+        lambda d: _resealed(d, lambda p: p["conditions"]["platform"].update(processor=[1])),
+        "in place of a word",
+    ),
+    "another machine": (
+        lambda d: _resealed(d, lambda p: p["conditions"]["platform"].update(processor="x")),
+        "several devices",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_a_bad_file_is_refused_in_a_sentence(path: Path, case: str) -> None:
+    change, told = HOSTILE[case]
+    document = json.loads(path.read_text("utf-8"))
+    change(document)
+    path.write_text(json.dumps(document), "utf-8")
+    with pytest.raises(BadFile, match=told) as refused:
+        read_known_device(path)
+    assert str(path) in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "[" * 100_000, '{"x": 1e999}', "\udcff"])
+def test_what_is_no_document_is_refused(path: Path, text: str) -> None:
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(BadFile):
+        read_known_device(path)
+    path.unlink()
+    with pytest.raises(BadFile, match="no file"):
+        read_known_device(path)
+
+
+def test_a_set_of_rows_is_not_changed(measured) -> None:
+    found = collect(measured)
+    bundle("board", found.sets)
+    assert {rows.conditions.device for rows, _ in found.sets} == {"fake"}
+    assert all(isinstance(rows, TrainingSet) for rows, _ in found.sets)
