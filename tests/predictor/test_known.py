@@ -42,15 +42,18 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[Conditions, list[
     """Fourteen architectures with one and with two threads, four in int8."""
     device = FakeDevice()
     runtime = device.runtimes["fake"]
-    architectures = tuple(SPACE.sample(np.random.default_rng(0), 14))
+    # small ones and short sequences, whose outputs are checked quickly
+    sample = sorted(SPACE.sample(np.random.default_rng(0), 60), key=lambda a: a.parameters())
+    architectures, short = tuple(sample[:14]), RunSettings(sequence_length=16)
     path = tmp_path_factory.mktemp("known") / "profile.db"
     with ProfileDatabase(path, create=True) as database:
         for settings, count in (
-            (RunSettings(threads=2), 14),
-            (RunSettings(), 14),
-            (RunSettings(precision="int8"), 4),
+            (replace(short, threads=2), 14),
+            (short, 14),
+            (replace(short, precision="int8"), 4),
         ):
-            run_campaign(device, runtime, settings, Plan(architectures[:count]), database)
+            plan = Plan(architectures[:count], launches=3)
+            run_campaign(device, runtime, settings, plan, database)
         return {c: database.measurements(conditions=c) for c in database.conditions()}
 
 
@@ -201,7 +204,6 @@ def test_known_devices_are_found_by_name(path: Path) -> None:
         known_devices()
 
 
-@pytest.mark.usefixtures("tmp_path")
 def test_where_there_is_none_the_words_say_how_to_make_one(devices_of_nobody: Path) -> None:
     assert known_devices() == []
     assert not devices_of_nobody.exists()
