@@ -14,7 +14,8 @@ from atb.options import DEFAULT_DATABASE, Database, Json, OneCampaign, OneDevice
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from atb.predictor.known import Collected, KnownDevice
+    from atb.predictor.bundling import Collected
+    from atb.predictor.known import KnownDevice
 
 __all__ = ["bundle", "known_to_json", "list_known", "print_known", "print_known_list"]
 
@@ -40,7 +41,7 @@ def bundle(
     """
     from atb.devices.known_files import check_known_name, own_file
     from atb.files import prepare_output
-    from atb.predictor.known import bundle as fit_all
+    from atb.predictor.bundling import bundle as fit_all
     from atb.predictor.known import write_known_device
 
     check_known_name(name)
@@ -66,7 +67,7 @@ def bundle(
 
 
 def _collect(db: str, name: str, device: str | None, campaign: str | None) -> Collected:
-    from atb.predictor.known import collect
+    from atb.predictor.bundling import collect
     from atb.profiler.database import ProfileDatabase
     from atb.target import agreeing_conditions
 

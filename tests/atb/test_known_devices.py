@@ -234,6 +234,12 @@ def test_another_device_is_begun_from_a_known_one(atb_here) -> None:
     alone = json.loads(atb_here(*there, "--predictor", "p.json", "--json").stdout)
     assert list(alone["sources"]) == ["p.json"]
 
+    # the database now holds two devices, of which a name may tell one
+    assert atb_here("devices", "bundle", "board", "--db", "p.db", "--force").returncode == 0
+    refused = atb_here("devices", "bundle", "pi4", "--db", "p.db")
+    assert refused.returncode == 2
+    assert "several devices (board, fake)" in refused.stderr
+
 
 def test_there_is_nothing_to_begin_from(atb_here) -> None:
     for words, told in (
