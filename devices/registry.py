@@ -36,6 +36,7 @@ _DEVICES = {
 _RUNTIMES = {
     "onnxruntime": "atb.devices.onnxruntime_cpu:OnnxRuntimeCpu",
     "torch": "atb.devices.torch_cpu:TorchCpu",
+    "litert": "atb.devices.litert_xnnpack:LiteRtXnnpack",
 }
 
 

@@ -26,6 +26,7 @@ import importlib
 import json
 import os
 import platform
+import queue
 import select
 import signal
 import sys
@@ -316,7 +317,123 @@ def _read_safetensors(path: str) -> tuple[dict[str, Any], dict[str, int]]:
     return tensors, told
 
 
-RUNNERS: dict[str, Any] = {"onnxruntime": OnnxRuntimeModel, "torch": TorchModel}
+class LiteRtModel:
+    """A TFLite model in LiteRT on the CPU, whose matrix products XNNPACK must have taken.
+
+    An interpreter serves one call at a time, so there is one for each stream, with its own copy
+    of the weights in the layout of XNNPACK: LiteRT shares none between them.
+    """
+
+    library = "ai_edge_litert.interpreter"
+    distributions = ("ai-edge-litert",)
+
+    def __init__(self, path: str, settings: Mapping[str, Any]) -> None:
+        import ai_edge_litert
+
+        self.builds = {"ai-edge-litert": getattr(ai_edge_litert, "__version__", "unknown")}
+        self._path = path
+        self._settings = settings
+        self._free: queue.SimpleQueue[tuple[Any, dict[int, npt.NDArray[Any]]]]
+        self._free = queue.SimpleQueue()
+        for _ in range(settings.get("streams", 1)):
+            interpreter, feed = self._open()
+            self.providers = _litert_providers(
+                interpreter._get_ops_details(), settings["precision"]
+            )
+            self._free.put((interpreter, feed))
+        self._output = interpreter.get_output_details()[0]["index"]
+
+    def _open(self) -> tuple[Any, dict[int, npt.NDArray[Any]]]:
+        """An interpreter, and what it is fed, by the place of the input."""
+        from ai_edge_litert.interpreter import Interpreter
+
+        interpreter = Interpreter(model_path=self._path, num_threads=self._settings["threads"])
+        shape = (self._settings["batch"], self._settings["sequence_length"])
+        tables = [
+            int(tensor["shape"][0])
+            for tensor in interpreter.get_tensor_details()
+            if tensor["name"] == _LITERT_TABLE
+        ]
+        tokens = make_tokens(tables[0] if tables else UNKNOWN_VOCABULARY, *shape)
+        feed = {}
+        for name, tensor in _litert_inputs(interpreter).items():
+            kind = _LITERT_TYPES.get(tensor["dtype"], np.dtype(tensor["dtype"]).name)
+            sizes = [None if size < 0 else int(size) for size in tensor["shape_signature"]]
+            feed[tensor["index"]] = _fill(name, kind, sizes, tokens)
+            if None in sizes:
+                interpreter.resize_tensor_input(tensor["index"], shape)
+        interpreter.allocate_tensors()
+        return interpreter, feed
+
+    def __call__(self) -> npt.NDArray[Any]:
+        interpreter, feed = self._free.get()
+        try:
+            for index, values in feed.items():
+                interpreter.set_tensor(index, values)
+            interpreter.invoke()
+            output: npt.NDArray[Any] = interpreter.get_tensor(self._output)
+        finally:
+            self._free.put((interpreter, feed))
+        return output
+
+
+_LITERT_TYPES = {dtype: kind for kind, dtype in _ELEMENT_TYPES.items()}
+#: Whose rows are as many as our graphs know tokens; an interpreter does not show their metadata.
+_LITERT_TABLE = "embeddings.word_embeddings.weight"
+_LITERT_PRODUCTS = ("FULLY_CONNECTED", "BATCH_MATMUL", "CONV_2D")
+
+
+def _litert_inputs(interpreter: Any) -> dict[str, Any]:
+    """Details of the inputs by name, that of the signature where the model has just one."""
+    if len(interpreter.get_signature_list()) == 1:
+        inputs: dict[str, Any] = interpreter.get_signature_runner().get_input_details()
+        return inputs
+    return {tensor["name"]: tensor for tensor in interpreter.get_input_details()}
+
+
+def _litert_providers(operators: list[dict[str, Any]], precision: str) -> tuple[str, ...]:
+    """What runs the operators of a model, of which XNNPACK must run every matrix product.
+
+    LiteRT lists what the model has, and after it each group that a delegate took, as one more
+    operator. Which belong to a group shows from the end on: what makes a tensor that a group hands
+    out, or one that is used within it and not handed in.
+    """
+    groups = [o for o in operators if o["op_name"] == "DELEGATE"]
+    listed = [o for o in operators if o["op_name"] != "DELEGATE"]
+    handed_in = {int(tensor) for group in groups for tensor in group["inputs"]}
+    within = {int(tensor) for group in groups for tensor in group["outputs"]}
+    left = []
+    for operator in reversed(listed):
+        if within.isdisjoint(map(int, operator["outputs"])):
+            left.append(operator["op_name"])
+        else:
+            within.update({int(tensor) for tensor in operator["inputs"]} - handed_in)
+    products = sorted({name for name in left if name in _LITERT_PRODUCTS})
+    if products or not groups:
+        what = ", ".join(products) or "any operator"
+        raise WorkerError("load-error", f"XNNPACK did not take {what}; it wants fixed shapes")
+    kinds = {
+        np.dtype(operator["operand_types"][1]).name
+        for operator in listed
+        if operator["op_name"] == "FULLY_CONNECTED"
+    }
+    weights = " and ".join(sorted(kinds))
+    if precision == "int8" and weights != "int8":
+        detail = f"the products have {weights or 'no'} weights, and int8 was asked for"
+        raise WorkerError("load-error", detail)
+    told = [f"XNNPACK {len(listed) - len(left)} of {len(listed)} operators"]
+    if weights:
+        told.append(f"{weights} weights")
+    if left:
+        told.append(f"LiteRT {' and '.join(sorted(set(left)))}")
+    return tuple(told)
+
+
+RUNNERS: dict[str, Any] = {
+    "onnxruntime": OnnxRuntimeModel,
+    "torch": TorchModel,
+    "litert": LiteRtModel,
+}
 
 
 class RunQueue:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from atb.devices.contract import Device, Runtime
 from atb.devices.fake import FakeDevice, FakeRuntime
+from atb.devices.litert_xnnpack import LiteRtXnnpack
 from atb.devices.local import LocalDevice
 from atb.devices.onnxruntime_cpu import OnnxRuntimeCpu
 from atb.devices.testing import DeviceConformance, RuntimeConformance
@@ -38,3 +39,8 @@ class TestOnnxRuntimeCpu(RuntimeConformance):
 class TestTorchCpu(RuntimeConformance):
     def make_runtime(self) -> Runtime:
         return TorchCpu()
+
+
+class TestLiteRtXnnpack(RuntimeConformance):
+    def make_runtime(self) -> Runtime:
+        return LiteRtXnnpack()
