@@ -14,6 +14,14 @@ from postgresql import Server, find_binaries, running_server
 _NUMBERS = count()
 
 
+@pytest.fixture(autouse=True)
+def devices_of_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder in place of the user's own, so that no test reads or writes what is there."""
+    folder = tmp_path / "configuration"
+    monkeypatch.setenv("ATB_DEVICES", str(folder / "devices.json"))
+    return folder
+
+
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[Server]:
     """A server of its own; tests that need one are skipped where none is installed."""
