@@ -34,6 +34,7 @@ _DEVICES = {
 _RUNTIMES = {
     "onnxruntime": "atb.devices.onnxruntime_cpu:OnnxRuntimeCpu",
     "torch": "atb.devices.torch_cpu:TorchCpu",
+    "ncnn": "atb.devices.ncnn_cpu:NcnnCpu",
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from atb.devices.contract import Device, Runtime
 from atb.devices.fake import FakeDevice, FakeRuntime
 from atb.devices.local import LocalDevice
+from atb.devices.ncnn_cpu import NcnnCpu
 from atb.devices.onnxruntime_cpu import OnnxRuntimeCpu
 from atb.devices.testing import DeviceConformance, RuntimeConformance
 from atb.devices.torch_cpu import TorchCpu
@@ -38,3 +39,8 @@ class TestOnnxRuntimeCpu(RuntimeConformance):
 class TestTorchCpu(RuntimeConformance):
     def make_runtime(self) -> Runtime:
         return TorchCpu()
+
+
+class TestNcnnCpu(RuntimeConformance):
+    def make_runtime(self) -> Runtime:
+        return NcnnCpu()
