@@ -35,6 +35,7 @@ _RUNTIMES = {
     "onnxruntime": "atb.devices.onnxruntime_cpu:OnnxRuntimeCpu",
     "torch": "atb.devices.torch_cpu:TorchCpu",
     "ncnn": "atb.devices.ncnn_cpu:NcnnCpu",
+    "executorch": "atb.devices.executorch_xnnpack:ExecuTorchXnnpack",
 }
 
 

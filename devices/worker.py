@@ -417,10 +417,77 @@ def _read_ncnn(path: str) -> tuple[dict[str, Any], str]:
     return told, param
 
 
+class ExecuTorchModel:
+    """A program of ExecuTorch whose matrix products run in XNNPACK.
+
+    Its runtime takes and gives PyTorch's tensors in Python. Threads are those of one pool of the
+    process, to which loaded programs hold on, so that all of a worker's have as many. Streams take
+    turns: a method has one memory for what lies between its operators.
+    """
+
+    library = "executorch.runtime"
+    distributions = ("executorch",)
+    _loaded = False  # whether any program is
+
+    def __init__(self, path: str, settings: Mapping[str, Any]) -> None:
+        import torch
+        from executorch.extension.pybindings import portable_lib
+        from executorch.runtime import Runtime
+        from executorch.version import __version__
+
+        torch.set_num_threads(1)  # it computes nothing here
+        cls, wanted = type(self), settings["threads"]
+        if not cls._loaded:  # later it would take the threads away from those that are loaded
+            portable_lib._unsafe_reset_threadpool(wanted)
+        threads = portable_lib._threadpool_get_thread_count()
+        if threads != wanted:
+            detail = f"ExecuTorch has {threads} threads in this worker, not {wanted}"
+            raise WorkerError("load-error", detail)
+        runtime = Runtime.get()
+        if not runtime.backend_registry.is_available(_XNNPACK):
+            raise WorkerError("load-error", "this build of ExecuTorch has no XNNPACK")
+        content = Path(path).read_bytes()
+        if _XNNPACK.encode() not in content:  # where a program names what it delegates to
+            raise WorkerError("load-error", "the program delegates nothing to XNNPACK")
+        self._program = runtime.load_program(content)
+        told = {name: self._tell(name) for name in (VOCABULARY_KEY, "weight_bits")}
+        if told["weight_bits"] != _WEIGHT_BITS[settings["precision"]]:
+            detail = f"the program's matrices have {told['weight_bits']} bits, which is not "
+            raise WorkerError("load-error", detail + settings["precision"])
+        shape = settings["batch"], settings["sequence_length"]
+        found = tuple(self._program.metadata("forward").input_tensor_meta(0).sizes())
+        if found != shape:
+            raise WorkerError("load-error", f"the program is for the shape {found}, not {shape}")
+        feed = make_inputs(told[VOCABULARY_KEY], *shape)
+        self._feed = [torch.from_numpy(values) for values in feed.values()]
+        cls._loaded = True
+        self._forward = self._program.load_method("forward")
+        self._turn = threading.Lock()
+        self.builds = {"executorch": __version__, "torch": torch.__version__}
+        self.providers = (f"{_XNNPACK} {settings['precision']}", "kernels of ExecuTorch")
+
+    def _tell(self, name: str) -> int:
+        """A number that the program holds."""
+        if name not in self._program.method_names:
+            raise WorkerError("load-error", f"the program does not tell its {name}: build it again")
+        number: int = self._program.load_method(name).execute([])[0]
+        return number
+
+    def __call__(self) -> npt.NDArray[Any]:
+        with self._turn:
+            output: npt.NDArray[Any] = self._forward.execute(self._feed)[0].numpy()
+        return output
+
+
+_XNNPACK = "XnnpackBackend"
+_WEIGHT_BITS = {"fp32": 32, "int8": 8}
+
+
 RUNNERS: dict[str, Any] = {
     "onnxruntime": OnnxRuntimeModel,
     "torch": TorchModel,
     "ncnn": NcnnModel,
+    "executorch": ExecuTorchModel,
 }
 
 
