@@ -89,7 +89,13 @@ class RuntimeConformance:
 
 
 class DeviceConformance:
-    """What a device owes its callers, with each of its runtimes."""
+    """What a device owes its callers, with each of its runtimes.
+
+    Attributes:
+        slow_to_build: Runtimes that take long to build an artefact; a test of its own has them.
+    """
+
+    slow_to_build: frozenset[str] = frozenset({"executorch", "torch-compiled"})
 
     def make_device(self) -> Device:
         raise NotImplementedError("give the device under test")
@@ -229,7 +235,20 @@ class DeviceConformance:
 
     def test_each_runtime_and_precision_computes_the_reference(self) -> None:
         device = self.make_device()
-        for runtime in device.runtimes.values():
+        self.check_runtimes(device, set(device.runtimes) - self.slow_to_build)
+
+    @pytest.mark.slow
+    def test_runtimes_that_are_slow_to_build_compute_the_reference(self) -> None:
+        device = self.make_device()
+        slow = set(device.runtimes) & self.slow_to_build
+        if not slow:
+            pytest.skip("it has none")
+        self.check_runtimes(device, slow)
+
+    def check_runtimes(self, device: Device, names: set[str]) -> None:
+        """Compare what these runtimes compute with the reference, in each precision."""
+        for name in sorted(names):
+            runtime = device.runtimes[name]
             for precision in runtime.precisions:
                 settings = RunSettings(precision=precision, sequence_length=16)
                 result = check_device(device, runtime, settings)

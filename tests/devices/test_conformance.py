@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from atb.devices.contract import Device, Runtime
+from atb.devices.executorch_xnnpack import ExecuTorchXnnpack
 from atb.devices.fake import FakeDevice, FakeRuntime
 from atb.devices.local import LocalDevice
 from atb.devices.ncnn_cpu import NcnnCpu
@@ -44,3 +47,10 @@ class TestTorchCpu(RuntimeConformance):
 class TestNcnnCpu(RuntimeConformance):
     def make_runtime(self) -> Runtime:
         return NcnnCpu()
+
+
+@pytest.mark.slow
+class TestExecuTorchXnnpack(RuntimeConformance):
+    def make_runtime(self) -> Runtime:
+        pytest.importorskip("executorch", reason="the extra executorch is not installed")
+        return ExecuTorchXnnpack()
