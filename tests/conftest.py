@@ -5,11 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from itertools import count
+from pathlib import Path
 
 import pytest
 from postgresql import Server, find_binaries, running_server
 
 _NUMBERS = count()
+
+
+@pytest.fixture(autouse=True)
+def devices_of_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder in place of the user's own, so that no test reads or writes what is there."""
+    folder = tmp_path / "configuration"
+    monkeypatch.setenv("ATB_DEVICES", str(folder / "devices.json"))
+    return folder
 
 
 @pytest.fixture(scope="session")
