@@ -6,9 +6,11 @@ import pytest
 
 from atb.devices import onnxruntime_cuda
 from atb.devices.contract import Device, Runtime
+from atb.devices.executorch_xnnpack import ExecuTorchXnnpack
 from atb.devices.fake import FakeDevice, FakeRuntime
 from atb.devices.litert_xnnpack import LiteRtXnnpack
 from atb.devices.local import LocalDevice
+from atb.devices.ncnn_cpu import NcnnCpu
 from atb.devices.onnxruntime_cpu import OnnxRuntimeCpu
 from atb.devices.onnxruntime_cuda import OnnxRuntimeCuda
 from atb.devices.onnxruntime_ort import OnnxRuntimeOrt
@@ -28,7 +30,7 @@ class TestNoisyFakeDevice(DeviceConformance):
 
 
 class TestLocalDevice(DeviceConformance):
-    slow_runtimes = frozenset({"torch-compiled"})
+    slow_runtimes = frozenset({"executorch", "torch-compiled"})
 
     def make_device(self) -> Device:
         return LocalDevice()
@@ -76,3 +78,15 @@ class TestTorchCompiled(RuntimeConformance):
 class TestLiteRtXnnpack(RuntimeConformance):
     def make_runtime(self) -> Runtime:
         return LiteRtXnnpack()
+
+
+class TestNcnnCpu(RuntimeConformance):
+    def make_runtime(self) -> Runtime:
+        return NcnnCpu()
+
+
+@pytest.mark.slow
+class TestExecuTorchXnnpack(RuntimeConformance):
+    def make_runtime(self) -> Runtime:
+        pytest.importorskip("executorch", reason="the extra executorch is not installed")
+        return ExecuTorchXnnpack()
