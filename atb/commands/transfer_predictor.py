@@ -10,10 +10,12 @@ import typer
 from atb.console import note, print_json, progress
 from atb.errors import InputError
 from atb.options import (
+    DEFAULT_CACHE,
     DEFAULT_DATABASE,
     DEFAULT_PREDICTOR,
     Affinity,
     Batch,
+    CacheSize,
     Database,
     DeviceName,
     Json,
@@ -49,6 +51,7 @@ def transfer(
     batch: Batch = 1,
     sequence_length: SequenceLength = 128,
     affinity: Affinity = None,
+    cache: CacheSize = DEFAULT_CACHE,
     db: Database = DEFAULT_DATABASE,
     out: Annotated[Path, typer.Option("--out", metavar="FILE")] = DEFAULT_PREDICTOR,
     within: Annotated[str, typer.Option("--within", help="How precisely to measure.")] = "1%",
@@ -68,7 +71,7 @@ def transfer(
     from atb.predictor.file import load, save
     from atb.predictor.training_set import TrainingSet
     from atb.predictor.transfer import LEAST_SAMPLES, transfer_predictor
-    from atb.target import find_target
+    from atb.target import find_target, open_cache
     from atb.units import parse_percent
 
     if samples < LEAST_SAMPLES:
@@ -85,6 +88,7 @@ def transfer(
         batch=batch,
         sequence_length=sequence_length,
         affinity=affinity,
+        cache=open_cache(cache),
     )
     prepare_output(out)
     basis = architecture_basis(target.settings)
