@@ -12,6 +12,15 @@ from postgresql import Server, find_binaries, running_server
 _NUMBERS = count()
 
 
+@pytest.fixture(autouse=True)
+def _artefacts_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """No test finds what another one built, or what the user keeps."""
+    folder = tmp_path_factory.getbasetemp() / f"artefacts-{next(_NUMBERS)}"
+    monkeypatch.setenv("ATB_CACHE", str(folder))
+
+
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[Server]:
     """A server of its own; tests that need one are skipped where none is installed."""

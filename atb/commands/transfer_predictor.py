@@ -79,6 +79,7 @@ def transfer(
     if out in predictor:
         raise InputError(f"--out is {out}, which is one of the known predictors: choose another.")
     share, precise = parse_percent(coverage), parse_percent(within)
+    kept = open_cache(cache)
     known = [load(path) for path in predictor]
     target = find_target(
         device,
@@ -88,7 +89,7 @@ def transfer(
         batch=batch,
         sequence_length=sequence_length,
         affinity=affinity,
-        cache=open_cache(cache),
+        cache=kept,
     )
     prepare_output(out)
     basis = architecture_basis(target.settings)
