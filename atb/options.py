@@ -15,6 +15,15 @@ Database = Annotated[str, typer.Option("--db", metavar="FILE|URL", help="The pro
 PredictorFile = Annotated[
     Path, typer.Option("--predictor", metavar="FILE", help="A fitted predictor.")
 ]
+PredictorChoice = Annotated[
+    Path | None,
+    typer.Option(
+        "--predictor",
+        metavar="FILE",
+        help="A fitted predictor.",
+        show_default=f"{DEFAULT_PREDICTOR}, or that of the known --device",
+    ),
+]
 SuperPLMFolder = Annotated[
     str,
     typer.Option(

@@ -24,6 +24,7 @@ _FORMAT = 1  # of keys; what was kept under those of another one is not found, a
 _OF_THE_RUN = frozenset(("threads", "affinity", "scenario", "interval_seconds", "streams"))
 #: Distributions whose versions may show in the bytes of what our runtimes build.
 LIBRARIES = (
+    "ai-edge-litert",
     "executorch",
     "flatbuffers",
     "ncnn",

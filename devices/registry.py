@@ -18,9 +18,11 @@ from atb.errors import AtbError, InputError
 __all__ = [
     "DeviceListing",
     "available_runtimes",
+    "device_names",
     "find_device",
     "find_runtime",
     "list_devices",
+    "runtime_names",
 ]
 
 #: Entry-point group of devices that other packages bring.
@@ -33,7 +35,12 @@ _DEVICES = {
 # what a device of this package may serve, in the order of preference
 _RUNTIMES = {
     "onnxruntime": "atb.devices.onnxruntime_cpu:OnnxRuntimeCpu",
+    "onnxruntime-ort": "atb.devices.onnxruntime_ort:OnnxRuntimeOrt",
+    "onnxruntime-cuda": "atb.devices.onnxruntime_cuda:OnnxRuntimeCuda",
+    "openvino": "atb.devices.openvino_cpu:OpenVinoCpu",
     "torch": "atb.devices.torch_cpu:TorchCpu",
+    "torch-compiled": "atb.devices.torch_cpu:TorchCompiled",
+    "litert": "atb.devices.litert_xnnpack:LiteRtXnnpack",
 }
 
 
@@ -93,6 +100,11 @@ def find_device(name: str) -> Device:
     return device
 
 
+def device_names() -> tuple[str, ...]:
+    """Names of the devices that can be asked for here."""
+    return tuple(_known_devices())
+
+
 def find_runtime(device: Device, name: str | None = None) -> Runtime:
     """A runtime that the device can serve now; its first one if no name is given.
 
@@ -115,6 +127,11 @@ def available_runtimes() -> dict[str, Runtime]:
     """The runtimes that are installed in this environment, found without importing them."""
     runtimes: dict[str, Runtime] = {name: _load(path)() for name, path in _RUNTIMES.items()}
     return {name: runtime for name, runtime in runtimes.items() if _unavailable(runtime) is None}
+
+
+def runtime_names() -> tuple[str, ...]:
+    """The runtimes of this package, in the order of preference."""
+    return tuple(_RUNTIMES)
 
 
 def list_devices() -> list[DeviceListing]:

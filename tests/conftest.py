@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from itertools import count
+from pathlib import Path
 
 import pytest
 from postgresql import Server, find_binaries, running_server
@@ -13,7 +14,15 @@ _NUMBERS = count()
 
 
 @pytest.fixture(autouse=True)
-def _artefacts_of_its_own(
+def devices_of_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder in place of the user's own, so that no test reads or writes what is there."""
+    folder = tmp_path / "configuration"
+    monkeypatch.setenv("ATB_DEVICES", str(folder / "devices.json"))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def artefacts_of_nobody(
     monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """No test finds what another one built, or what the user keeps."""

@@ -59,7 +59,11 @@ def profile(
     ] = None,
     model: Annotated[
         list[Path] | None,
-        typer.Option("--model", metavar="FILE.onnx", help="A model of yours; repeatable."),
+        typer.Option(
+            "--model",
+            metavar="FILE.onnx",
+            help="A model of yours, or FILE.tflite for --runtime litert; repeatable.",
+        ),
     ] = None,
     db: Database = DEFAULT_DATABASE,
     runtime: RuntimeName = None,

@@ -28,6 +28,8 @@ from atb.options import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from atb.predictor.basis import Basis, IntArray
     from atb.predictor.predictor import WorkPredictor
     from atb.profiler.campaign import CampaignResult
@@ -35,13 +37,23 @@ if TYPE_CHECKING:
 
 #: Architectures of the space to choose from.
 _POOL = 600
+#: Sources of less weight are not named.
+_LEAST_TOLD = 0.005
 
 
 def transfer(
     predictor: Annotated[
-        list[Path],
-        typer.Option("--predictor", metavar="FILE", help="Of a known device; repeatable."),
-    ],
+        list[Path] | None,
+        typer.Option("--predictor", metavar="FILE", help="Of another device; repeatable."),
+    ] = None,
+    known: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--known",
+            metavar="NAME",
+            help="A known device; repeatable. All of them where nothing is named.",
+        ),
+    ] = None,
     device: DeviceName = "local",
     samples: Annotated[int, typer.Option("--samples", help="Architectures to measure.")] = 10,
     space: SpaceName = "mini",
@@ -68,7 +80,7 @@ def transfer(
     """
     from atb.files import prepare_output
     from atb.predictor.features import architecture_basis
-    from atb.predictor.file import load, save
+    from atb.predictor.file import save
     from atb.predictor.training_set import TrainingSet
     from atb.predictor.transfer import LEAST_SAMPLES, transfer_predictor
     from atb.target import find_target, open_cache
@@ -76,11 +88,11 @@ def transfer(
 
     if samples < LEAST_SAMPLES:
         raise InputError(f"--samples is {samples}: give at least {LEAST_SAMPLES}.")
-    if out in predictor:
+    if out in (predictor or ()):
         raise InputError(f"--out is {out}, which is one of the known predictors: choose another.")
     share, precise = parse_percent(coverage), parse_percent(within)
     kept = open_cache(cache)
-    known = [load(path) for path in predictor]
+    sources = _sources(predictor or (), known or ())
     target = find_target(
         device,
         runtime,
@@ -93,13 +105,13 @@ def transfer(
     )
     prepare_output(out)
     basis = architecture_basis(target.settings)
-    rows = _choose(basis, known, space, samples, seed)
+    rows = _choose(basis, list(sources.values()), space, samples, seed)
     result = _measure(target, rows, db, within=precise, name=name, seed=seed)
     training_set = TrainingSet.from_measurements(result.measurements, least_rows=LEAST_SAMPLES)
-    found, weights = transfer_predictor(known, training_set, coverage=share)
+    found, weights = transfer_predictor(list(sources.values()), training_set, coverage=share)
     save(found, out)
-    names = [*map(str, predictor), *(["all together"] if len(predictor) > 1 else [])]
-    sources = dict(zip(names, weights.tolist(), strict=True))
+    names = [*sources, *(["all together"] if len(sources) > 1 else [])]
+    told = dict(zip(names, weights.tolist(), strict=True))
     if json:
         print_json(
             {
@@ -107,7 +119,7 @@ def transfer(
                 "conditions": found.conditions.to_json(),
                 "rows": found.summary.rows,
                 "excluded": found.summary.excluded,
-                "sources": sources,
+                "sources": told,
                 "left_out_mape": found.summary.cross_validated_mape,
             }
         )
@@ -115,9 +127,35 @@ def transfer(
     typer.echo(f"{out}: {found.conditions}")
     typer.echo(
         f"from {found.summary.rows} measurements ({found.summary.excluded} left out) "
-        f"and what is known of {', '.join(f'{n} ({w:.0%})' for n, w in sources.items())}; "
+        f"and what is known of {_worded(told)}; "
         f"error on each when it is left out {found.summary.cross_validated_mape:.1%}"
     )
+
+
+def _sources(paths: Sequence[Path], names: Sequence[str]) -> dict[str, WorkPredictor]:
+    """What to begin from, by what to call it: files, and all that is known of known devices."""
+    from atb.predictor.file import load
+    from atb.predictor.known import find_known_device, known_devices
+
+    everything = not paths and not names
+    devices = known_devices() if everything else [find_known_device(name) for name in names]
+    if everything and not devices:
+        raise InputError(
+            "There is no known device to begin from: name predictors of other devices with "
+            "--predictor, or make known ones with `atb devices bundle`."
+        )
+    return {
+        **{str(path): load(path) for path in paths},
+        **{str(one.conditions): one.predictor for known in devices for one in known.predictors},
+    }
+
+
+def _worded(weights: Mapping[str, float]) -> str:
+    """The sources that tell something, and how many others there are."""
+    telling = {name: weight for name, weight in weights.items() if weight >= _LEAST_TOLD}
+    words = [f"{name} ({weight:.0%})" for name, weight in telling.items()]
+    silent = len(weights) - len(telling)
+    return ", ".join([*words, *([f"{silent} more (0%)"] if silent else [])])
 
 
 def _choose(

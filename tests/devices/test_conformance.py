@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import pytest
 
+from atb.devices import onnxruntime_cuda
 from atb.devices.artefact_cache import ArtefactCache, CachedRuntime, default_folder
 from atb.devices.contract import Device, Runtime
 from atb.devices.fake import FakeDevice, FakeRuntime
+from atb.devices.litert_xnnpack import LiteRtXnnpack
 from atb.devices.local import LocalDevice
 from atb.devices.onnxruntime_cpu import OnnxRuntimeCpu
+from atb.devices.onnxruntime_cuda import OnnxRuntimeCuda
+from atb.devices.onnxruntime_ort import OnnxRuntimeOrt
+from atb.devices.openvino_cpu import OpenVinoCpu
 from atb.devices.testing import DeviceConformance, RuntimeConformance
-from atb.devices.torch_cpu import TorchCpu
+from atb.devices.torch_cpu import TorchCompiled, TorchCpu
 
 
 class TestFakeDevice(DeviceConformance):
@@ -24,6 +29,8 @@ class TestNoisyFakeDevice(DeviceConformance):
 
 
 class TestLocalDevice(DeviceConformance):
+    slow_runtimes = frozenset({"torch-compiled"})
+
     def make_device(self) -> Device:
         return LocalDevice()
 
@@ -36,6 +43,25 @@ class TestFakeRuntime(RuntimeConformance):
 class TestOnnxRuntimeCpu(RuntimeConformance):
     def make_runtime(self) -> Runtime:
         return OnnxRuntimeCpu()
+
+
+class TestOnnxRuntimeOrt(RuntimeConformance):
+    def make_runtime(self) -> Runtime:
+        return OnnxRuntimeOrt()
+
+
+class TestOnnxRuntimeCuda(RuntimeConformance):
+    @pytest.fixture(autouse=True)
+    def as_if_its_library_were_there(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(onnxruntime_cuda, "_LIBRARY", "__init__.py")
+
+    def make_runtime(self) -> Runtime:
+        return OnnxRuntimeCuda()
+
+
+class TestOpenVinoCpu(RuntimeConformance):
+    def make_runtime(self) -> Runtime:
+        return OpenVinoCpu()
 
 
 class TestTorchCpu(RuntimeConformance):
@@ -59,3 +85,13 @@ class TestCachedOnnxRuntimeCpu(RuntimeConformance):
 class TestCachedFakeRuntime(RuntimeConformance):
     def make_runtime(self) -> Runtime:
         return cached(FakeRuntime())
+
+
+class TestTorchCompiled(RuntimeConformance):
+    def make_runtime(self) -> Runtime:
+        return TorchCompiled()
+
+
+class TestLiteRtXnnpack(RuntimeConformance):
+    def make_runtime(self) -> Runtime:
+        return LiteRtXnnpack()
