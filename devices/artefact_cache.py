@@ -159,6 +159,11 @@ class CachedRuntime:
         """Those of the runtime."""
         return self._runtime.precisions
 
+    @property
+    def load_patience_seconds(self) -> float:
+        """That of a runtime whose models take minutes to load; else none."""
+        return float(getattr(self._runtime, "load_patience_seconds", 0.0))
+
     def build(self, architecture: Architecture, settings: RunSettings, folder: Path) -> Artefact:
         """Put the artefact into `folder`, from the cache or built now."""
         key = artefact_key(self._runtime, architecture, settings)

@@ -24,6 +24,7 @@ from atb.devices.artefact_cache import (
 )
 from atb.devices.contract import Artefact, LaunchFailure
 from atb.devices.settings import RunSettings
+from atb.devices.torch_cpu import TorchCompiled
 from atb.models.architecture import Architecture
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -99,6 +100,9 @@ def test_it_speaks_for_the_runtime_that_builds(place: Place) -> None:
     runtime, builder = place.runtime, place.builder
     assert (runtime.name, runtime.version) == (builder.name, builder.version)
     assert runtime.precisions == builder.precisions
+    assert runtime.load_patience_seconds == 0
+    cache = ArtefactCache(place.folder, SIZE, place.told.append)
+    assert CachedRuntime(TorchCompiled(), cache).load_patience_seconds > 0
 
 
 def test_an_entry_tells_the_hash_of_its_content(place: Place) -> None:
