@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from atb.devices import onnxruntime_cuda
+from atb.devices.artefact_cache import ArtefactCache, CachedRuntime, default_folder
 from atb.devices.contract import Device, Runtime
 from atb.devices.executorch_xnnpack import ExecuTorchXnnpack
 from atb.devices.fake import FakeDevice, FakeRuntime
@@ -68,6 +69,24 @@ class TestOpenVinoCpu(RuntimeConformance):
 class TestTorchCpu(RuntimeConformance):
     def make_runtime(self) -> Runtime:
         return TorchCpu()
+
+
+def cached(runtime: Runtime) -> Runtime:
+    """With a cache that every runtime of a test shares."""
+    folder = default_folder()
+    assert folder is not None
+    cache = ArtefactCache(folder, limit_bytes=100_000_000, tell=pytest.fail)
+    return CachedRuntime(runtime, cache, worth=lambda seconds, size: True)
+
+
+class TestCachedOnnxRuntimeCpu(RuntimeConformance):
+    def make_runtime(self) -> Runtime:
+        return cached(OnnxRuntimeCpu())
+
+
+class TestCachedFakeRuntime(RuntimeConformance):
+    def make_runtime(self) -> Runtime:
+        return cached(FakeRuntime())
 
 
 class TestTorchCompiled(RuntimeConformance):
