@@ -44,6 +44,16 @@ Affinity = Annotated[
     str | None,
     typer.Option("--affinity", metavar="CPUS", help="Pin the worker to CPUs, such as 0,1."),
 ]
+DEFAULT_CACHE = "2GB"
+CacheSize = Annotated[
+    str,
+    typer.Option(
+        "--cache",
+        metavar="SIZE",
+        help="Keep what took long to build for the next time, up to so much; 0 keeps nothing. It "
+        "lies in ~/.cache/autotinybert/artefacts, or where ATB_CACHE says.",
+    ),
+]
 # The same words where every value of a list is measured.
 Precisions = Annotated[str, typer.Option("--precision", metavar="fp32,int8")]
 ThreadCounts = Annotated[

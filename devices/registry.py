@@ -46,6 +46,8 @@ _RUNTIMES = {
     "torch": "atb.devices.torch_cpu:TorchCpu",
     "torch-compiled": "atb.devices.torch_cpu:TorchCompiled",
     "litert": "atb.devices.litert_xnnpack:LiteRtXnnpack",
+    "ncnn": "atb.devices.ncnn_cpu:NcnnCpu",
+    "executorch": "atb.devices.executorch_xnnpack:ExecuTorchXnnpack",
 }
 
 

@@ -93,7 +93,7 @@ class DeviceConformance:
     """What a device owes its callers, with each of its runtimes.
 
     Attributes:
-        slow_runtimes: Those whose models take long to load; they have a test of their own.
+        slow_runtimes: Those whose models take long to build or load; they have a test of their own.
     """
 
     slow_runtimes: frozenset[str] = frozenset()

@@ -37,7 +37,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -73,7 +73,8 @@ class WorkerError(Exception):
 class Model(Protocol):
     """Something loaded that can be run again and again, by several threads at the same time.
 
-    Its class names the `library` that is imported and the `distributions` that bring it.
+    Its class names the `library` that is imported and the `distributions` that bring it, and maybe
+    variables of the `environment` that the library reads as it is imported.
     """
 
     providers: tuple[str, ...]
@@ -241,6 +242,7 @@ class OnnxRuntimeOrtModel(OnnxRuntimeModel):
 class OnnxRuntimeCudaModel(OnnxRuntimeModel):
     """A model in onnxruntime on a GPU of NVIDIA."""
 
+    distributions = ("onnxruntime-gpu",)
     wanted = "CUDAExecutionProvider"
     # its default rounds the factors of fp32 products to ten bits
     wanted_options: Mapping[str, str] = {"use_tf32": "0"}
@@ -618,6 +620,172 @@ def _litert_providers(operators: list[dict[str, Any]], precision: str) -> tuple[
     return tuple(told)
 
 
+class NcnnModel:
+    """A network of ncnn on the CPU.
+
+    The file is ncnn's `.bin`, followed by the text of `.param`, JSON that says what it is, and the
+    length of the JSON in eight bytes. ncnn has no batch: sequences run one after another.
+    """
+
+    library = "ncnn"
+    distributions = ("ncnn",)
+    # idle threads of its OpenMP sleep at once: spinning ones would count as busy and disturb their
+    # neighbours (the option `openmp_blocktime` is for another OpenMP than the one in its wheels)
+    environment: ClassVar[dict[str, str]] = {"OMP_WAIT_POLICY": "PASSIVE"}
+
+    def __init__(self, path: str, settings: Mapping[str, Any]) -> None:
+        import ncnn
+
+        told, param = _read_ncnn(path)
+        if told["precision"] != settings["precision"]:
+            detail = f"the network computes in {told['precision']}, not in {settings['precision']}"
+            raise WorkerError("load-error", detail)
+        self._net = ncnn.Net()
+        wanted = {
+            "num_threads": settings["threads"],
+            "openmp_blocktime": 0,
+            "use_vulkan_compute": False,
+            # where the processor has it, ncnn computes in less than 32 bits without being asked
+            **{f"use_fp16_{part}": False for part in ("packed", "storage", "arithmetic")},
+            "use_bf16_storage": False,
+        }
+        for name, value in wanted.items():
+            setattr(self._net.opt, name, value)
+        if self._net.load_param_mem(param) != 0 or self._net.load_model(path) != 0:
+            raise WorkerError("load-error", "ncnn cannot read the network: build it again")
+        ignored = [name for name, value in wanted.items() if getattr(self._net.opt, name) != value]
+        if ignored:
+            raise WorkerError("load-error", f"ncnn did not take the options {', '.join(ignored)}")
+        self.builds = {"ncnn": ncnn.__version__}
+        self.providers = (f"CPU {settings['precision']}",)
+        length = settings["sequence_length"]
+        feed = make_inputs(told[VOCABULARY_KEY], settings["batch"], length)
+        places = np.arange(length, dtype=np.int32)
+        # added to the scores: nothing, since no token is padding
+        mask = np.zeros((length, length), np.float32)
+        self._arrays = [
+            {
+                "input_ids": feed["input_ids"][place].astype(np.int32),
+                "token_type_ids": feed["token_type_ids"][place].astype(np.int32),
+                "position_ids": places,
+                "attention_mask": mask,
+            }
+            for place in range(settings["batch"])
+        ]
+        # these refer to the arrays, and copy nothing
+        self._feeds = [
+            {name: ncnn.Mat(values) for name, values in arrays.items()} for arrays in self._arrays
+        ]
+
+    def __call__(self) -> npt.NDArray[Any]:
+        return np.stack([self._run(feed) for feed in self._feeds])
+
+    def _run(self, feed: Mapping[str, Any]) -> npt.NDArray[Any]:
+        """One sequence; an extractor belongs to one call, so that several threads may call."""
+        extractor = self._net.create_extractor()
+        for name, values in feed.items():
+            extractor.input(name, values)
+        failed, hidden = extractor.extract("last_hidden_state")
+        # the pooler goes on from what is there, and is part of what is timed
+        failed = failed or extractor.extract("pooler_output")[0]
+        if failed:
+            cause = "out-of-memory" if failed == _NCNN_ALLOCATION_FAILED else "crash"
+            raise WorkerError(cause, f"ncnn ended the inference with code {failed}")
+        return np.asarray(hidden)
+
+
+_NCNN_ALLOCATION_FAILED = -100
+
+
+def _read_ncnn(path: str) -> tuple[dict[str, Any], str]:
+    """What a network says of itself, and its text; ncnn itself reads the weights.
+
+    Sizes are compared first, since ncnn says nothing of a damaged file but a number.
+    """
+    size = Path(path).stat().st_size
+    try:
+        with Path(path).open("rb") as file:
+            file.seek(-8, os.SEEK_END)
+            length = int.from_bytes(file.read(), "little")
+            file.seek(size - 8 - length)
+            told: dict[str, Any] = json.loads(file.read(length))
+            file.seek(told["weights_bytes"])
+            param = file.read(told["param_bytes"]).decode("ascii")
+        whole = told["weights_bytes"] + told["param_bytes"] + length + 8
+    except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
+        detail = f"{path} is no network of ncnn that atb wrote ({_describe(error)})"
+        raise WorkerError("load-error", detail) from error
+    if size != whole:
+        raise WorkerError("load-error", f"{path} has {size} bytes where {whole} were written")
+    return told, param
+
+
+class ExecuTorchModel:
+    """A program of ExecuTorch whose matrix products run in XNNPACK.
+
+    Its runtime takes and gives PyTorch's tensors in Python. Threads are those of one pool of the
+    process, to which loaded programs hold on, so that all of a worker's have as many. Streams take
+    turns: a method has one memory for what lies between its operators.
+    """
+
+    library = "executorch.runtime"
+    distributions = ("executorch",)
+    _loaded = False  # whether any program is
+
+    def __init__(self, path: str, settings: Mapping[str, Any]) -> None:
+        import torch
+        from executorch.extension.pybindings import portable_lib
+        from executorch.runtime import Runtime
+        from executorch.version import __version__
+
+        torch.set_num_threads(1)  # it computes nothing here
+        cls, wanted = type(self), settings["threads"]
+        if not cls._loaded:  # later it would take the threads away from those that are loaded
+            portable_lib._unsafe_reset_threadpool(wanted)
+        threads = portable_lib._threadpool_get_thread_count()
+        if threads != wanted:
+            detail = f"ExecuTorch has {threads} threads in this worker, not {wanted}"
+            raise WorkerError("load-error", detail)
+        runtime = Runtime.get()
+        if not runtime.backend_registry.is_available(_XNNPACK):
+            raise WorkerError("load-error", "this build of ExecuTorch has no XNNPACK")
+        content = Path(path).read_bytes()
+        if _XNNPACK.encode() not in content:  # where a program names what it delegates to
+            raise WorkerError("load-error", "the program delegates nothing to XNNPACK")
+        self._program = runtime.load_program(content)
+        told = {name: self._tell(name) for name in (VOCABULARY_KEY, "weight_bits")}
+        if told["weight_bits"] != _WEIGHT_BITS[settings["precision"]]:
+            detail = f"the program's matrices have {told['weight_bits']} bits, which is not "
+            raise WorkerError("load-error", detail + settings["precision"])
+        shape = settings["batch"], settings["sequence_length"]
+        found = tuple(self._program.metadata("forward").input_tensor_meta(0).sizes())
+        if found != shape:
+            raise WorkerError("load-error", f"the program is for the shape {found}, not {shape}")
+        feed = make_inputs(told[VOCABULARY_KEY], *shape)
+        self._feed = [torch.from_numpy(values) for values in feed.values()]
+        cls._loaded = True
+        self._forward = self._program.load_method("forward")
+        self._turn = threading.Lock()
+        self.builds = {"executorch": __version__, "torch": torch.__version__}
+        self.providers = (f"{_XNNPACK} {settings['precision']}", "kernels of ExecuTorch")
+
+    def _tell(self, name: str) -> int:
+        """A number that the program holds."""
+        if name not in self._program.method_names:
+            raise WorkerError("load-error", f"the program does not tell its {name}: build it again")
+        number: int = self._program.load_method(name).execute([])[0]
+        return number
+
+    def __call__(self) -> npt.NDArray[Any]:
+        with self._turn:
+            output: npt.NDArray[Any] = self._forward.execute(self._feed)[0].numpy()
+        return output
+
+
+_XNNPACK = "XnnpackBackend"
+_WEIGHT_BITS = {"fp32": 32, "int8": 8}
+
+
 RUNNERS: dict[str, Any] = {
     "onnxruntime": OnnxRuntimeModel,
     "onnxruntime-ort": OnnxRuntimeOrtModel,
@@ -626,6 +794,8 @@ RUNNERS: dict[str, Any] = {
     "torch": TorchModel,
     "torch-compiled": TorchCompiledModel,
     "litert": LiteRtModel,
+    "ncnn": NcnnModel,
+    "executorch": ExecuTorchModel,
 }
 
 
@@ -974,6 +1144,7 @@ class Worker:
             raise WorkerError("load-error", f"this worker has no runtime {runner!r}")
         make = RUNNERS[runner]
         started = time.perf_counter()
+        os.environ.update(getattr(make, "environment", {}))  # read by libraries as they load
         try:
             importlib.import_module(make.library)
             imported = time.perf_counter()

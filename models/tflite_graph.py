@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 __all__ = ["TfliteGraph", "Value"]
 
-#: Of the schema; all runtimes since 2017 read it.
+#: Of the schema.
 _SCHEMA_VERSION = 3
 _IDENTIFIER = b"TFL3"
 #: XNNPACK reads whole vectors of constants where they lie, also in a file mapped into memory.
@@ -22,7 +22,8 @@ _ALIGNMENT = 16
 #: Room for all tables beside the constants, by operator and once; a builder that must grow copies.
 _BYTES_AN_OPERATOR = 512
 _BYTES_OF_TABLES = 1 << 16
-#: Codes of operators that have come since then do not fit into the byte that they once had.
+_BYTES_A_SCALE = 4 + 8  # with its zero
+#: Codes of later operators do not fit into the byte that codes once had.
 _LARGEST_BYTE_CODE = 127
 
 #: The operators that are used, with the table of their options; some have none.
@@ -183,11 +184,17 @@ class TfliteGraph:
                 )
             ],
         )
-        constants = sum(c.nbytes + _ALIGNMENT for c in self._contents if c is not None)
-        tables = _BYTES_OF_TABLES + _BYTES_AN_OPERATOR * len(self._operators)
-        builder = flatbuffers.Builder(constants + tables)
+        builder = flatbuffers.Builder(self._size())
         builder.Finish(model.Pack(builder), file_identifier=_IDENTIFIER)
         return bytes(memoryview(builder.Bytes)[builder.Head() :])
+
+    def _size(self) -> int:
+        """Bytes that suffice for the file."""
+        constants = sum(c.nbytes + _ALIGNMENT for c in self._contents if c is not None)
+        scales = [t.quantization.scale for t in self._tensors if t.quantization is not None]
+        quantisation = sum(map(len, scales)) * _BYTES_A_SCALE
+        tables = _BYTES_OF_TABLES + _BYTES_AN_OPERATOR * len(self._operators)
+        return constants + quantisation + tables
 
     def _tensor(self, name: str, shape: tuple[int, ...], dtype: type[np.generic]) -> Value:
         value = Value(len(self._tensors), shape)

@@ -43,17 +43,22 @@ def list_all(json: Json = False) -> None:
     print_table(
         ("device", "runtime", "version", "precisions", "note"),
         [
-            (
-                entry.device,
-                entry.runtime,
-                entry.version or "-",
-                " ".join(entry.precisions),
-                entry.note,
-            )
+            (entry.device, entry.runtime, entry.version, " ".join(entry.precisions), entry.note)
             for entry in entries
+            if entry.version is not None
         ],
         left=(0, 1, 2, 3, 4),
+        prose=True,
     )
+    missing = [entry for entry in entries if not entry.available]
+    if missing:
+        typer.echo("")
+        print_table(
+            ("device", "runtime", "why it cannot be used"),
+            [(entry.device, entry.runtime, entry.note) for entry in missing],
+            left=(0, 1, 2),
+            prose=True,
+        )
     if known:
         typer.echo("")
         print_known_list(known)

@@ -10,10 +10,12 @@ import typer
 from atb.console import note, print_json, progress
 from atb.errors import InputError
 from atb.options import (
+    DEFAULT_CACHE,
     DEFAULT_DATABASE,
     DEFAULT_PREDICTOR,
     Affinity,
     Batch,
+    CacheSize,
     Database,
     DeviceName,
     Json,
@@ -61,6 +63,7 @@ def transfer(
     batch: Batch = 1,
     sequence_length: SequenceLength = 128,
     affinity: Affinity = None,
+    cache: CacheSize = DEFAULT_CACHE,
     db: Database = DEFAULT_DATABASE,
     out: Annotated[Path, typer.Option("--out", metavar="FILE")] = DEFAULT_PREDICTOR,
     within: Annotated[str, typer.Option("--within", help="How precisely to measure.")] = "1%",
@@ -80,7 +83,7 @@ def transfer(
     from atb.predictor.file import save
     from atb.predictor.training_set import TrainingSet
     from atb.predictor.transfer import LEAST_SAMPLES, transfer_predictor
-    from atb.target import find_target
+    from atb.target import find_target, open_cache
     from atb.units import parse_percent
 
     if samples < LEAST_SAMPLES:
@@ -88,6 +91,7 @@ def transfer(
     if out in (predictor or ()):
         raise InputError(f"--out is {out}, which is one of the known predictors: choose another.")
     share, precise = parse_percent(coverage), parse_percent(within)
+    kept = open_cache(cache)
     sources = _sources(predictor or (), known or ())
     target = find_target(
         device,
@@ -97,6 +101,7 @@ def transfer(
         batch=batch,
         sequence_length=sequence_length,
         affinity=affinity,
+        cache=kept,
     )
     prepare_output(out)
     basis = architecture_basis(target.settings)

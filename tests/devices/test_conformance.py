@@ -9,11 +9,14 @@ from far import save_device
 from openssh import OpenSsh
 
 from atb.devices import onnxruntime_cuda
+from atb.devices.artefact_cache import ArtefactCache, CachedRuntime, default_folder
 from atb.devices.contract import Device, Runtime
 from atb.devices.device_file import SavedDevice
+from atb.devices.executorch_xnnpack import ExecuTorchXnnpack
 from atb.devices.fake import FakeDevice, FakeRuntime
 from atb.devices.litert_xnnpack import LiteRtXnnpack
 from atb.devices.local import LocalDevice
+from atb.devices.ncnn_cpu import NcnnCpu
 from atb.devices.onnxruntime_cpu import OnnxRuntimeCpu
 from atb.devices.onnxruntime_cuda import OnnxRuntimeCuda
 from atb.devices.onnxruntime_ort import OnnxRuntimeOrt
@@ -34,7 +37,7 @@ class TestNoisyFakeDevice(DeviceConformance):
 
 
 class TestLocalDevice(DeviceConformance):
-    slow_runtimes = frozenset({"torch-compiled"})
+    slow_runtimes = frozenset({"executorch", "torch-compiled"})
 
     def make_device(self) -> Device:
         return LocalDevice()
@@ -98,6 +101,24 @@ class TestTorchCpu(RuntimeConformance):
         return TorchCpu()
 
 
+def cached(runtime: Runtime) -> Runtime:
+    """With a cache that every runtime of a test shares."""
+    folder = default_folder()
+    assert folder is not None
+    cache = ArtefactCache(folder, limit_bytes=100_000_000, tell=pytest.fail)
+    return CachedRuntime(runtime, cache, worth=lambda seconds, size: True)
+
+
+class TestCachedOnnxRuntimeCpu(RuntimeConformance):
+    def make_runtime(self) -> Runtime:
+        return cached(OnnxRuntimeCpu())
+
+
+class TestCachedFakeRuntime(RuntimeConformance):
+    def make_runtime(self) -> Runtime:
+        return cached(FakeRuntime())
+
+
 class TestTorchCompiled(RuntimeConformance):
     def make_runtime(self) -> Runtime:
         return TorchCompiled()
@@ -106,3 +127,15 @@ class TestTorchCompiled(RuntimeConformance):
 class TestLiteRtXnnpack(RuntimeConformance):
     def make_runtime(self) -> Runtime:
         return LiteRtXnnpack()
+
+
+class TestNcnnCpu(RuntimeConformance):
+    def make_runtime(self) -> Runtime:
+        return NcnnCpu()
+
+
+@pytest.mark.slow
+class TestExecuTorchXnnpack(RuntimeConformance):
+    def make_runtime(self) -> Runtime:
+        pytest.importorskip("executorch", reason="the extra executorch is not installed")
+        return ExecuTorchXnnpack()
