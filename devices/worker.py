@@ -110,7 +110,7 @@ class OnnxRuntimeModel:
     """
 
     library = "onnxruntime"
-    distributions = ("onnxruntime", "onnxruntime-gpu")
+    distributions: tuple[str, ...] = ("onnxruntime", "onnxruntime-gpu")
     wanted = "CPUExecutionProvider"
     #: What the provider is told.
     wanted_options: Mapping[str, str] = {}
