@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import NoReturn
 
@@ -30,6 +31,9 @@ from atb.errors import AtbError, Interrupted
 __all__ = ["app", "main"]
 
 INTERRUPTED = 130
+
+#: ExecuTorch brings torchao, which transformers imports; both tell of kernels that are for GPUs.
+_TALKATIVE = ("torchao", "torch.utils._pytree")
 
 app = typer.Typer(
     name="atb",
@@ -81,6 +85,8 @@ def main() -> NoReturn:
 
     `compare` has further exit codes for its verdicts.
     """
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.ERROR)
     try:
         code = app(prog_name="atb", standalone_mode=False)
     except Interrupted as error:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
+import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -36,7 +39,11 @@ def print_json(document: Mapping[str, Any]) -> None:
 
 
 def print_table(
-    header: Sequence[str], rows: Sequence[Sequence[str]], *, left: Sequence[int] = (0,)
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    left: Sequence[int] = (0,),
+    prose: bool = False,
 ) -> None:
     """Print rows in aligned columns, plain enough for `grep` and `awk`.
 
@@ -44,8 +51,13 @@ def print_table(
         header: Names of the columns.
         rows: Cells as text.
         left: Columns aligned to the left; the others, numbers, to the right.
+        prose: Whether the last column is sentences, which a terminal shows below each other.
     """
     table = [list(header), *(list(row) for row in rows)]
+    if prose and sys.stdout.isatty():
+        before = sum(2 + max(len(row[c]) for row in table) for c in range(len(header) - 1))
+        width = shutil.get_terminal_size().columns - before
+        table = [line for row in table for line in _lines_of(row, width)]
     widths = [max(len(row[column]) for row in table) for column in range(len(header))]
     for row in table:
         cells = [
@@ -53,6 +65,17 @@ def print_table(
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         sys.stdout.write("  ".join(cells).rstrip() + "\n")
+
+
+def _lines_of(row: Sequence[str], width: int) -> Iterator[list[str]]:
+    """A row as several, its last cell broken between words; never within `...`, to be copied."""
+    whole = re.sub("`.*?`", lambda code: code[0].replace(" ", "\0"), row[-1])
+    found = textwrap.wrap(whole, max(width, 1), break_long_words=False, break_on_hyphens=False) or [
+        ""
+    ]
+    for number, line in enumerate(found):
+        cells = row[:-1] if number == 0 else [""] * (len(row) - 1)
+        yield [*cells, line.replace("\0", " ")]
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -12,7 +13,13 @@ from typing import Any
 
 from atb.errors import BadFile, InputError
 
-__all__ = ["atomic_path", "prepare_output", "read_document", "write_document"]
+__all__ = [
+    "atomic_path",
+    "check_document",
+    "prepare_output",
+    "read_document",
+    "write_document",
+]
 
 
 @contextlib.contextmanager
@@ -76,23 +83,48 @@ def read_document(path: Path, *, kind: str, format: int) -> dict[str, Any]:  # n
     """Read a document that `write_document` wrote.
 
     Raises:
-        BadFile: It is missing, truncated, of another kind or of a newer format.
+        BadFile: It is missing, truncated, of another kind or of a newer format, or holds a number
+            that is none.
     """
     try:
-        document = json.loads(path.read_text("utf-8"))
+        text = path.read_text("utf-8")
+        document = json.loads(text, parse_float=_finite, parse_constant=_finite)
     except FileNotFoundError as error:
         raise BadFile(
             f"There is no file {path}: check the path, or make the file first."
         ) from error
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BadFile(
             f"{path} is not a readable {kind} file ({error}): it may be truncated; make it again."
         ) from error
+    return check_document(document, str(path), kind=kind, format=format)
+
+
+def check_document(document: object, where: str, *, kind: str, format: int) -> dict[str, Any]:  # noqa: A002
+    """Make sure that what was read is a document of this kind and format.
+
+    Args:
+        document: As JSON has it.
+        where: Where it was found, for the message.
+        kind: As for `write_document`.
+        format: Likewise.
+
+    Raises:
+        BadFile: It is something else.
+    """
     if not isinstance(document, dict) or document.get("kind") != kind:
-        raise BadFile(f"{path} is not a {kind} file: pass one that atb wrote.")
+        raise BadFile(f"{where} is not a {kind} file: pass one that atb wrote.")
     if document.get("format") != format:
         raise BadFile(
-            f"{path} has format {document.get('format')!r} and this version reads {format}: "
+            f"{where} has format {document.get('format')!r} and this version reads {format}: "
             "make it again, or use the version of atb that wrote it."
         )
     return document
+
+
+def _finite(text: str) -> float:
+    """A number of a document; `write_document` writes neither NaN nor an infinite one."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is not a number that can be used")
+    return number

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from atb.errors import InputError
 
 if TYPE_CHECKING:
+    from atb.devices.artefact_cache import ArtefactCache
     from atb.predictor.predictor import LatencyPredictor, WorkPredictor
     from atb.search.bounds import Bound
     from atb.search.constraint import LatencyLimit, Percentile, SpeedUp
@@ -63,13 +64,20 @@ def parse_limits(texts: Sequence[str]) -> tuple[tuple[Bound, ...], dict[str, flo
     return tuple(bounds.values()), latencies
 
 
-def find_place(name: str, predictor: Path, option: str = "--limit") -> tuple[WorkPredictor, Target]:
+def find_place(
+    name: str,
+    predictor: Path,
+    option: str = "--limit",
+    *,
+    cache: ArtefactCache | None = None,
+) -> tuple[WorkPredictor, Target]:
     """The predictor of a further place, and where it was fitted.
 
     Args:
         name: A predictor file, or its name without .json beside the first one.
         predictor: The first one.
         option: Which named it.
+        cache: Where what is built is kept.
 
     Raises:
         InputError: There is no such file, or its conditions are not to be had here.
@@ -96,6 +104,7 @@ def find_place(name: str, predictor: Path, option: str = "--limit") -> tuple[Wor
         threads=settings.threads,
         batch=settings.batch,
         sequence_length=settings.sequence_length,
+        cache=cache,
     )
     target = Target(place.device, place.runtime, settings)
     require_conditions(known, target.conditions)
@@ -107,6 +116,8 @@ def find_alternatives(
     predictor: Path,
     limit: LatencyLimit | SpeedUp | Percentile,
     latencies: Mapping[str, float],
+    *,
+    cache: ArtefactCache | None = None,
 ) -> dict[str, tuple[WorkPredictor, Target]]:
     """Predictors of other settings, and where they were fitted, by name.
 
@@ -115,6 +126,7 @@ def find_alternatives(
         predictor: The first one.
         limit: Of the latency.
         latencies: Limits in further places.
+        cache: Where what is built is kept.
 
     Raises:
         InputError: One is not to be had, was given twice, or does not go with other limits.
@@ -135,7 +147,7 @@ def find_alternatives(
         stem = Path(name).stem if name.endswith(".json") else name
         if stem in found or stem == predictor.stem:
             raise InputError(f"--alternative {name} was given twice: leave one out.")
-        found[stem] = find_place(name, predictor, "--alternative")
+        found[stem] = find_place(name, predictor, "--alternative", cache=cache)
     return found
 
 

@@ -15,6 +15,15 @@ Database = Annotated[str, typer.Option("--db", metavar="FILE|URL", help="The pro
 PredictorFile = Annotated[
     Path, typer.Option("--predictor", metavar="FILE", help="A fitted predictor.")
 ]
+PredictorChoice = Annotated[
+    Path | None,
+    typer.Option(
+        "--predictor",
+        metavar="FILE",
+        help="A fitted predictor.",
+        show_default=f"{DEFAULT_PREDICTOR}, or that of the known --device",
+    ),
+]
 SuperPLMFolder = Annotated[
     str,
     typer.Option(
@@ -34,6 +43,16 @@ SequenceLength = Annotated[int, typer.Option("--sequence-length", help="Tokens i
 Affinity = Annotated[
     str | None,
     typer.Option("--affinity", metavar="CPUS", help="Pin the worker to CPUs, such as 0,1."),
+]
+DEFAULT_CACHE = "2GB"
+CacheSize = Annotated[
+    str,
+    typer.Option(
+        "--cache",
+        metavar="SIZE",
+        help="Keep what took long to build for the next time, up to so much; 0 keeps nothing. It "
+        "lies in ~/.cache/autotinybert/artefacts, or where ATB_CACHE says.",
+    ),
 ]
 # The same words where every value of a list is measured.
 Precisions = Annotated[str, typer.Option("--precision", metavar="fp32,int8")]

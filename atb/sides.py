@@ -11,6 +11,7 @@ from atb.errors import InputError
 from atb.target import find_target
 
 if TYPE_CHECKING:
+    from atb.devices.artefact_cache import ArtefactCache
     from atb.devices.contract import Device
     from atb.profiler.comparison import Side
 
@@ -30,13 +31,16 @@ _SEPARATOR = re.compile(r",(?=[\w-]+=)")
 _MODEL_SUFFIX = ".onnx"
 
 
-def parse_side(text: str, device: str, options: Mapping[str, Any]) -> tuple[Device, Side]:
+def parse_side(
+    text: str, device: str, options: Mapping[str, Any], cache: ArtefactCache | None = None
+) -> tuple[Device, Side]:
     """Read a side: an architecture, a known name or FILE.onnx, and settings of its own.
 
     Args:
         text: Such as `minilm-6,threads=2` or `model.onnx`.
         device: Name of the device.
         options: The settings that hold where the side has none of its own, by their names.
+        cache: Where what is built is kept.
 
     Returns:
         The device, and the side on it.
@@ -58,9 +62,8 @@ def parse_side(text: str, device: str, options: Mapping[str, Any]) -> tuple[Devi
     else:
         subject = resolve(name)
     chosen = {**options, **own}
-    target = find_target(
-        device, **{option.replace("-", "_"): chosen[option] for option in _SETTINGS}
-    )
+    settings = {option.replace("-", "_"): chosen[option] for option in _SETTINGS}
+    target = find_target(device, **settings, cache=cache)
     return target.device, Side(subject, target.runtime, target.settings)
 
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from atb.errors import InputError
-from atb.target import Target, parse_affinity
+from atb.target import Target, find_serving, parse_affinity
 
 if TYPE_CHECKING:
+    from atb.devices.artefact_cache import ArtefactCache
     from atb.devices.contract import Device
 
 __all__ = ["Sweep", "expand_affinity", "parse_list"]
@@ -87,22 +88,22 @@ class Sweep:
     interval_seconds: float | None = None
     streams: Sequence[int] = (1,)
 
-    def targets(self, device: Device, runtime: str | None) -> list[Target]:
+    def targets(
+        self, device: Device, runtime: str | None, cache: ArtefactCache | None = None
+    ) -> list[Target]:
         """All combinations, in the order in which they are measured.
+
+        Args:
+            device: Where.
+            runtime: Name of one of its runtimes; its first one if none is given.
+            cache: Where what it builds is kept.
 
         Raises:
             InputError: One of them is impossible.
         """
-        from atb.devices.registry import find_runtime
         from atb.devices.settings import RunSettings
 
-        found = find_runtime(device, runtime)
-        for precision in self.precisions:
-            if precision not in found.precisions:
-                raise InputError(
-                    f"{found.name} on {device.name} does not serve {precision}: "
-                    f"choose {' or '.join(found.precisions)}."
-                )
+        found = find_serving(device, runtime, self.precisions, cache)
         combinations: Any = itertools.product(
             self.precisions,
             self.threads,

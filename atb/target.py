@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ from atb.console import note
 from atb.errors import InputError
 
 if TYPE_CHECKING:
+    from atb.devices.artefact_cache import ArtefactCache
     from atb.devices.contract import Device, Runtime
     from atb.devices.settings import RunSettings
     from atb.profiler.conditions import Conditions
@@ -19,8 +21,10 @@ __all__ = [
     "Target",
     "agreeing_conditions",
     "choose_conditions",
+    "find_serving",
     "find_target",
     "note_emulated",
+    "open_cache",
     "parse_affinity",
 ]
 
@@ -61,6 +65,42 @@ def parse_affinity(text: str | None) -> tuple[int, ...] | None:
         raise InputError(f"--affinity is {text!r}: write CPUs like 0 or 0,1.") from error
 
 
+def open_cache(size: str) -> ArtefactCache | None:
+    """Where what runtimes build is kept, up to such a size as `2GB`; None for nothing at all.
+
+    Raises:
+        InputError: It is no size.
+    """
+    from atb.console import note
+    from atb.devices.artefact_cache import ArtefactCache, default_folder
+    from atb.units import parse_amount
+
+    limit_bytes = int(parse_amount(size, "B", or_none=True))
+    folder = default_folder()
+    return ArtefactCache(folder, limit_bytes, note) if limit_bytes and folder else None
+
+
+def find_serving(
+    device: Device, runtime: str | None, precisions: Sequence[str], cache: ArtefactCache | None
+) -> Runtime:
+    """A runtime of the device that serves these precisions, and builds nothing that is kept.
+
+    Raises:
+        InputError: There is none of that name, or it does not serve one of them.
+    """
+    from atb.devices.artefact_cache import CachedRuntime
+    from atb.devices.registry import find_runtime
+
+    found = find_runtime(device, runtime)
+    for precision in precisions:
+        if precision not in found.precisions:
+            raise InputError(
+                f"{found.name} on {device.name} does not serve {precision}: "
+                f"choose {' or '.join(found.precisions)}."
+            )
+    return found if cache is None else CachedRuntime(found, cache)
+
+
 def find_target(
     device: str,
     runtime: str | None,
@@ -70,13 +110,14 @@ def find_target(
     batch: int,
     sequence_length: int,
     affinity: str | None = None,
+    cache: ArtefactCache | None = None,
 ) -> Target:
     """Find the device and the runtime, and check the settings.
 
     Raises:
         InputError: One of them is unknown or impossible.
     """
-    from atb.devices.registry import find_device, find_runtime
+    from atb.devices.registry import find_device
     from atb.devices.settings import RunSettings
 
     settings = RunSettings(
@@ -87,13 +128,7 @@ def find_target(
         sequence_length=sequence_length,
     )
     place = find_device(device)
-    found = find_runtime(place, runtime)
-    if precision not in found.precisions:
-        raise InputError(
-            f"{found.name} on {device} does not serve {precision}: "
-            f"choose {' or '.join(found.precisions)}."
-        )
-    return Target(place, found, settings)
+    return Target(place, find_serving(place, runtime, [precision], cache), settings)
 
 
 def note_emulated(conditions: Conditions) -> None:

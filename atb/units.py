@@ -51,12 +51,13 @@ def parse_duration(text: str) -> float:
     return number * _SECONDS[unit.lower()]
 
 
-def parse_amount(text: str, unit: str) -> float:
+def parse_amount(text: str, unit: str, *, or_none: bool = False) -> float:
     """Turn `10M`, `20MB`, `64MiB` or `30mJ` into a number of the plain unit.
 
     Args:
         text: With a prefix from u to G, or Ki, Mi, Gi.
         unit: What it must end with; empty for a mere number.
+        or_none: Whether zero, which needs no unit, is an amount too.
 
     Raises:
         InputError: It ends with another unit, or the amount is not above zero.
@@ -67,11 +68,14 @@ def parse_amount(text: str, unit: str) -> float:
     if prefix is not None and unit:
         prefix = prefix.removesuffix(unit)
     factor = {**_PREFIXES, **_BINARY}.get(prefix) if prefix is not None else None
+    if or_none and amount == (0.0, ""):
+        return 0.0
     if amount is None or factor is None:
         wanted = f"an amount in {unit}" if unit else "a number"
         raise InputError(f"{text!r} is not {wanted}: write it like {example}.")
-    if amount[0] <= 0:
-        raise InputError(f"The amount {text!r} is not above zero: give a positive one.")
+    if amount[0] < 0 or (amount[0] == 0 and not or_none):
+        wanted = "is below zero" if or_none else "is not above zero"
+        raise InputError(f"The amount {text!r} {wanted}: give a positive one.")
     return amount[0] * factor
 
 

@@ -184,7 +184,8 @@ class Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
-            env={**os.environ, **environment},
+            # what libraries leave goes with the folder
+            env={**os.environ, **environment, "TMPDIR": str(path.parent)},
             bufsize=0,
             start_new_session=True,
         )

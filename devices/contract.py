@@ -173,7 +173,11 @@ class LaunchFailure(RunError):
 
 @runtime_checkable
 class Runtime(Protocol):
-    """Turns an architecture into an artefact, and names the worker's way of running it."""
+    """Turns an architecture into an artefact, and names the worker's way of running it.
+
+    One whose models take minutes to load says so in a further attribute, `load_patience_seconds`:
+    how much longer than usual a device shall wait for that.
+    """
 
     @property
     def name(self) -> str:

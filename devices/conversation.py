@@ -118,6 +118,7 @@ class Conversation:
         runner: The worker's name of the runtime.
         settings: How models are run.
         timeout_seconds: Longest silence, beyond the time that a block is expected to take.
+        load_patience_seconds: How much longer a worker may be silent while it loads a model.
         memory_share: Of the memory that is available when it starts, what it may use.
         builds: Receives the builds of the worker's libraries by name.
     """
@@ -129,6 +130,7 @@ class Conversation:
         runner: str,
         settings: RunSettings,
         timeout_seconds: float,
+        load_patience_seconds: float = 0.0,
         memory_share: float = 0.8,
         builds: dict[str, str] | None = None,
     ) -> None:
@@ -136,6 +138,7 @@ class Conversation:
         self._runner = runner
         self._settings = settings
         self._timeout_seconds = timeout_seconds
+        self._load_patience_seconds = load_patience_seconds
         self._memory_share = memory_share
         self._iteration_limit = timeout_seconds
         self._builds = {} if builds is None else builds
@@ -179,6 +182,7 @@ class Conversation:
             path=self._deliver(artefact.path, artefact.sha256),
             runner=self._runner,
             settings=(settings or self._settings).to_json(),
+            extra_seconds=self._load_patience_seconds,
             waiting=f"iteration: {key} was not loaded and run once",
         )
         self._builds.update(self._read(parse_builds, reply.get("builds")))

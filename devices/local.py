@@ -80,6 +80,7 @@ class LocalDevice:
             runner=runtime.name,
             settings=settings,
             timeout_seconds=self._timeout_seconds,
+            load_patience_seconds=getattr(runtime, "load_patience_seconds", 0.0),
             memory_share=self._memory_share,
             builds=self._builds,
         )

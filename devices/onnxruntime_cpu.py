@@ -21,7 +21,7 @@ from atb.errors import InputError
 from atb.files import atomic_path
 from atb.models.architecture import Architecture
 
-__all__ = ["OnnxRuntimeCpu", "quantise"]
+__all__ = ["OnnxRuntimeCpu", "build_onnx", "quantise"]
 
 
 class OnnxRuntimeCpu:
@@ -36,34 +36,45 @@ class OnnxRuntimeCpu:
         return installed_version("onnxruntime", "onnxruntime-gpu")
 
     def build(self, architecture: Architecture, settings: RunSettings, folder: Path) -> Artefact:
-        """Write the timing graph: random weights, small vocabulary, and free shapes.
+        """Write the timing graph."""
+        return describe_artefact(build_onnx(architecture, settings, folder))
 
-        Free shapes, as the deployed model has them. Of a graph of fixed ones the runtime makes
-        another: products and biases become Gemm, and Gelu is no longer fused with its bias; on an
-        EPYC it took a fifth longer (benchmarks/deployed.py).
-        """
-        from atb.models.onnx_builder import build_graph, save_graph
 
-        path = folder / f"{architecture}.{settings.precision}.onnx"
-        try:
-            model = build_graph(
-                architecture,
-                vocabulary_size=TIMING_VOCABULARY,
-                positions=timing_positions(settings),
-                sequence_length=None,
-                batch=None,
-            )
-            if settings.precision == "int8":
-                with tempfile.TemporaryDirectory(dir=folder) as temporary:
-                    source = Path(temporary) / "fp32.onnx"
-                    save_graph(model, source)
-                    quantise(source, path)
-            else:
-                save_graph(model, path)
-        except (InputError, OSError, MemoryError) as error:
-            detail = f"{architecture}: {error or 'not enough memory'}"
-            raise LaunchFailure("build-error", detail) from error
-        return describe_artefact(path)
+def build_onnx(architecture: Architecture, settings: RunSettings, folder: Path) -> Path:
+    """Write the timing graph of every runtime that reads ONNX.
+
+    It has random weights, a small vocabulary, and free shapes, as the deployed model has them. Of a
+    graph of fixed ones onnxruntime makes another: products and biases become Gemm, and Gelu is no
+    longer fused with its bias; on an EPYC it took a fifth longer (benchmarks/deployed.py).
+
+    Returns:
+        The file.
+
+    Raises:
+        LaunchFailure: With cause `build-error`.
+    """
+    from atb.models.onnx_builder import build_graph, save_graph
+
+    path = folder / f"{architecture}.{settings.precision}.onnx"
+    try:
+        model = build_graph(
+            architecture,
+            vocabulary_size=TIMING_VOCABULARY,
+            positions=timing_positions(settings),
+            sequence_length=None,
+            batch=None,
+        )
+        if settings.precision == "int8":
+            with tempfile.TemporaryDirectory(dir=folder) as temporary:
+                source = Path(temporary) / "fp32.onnx"
+                save_graph(model, source)
+                quantise(source, path)
+        else:
+            save_graph(model, path)
+    except (InputError, OSError, MemoryError) as error:
+        detail = f"{architecture}: {error or 'not enough memory'}"
+        raise LaunchFailure("build-error", detail) from error
+    return path
 
 
 def quantise(

@@ -31,6 +31,7 @@ class ProcessLaunch(Conversation):
         runner: The worker's name of the runtime.
         settings: How models are run.
         timeout_seconds: Longest silence, beyond the time that a block is expected to take.
+        load_patience_seconds: How much longer a worker may be silent while it loads a model.
         memory_share: Of the memory that is available when it starts, what it may use.
         builds: Receives the builds of the worker's libraries by name.
     """
@@ -43,6 +44,7 @@ class ProcessLaunch(Conversation):
         runner: str,
         settings: RunSettings,
         timeout_seconds: float,
+        load_patience_seconds: float = 0.0,
         memory_share: float = 0.8,
         builds: dict[str, str] | None = None,
     ) -> None:
@@ -52,6 +54,7 @@ class ProcessLaunch(Conversation):
             runner=runner,
             settings=settings,
             timeout_seconds=timeout_seconds,
+            load_patience_seconds=load_patience_seconds,
             memory_share=memory_share,
             builds=builds,
         )

@@ -21,10 +21,12 @@ __all__ = [
     "DeviceListing",
     "all_runtimes",
     "available_runtimes",
+    "device_names",
     "find_device",
     "find_runtime",
     "list_devices",
     "list_saved",
+    "runtime_names",
     "taken_names",
 ]
 
@@ -38,7 +40,14 @@ _DEVICES = {
 # what a device of this package may serve, in the order of preference
 _RUNTIMES = {
     "onnxruntime": "atb.devices.onnxruntime_cpu:OnnxRuntimeCpu",
+    "onnxruntime-ort": "atb.devices.onnxruntime_ort:OnnxRuntimeOrt",
+    "onnxruntime-cuda": "atb.devices.onnxruntime_cuda:OnnxRuntimeCuda",
+    "openvino": "atb.devices.openvino_cpu:OpenVinoCpu",
     "torch": "atb.devices.torch_cpu:TorchCpu",
+    "torch-compiled": "atb.devices.torch_cpu:TorchCompiled",
+    "litert": "atb.devices.litert_xnnpack:LiteRtXnnpack",
+    "ncnn": "atb.devices.ncnn_cpu:NcnnCpu",
+    "executorch": "atb.devices.executorch_xnnpack:ExecuTorchXnnpack",
 }
 
 
@@ -103,6 +112,11 @@ def find_device(name: str) -> Device:
     return device
 
 
+def device_names() -> tuple[str, ...]:
+    """Names of the devices that can be asked for here."""
+    return (*_known_devices(), *read_devices())
+
+
 def find_runtime(device: Device, name: str | None = None) -> Runtime:
     """A runtime that the device can serve now; its first one if no name is given.
 
@@ -136,6 +150,11 @@ def available_runtimes() -> dict[str, Runtime]:
 def taken_names() -> tuple[str, ...]:
     """Names of devices that the user may not give to another one."""
     return tuple(_known_devices())
+
+
+def runtime_names() -> tuple[str, ...]:
+    """The runtimes of this package, in the order of preference."""
+    return tuple(_RUNTIMES)
 
 
 def list_devices() -> list[DeviceListing]:
@@ -180,7 +199,7 @@ def list_saved(saved: SavedDevice) -> list[DeviceListing]:
 
 
 def _package(runtime: str) -> str:
-    """What brings the library of a runtime."""
+    """What brings the library of a runtime, the usual one."""
     from atb.devices.worker import RUNNERS
 
     return str(RUNNERS[runtime].distributions[0])

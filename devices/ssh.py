@@ -48,6 +48,7 @@ class FarRuntime:
         self.name = runtime.name
         self.version = version
         self.precisions = runtime.precisions
+        self.load_patience_seconds: float = getattr(runtime, "load_patience_seconds", 0.0)
 
     def build(self, architecture: Architecture, settings: RunSettings, folder: Path) -> Artefact:
         """Write the timing artefact into `folder`."""
@@ -128,6 +129,7 @@ class SshDevice:
             runner=runtime.name,
             settings=settings,
             timeout_seconds=self._timeout_seconds,
+            load_patience_seconds=getattr(runtime, "load_patience_seconds", 0.0),
             memory_share=self._memory_share,
             builds=self._builds,
         )

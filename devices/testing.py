@@ -7,6 +7,7 @@ class TestMyBoard(DeviceConformance):
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import replace
 from pathlib import Path
 
@@ -89,7 +90,13 @@ class RuntimeConformance:
 
 
 class DeviceConformance:
-    """What a device owes its callers, with each of its runtimes."""
+    """What a device owes its callers, with each of its runtimes.
+
+    Attributes:
+        slow_runtimes: Those whose models take long to build or load; they have a test of their own.
+    """
+
+    slow_runtimes: frozenset[str] = frozenset()
 
     def make_device(self) -> Device:
         raise NotImplementedError("give the device under test")
@@ -228,8 +235,19 @@ class DeviceConformance:
             assert launch.run("small", iterations=1).warmup_seconds == ()
 
     def test_each_runtime_and_precision_computes_the_reference(self) -> None:
+        self.check_runtimes(set(self.make_device().runtimes) - self.slow_runtimes)
+
+    @pytest.mark.slow
+    def test_slow_runtimes_compute_the_reference_too(self) -> None:
+        here = self.slow_runtimes & set(self.make_device().runtimes)
+        if not here:
+            pytest.skip("none of its runtimes is slow")
+        self.check_runtimes(here)
+
+    def check_runtimes(self, names: Set[str]) -> None:
+        """Let these runtimes compute, in each precision."""
         device = self.make_device()
-        for runtime in device.runtimes.values():
+        for runtime in (device.runtimes[name] for name in sorted(names)):
             for precision in runtime.precisions:
                 settings = RunSettings(precision=precision, sequence_length=16)
                 result = check_device(device, runtime, settings)

@@ -1,15 +1,19 @@
-"""PyTorch on a CPU, operator by operator as Python calls them (eager)."""
+"""PyTorch on a CPU: operator by operator as Python calls them (eager), or compiled."""
 
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import sys
+import sysconfig
 from pathlib import Path
 
 import numpy as np
 
 from atb.devices.artefact import describe_artefact
 from atb.devices.contract import Artefact, LaunchFailure
-from atb.devices.installed import installed_version
+from atb.devices.installed import RuntimeAbsent, installed_version
 from atb.devices.reference import TIMING_VOCABULARY, timing_positions
 from atb.devices.settings import RunSettings
 from atb.devices.worker import ENCODER_KEY, VOCABULARY_KEY
@@ -18,7 +22,7 @@ from atb.files import atomic_path
 from atb.models.architecture import Architecture
 from atb.models.weights import random_weights
 
-__all__ = ["TorchCpu"]
+__all__ = ["TorchCompiled", "TorchCpu"]
 
 
 class TorchCpu:
@@ -58,3 +62,33 @@ class TorchCpu:
             detail = f"{architecture}: {error or 'not enough memory'}"
             raise LaunchFailure("build-error", detail) from error
         return describe_artefact(path)
+
+
+class TorchCompiled(TorchCpu):
+    """Serves the same file; in the worker `torch.compile` makes C++ of it and compiles that.
+
+    The first launch of a model takes a minute or more; compiled code is kept where PyTorch keeps
+    it by default, in a folder of the user's among temporary files, and later launches take seconds.
+    """
+
+    name = "torch-compiled"
+    #: How much longer than usual loading a model may take.
+    load_patience_seconds = 900.0
+
+    @property
+    def version(self) -> str:
+        """Version of the installed library, read without importing it."""
+        version = installed_version("torch")
+        # as PyTorch itself looks for them
+        compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
+        if shutil.which(compiler) is None:
+            raise RuntimeAbsent(
+                f"torch.compile needs a C++ compiler, and there is no {compiler}; "
+                "install one, such as by `apt-get install g++`, or name yours in CXX"
+            )
+        if not (Path(sysconfig.get_path("include")) / "Python.h").is_file():
+            raise RuntimeAbsent(
+                "torch.compile needs Python's headers, and there is no Python.h; "
+                "install them, such as by `apt-get install python3-dev`"
+            )
+        return version

@@ -26,6 +26,7 @@ import importlib
 import json
 import os
 import platform
+import queue
 import select
 import signal
 import sys
@@ -36,7 +37,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -72,7 +73,8 @@ class WorkerError(Exception):
 class Model(Protocol):
     """Something loaded that can be run again and again, by several threads at the same time.
 
-    Its class names the `library` that is imported and the `distributions` that bring it.
+    Its class names the `library` that is imported and the `distributions` that bring it, and maybe
+    variables of the `environment` that the library reads as it is imported.
     """
 
     providers: tuple[str, ...]
@@ -101,10 +103,19 @@ def make_inputs(vocabulary_size: int, batch: int, sequence_length: int) -> Feed:
 
 
 class OnnxRuntimeModel:
-    """A model in onnxruntime on the CPU."""
+    """A model in onnxruntime, all of it computed by the provider that was asked for.
+
+    Where a provider is not there, or leaves operators out, onnxruntime computes them on the CPU and
+    says nothing. Here either is a load error, since the time would be nobody's.
+    """
 
     library = "onnxruntime"
-    distributions = ("onnxruntime", "onnxruntime-gpu")
+    distributions: tuple[str, ...] = ("onnxruntime", "onnxruntime-gpu")
+    wanted = "CPUExecutionProvider"
+    #: What the provider is told.
+    wanted_options: Mapping[str, str] = {}
+    #: `ORT` or `ONNX`, where no other format will do.
+    file_format: str | None = None
 
     def __init__(self, path: str, settings: Mapping[str, Any]) -> None:
         import onnxruntime
@@ -115,7 +126,8 @@ class OnnxRuntimeModel:
         self._path = path
         self._threads = settings["threads"]
         self._session = self._open()
-        self.providers = tuple(self._session.get_providers())
+        # the session's own list ends with the CPU even where it may compute nothing
+        self.providers = (self.wanted,)
         metadata = self._session.get_modelmeta().custom_metadata_map
         vocabulary_size = int(metadata.get(VOCABULARY_KEY, UNKNOWN_VOCABULARY))
         shape = (settings["batch"], settings["sequence_length"])
@@ -128,6 +140,8 @@ class OnnxRuntimeModel:
         """A session; one that writes a profile is not for timing."""
         import onnxruntime
 
+        if self.wanted not in onnxruntime.get_available_providers():
+            raise self._refusal("CPUExecutionProvider", "this build of onnxruntime lacks it")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self._threads
         options.inter_op_num_threads = 1
@@ -135,10 +149,32 @@ class OnnxRuntimeModel:
         options.log_severity_level = 3  # errors only
         # spinning threads would count as busy and disturb their neighbours
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        if self.wanted != "CPUExecutionProvider":
+            # otherwise operators that the provider does not have go to the CPU one by one
+            options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+        if self.file_format is not None:
+            options.add_session_config_entry("session.load_model_format", self.file_format)
         if profile is not None:
             options.enable_profiling = True
             options.profile_file_prefix = profile
-        return onnxruntime.InferenceSession(self._path, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(
+            self._path,
+            options,
+            providers=[(self.wanted, dict(self.wanted_options))],
+            enable_fallback=False,  # else a provider that fails is replaced by the CPU
+        )
+        came = session.get_provider_options()
+        if self.wanted not in came:
+            raise self._refusal(", ".join(came), "libraries that it needs do not load here")
+        for name, value in self.wanted_options.items():
+            got = came[self.wanted].get(name)
+            if got != value:
+                detail = f"{self.wanted} was asked for with {name}={value} and came with {got}"
+                raise WorkerError("load-error", detail)
+        return session
+
+    def _refusal(self, came: str, why: str) -> WorkerError:
+        return WorkerError("load-error", f"{self.wanted} was asked for and {came} came: {why}")
 
     def __call__(self) -> npt.NDArray[Any]:
         output: npt.NDArray[Any] = self._session.run(None, self._feed)[0]
@@ -189,11 +225,127 @@ def _fill(
 def _operators(events: list[dict[str, Any]], iterations: int) -> list[dict[str, Any]]:
     """The fields of `OperatorTime` from the trace of onnxruntime, whose times are microseconds."""
     warm = min(event["ts"] + event["dur"] for event in events if event["name"] == "model_run")
-    times: dict[tuple[str, str], list[int]] = {}
+    times: dict[tuple[str, str], list[float]] = {}
     for event in events:
         if event["cat"] == "Node" and "op_name" in event["args"] and event["ts"] >= warm:
             name = event["name"].removesuffix("_kernel_time")
             times.setdefault((event["args"]["op_name"], name), []).append(event["dur"])
+    return _rows(times, iterations)
+
+
+class OnnxRuntimeOrtModel(OnnxRuntimeModel):
+    """A model in onnxruntime's own format, which is all that its small mobile builds read."""
+
+    file_format = "ORT"
+
+
+class OnnxRuntimeCudaModel(OnnxRuntimeModel):
+    """A model in onnxruntime on a GPU of NVIDIA."""
+
+    distributions = ("onnxruntime-gpu",)
+    wanted = "CUDAExecutionProvider"
+    # its default rounds the factors of fp32 products to ten bits
+    wanted_options: Mapping[str, str] = {"use_tf32": "0"}
+
+
+class OpenVinoModel:
+    """A model in OpenVINO on the CPU, in the precision that was asked for.
+
+    Its default is the fastest precision that the processor has, bf16 on new ones. An inference is
+    computed by the thread that calls, and by others of the library where there shall be several.
+    Streams have a copy of the plan each, and threads of their own.
+    """
+
+    library = "openvino"
+    distributions = ("openvino",)
+
+    def __init__(self, path: str, settings: Mapping[str, Any]) -> None:
+        import openvino
+
+        self.builds = {"openvino": openvino.get_version()}
+        self._threads, self._streams = settings["threads"], settings.get("streams", 1)
+        self._core = openvino.Core()
+        # Of any batch and length, as the deployed model is; reshaped to one length it would be
+        # planned a little better, and serve that length alone.
+        self._model = self._core.read_model(path)
+        vocabulary_size = UNKNOWN_VOCABULARY
+        if self._model.has_rt_info(["framework", VOCABULARY_KEY]):
+            vocabulary_size = int(self._model.get_rt_info(["framework", VOCABULARY_KEY]).value)
+        tokens = make_tokens(vocabulary_size, settings["batch"], settings["sequence_length"])
+        self._feed = {node.any_name: _fill_node(node, tokens) for node in self._model.inputs}
+        compiled = self._compile()
+        self.providers = self._check(compiled)
+        # a request serves one thread at a time
+        self._idle: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        for _ in range(self._streams):
+            self._idle.put(compiled.create_infer_request())
+
+    def _compile(self, **more: Any) -> Any:
+        wanted = {
+            "INFERENCE_PRECISION_HINT": "f32",
+            "INFERENCE_NUM_THREADS": self._threads * self._streams,
+            "NUM_STREAMS": self._streams,
+            "PERFORMANCE_HINT": "LATENCY",
+            "ENABLE_CPU_PINNING": False,  # the process is where it was told to be
+        }
+        return self._core.compile_model(self._model, "CPU", {**wanted, **more})
+
+    def _check(self, compiled: Any) -> tuple[str, ...]:
+        """What computes, once it is known to be what was asked for."""
+        nodes = compiled.get_runtime_model().get_ops()
+        kinds = {str(node.get_rt_info()["runtimePrecision"].value) for node in nodes}
+        precision = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+        if precision != "f32" or (kinds := kinds & {"bf16", "f16"}):
+            came = ", ".join(sorted(kinds)) or precision
+            raise WorkerError("load-error", f"f32 was asked for and {came} came")
+        # more streams than there are processors take turns
+        streams = compiled.get_property("NUM_STREAMS")
+        threads = compiled.get_property("INFERENCE_NUM_THREADS") / streams
+        if threads != self._threads or streams > self._streams:
+            wanted = f"{self._threads} threads for each of {self._streams} streams"
+            came = f"{threads:g} for each of {streams}"
+            raise WorkerError("load-error", f"{wanted} were asked for and {came} came")
+        return tuple(f"{name} {precision}" for name in compiled.get_property("EXECUTION_DEVICES"))
+
+    def __call__(self) -> npt.NDArray[Any]:
+        request = self._idle.get()
+        try:
+            outputs = request.infer(self._feed, share_inputs=True)  # the outputs are copied
+        finally:
+            self._idle.put(request)
+        output: npt.NDArray[Any] = outputs[0]
+        return output
+
+    def operators(self, iterations: int) -> list[dict[str, Any]]:
+        """What each node of the plan takes, after one run of warm-up."""
+        request = self._compile(PERF_COUNT=True).create_infer_request()
+        times: dict[tuple[str, str], list[float]] = {}
+        for iteration in range(1 + iterations):
+            request.infer(self._feed)
+            for node in request.get_profiling_info() if iteration else ():
+                taken = times.setdefault((node.node_type, node.node_name), [])
+                taken.append(node.real_time.total_seconds() * 1e6)
+        # one that takes less than a microsecond is told as one that does not run
+        return _rows({node: taken for node, taken in times.items() if any(taken)}, iterations)
+
+
+_OPENVINO_TYPES = {
+    "i64": "tensor(int64)",
+    "i32": "tensor(int32)",
+    "f32": "tensor(float)",
+    "boolean": "tensor(bool)",
+}
+
+
+def _fill_node(node: Any, tokens: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+    """An input of OpenVINO's model."""
+    kind = node.element_type.get_type_name()
+    shape = [axis.get_length() if axis.is_static else str(axis) for axis in node.partial_shape]
+    return _fill(node.any_name, _OPENVINO_TYPES.get(kind, kind), shape, tokens)
+
+
+def _rows(times: Mapping[tuple[str, str], list[float]], iterations: int) -> list[dict[str, Any]]:
+    """The fields of `OperatorTime` from microseconds by kind and name, the longest first."""
     total = sum(map(sum, times.values())) or 1  # all of them may take less than is resolved
     rows = [
         {
@@ -222,6 +374,10 @@ class TorchModel:
         import torch
 
         torch.set_num_threads(settings["threads"])
+        if torch.get_num_threads() != settings["threads"]:
+            came = torch.get_num_threads()
+            detail = f"{settings['threads']} threads were asked for and {came} came"
+            raise WorkerError("load-error", detail)
         self.builds = {"torch": torch.__version__}
         self.providers = ("eager",)
         self._weights, told = _read_safetensors(path)
@@ -234,10 +390,12 @@ class TorchModel:
         import torch
 
         with torch.inference_mode():
-            output: npt.NDArray[Any] = self._forward(**self._feed).numpy()
+            hidden, _ = self._forward(**self._feed)
+        output: npt.NDArray[Any] = hidden.numpy()
         return output
 
-    def _forward(self, input_ids: Any, attention_mask: Any, token_type_ids: Any) -> Any:
+    def _forward(self, input_ids: Any, attention_mask: Any, token_type_ids: Any) -> tuple[Any, Any]:
+        """The last hidden state [B, S, H] and the pooler's output [B, H]."""
         import torch
         from torch.nn import functional
 
@@ -270,8 +428,7 @@ class TorchModel:
             hidden = norm(attended + hidden, f"{own}.attention.output.LayerNorm")
             inner = functional.gelu(linear(hidden, f"{own}.intermediate.dense"))
             hidden = norm(linear(inner, f"{own}.output.dense") + hidden, f"{own}.output.LayerNorm")
-        torch.tanh(linear(hidden[:, 0], "pooler.dense"))  # is part of what is timed
-        return hidden
+        return hidden, torch.tanh(linear(hidden[:, 0], "pooler.dense"))
 
     def operators(self, iterations: int) -> list[dict[str, Any]]:
         """What each kind of operator takes by itself, after one run of warm-up."""
@@ -316,7 +473,330 @@ def _read_safetensors(path: str) -> tuple[dict[str, Any], dict[str, int]]:
     return tensors, told
 
 
-RUNNERS: dict[str, Any] = {"onnxruntime": OnnxRuntimeModel, "torch": TorchModel}
+class TorchCompiledModel(TorchModel):
+    """The same encoder as code that PyTorch's inductor wrote and compiled for this processor.
+
+    Compiled code lies in the user's own cache, where inductor keeps it by default, so that the
+    next launches begin in seconds.
+    """
+
+    def __init__(self, path: str, settings: Mapping[str, Any]) -> None:
+        import torch
+        import torch._dynamo as dynamo
+        import torch._inductor.config as inductor
+        from torch._dynamo.utils import counters
+
+        super().__init__(path, settings)
+        dynamo.config.suppress_errors = False  # nothing is computed eagerly instead
+        # each model is compiled anew, however many there are
+        dynamo.config.recompile_limit = dynamo.config.accumulated_recompile_limit = sys.maxsize
+        inductor.compile_threads = 1  # else processes that compile stay beside what is timed
+        torch.compiler.set_stance("default")
+        self._forward = torch.compile(  # type: ignore[method-assign]
+            self._forward,
+            backend="inductor",
+            fullgraph=True,  # a part that does not compile is an error
+            dynamic=False,  # else from the second model on it would be code for any shape
+        )
+        before = counters["stats"]["unique_graphs"]
+        self()
+        if counters["stats"]["unique_graphs"] != before + 1:
+            detail = "torch.compile left the model as it was: unset TORCHDYNAMO_DISABLE"
+            raise WorkerError("load-error", detail)
+        # what is timed is never a compilation
+        torch.compiler.set_stance("fail_on_recompile")
+        self.providers = ("inductor",)
+
+
+class LiteRtModel:
+    """A TFLite model in LiteRT on the CPU, whose matrix products XNNPACK must have taken.
+
+    An interpreter serves one call at a time, so there is one for each stream, with its own copy
+    of the weights in the layout of XNNPACK: LiteRT shares none between them.
+    """
+
+    library = "ai_edge_litert.interpreter"
+    distributions = ("ai-edge-litert",)
+
+    def __init__(self, path: str, settings: Mapping[str, Any]) -> None:
+        import ai_edge_litert
+
+        self.builds = {"ai-edge-litert": getattr(ai_edge_litert, "__version__", "unknown")}
+        self._path = path
+        self._settings = settings
+        self._free: queue.SimpleQueue[tuple[Any, dict[int, npt.NDArray[Any]]]]
+        self._free = queue.SimpleQueue()
+        for _ in range(settings.get("streams", 1)):
+            interpreter, feed = self._open()
+            self.providers = _litert_providers(
+                interpreter._get_ops_details(), settings["precision"]
+            )
+            self._free.put((interpreter, feed))
+        self._output = interpreter.get_output_details()[0]["index"]
+
+    def _open(self) -> tuple[Any, dict[int, npt.NDArray[Any]]]:
+        """An interpreter, and what it is fed, by the place of the input."""
+        from ai_edge_litert.interpreter import Interpreter
+
+        interpreter = Interpreter(model_path=self._path, num_threads=self._settings["threads"])
+        shape = (self._settings["batch"], self._settings["sequence_length"])
+        tables = [
+            int(tensor["shape"][0])
+            for tensor in interpreter.get_tensor_details()
+            if tensor["name"] == _LITERT_TABLE
+        ]
+        tokens = make_tokens(tables[0] if tables else UNKNOWN_VOCABULARY, *shape)
+        feed = {}
+        for name, tensor in _litert_inputs(interpreter).items():
+            kind = _LITERT_TYPES.get(tensor["dtype"], np.dtype(tensor["dtype"]).name)
+            sizes = [None if size < 0 else int(size) for size in tensor["shape_signature"]]
+            feed[tensor["index"]] = _fill(name, kind, sizes, tokens)
+            if None in sizes:
+                interpreter.resize_tensor_input(tensor["index"], shape)
+        interpreter.allocate_tensors()
+        return interpreter, feed
+
+    def __call__(self) -> npt.NDArray[Any]:
+        interpreter, feed = self._free.get()
+        try:
+            for index, values in feed.items():
+                interpreter.set_tensor(index, values)
+            interpreter.invoke()
+            output: npt.NDArray[Any] = interpreter.get_tensor(self._output)
+        finally:
+            self._free.put((interpreter, feed))
+        return output
+
+
+_LITERT_TYPES = {dtype: kind for kind, dtype in _ELEMENT_TYPES.items()}
+#: Whose rows are as many as our graphs know tokens; an interpreter does not show their metadata.
+_LITERT_TABLE = "embeddings.word_embeddings.weight"
+_LITERT_PRODUCTS = ("FULLY_CONNECTED", "BATCH_MATMUL", "CONV_2D")
+
+
+def _litert_inputs(interpreter: Any) -> dict[str, Any]:
+    """Details of the inputs by name, that of the signature where the model has just one."""
+    if len(interpreter.get_signature_list()) == 1:
+        inputs: dict[str, Any] = interpreter.get_signature_runner().get_input_details()
+        return inputs
+    return {tensor["name"]: tensor for tensor in interpreter.get_input_details()}
+
+
+def _litert_providers(operators: list[dict[str, Any]], precision: str) -> tuple[str, ...]:
+    """What runs the operators of a model, of which XNNPACK must run every matrix product.
+
+    LiteRT lists what the model has, and after it each group that a delegate took, as one more
+    operator. Which belong to a group shows from the end on: what makes a tensor that a group hands
+    out, or one that is used within it and not handed in.
+    """
+    groups = [o for o in operators if o["op_name"] == "DELEGATE"]
+    listed = [o for o in operators if o["op_name"] != "DELEGATE"]
+    handed_in = {int(tensor) for group in groups for tensor in group["inputs"]}
+    within = {int(tensor) for group in groups for tensor in group["outputs"]}
+    left = []
+    for operator in reversed(listed):
+        if within.isdisjoint(map(int, operator["outputs"])):
+            left.append(operator["op_name"])
+        else:
+            within.update({int(tensor) for tensor in operator["inputs"]} - handed_in)
+    products = sorted({name for name in left if name in _LITERT_PRODUCTS})
+    if products or not groups:
+        what = ", ".join(products) or "any operator"
+        raise WorkerError("load-error", f"XNNPACK did not take {what}; it wants fixed shapes")
+    kinds = {
+        np.dtype(operator["operand_types"][1]).name
+        for operator in listed
+        if operator["op_name"] == "FULLY_CONNECTED"
+    }
+    weights = " and ".join(sorted(kinds))
+    if precision == "int8" and weights != "int8":
+        detail = f"the products have {weights or 'no'} weights, and int8 was asked for"
+        raise WorkerError("load-error", detail)
+    told = [f"XNNPACK {len(listed) - len(left)} of {len(listed)} operators"]
+    if weights:
+        told.append(f"{weights} weights")
+    if left:
+        told.append(f"LiteRT {' and '.join(sorted(set(left)))}")
+    return tuple(told)
+
+
+class NcnnModel:
+    """A network of ncnn on the CPU.
+
+    The file is ncnn's `.bin`, followed by the text of `.param`, JSON that says what it is, and the
+    length of the JSON in eight bytes. ncnn has no batch: sequences run one after another.
+    """
+
+    library = "ncnn"
+    distributions = ("ncnn",)
+    # idle threads of its OpenMP sleep at once: spinning ones would count as busy and disturb their
+    # neighbours (the option `openmp_blocktime` is for another OpenMP than the one in its wheels)
+    environment: ClassVar[dict[str, str]] = {"OMP_WAIT_POLICY": "PASSIVE"}
+
+    def __init__(self, path: str, settings: Mapping[str, Any]) -> None:
+        import ncnn
+
+        told, param = _read_ncnn(path)
+        if told["precision"] != settings["precision"]:
+            detail = f"the network computes in {told['precision']}, not in {settings['precision']}"
+            raise WorkerError("load-error", detail)
+        self._net = ncnn.Net()
+        wanted = {
+            "num_threads": settings["threads"],
+            "openmp_blocktime": 0,
+            "use_vulkan_compute": False,
+            # where the processor has it, ncnn computes in less than 32 bits without being asked
+            **{f"use_fp16_{part}": False for part in ("packed", "storage", "arithmetic")},
+            "use_bf16_storage": False,
+        }
+        for name, value in wanted.items():
+            setattr(self._net.opt, name, value)
+        if self._net.load_param_mem(param) != 0 or self._net.load_model(path) != 0:
+            raise WorkerError("load-error", "ncnn cannot read the network: build it again")
+        ignored = [name for name, value in wanted.items() if getattr(self._net.opt, name) != value]
+        if ignored:
+            raise WorkerError("load-error", f"ncnn did not take the options {', '.join(ignored)}")
+        self.builds = {"ncnn": ncnn.__version__}
+        self.providers = (f"CPU {settings['precision']}",)
+        length = settings["sequence_length"]
+        feed = make_inputs(told[VOCABULARY_KEY], settings["batch"], length)
+        places = np.arange(length, dtype=np.int32)
+        # added to the scores: nothing, since no token is padding
+        mask = np.zeros((length, length), np.float32)
+        self._arrays = [
+            {
+                "input_ids": feed["input_ids"][place].astype(np.int32),
+                "token_type_ids": feed["token_type_ids"][place].astype(np.int32),
+                "position_ids": places,
+                "attention_mask": mask,
+            }
+            for place in range(settings["batch"])
+        ]
+        # these refer to the arrays, and copy nothing
+        self._feeds = [
+            {name: ncnn.Mat(values) for name, values in arrays.items()} for arrays in self._arrays
+        ]
+
+    def __call__(self) -> npt.NDArray[Any]:
+        return np.stack([self._run(feed) for feed in self._feeds])
+
+    def _run(self, feed: Mapping[str, Any]) -> npt.NDArray[Any]:
+        """One sequence; an extractor belongs to one call, so that several threads may call."""
+        extractor = self._net.create_extractor()
+        for name, values in feed.items():
+            extractor.input(name, values)
+        failed, hidden = extractor.extract("last_hidden_state")
+        # the pooler goes on from what is there, and is part of what is timed
+        failed = failed or extractor.extract("pooler_output")[0]
+        if failed:
+            cause = "out-of-memory" if failed == _NCNN_ALLOCATION_FAILED else "crash"
+            raise WorkerError(cause, f"ncnn ended the inference with code {failed}")
+        return np.asarray(hidden)
+
+
+_NCNN_ALLOCATION_FAILED = -100
+
+
+def _read_ncnn(path: str) -> tuple[dict[str, Any], str]:
+    """What a network says of itself, and its text; ncnn itself reads the weights.
+
+    Sizes are compared first, since ncnn says nothing of a damaged file but a number.
+    """
+    size = Path(path).stat().st_size
+    try:
+        with Path(path).open("rb") as file:
+            file.seek(-8, os.SEEK_END)
+            length = int.from_bytes(file.read(), "little")
+            file.seek(size - 8 - length)
+            told: dict[str, Any] = json.loads(file.read(length))
+            file.seek(told["weights_bytes"])
+            param = file.read(told["param_bytes"]).decode("ascii")
+        whole = told["weights_bytes"] + told["param_bytes"] + length + 8
+    except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
+        detail = f"{path} is no network of ncnn that atb wrote ({_describe(error)})"
+        raise WorkerError("load-error", detail) from error
+    if size != whole:
+        raise WorkerError("load-error", f"{path} has {size} bytes where {whole} were written")
+    return told, param
+
+
+class ExecuTorchModel:
+    """A program of ExecuTorch whose matrix products run in XNNPACK.
+
+    Its runtime takes and gives PyTorch's tensors in Python. Threads are those of one pool of the
+    process, to which loaded programs hold on, so that all of a worker's have as many. Streams take
+    turns: a method has one memory for what lies between its operators.
+    """
+
+    library = "executorch.runtime"
+    distributions = ("executorch",)
+    _loaded = False  # whether any program is
+
+    def __init__(self, path: str, settings: Mapping[str, Any]) -> None:
+        import torch
+        from executorch.extension.pybindings import portable_lib
+        from executorch.runtime import Runtime
+        from executorch.version import __version__
+
+        torch.set_num_threads(1)  # it computes nothing here
+        cls, wanted = type(self), settings["threads"]
+        if not cls._loaded:  # later it would take the threads away from those that are loaded
+            portable_lib._unsafe_reset_threadpool(wanted)
+        threads = portable_lib._threadpool_get_thread_count()
+        if threads != wanted:
+            detail = f"ExecuTorch has {threads} threads in this worker, not {wanted}"
+            raise WorkerError("load-error", detail)
+        runtime = Runtime.get()
+        if not runtime.backend_registry.is_available(_XNNPACK):
+            raise WorkerError("load-error", "this build of ExecuTorch has no XNNPACK")
+        content = Path(path).read_bytes()
+        if _XNNPACK.encode() not in content:  # where a program names what it delegates to
+            raise WorkerError("load-error", "the program delegates nothing to XNNPACK")
+        self._program = runtime.load_program(content)
+        told = {name: self._tell(name) for name in (VOCABULARY_KEY, "weight_bits")}
+        if told["weight_bits"] != _WEIGHT_BITS[settings["precision"]]:
+            detail = f"the program's matrices have {told['weight_bits']} bits, which is not "
+            raise WorkerError("load-error", detail + settings["precision"])
+        shape = settings["batch"], settings["sequence_length"]
+        found = tuple(self._program.metadata("forward").input_tensor_meta(0).sizes())
+        if found != shape:
+            raise WorkerError("load-error", f"the program is for the shape {found}, not {shape}")
+        feed = make_inputs(told[VOCABULARY_KEY], *shape)
+        self._feed = [torch.from_numpy(values) for values in feed.values()]
+        cls._loaded = True
+        self._forward = self._program.load_method("forward")
+        self._turn = threading.Lock()
+        self.builds = {"executorch": __version__, "torch": torch.__version__}
+        self.providers = (f"{_XNNPACK} {settings['precision']}", "kernels of ExecuTorch")
+
+    def _tell(self, name: str) -> int:
+        """A number that the program holds."""
+        if name not in self._program.method_names:
+            raise WorkerError("load-error", f"the program does not tell its {name}: build it again")
+        number: int = self._program.load_method(name).execute([])[0]
+        return number
+
+    def __call__(self) -> npt.NDArray[Any]:
+        with self._turn:
+            output: npt.NDArray[Any] = self._forward.execute(self._feed)[0].numpy()
+        return output
+
+
+_XNNPACK = "XnnpackBackend"
+_WEIGHT_BITS = {"fp32": 32, "int8": 8}
+
+
+RUNNERS: dict[str, Any] = {
+    "onnxruntime": OnnxRuntimeModel,
+    "onnxruntime-ort": OnnxRuntimeOrtModel,
+    "onnxruntime-cuda": OnnxRuntimeCudaModel,
+    "openvino": OpenVinoModel,
+    "torch": TorchModel,
+    "torch-compiled": TorchCompiledModel,
+    "litert": LiteRtModel,
+    "ncnn": NcnnModel,
+    "executorch": ExecuTorchModel,
+}
 
 
 class RunQueue:
@@ -664,6 +1144,7 @@ class Worker:
             raise WorkerError("load-error", f"this worker has no runtime {runner!r}")
         make = RUNNERS[runner]
         started = time.perf_counter()
+        os.environ.update(getattr(make, "environment", {}))  # read by libraries as they load
         try:
             importlib.import_module(make.library)
             imported = time.perf_counter()
@@ -777,6 +1258,8 @@ def main() -> None:
     # libraries may print: what they believe to be stdout becomes stderr
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
+    # openvino reports its use over the network, unless this package is missing
+    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
     if hasattr(select, "poll"):
         threading.Thread(target=_end_with_the_parent, args=(0,), daemon=True).start()
     worker = Worker()

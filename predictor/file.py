@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -23,7 +24,7 @@ import numpy as np
 import atb
 from atb.devices.settings import RunSettings
 from atb.errors import BadFile
-from atb.files import read_document, write_document
+from atb.files import check_document, read_document, write_document
 from atb.predictor.basis import Basis
 from atb.predictor.drift import Drift
 from atb.predictor.family import FamilyPredictor, settings_basis
@@ -37,10 +38,12 @@ from atb.predictor.targets import FURTHER_TARGETS
 from atb.profiler.conditions import Conditions
 
 __all__ = [
+    "document_of",
     "kind_of",
     "load",
     "load_family",
     "load_table_predictor",
+    "predictor_of",
     "save",
     "save_family",
     "save_table_predictor",
@@ -54,20 +57,40 @@ _Predictor = TypeVar("_Predictor")
 
 def save(predictor: WorkPredictor, path: Path) -> None:
     """Write a predictor; `load` gives one that predicts the same to the last bit."""
-    _write(
-        path,
-        _KIND,
-        {
-            "conditions": predictor.conditions.to_json(),
-            "seconds_for_each": _prices(predictor.model),
-            **_model_to_json(predictor.model),
-            "further": {
-                name: {"price_of_each": _prices(model), **_model_to_json(model)}
-                for name, model in predictor.further.items()
-            },
-            "training": _summary_to_json(predictor.summary),
+    _write(path, _KIND, _fields_of(predictor))
+
+
+def document_of(predictor: WorkPredictor) -> dict[str, Any]:
+    """What `save` writes, as plain values that may stand in another document."""
+    return {"format": _FORMAT, "kind": _KIND, **_sealed(_fields_of(predictor))}
+
+
+def predictor_of(document: object, where: str, *, again: str) -> WorkPredictor:
+    """The reverse of `document_of`.
+
+    Args:
+        document: As JSON has it.
+        where: Where it was found, for the message.
+        again: What to do about a bad one, for the message.
+
+    Raises:
+        BadFile: As `load`.
+    """
+    checked = check_document(document, where, kind=_KIND, format=_FORMAT)
+    return _open(checked, where, _work_predictor, again=again)
+
+
+def _fields_of(predictor: WorkPredictor) -> dict[str, Any]:
+    return {
+        "conditions": predictor.conditions.to_json(),
+        "seconds_for_each": _prices(predictor.model),
+        **_model_to_json(predictor.model),
+        "further": {
+            name: {"price_of_each": _prices(model), **_model_to_json(model)}
+            for name, model in predictor.further.items()
         },
-    )
+        "training": _summary_to_json(predictor.summary),
+    }
 
 
 def load(path: Path, settings: RunSettings | None = None) -> WorkPredictor:
@@ -155,26 +178,37 @@ def load_table_predictor(path: Path) -> TablePredictor:
 
 
 def _write(path: Path, kind: str, fields: Mapping[str, Any]) -> None:
+    write_document(path, _sealed(fields), kind=kind, format=_FORMAT)
+
+
+def _sealed(fields: Mapping[str, Any]) -> dict[str, Any]:
     content = {"atb_version": atb.__version__, **fields}
-    write_document(path, {"sha256": _hash(content), **content}, kind=kind, format=_FORMAT)
+    return {"sha256": _hash(content), **content}
 
 
 def _read(path: Path, kind: str, make: Callable[[Mapping[str, Any]], _Predictor]) -> _Predictor:
     document = read_document(path, kind=kind, format=_FORMAT)
+    return _open(document, str(path), make, again="fit it again with `atb predictor train`")
+
+
+def _open(
+    document: Mapping[str, Any],
+    where: str,
+    make: Callable[[Mapping[str, Any]], _Predictor],
+    *,
+    again: str,
+) -> _Predictor:
     envelope = ("format", "kind", "sha256")
     content = {name: value for name, value in document.items() if name not in envelope}
     if document.get("sha256") != _hash(content):
         raise BadFile(
-            f"{path} was changed after it was written (its content does not match its hash): "
-            "fit it again with `atb predictor train`."
+            f"{where} was changed after it was written (its content does not match its hash): "
+            f"{again}."
         )
     try:
         return make(content)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BadFile(
-            f"{path} does not hold a usable predictor ({error}): "
-            "fit it again with `atb predictor train`."
-        ) from error
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise BadFile(f"{where} does not hold a usable predictor ({error}): {again}.") from error
 
 
 def _hash(content: Mapping[str, Any]) -> str:
@@ -216,7 +250,12 @@ def _summary_to_json(summary: TrainingSummary) -> dict[str, Any]:
 
 
 def _summary_from_json(fields: Mapping[str, Any]) -> TrainingSummary:
-    return TrainingSummary(**{**fields, "campaigns": tuple(fields["campaigns"])})
+    summary = TrainingSummary(**{**fields, "campaigns": tuple(fields["campaigns"])})
+    if not (isinstance(summary.rows, int) and summary.rows > 0):
+        raise ValueError(f"fitted on {summary.rows!r} rows")
+    if not 0 <= summary.cross_validated_mape < math.inf:
+        raise ValueError(f"a cross-validated error of {summary.cross_validated_mape!r}")
+    return summary
 
 
 def _further_model(name: str, fields: Mapping[str, Any], conditions: Conditions) -> WorkModel:

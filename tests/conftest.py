@@ -14,6 +14,23 @@ from postgresql import Server, find_binaries, running_server
 _NUMBERS = count()
 
 
+@pytest.fixture(autouse=True)
+def devices_of_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder in place of the user's own, so that no test reads or writes what is there."""
+    folder = tmp_path / "configuration"
+    monkeypatch.setenv("ATB_DEVICES", str(folder / "devices.json"))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def artefacts_of_nobody(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """No test finds what another one built, or what the user keeps."""
+    folder = tmp_path_factory.getbasetemp() / f"artefacts-{next(_NUMBERS)}"
+    monkeypatch.setenv("ATB_CACHE", str(folder))
+
+
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[Server]:
     """A server of its own; tests that need one are skipped where none is installed."""

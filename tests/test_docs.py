@@ -25,7 +25,7 @@ def test_the_tests_named_for_them_exist() -> None:
         assert not name or f"def {name}(" in text, (file, name)
 
 
-@pytest.mark.parametrize(("guide", "fewest"), [("training", 13), ("searching", 10)])
+@pytest.mark.parametrize(("guide", "fewest"), [("training", 13), ("searching", 10), ("devices", 7)])
 def test_the_commands_of_the_guides_exist_with_their_options(guide: str, fewest: int) -> None:
     from atb.cli import app
 

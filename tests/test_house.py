@@ -114,15 +114,36 @@ def test_the_public_face_is_sorted_and_exists() -> None:
         _ = atb.nonsense
 
 
-def test_help_imports_nothing_heavy() -> None:
+#: What takes a moment to import; `asyncssh` and the like are extras besides.
+HEAVY = [
+    "torch",
+    "transformers",
+    "onnxruntime",
+    "onnx",
+    "pandas",
+    "sklearn",
+    "scipy",
+    "matplotlib",
+    "sqlalchemy",
+    "safetensors",
+    "openvino",
+    "ai_edge_litert",
+    "flatbuffers",
+    "ncnn",
+    "executorch",
+    "torchao",
+    "asyncssh",
+]
+
+
+@pytest.mark.parametrize("words", ["--help", "devices list", "devices list --json"])
+def test_help_and_the_list_of_devices_import_nothing_heavy(words: str) -> None:
     program = (
         "import sys\n"
         "from atb.cli import main\n"
-        "sys.argv = ['atb', '--help']\n"
+        f"sys.argv = ['atb', *{words.split()}]\n"
         "try:\n    main()\nexcept SystemExit as end:\n    assert end.code in (0, None), end.code\n"
-        "heavy = {'torch', 'transformers', 'onnxruntime', 'onnx', 'pandas', 'sklearn', 'scipy',"
-        " 'matplotlib', 'sqlalchemy'}\n"
-        "print('HEAVY', sorted(heavy & set(sys.modules)))\n"
+        f"print('HEAVY', sorted(set({HEAVY}) & set(sys.modules)))\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True

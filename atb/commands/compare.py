@@ -10,8 +10,10 @@ import typer
 from atb.console import note, print_json, print_table, progress
 from atb.errors import Interrupted
 from atb.options import (
+    DEFAULT_CACHE,
     Affinity,
     Batch,
+    CacheSize,
     DeviceName,
     Json,
     Precision,
@@ -59,6 +61,7 @@ def compare(
         Path | None,
         typer.Option("--out", metavar="FILE", help="Write the document there too, as JSON."),
     ] = None,
+    cache: CacheSize = DEFAULT_CACHE,
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
@@ -75,7 +78,7 @@ def compare(
     from atb.profiler.comparison import ComparisonPlan
     from atb.profiler.pairing import Comparing
     from atb.sides import parse_side
-    from atb.target import note_emulated
+    from atb.target import note_emulated, open_cache
     from atb.units import parse_duration, parse_percent
 
     plan = ComparisonPlan(parse_percent(within), parse_duration(budget), seed=seed)
@@ -87,8 +90,9 @@ def compare(
         "sequence-length": sequence_length,
         "affinity": affinity,
     }
-    place, one = parse_side(first, device, options)
-    _, other = parse_side(second, device, options)
+    kept = open_cache(cache)
+    place, one = parse_side(first, device, options, kept)
+    _, other = parse_side(second, device, options, kept)
     if out is not None:
         prepare_output(out)
     note_emulated(one.conditions(place))

@@ -1,4 +1,4 @@
-"""`atb devices`: what can be measured here, and why not."""
+"""`atb devices`: what can be measured here, and why not, and what is known of others."""
 
 from __future__ import annotations
 
@@ -7,37 +7,61 @@ from typing import Annotated
 
 import typer
 
+from atb.commands.known_devices import (
+    bundle,
+    known_to_json,
+    list_known,
+    print_known,
+    print_known_list,
+)
 from atb.console import note, print_json, print_table
 from atb.options import Json, Precision, RuntimeName
 
 app = typer.Typer(help="What can be measured here.", no_args_is_help=True)
+app.command("bundle")(bundle)
 
 Name = Annotated[str, typer.Argument(metavar="DEVICE")]
 
 
 @app.command("list")
 def list_all(json: Json = False) -> None:
-    """List devices and their runtimes; for an absent runtime, what to install."""
+    """List devices and their runtimes; for an absent runtime, what to install.
+
+    Known devices come last: latencies on them can be predicted without having them.
+    """
     from atb.devices.registry import list_devices
 
-    entries = list_devices()
+    entries, known = list_devices(), list_known()
     if json:
-        print_json({"devices": [entry.to_json() for entry in entries]})
+        print_json(
+            {
+                "devices": [entry.to_json() for entry in entries],
+                "known_devices": [known_to_json(path, found) for path, found in known],
+            }
+        )
         return
     print_table(
         ("device", "runtime", "version", "precisions", "note"),
         [
-            (
-                entry.device,
-                entry.runtime,
-                entry.version or "-",
-                " ".join(entry.precisions),
-                entry.note,
-            )
+            (entry.device, entry.runtime, entry.version, " ".join(entry.precisions), entry.note)
             for entry in entries
+            if entry.version is not None
         ],
         left=(0, 1, 2, 3, 4),
+        prose=True,
     )
+    missing = [entry for entry in entries if not entry.available]
+    if missing:
+        typer.echo("")
+        print_table(
+            ("device", "runtime", "why it cannot be used"),
+            [(entry.device, entry.runtime, entry.note) for entry in missing],
+            left=(0, 1, 2),
+            prose=True,
+        )
+    if known:
+        typer.echo("")
+        print_known_list(known)
 
 
 @app.command("add")
@@ -93,9 +117,13 @@ def remove(name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
 
 @app.command("show")
 def show(device: Name = "local", json: Json = False) -> None:
-    """Show the facts of a device and its state now."""
-    from atb.devices.registry import find_device
+    """Show the facts of a device and its state now; of a known one, how well it is predicted."""
+    from atb.devices.known_files import find_known_file
+    from atb.devices.registry import device_names, find_device
 
+    if device not in device_names() and find_known_file(device) is not None:
+        _show_known(device, json=json)
+        return
     found = find_device(device)
     platform, state = dict(found.platform), dict(found.state())
     if json:
@@ -108,6 +136,16 @@ def show(device: Name = "local", json: Json = False) -> None:
         [(name, "unavailable" if value is None else str(value)) for name, value in state.items()],
         left=(0, 1),
     )
+
+
+def _show_known(name: str, *, json: bool) -> None:
+    from atb.predictor.known import find_known_device
+
+    known = find_known_device(name)
+    if json:
+        print_json({"known_device": known.to_json()})
+        return
+    print_known(known)
 
 
 @app.command("check")

@@ -21,7 +21,7 @@ from atb.options import (
     OneSequenceLength,
     OneThreads,
     Order,
-    PredictorFile,
+    PredictorChoice,
     TableFile,
 )
 
@@ -36,7 +36,7 @@ def predict(
         list[str] | None,
         typer.Argument(metavar="[ARCH...]", help="Names or L4-H312-A12-Q312-F1200."),
     ] = None,
-    predictor: PredictorFile = DEFAULT_PREDICTOR,
+    predictor: PredictorChoice = None,
     device: OneDevice = None,
     runtime: OneRuntime = None,
     precision: OnePrecision = None,
@@ -61,12 +61,11 @@ def predict(
     order: Order = None,
     json: Json = False,
 ) -> None:
-    """Predict latencies, each with its interval.
+    """Predict latencies, each with its interval, also on a known --device that is not here.
 
     With --table, the rows of a table by a predictor of its column: CSV on stdout.
     """
     from atb.models.known import resolve
-    from atb.predictor.file import load
     from atb.selection import refuse_beside
     from atb.tables import predict_table
     from atb.target import note_emulated
@@ -84,15 +83,14 @@ def predict(
         if architectures:
             raise InputError("Architectures came beside --table: leave one of the two out.")
         refuse_beside("--table", {**asked, **switches})
-        predict_table(predictor, table, order, json=json)
+        predict_table(predictor or DEFAULT_PREDICTOR, table, order, json=json)
         return
     refuse_beside("architectures", {"order": order})
     if not architectures:
         raise InputError("There is nothing to predict: name architectures, or give --table.")
     shapes = [resolve(text) for text in architectures]
     _check_picture(picture, explain=explain, count=len(shapes))
-    fitted = load(predictor, _settings(asked))
-    _require(fitted, predictor, asked, force=force)
+    fitted = _find(predictor, asked, force=force)
     note_emulated(fitted.conditions)
     entries = _entries(fitted, shapes, explain=explain)
     if picture is not None:
@@ -102,6 +100,31 @@ def predict(
         return
     _print(entries, list(fitted.further))
     note(f"{fitted.conditions}; {fitted.coverage:.0%} of measurements lie within the interval")
+
+
+def _find(path: Path | None, asked: Mapping[str, Any], *, force: bool) -> WorkPredictor:
+    """The predictor of a file, or of the known device that is asked for."""
+    from atb.devices.known_files import find_known_file
+    from atb.predictor.file import load
+    from atb.selection import refuse_beside
+
+    device = asked["device"]
+    if path is None and device is not None:
+        if find_known_file(device) is not None:
+            from atb.predictor.known import find_known_device
+
+            refuse_beside(f"the known device {device}", {"force": force or None})
+            return find_known_device(device).choose(**{**asked, "device": None})
+        if not DEFAULT_PREDICTOR.exists():
+            raise InputError(
+                f"There is no known device {device!r} (`atb devices list` names those there are) "
+                f"and no predictor {DEFAULT_PREDICTOR}: fit one with `atb predictor train`, or "
+                "name one with --predictor."
+            )
+    path = path or DEFAULT_PREDICTOR
+    fitted = load(path, _settings(asked))
+    _require(fitted, path, asked, force=force)
+    return fitted
 
 
 def _settings(asked: Mapping[str, Any]) -> RunSettings:

@@ -11,9 +11,11 @@ import typer
 from atb.console import note, progress
 from atb.errors import InputError
 from atb.options import (
+    DEFAULT_CACHE,
     DEFAULT_DATABASE,
     Affinities,
     Batches,
+    CacheSize,
     Database,
     Json,
     Precisions,
@@ -57,7 +59,11 @@ def profile(
     ] = None,
     model: Annotated[
         list[Path] | None,
-        typer.Option("--model", metavar="FILE.onnx", help="A model of yours; repeatable."),
+        typer.Option(
+            "--model",
+            metavar="FILE.onnx",
+            help="A model of yours, or FILE.tflite for --runtime litert; repeatable.",
+        ),
     ] = None,
     db: Database = DEFAULT_DATABASE,
     runtime: RuntimeName = None,
@@ -115,6 +121,7 @@ def profile(
         ),
     ] = None,
     name: Annotated[str, typer.Option("--campaign", help="Name of the campaign.")] = "profile",
+    cache: CacheSize = DEFAULT_CACHE,
     new_campaign: Annotated[
         bool, typer.Option("--new-campaign", help="Begin another one in place of going on.")
     ] = False,
@@ -144,9 +151,10 @@ def profile(
     from atb.devices.clusters import cpu_clusters
     from atb.devices.registry import find_device
     from atb.sweep import expand_affinity
+    from atb.target import open_cache
 
     sweep = replace(sweep, affinities=expand_affinity(affinity, cpu_clusters()))
-    targets = sweep.targets(find_device(device), runtime)
+    targets = sweep.targets(find_device(device), runtime, open_cache(cache))
     if until_error is not None:
         _require_choice(arch, model, new=new_campaign, further=operators or tokenisation)
         result = measure_until_error(targets, plan, db, error=until_error, most=samples)

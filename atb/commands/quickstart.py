@@ -18,7 +18,7 @@ from atb.commands.search import (
 from atb.commands.search import run as run_search
 from atb.console import note, print_json, progress
 from atb.limits import parse_limit
-from atb.options import DeviceName, Json, Precision, Seed, Threads
+from atb.options import DEFAULT_CACHE, CacheSize, DeviceName, Json, Precision, Seed, Threads
 
 if TYPE_CHECKING:
     from atb.models.space import SearchSpace
@@ -46,6 +46,7 @@ def quickstart(
     device: DeviceName = "local",
     precision: Precision = "fp32",
     threads: Threads = 1,
+    cache: CacheSize = DEFAULT_CACHE,
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
@@ -64,13 +65,19 @@ def quickstart(
     from atb.search.proxy import make_proxy
     from atb.search.run import SearchRequest
     from atb.search.verification import Verifier
-    from atb.target import find_target
+    from atb.target import find_target, open_cache
 
     if latency is None and speedup is None:
         speedup = DEFAULT_SPEEDUP
     limit = parse_limit(latency, speedup, reference, WINDOW)
     target = find_target(
-        device, None, precision=precision, threads=threads, batch=1, sequence_length=128
+        device,
+        None,
+        precision=precision,
+        threads=threads,
+        batch=1,
+        sequence_length=128,
+        cache=open_cache(cache),
     )
     refuse_emulated(target.conditions)
     space = SPACES["mini"]

@@ -12,11 +12,13 @@ import typer
 from atb.console import note, print_json, progress
 from atb.limits import find_alternatives, find_place, parse_limit, parse_limits, require_reach
 from atb.options import (
+    DEFAULT_CACHE,
     DEFAULT_DATABASE,
     DEFAULT_PREDICTOR,
     DEFAULT_SEARCH,
     Affinity,
     Batch,
+    CacheSize,
     Database,
     DeviceName,
     Json,
@@ -157,6 +159,7 @@ def search(
             help="Processes that score, or a Ray cluster: ray, ray:auto, ray://HOST:PORT.",
         ),
     ] = None,
+    cache: CacheSize = DEFAULT_CACHE,
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
@@ -174,7 +177,7 @@ def search(
     from atb.search.contract import MethodSettings
     from atb.search.joint import Place
     from atb.search.run import SearchRequest
-    from atb.target import find_target, note_emulated
+    from atb.target import find_target, note_emulated, open_cache
     from atb.units import parse_window
 
     default = WHOLE if method == "pareto" else WINDOW
@@ -182,6 +185,7 @@ def search(
     limit = parse_limit(latency, speedup, reference, fractions)
     bounds, latencies = parse_limits(limits or [])
     settings = MethodSettings(generation_size=generation_size, generations=generations)
+    kept = open_cache(cache)
     target = find_target(
         device,
         runtime,
@@ -190,14 +194,15 @@ def search(
         batch=batch,
         sequence_length=sequence_length,
         affinity=affinity,
+        cache=kept,
     )
     whole = on_search_grid(find_space(space), grid)
     # all that can be refused is refused before torch is imported and the SuperPLM loaded
     SearchRequest(whole, limit, method, settings, seed, finalists)
     fitted = load(predictor, target.settings)
     require_conditions(fitted, target.conditions)
-    elsewhere = {name: find_place(name, predictor) for name in latencies}
-    others = find_alternatives(alternatives or [], predictor, limit, latencies)
+    elsewhere = {name: find_place(name, predictor, cache=kept) for name in latencies}
+    others = find_alternatives(alternatives or [], predictor, limit, latencies, cache=kept)
     for where in (target, *(found for _, found in elsewhere.values())):
         note_emulated(where.conditions)
 

@@ -10,10 +10,12 @@ import typer
 from atb.console import note, print_json, progress
 from atb.errors import InputError
 from atb.options import (
+    DEFAULT_CACHE,
     DEFAULT_DATABASE,
     DEFAULT_PREDICTOR,
     Affinity,
     Batch,
+    CacheSize,
     Database,
     DeviceName,
     Force,
@@ -27,6 +29,8 @@ from atb.options import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from atb.predictor.basis import Basis, IntArray
     from atb.predictor.predictor import WorkPredictor
     from atb.profiler.campaign import CampaignResult
@@ -34,13 +38,23 @@ if TYPE_CHECKING:
 
 #: Architectures of the space to choose from.
 _POOL = 600
+#: Sources of less weight are not named.
+_LEAST_TOLD = 0.005
 
 
 def transfer(
     predictor: Annotated[
-        list[Path],
-        typer.Option("--predictor", metavar="FILE", help="Of a known device; repeatable."),
-    ],
+        list[Path] | None,
+        typer.Option("--predictor", metavar="FILE", help="Of another device; repeatable."),
+    ] = None,
+    known: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--known",
+            metavar="NAME",
+            help="A known device; repeatable. All of them where nothing is named.",
+        ),
+    ] = None,
     device: DeviceName = "local",
     samples: Annotated[int, typer.Option("--samples", help="Architectures to measure.")] = 10,
     space: SpaceName = "mini",
@@ -50,6 +64,7 @@ def transfer(
     batch: Batch = 1,
     sequence_length: SequenceLength = 128,
     affinity: Affinity = None,
+    cache: CacheSize = DEFAULT_CACHE,
     db: Database = DEFAULT_DATABASE,
     out: Annotated[Path, typer.Option("--out", metavar="FILE")] = DEFAULT_PREDICTOR,
     within: Annotated[str, typer.Option("--within", help="How precisely to measure.")] = "1%",
@@ -67,18 +82,19 @@ def transfer(
     """
     from atb.files import prepare_output
     from atb.predictor.features import architecture_basis
-    from atb.predictor.file import load, save
+    from atb.predictor.file import save
     from atb.predictor.training_set import TrainingSet, refuse_emulated
     from atb.predictor.transfer import LEAST_SAMPLES, transfer_predictor
-    from atb.target import find_target
+    from atb.target import find_target, open_cache
     from atb.units import parse_percent
 
     if samples < LEAST_SAMPLES:
         raise InputError(f"--samples is {samples}: give at least {LEAST_SAMPLES}.")
-    if out in predictor:
+    if out in (predictor or ()):
         raise InputError(f"--out is {out}, which is one of the known predictors: choose another.")
     share, precise = parse_percent(coverage), parse_percent(within)
-    known = [load(path) for path in predictor]
+    kept = open_cache(cache)
+    sources = _sources(predictor or (), known or ())
     target = find_target(
         device,
         runtime,
@@ -87,21 +103,22 @@ def transfer(
         batch=batch,
         sequence_length=sequence_length,
         affinity=affinity,
+        cache=kept,
     )
     if not force:
-        for conditions in (target.conditions, *(found.conditions for found in known)):
+        for conditions in (target.conditions, *(source.conditions for source in sources.values())):
             refuse_emulated(conditions)
     prepare_output(out)
     basis = architecture_basis(target.settings)
-    rows = _choose(basis, known, space, samples, seed)
+    rows = _choose(basis, list(sources.values()), space, samples, seed)
     result = _measure(target, rows, db, within=precise, name=name, seed=seed)
     training_set = TrainingSet.from_measurements(
         result.measurements, least_rows=LEAST_SAMPLES, emulated=force
     )
-    found, weights = transfer_predictor(known, training_set, coverage=share)
+    found, weights = transfer_predictor(list(sources.values()), training_set, coverage=share)
     save(found, out)
-    names = [*map(str, predictor), *(["all together"] if len(predictor) > 1 else [])]
-    sources = dict(zip(names, weights.tolist(), strict=True))
+    names = [*sources, *(["all together"] if len(sources) > 1 else [])]
+    told = dict(zip(names, weights.tolist(), strict=True))
     if json:
         print_json(
             {
@@ -109,7 +126,7 @@ def transfer(
                 "conditions": found.conditions.to_json(),
                 "rows": found.summary.rows,
                 "excluded": found.summary.excluded,
-                "sources": sources,
+                "sources": told,
                 "left_out_mape": found.summary.cross_validated_mape,
             }
         )
@@ -117,9 +134,35 @@ def transfer(
     typer.echo(f"{out}: {found.conditions}")
     typer.echo(
         f"from {found.summary.rows} measurements ({found.summary.excluded} left out) "
-        f"and what is known of {', '.join(f'{n} ({w:.0%})' for n, w in sources.items())}; "
+        f"and what is known of {_worded(told)}; "
         f"error on each when it is left out {found.summary.cross_validated_mape:.1%}"
     )
+
+
+def _sources(paths: Sequence[Path], names: Sequence[str]) -> dict[str, WorkPredictor]:
+    """What to begin from, by what to call it: files, and all that is known of known devices."""
+    from atb.predictor.file import load
+    from atb.predictor.known import find_known_device, known_devices
+
+    everything = not paths and not names
+    devices = known_devices() if everything else [find_known_device(name) for name in names]
+    if everything and not devices:
+        raise InputError(
+            "There is no known device to begin from: name predictors of other devices with "
+            "--predictor, or make known ones with `atb devices bundle`."
+        )
+    return {
+        **{str(path): load(path) for path in paths},
+        **{str(one.conditions): one.predictor for known in devices for one in known.predictors},
+    }
+
+
+def _worded(weights: Mapping[str, float]) -> str:
+    """The sources that tell something, and how many others there are."""
+    telling = {name: weight for name, weight in weights.items() if weight >= _LEAST_TOLD}
+    words = [f"{name} ({weight:.0%})" for name, weight in telling.items()]
+    silent = len(weights) - len(telling)
+    return ", ".join([*words, *([f"{silent} more (0%)"] if silent else [])])
 
 
 def _choose(

@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 
 from atb.errors import InputError
-from atb.units import format_duration, parse_duration, parse_percent, parse_window
+from atb.units import (
+    format_duration,
+    parse_amount,
+    parse_duration,
+    parse_percent,
+    parse_window,
+)
 
 
 @pytest.mark.parametrize(
@@ -27,6 +33,17 @@ def test_a_percentage_is_read_as_a_share() -> None:
     for text in ("1", "0%", "-3%", "101%", "%"):
         with pytest.raises(InputError):
             parse_percent(text)
+
+
+def test_none_at_all_is_an_amount_only_where_it_may_be() -> None:
+    assert [parse_amount(text, "B", or_none=True) for text in ("0", "0B", "0 GB")] == [0, 0, 0]
+    assert parse_amount("2GB", "B", or_none=True) == 2e9
+    for text in ("-1B", "2", "0 apples", "", "-0.5"):
+        with pytest.raises(InputError):
+            parse_amount(text, "B", or_none=True)
+    for text in ("0", "0B"):
+        with pytest.raises(InputError):
+            parse_amount(text, "B")
 
 
 def test_a_window_is_two_rising_fractions() -> None:

@@ -8,14 +8,22 @@ import pytest
 from far import save_device
 from openssh import OpenSsh
 
+from atb.devices import onnxruntime_cuda
+from atb.devices.artefact_cache import ArtefactCache, CachedRuntime, default_folder
 from atb.devices.contract import Device, Runtime
 from atb.devices.device_file import SavedDevice
+from atb.devices.executorch_xnnpack import ExecuTorchXnnpack
 from atb.devices.fake import FakeDevice, FakeRuntime
+from atb.devices.litert_xnnpack import LiteRtXnnpack
 from atb.devices.local import LocalDevice
+from atb.devices.ncnn_cpu import NcnnCpu
 from atb.devices.onnxruntime_cpu import OnnxRuntimeCpu
+from atb.devices.onnxruntime_cuda import OnnxRuntimeCuda
+from atb.devices.onnxruntime_ort import OnnxRuntimeOrt
+from atb.devices.openvino_cpu import OpenVinoCpu
 from atb.devices.ssh import SshDevice
 from atb.devices.testing import DeviceConformance, RuntimeConformance
-from atb.devices.torch_cpu import TorchCpu
+from atb.devices.torch_cpu import TorchCompiled, TorchCpu
 
 
 class TestFakeDevice(DeviceConformance):
@@ -29,6 +37,8 @@ class TestNoisyFakeDevice(DeviceConformance):
 
 
 class TestLocalDevice(DeviceConformance):
+    slow_runtimes = frozenset({"executorch", "torch-compiled"})
+
     def make_device(self) -> Device:
         return LocalDevice()
 
@@ -67,6 +77,65 @@ class TestOnnxRuntimeCpu(RuntimeConformance):
         return OnnxRuntimeCpu()
 
 
+class TestOnnxRuntimeOrt(RuntimeConformance):
+    def make_runtime(self) -> Runtime:
+        return OnnxRuntimeOrt()
+
+
+class TestOnnxRuntimeCuda(RuntimeConformance):
+    @pytest.fixture(autouse=True)
+    def as_if_its_library_were_there(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(onnxruntime_cuda, "_LIBRARY", "__init__.py")
+
+    def make_runtime(self) -> Runtime:
+        return OnnxRuntimeCuda()
+
+
+class TestOpenVinoCpu(RuntimeConformance):
+    def make_runtime(self) -> Runtime:
+        return OpenVinoCpu()
+
+
 class TestTorchCpu(RuntimeConformance):
     def make_runtime(self) -> Runtime:
         return TorchCpu()
+
+
+def cached(runtime: Runtime) -> Runtime:
+    """With a cache that every runtime of a test shares."""
+    folder = default_folder()
+    assert folder is not None
+    cache = ArtefactCache(folder, limit_bytes=100_000_000, tell=pytest.fail)
+    return CachedRuntime(runtime, cache, worth=lambda seconds, size: True)
+
+
+class TestCachedOnnxRuntimeCpu(RuntimeConformance):
+    def make_runtime(self) -> Runtime:
+        return cached(OnnxRuntimeCpu())
+
+
+class TestCachedFakeRuntime(RuntimeConformance):
+    def make_runtime(self) -> Runtime:
+        return cached(FakeRuntime())
+
+
+class TestTorchCompiled(RuntimeConformance):
+    def make_runtime(self) -> Runtime:
+        return TorchCompiled()
+
+
+class TestLiteRtXnnpack(RuntimeConformance):
+    def make_runtime(self) -> Runtime:
+        return LiteRtXnnpack()
+
+
+class TestNcnnCpu(RuntimeConformance):
+    def make_runtime(self) -> Runtime:
+        return NcnnCpu()
+
+
+@pytest.mark.slow
+class TestExecuTorchXnnpack(RuntimeConformance):
+    def make_runtime(self) -> Runtime:
+        pytest.importorskip("executorch", reason="the extra executorch is not installed")
+        return ExecuTorchXnnpack()
