@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from openssh import OpenSsh, is_installed, running_openssh
 from postgresql import Server, find_binaries, running_server
 
+ROOT = Path(__file__).resolve().parents[1]
 _NUMBERS = count()
 
 
@@ -60,6 +62,18 @@ def shared_openssh(openssh_installed: None) -> Iterator[OpenSsh]:
 def openssh(openssh_installed: None, tmp_path: Path) -> Iterator[OpenSsh]:
     """A server of the test's own, to be stopped and changed."""
     with running_openssh(tmp_path / "openssh") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def arm64_server(openssh_installed: None) -> Iterator[OpenSsh]:
+    """A server whose logins end in an emulated arm64 machine; see scripts/arm64-root."""
+    folder = os.environ.get("ATB_ARM64_ROOT")
+    if folder is None:
+        assert os.environ.get("CI") != "true", "ATB_ARM64_ROOT must be set where CI=true"
+        pytest.skip("there is no arm64 root (scripts/test --system makes one)")
+    enter = shlex.join([str(ROOT / "scripts" / "arm64-root"), folder, "/bin/sh", "-c"])
+    with running_openssh(lines=[f'ForceCommand {enter} "$SSH_ORIGINAL_COMMAND"']) as server:
         yield server
 
 

@@ -48,6 +48,33 @@ def test_a_machine_that_tells_nothing_has_unknown_facts(tmp_path: Path) -> None:
     assert facts["processor"]
 
 
+def link(root: Path, name: str, target: str) -> None:
+    path = root / "proc" / name / "exe"
+    path.parent.mkdir(parents=True)
+    path.symlink_to(target)
+
+
+def test_an_emulator_is_seen_where_it_does_not_answer_for_what_it_runs(tmp_path: Path) -> None:
+    link(tmp_path, "self", "/usr/bin/python3.11")
+    assert "emulated" not in read_platform(tmp_path)  # an old kernel
+    link(tmp_path, "thread-self", "/usr/bin/qemu-aarch64-static")
+    assert read_platform(tmp_path)["emulated"] == "qemu-aarch64"
+
+
+def test_a_real_processor_has_the_facts_that_it_always_had(tmp_path: Path) -> None:
+    link(tmp_path, "self", "/usr/bin/python3.11")
+    link(tmp_path, "thread-self", "/usr/bin/python3.11")
+    wanted = {
+        "processor",
+        "architecture",
+        "instruction_sets",
+        "logical_cpus",
+        "memory",
+        "system",
+    }
+    assert set(read_platform(tmp_path)) == set(read_platform()) == wanted
+
+
 def test_its_runtimes_are_found_without_importing_them() -> None:
     script = (
         "import sys\n"

@@ -1,0 +1,110 @@
+"""An ARM board, as far as there is one without a board: arm64 Debian in qemu behind a real sshd.
+
+What it computes is checked, and what becomes of its latencies, which say nothing.
+"""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from far import save_device
+from openssh import OpenSsh
+
+from atb.devices.device_file import SavedDevice
+from atb.devices.reference import check_device
+from atb.devices.settings import RunSettings
+from atb.devices.ssh import SshDevice
+from atb.errors import InputError
+from atb.models.architecture import Architecture
+from atb.predictor.training_set import TrainingSet
+from atb.profiler.campaign import CampaignResult, run_campaign
+from atb.profiler.database import ProfileDatabase
+from atb.profiler.plan import Plan
+
+pytestmark = pytest.mark.slow
+
+ARCHITECTURES = tuple(Architecture(1, hidden, 2, 12, 40) for hidden in (20, 28, 36))
+SENTINEL = Architecture(1, 16, 2, 8, 16)
+PLAN = Plan(ARCHITECTURES, launches=3, fewest_launches=3, blocks=2, sentinel=SENTINEL)
+SETTINGS = RunSettings(sequence_length=16)
+
+
+@pytest.fixture(scope="module")
+def saved(arm64_server: OpenSsh) -> SavedDevice:
+    return save_device(arm64_server, name="arm", python="python3")
+
+
+@pytest.fixture
+def device(saved: SavedDevice) -> Iterator[SshDevice]:
+    device = SshDevice(saved)
+    yield device
+    device.close()
+
+
+def test_it_says_what_it_is_and_that_it_is_emulated(device: SshDevice) -> None:
+    assert device.platform["architecture"] == "aarch64"
+    assert device.platform["system"] == "Linux"
+    assert device.platform["emulated"] == "qemu-aarch64"
+    assert device.runtimes["onnxruntime"].version == "1.22.1"
+    assert "openvino" not in device.runtimes
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+@pytest.mark.parametrize("runtime", ["onnxruntime", "onnxruntime-ort"])
+def test_it_computes_the_reference(runtime: str, precision: str, device: SshDevice) -> None:
+    settings = RunSettings(precision=precision, sequence_length=16)
+    result = check_device(device, device.runtimes[runtime], settings)
+    assert result.passed, result
+    assert result.providers == ("CPUExecutionProvider",)
+
+
+@pytest.fixture(scope="module")
+def campaign(
+    saved: SavedDevice, arm64_server: OpenSsh, tmp_path_factory: pytest.TempPathFactory
+) -> CampaignResult:
+    """A campaign whose connection is cut in the middle."""
+    device = SshDevice(saved)
+    cuts = [5]
+
+    def cut(done: int, wanted: int, what: str) -> None:
+        if cuts and done >= cuts[0]:
+            cuts.pop()
+            arm64_server.cut()
+
+    path: Path = tmp_path_factory.mktemp("campaign") / "profile.db"
+    with ProfileDatabase(path, create=True) as database:
+        found = run_campaign(
+            device, device.runtimes["onnxruntime"], SETTINGS, PLAN, database, progress=cut
+        )
+    device.close()
+    assert not cuts
+    return found
+
+
+def test_a_campaign_goes_on_after_a_cut_and_nothing_is_lost_or_doubled(
+    campaign: CampaignResult,
+) -> None:
+    assert campaign.ended_by == "complete"
+    assert [failure.cause for failure in campaign.failures] == ["device-gone"]
+    assert {m.architecture for m in campaign.measurements} == set(ARCHITECTURES)
+    for measurement in campaign.measurements:
+        counted = collections.Counter((b.launch, b.block) for b in measurement.blocks)
+        assert set(counted.values()) == {1}
+        assert len(counted) == PLAN.launches * PLAN.blocks
+
+
+def test_its_latencies_are_flagged_and_refused_by_the_predictor_unless_forced(
+    campaign: CampaignResult,
+) -> None:
+    for measurement in campaign.measurements:
+        assert "emulated by qemu-aarch64" in measurement.reasons
+        # whatever else the machine does meanwhile
+        assert measurement.conditions.emulator == "qemu-aarch64"
+    usable = [m for m in campaign.measurements if m.usable]
+    assert usable
+    with pytest.raises(InputError, match=r"emulator qemu-aarch64.*--force"):
+        TrainingSet.from_measurements(usable, least_rows=1)
+    assert len(TrainingSet.from_measurements(usable, least_rows=1, emulated=True)) == len(usable)
