@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from itertools import count
 from pathlib import Path
 
@@ -12,7 +13,6 @@ import pytest
 from openssh import OpenSsh, is_installed, running_openssh
 from postgresql import Server, find_binaries, running_server
 
-ROOT = Path(__file__).resolve().parents[1]
 _NUMBERS = count()
 
 
@@ -67,14 +67,27 @@ def openssh(openssh_installed: None, tmp_path: Path) -> Iterator[OpenSsh]:
 
 @pytest.fixture(scope="session")
 def arm64_server(openssh_installed: None) -> Iterator[OpenSsh]:
-    """A server whose logins end in an emulated arm64 machine; see scripts/arm64-root."""
-    folder = os.environ.get("ATB_ARM64_ROOT")
-    if folder is None:
-        assert os.environ.get("CI") != "true", "ATB_ARM64_ROOT must be set where CI=true"
-        pytest.skip("there is no arm64 root (scripts/test --system makes one)")
-    enter = shlex.join([str(ROOT / "scripts" / "arm64-root"), folder, "/bin/sh", "-c"])
-    with running_openssh(lines=[f'ForceCommand {enter} "$SSH_ORIGINAL_COMMAND"']) as server:
+    """A server whose logins end in an emulated 64-bit ARM machine."""
+    with _arm_server("arm64") as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def armhf_server(openssh_installed: None) -> Iterator[OpenSsh]:
+    """The same of 32 bits."""
+    with _arm_server("armhf") as server:
+        yield server
+
+
+def _arm_server(architecture: str) -> AbstractContextManager[OpenSsh]:
+    """See scripts/arm-root; tests that need one are skipped where no root was made."""
+    folder = os.environ.get("ATB_ARM_ROOTS")
+    if folder is None:
+        assert os.environ.get("CI") != "true", "ATB_ARM_ROOTS must be set where CI=true"
+        pytest.skip("there is no ARM root (scripts/test --system makes them)")
+    script = str(Path(__file__).resolve().parents[1] / "scripts" / "arm-root")
+    enter = shlex.join([script, architecture, f"{folder}/{architecture}", "/bin/sh", "-c"])
+    return running_openssh(lines=[f'ForceCommand {enter} "$SSH_ORIGINAL_COMMAND"'])
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""An ARM board, as far as there is one without a board: arm64 Debian in qemu behind a real sshd.
+"""An ARM board, as far as there is one without a board: Debian in qemu behind a real sshd.
 
 What it computes is checked, and what becomes of its latencies, which say nothing.
 """
@@ -35,12 +35,19 @@ SETTINGS = RunSettings(sequence_length=16)
 
 @pytest.fixture(scope="module")
 def saved(arm64_server: OpenSsh) -> SavedDevice:
-    return save_device(arm64_server, name="arm", python="python3")
+    return save_device(arm64_server, name="arm64", python="python3")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def device(saved: SavedDevice) -> Iterator[SshDevice]:
     device = SshDevice(saved)
+    yield device
+    device.close()
+
+
+@pytest.fixture(scope="module")
+def narrow_device(armhf_server: OpenSsh) -> Iterator[SshDevice]:
+    device = SshDevice(save_device(armhf_server, name="armhf", python="python3"))
     yield device
     device.close()
 
@@ -60,6 +67,27 @@ def test_it_computes_the_reference(runtime: str, precision: str, device: SshDevi
     result = check_device(device, device.runtimes[runtime], settings)
     assert result.passed, result
     assert result.providers == ("CPUExecutionProvider",)
+
+
+def test_one_of_32_bits_says_so_too(narrow_device: SshDevice) -> None:
+    assert narrow_device.platform["architecture"] == "armv7l"
+    assert narrow_device.platform["emulated"] == "qemu-arm"
+    assert list(narrow_device.runtimes) == ["ncnn"]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_one_of_32_bits_computes_the_reference(
+    precision: str, narrow_device: SshDevice, tmp_path: Path
+) -> None:
+    runtime = narrow_device.runtimes["ncnn"]
+    settings = RunSettings(precision=precision, sequence_length=16)
+    result = check_device(narrow_device, runtime, settings)
+    assert result.passed, result
+    with narrow_device.launch(runtime, settings) as launch:
+        launch.load("model", runtime.build(ARCHITECTURES[0], settings, tmp_path))
+        block = launch.run("model", iterations=3, warmup=1)
+    assert min(block.wall_seconds) > 0
+    assert min(block.cpu_seconds) > 0
 
 
 @pytest.fixture(scope="module")
