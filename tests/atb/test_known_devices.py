@@ -97,7 +97,7 @@ def test_a_bundle_may_be_written_elsewhere_and_called_otherwise(atb_here, tmp_pa
 
 def test_a_known_device_is_listed_and_shown(atb_here, known: Path) -> None:
     listed = atb_here("devices", "list").stdout
-    assert listed.split("\n\n")[1].splitlines() == [
+    assert listed.split("\n\n")[-1].splitlines() == [
         "known device  processor  conditions  runtimes",
         "board         simulated           2  fake",
     ]
