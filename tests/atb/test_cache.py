@@ -16,6 +16,12 @@ SETTINGS = {"precision": "fp32", "threads": 1, "batch": 1, "sequence_length": 8}
 SHAPE = "L1-H128-A2-Q128-F512"
 
 
+@pytest.fixture
+def everything_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However quickly this machine builds it."""
+    monkeypatch.setattr(artefact_cache, "worth_keeping", lambda seconds, size: True)
+
+
 def kept() -> list[Path]:
     folder = Path(os.environ["ATB_CACHE"])
     return sorted(folder.iterdir()) if folder.exists() else []
@@ -54,6 +60,7 @@ def test_it_may_be_as_small_as_none(atb_here) -> None:
     assert kept() == []
 
 
+@pytest.mark.usefixtures("everything_is_kept")
 def test_every_target_builds_by_way_of_the_cache(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -61,7 +68,6 @@ def test_every_target_builds_by_way_of_the_cache(
     from atb.models.architecture import Architecture
     from atb.sweep import Sweep
 
-    monkeypatch.setattr(artefact_cache, "worth_keeping", lambda seconds, size: True)
     cache = open_cache("2GB")
     architecture = Architecture.parse(SHAPE)
     target = find_target("local", None, **SETTINGS, cache=cache)
@@ -73,13 +79,14 @@ def test_every_target_builds_by_way_of_the_cache(
 
 
 @pytest.mark.slow
-def test_a_campaign_finds_what_another_one_built(atb) -> None:
+@pytest.mark.usefixtures("everything_is_kept")
+def test_a_campaign_finds_what_another_one_built(atb_here) -> None:
     words = ("profile", "local", "--arch", SHAPE, "--precision", "int8", "--json")
-    done = atb(*words, "--cache", "200MB")
+    done = atb_here(*words, "--cache", "200MB")
     assert done.returncode == 0, done.stderr
     before = {path: path.stat().st_mtime_ns for path in kept()}
     assert any(SHAPE in path.name and "int8" in path.name for path in before)
-    again = atb(*words, "--cache", "200MB", "--new-campaign")
+    again = atb_here(*words, "--cache", "200MB", "--new-campaign")
     assert again.returncode == 0, again.stderr
     after = {path: path.stat().st_mtime_ns for path in kept()}
     assert after.keys() == before.keys()
@@ -89,9 +96,10 @@ def test_a_campaign_finds_what_another_one_built(atb) -> None:
 
 
 @pytest.mark.slow
-def test_a_full_cache_fails_no_campaign(atb, tmp_path: Path, monkeypatch) -> None:
+@pytest.mark.usefixtures("everything_is_kept")
+def test_a_full_cache_fails_no_campaign(atb_here, tmp_path: Path, monkeypatch) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("ATB_CACHE", str(tmp_path / "file"))
-    done = atb("profile", "local", "--arch", SHAPE, "--precision", "int8", "--json")
+    done = atb_here("profile", "local", "--arch", SHAPE, "--precision", "int8", "--json")
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("is not kept in") == 1
