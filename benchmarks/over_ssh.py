@@ -1,25 +1,27 @@
 """The same architectures measured on this machine and on itself over SSH: do they agree?
 
-An OpenSSH server is started on loopback with keys of its own. Each round times every architecture
-in one launch here and one launch there, which comes first by turns; each launch takes blocks of
-all of them in random order. What is compared is the median over the blocks of a launch, round by
-round, so that what drifts over minutes cancels. The interval is that of the mean of the logarithms.
+An OpenSSH server is started on loopback with keys of its own. Each round begins a fresh worker here
+and one there, and takes blocks of all architectures in random order, here and there one right after
+the other. What is compared is the median over the blocks of a worker, round by round, so that what
+drifts cancels. The interval is that of the mean of the logarithms.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
 import statistics
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from scipy import stats
 
-from atb.devices.contract import Artefact, Device, Runtime
+from atb.devices.contract import Artefact, Device
 from atb.devices.local import LocalDevice
 from atb.devices.settings import RunSettings
 from atb.models.architecture import Architecture
@@ -37,30 +39,49 @@ ARCHITECTURES = (
 )
 CONFIDENCE = 0.95
 
+T = TypeVar("T")
 
-def time_launch(
-    device: Device,
-    runtime: Runtime,
+
+def time_round(
+    places: dict[str, Device],
     artefacts: dict[str, Artefact],
     settings: RunSettings,
     *,
     blocks: int,
     block_seconds: float,
     rng: np.random.Generator,
-) -> dict[str, float]:
-    """Seconds of each architecture, the median of its blocks in one fresh worker."""
-    values: dict[str, list[float]] = {name: [] for name in artefacts}
-    counts = {}
-    with device.launch(runtime, settings) as launch:
+) -> dict[str, dict[str, float]]:
+    """Seconds of each architecture by place, the median of its blocks in one fresh worker."""
+    values: dict[str, dict[str, list[float]]] = {
+        name: {place: [] for place in places} for name in artefacts
+    }
+    counts: dict[str, int] = {}
+    with contextlib.ExitStack() as stack:
+        launches = {
+            place: stack.enter_context(device.launch(device.runtimes["onnxruntime"], settings))
+            for place, device in shuffled(places, rng)
+        }
         for name, artefact in artefacts.items():
-            launch.load(name, artefact)
-            fastest = min(launch.run(name, iterations=5, warmup=5).wall_seconds)
-            counts[name] = max(5, math.ceil(block_seconds / fastest))
+            fastest = []
+            for launch in launches.values():
+                launch.load(name, artefact)
+                fastest += launch.run(name, iterations=5, warmup=5).wall_seconds
+            counts[name] = max(5, math.ceil(block_seconds / min(fastest)))
         for _ in range(blocks):
-            for name in rng.permutation(list(artefacts)).tolist():
-                block = launch.run(name, iterations=counts[name], warmup=2)
-                values[name].append(block_value(block, threads=settings.threads).seconds)
-    return {name: statistics.median(taken) for name, taken in values.items()}
+            for name, _ in shuffled(artefacts, rng):
+                for place, launch in shuffled(launches, rng):
+                    block = launch.run(name, iterations=counts[name], warmup=2)
+                    seconds = block_value(block, threads=settings.threads).seconds
+                    values[name][place].append(seconds)
+    return {
+        name: {place: statistics.median(taken) for place, taken in found.items()}
+        for name, found in values.items()
+    }
+
+
+def shuffled(named: Mapping[str, T], rng: np.random.Generator) -> list[tuple[str, T]]:
+    """In random order."""
+    return [(name, named[name]) for name in rng.permutation(list(named)).tolist()]
 
 
 def ratio(here: list[float], there: list[float]) -> dict[str, Any]:
@@ -77,9 +98,9 @@ def ratio(here: list[float], there: list[float]) -> dict[str, Any]:
 def main() -> None:
     """Measure, print and record."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--blocks", type=int, default=7)
-    parser.add_argument("--block-ms", type=float, default=100.0)
+    parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--blocks", type=int, default=9)
+    parser.add_argument("--block-ms", type=float, default=50.0)
     parser.add_argument("--architecture", action="append", help="default: six")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--name", default="over_ssh", help="of the result file")
@@ -104,21 +125,20 @@ def main() -> None:
         found: dict[str, dict[str, list[float]]] = {
             name: {"local": [], "ssh": []} for name in names
         }
-        places: list[tuple[str, Device]] = [("local", local), ("ssh", far)]
+        places: dict[str, Device] = {"local": local, "ssh": far}
         try:
             for number in range(arguments.rounds):
-                for place, device in places if number % 2 else reversed(places):
-                    taken = time_launch(
-                        device,
-                        device.runtimes["onnxruntime"],
-                        artefacts,
-                        settings,
-                        blocks=arguments.blocks,
-                        block_seconds=arguments.block_ms / 1e3,
-                        rng=rng,
-                    )
-                    for name, seconds in taken.items():
-                        found[name][place].append(seconds)
+                taken = time_round(
+                    places,
+                    artefacts,
+                    settings,
+                    blocks=arguments.blocks,
+                    block_seconds=arguments.block_ms / 1e3,
+                    rng=rng,
+                )
+                for name, seconds in taken.items():
+                    for place in places:
+                        found[name][place].append(seconds[place])
                 print(f"round {number + 1} of {arguments.rounds}", file=sys.stderr, flush=True)
         finally:
             far.close()
