@@ -89,6 +89,10 @@ class OpenSsh:
         found = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
         return [int(pid) for pid in found.split()]
 
+    def logins(self):
+        """How often somebody has logged in."""
+        return (self.folder / "log").read_text().count("Accepted publickey")
+
     def cut(self):
         """Kill what serves connections; the server goes on to listen."""
         for pid in self.sessions():
