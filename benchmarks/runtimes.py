@@ -2,12 +2,14 @@
 
 BERT-base, the paper's KD-S1 to KD-S4, TinyBERT-4 and MiniLM-6 in each runtime and precision, one
 thread, sequences of 128, with their intervals. Then architectures of `kd` are measured, and a
-predictor from 50 of them (30 where a runtime's artefacts are not made in 3 s) is judged by those
-left over, over random splits; some are measured once more in a second campaign, and how far the two
-lie apart tells the noise. Runtimes that lower or compile for half a minute and more get the table
-only. The file of results is written after every row, and the same command goes on.
+predictor from 30 and from 50 of them is judged by twenty of those left over, over random splits;
+some are measured once more in a second campaign, and how far the two lie apart tells the noise.
+Runtimes that lower or compile for half a minute and more get the table only. The file of results is
+written after every row, and the same command goes on; `--only` does some runtimes, with a result
+file of its own.
 
     python benchmarks/runtimes.py --db FILE
+    python benchmarks/runtimes.py --db FILE --only litert,executorch
 """
 
 from __future__ import annotations
@@ -41,7 +43,7 @@ from atb.profiler.plan import Plan
 NAMES = ("bert-base", "kd-s1", "kd-s2", "kd-s3", "kd-s4", "tinybert-4", "minilm-6")
 #: Runtimes of which an architecture takes half a minute and more to prepare.
 SLOW = ("executorch", "torch-compiled")
-LEARN, LEARN_FEW, TEST, AGAIN, SPLITS = 50, 30, 20, 20, 20
+LEARN_FEW, LEARN, TEST, AGAIN, SPLITS = 30, 50, 20, 20, 20
 HOW = {"launches": 4, "repeats": 1, "patience_seconds": 5.0}
 
 
@@ -66,11 +68,14 @@ def main() -> None:
     """The table of all that is quick, their predictors, and then the table of what is slow."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--db", type=Path, required=True)
+    parser.add_argument("--only", default="", help="names of runtimes")
     arguments = parser.parse_args()
+    only = [name for name in arguments.only.split(",") if name]
+    result = "_".join(("runtimes", *only)).replace("-", "_")
     started = machine()
     figures: dict[str, Any] = {"rows": {}}
     device = find_device("local")
-    pairs = list(pairs_of(device))
+    pairs = [pair for pair in pairs_of(device) if not only or pair.runtime.name in only]
     quick = [pair for pair in pairs if pair.runtime.name not in SLOW]
     steps = [
         *((known, pair) for pair in quick),
@@ -85,7 +90,7 @@ def main() -> None:
             except AtbError as error:  # one runtime that fails spoils no other
                 row["error"] = str(error)
             print(pair, row, flush=True)
-            path = write_result("runtimes", figures, started)
+            path = write_result(result, figures, started)
     print(path)
 
 
@@ -138,7 +143,6 @@ def told(measurement: Measurement) -> dict[str, Any]:
 
 def predicted(database: ProfileDatabase, pair: Pair) -> dict[str, Any]:
     """Errors of predictors on what they have not seen, and what two campaigns differ by."""
-    learn = LEARN_FEW if pair.runtime.name == "litert" else LEARN
     plan = Plan.sample(SPACES["kd"], LEARN + TEST, name="kd", **HOW)
     first = pair.measure(database, plan)
     some = replace(plan, subjects=plan.subjects[:AGAIN], name="kd-again")
@@ -147,7 +151,7 @@ def predicted(database: ProfileDatabase, pair: Pair) -> dict[str, Any]:
         "noise": noise(first, second),
         "predictor": {
             str(rows): judged(TrainingSet.from_measurements(first), rows)
-            for rows in sorted({learn, LEARN_FEW})
+            for rows in (LEARN_FEW, LEARN)
         },
     }
 

@@ -51,6 +51,7 @@ def test_every_command_exists_with_its_options() -> None:
     assert everything <= named, "README leaves a command out"
 
 
+@pytest.mark.slow
 def test_the_python_runs_on_the_simulated_device(tmp_path: Path) -> None:
     (program,) = blocks("python")
     done = subprocess.run(

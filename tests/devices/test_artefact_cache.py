@@ -309,6 +309,7 @@ def test_processes_share_the_folder(place: Place) -> None:
         assert hashlib.sha256(entry.read_bytes()).hexdigest() in entry.name
 
 
+@pytest.mark.slow
 def test_kills_leave_nothing_that_breaks_or_stays(place: Place) -> None:
     for number in range(8):
         racer = start_racer(place, number, rounds=1_000_000, size=3_000_000)

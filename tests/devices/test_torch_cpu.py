@@ -24,6 +24,7 @@ def test_it_computes_what_the_reference_computes(settings: RunSettings) -> None:
     assert found.providers == ("eager",)
 
 
+@pytest.mark.slow
 def test_its_operators_are_told(tmp_path: Path) -> None:
     settings = RunSettings(sequence_length=16)
     artefact = TorchCpu().build(SMALL, settings, tmp_path)

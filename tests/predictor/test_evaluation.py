@@ -55,6 +55,7 @@ def test_measurements_under_other_conditions_are_refused(world) -> None:
         evaluate(ExactPredictor(world.conditions, world.plain_truth), elsewhere)
 
 
+@pytest.mark.slow
 def test_cross_validation_agrees_with_the_error_on_fresh_rows(world) -> None:
     rows = world.rows(80, 0)
     noisy = world.measure(rows, world.rough_truth(rows), noise=0.02)

@@ -44,6 +44,7 @@ def test_the_error_on_a_rough_processor_is_near_the_noise(world, count: int, lim
     assert np.mean(errors) < limit
 
 
+@pytest.mark.slow
 def test_a_few_outliers_do_little_harm(world) -> None:
     test = world.rows(500, 99)
     errors = []

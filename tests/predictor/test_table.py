@@ -71,6 +71,7 @@ def test_other_numbers_are_the_features_and_constant_ones_are_left_out(path: Pat
     assert table.observed.order[:2].tolist() == [0, 2.5]
 
 
+@pytest.mark.slow
 def test_rows_in_order_tell_a_drifting_device_from_its_work(tmp_path: Path) -> None:
     table = frame(300)
     table.loc[100:199, "ms"] *= 1.25

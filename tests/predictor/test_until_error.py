@@ -29,6 +29,7 @@ def run(path: Path, *, error: float, most: int = 60, stepped=None, **how):
     return found, measured
 
 
+@pytest.mark.slow
 def test_it_stops_by_itself_and_was_right_to(tmp_path: Path) -> None:
     found, measured = run(tmp_path / "profile.db", error=0.03)
     assert found.reached
@@ -51,6 +52,7 @@ def test_nothing_is_measured_for_a_predictor_of_an_emulated_processor(
         assert not database.campaigns()
 
 
+@pytest.mark.slow
 def test_what_cannot_be_reached_ends_with_the_most(tmp_path: Path) -> None:
     seen = []
     found, measured = run(tmp_path / "profile.db", error=1e-9, most=18, stepped=seen.append)

@@ -86,6 +86,7 @@ def test_a_quiet_device_is_measured_exactly(database):
         assert not found.flagged
 
 
+@pytest.mark.slow
 def test_every_architecture_has_three_blocks_in_each_of_five_launches(database):
     run(FakeDevice(), sampled(30), database)
     counts = Counter((a, launch) for _, a, launch, _ in places(database))
@@ -113,6 +114,7 @@ def test_blocks_last_as_long_as_planned_and_the_sentinel_stands_on_both_sides(da
             assert before.started_at < record.readings.started_at < after.started_at
 
 
+@pytest.mark.slow
 def test_noise_is_averaged_out_and_its_interval_is_honest(database):
     device = FakeDevice(noise=0.03, launch_noise=0.02, preemption=0.1, seed=4)
     result = run(device, sampled(30), database)
@@ -139,6 +141,7 @@ def test_the_same_command_measures_nothing_twice(database):
     assert len(result.measurements) == 5
 
 
+@pytest.mark.slow
 def test_more_samples_add_to_a_campaign(database):
     device = FakeDevice()
     run(device, sampled(4), database)
@@ -202,6 +205,7 @@ def test_an_interrupted_campaign_ends_with_the_rows_of_one_that_ran_through(
     assert interrupts > 1
 
 
+@pytest.mark.slow
 def test_a_precision_asked_for_takes_launches_until_it_is_reached(database):
     device = FakeDevice(noise=0.02, preemption=0.05, seed=1)
     few = run(device, sampled(12), database)
@@ -232,6 +236,7 @@ def test_a_precision_out_of_reach_ends_with_the_most_launches(database):
     assert all("wider than the 0.01% asked for" in m.reasons[-1] for m in result.measurements)
 
 
+@pytest.mark.slow
 def test_only_whose_interval_crosses_the_limit_gets_more_than_the_most_launches(tmp_path):
     plan = sampled(12, within=0.001, most_launches=4, most_launches_at_limit=12)
     with ProfileDatabase(tmp_path / "without.db", create=True) as without:
@@ -252,6 +257,7 @@ def test_a_limit_needs_a_precision_that_is_asked_for():
         sampled(2, limit_seconds=0.01)
 
 
+@pytest.mark.slow
 def test_a_budget_ends_a_campaign_that_a_later_one_completes(database):
     device = FakeDevice()
     start = device.now()
@@ -266,6 +272,7 @@ def test_a_budget_ends_a_campaign_that_a_later_one_completes(database):
     assert len(places(database)) == len(set(places(database))) == 300
 
 
+@pytest.mark.slow
 def test_a_machine_that_stays_slow_is_flagged_after_patience_and_repeats(database):
     device = FakeDevice(slowdown=lambda elapsed: 1.0 if elapsed < 5 else 1.5)
     plan = sampled(8)
@@ -288,12 +295,14 @@ def test_a_disturbance_that_passes_is_waited_out_and_what_fell_into_it_is_measur
     assert sum(shifted) > 0  # nothing measured is dropped
 
 
+@pytest.mark.slow
 def test_without_patience_nothing_is_waited_for(database):
     device = FakeDevice(slowdown=lambda elapsed: 1.0 if elapsed < 5 else 1.5)
     run(device, sampled(8, patience_seconds=0.0, repeats=0), database)
     assert device.now() - FakeDevice().now() < 30
 
 
+@pytest.mark.slow
 def test_heavy_preemption_is_flagged_and_still_near_the_truth(database):
     device = FakeDevice(preemption=0.95, seed=2)
     result = run(device, sampled(5), database)

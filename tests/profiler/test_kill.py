@@ -38,6 +38,7 @@ def kill_campaigns(jobs, rng, *, least_kills):
             return
 
 
+@pytest.mark.slow
 def test_a_killed_campaign_comes_out_like_one_that_ran_through(job):
     other, seconds = through(job)
     assert kill_until_done(job, np.random.default_rng(0), most_seconds=seconds / 2) > 0

@@ -106,6 +106,7 @@ def test_what_the_predictor_does_not_know_is_refused(world: Any) -> None:
         BoundReach((Bound("energy", 1.0),), ignorant)
 
 
+@pytest.mark.slow
 def test_a_search_keeps_within_its_bounds(world: Any, tmp_path: Path) -> None:
     bound = Bound("parameters", 8e6)
     found = world.search(tmp_path, bounds=(bound,))
@@ -116,6 +117,7 @@ def test_a_search_keeps_within_its_bounds(world: Any, tmp_path: Path) -> None:
     assert found.request != free.request
 
 
+@pytest.mark.slow
 def test_finalists_that_break_a_bound_when_measured_do_not_win(
     world: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

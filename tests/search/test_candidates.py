@@ -42,6 +42,7 @@ def test_an_impossible_window_is_refused(window: tuple[float, float]) -> None:
         LatencyLimit(1.0, window)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "fine", "coarse"), [("mlm", 107_840, 3_672), ("kd", 569_184, 18_552)]
 )

@@ -147,6 +147,7 @@ def test_a_text_with_a_larger_vocabulary_is_refused() -> None:
         DistillationProxy(make(vocabulary_size=1000), held_out(64, 4))
 
 
+@pytest.mark.slow
 def test_the_exported_folder_loads_in_stock_transformers(
     superplm: SuperPLM, tmp_path: Path
 ) -> None:

@@ -78,6 +78,7 @@ def test_the_winner_meets_every_limit(world: Any, tmp_path: Path) -> None:
     assert SearchResult.from_json(found.to_json()) == found
 
 
+@pytest.mark.slow
 def test_a_tight_limit_elsewhere_changes_the_winner(world: Any, tmp_path: Path) -> None:
     loose = joint_search(world, tmp_path / "loose", 1.0)
     tight = joint_search(world, tmp_path / "tight", 0.008)

@@ -78,6 +78,7 @@ def test_the_same_search_returns_its_result_without_scoring_or_measuring(
     assert proxy.calls == 0
 
 
+@pytest.mark.slow
 def test_another_request_in_the_same_folder_keeps_the_scores(world: Any, tmp_path: Path) -> None:
     world.search(tmp_path, seed=1)
     proxy = ExactProxy()
@@ -99,6 +100,7 @@ def start(folder: Path, seconds: float) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.slow
 def test_the_same_seed_in_another_process_gives_the_same_result(world: Any, tmp_path: Path) -> None:
     here = world.search(tmp_path / "here")
     with start(tmp_path / "there", 0.0) as process:
@@ -110,6 +112,7 @@ def test_the_same_seed_in_another_process_gives_the_same_result(world: Any, tmp_
     ]
 
 
+@pytest.mark.slow
 def test_a_killed_search_ends_with_the_same_result(world: Any, tmp_path: Path) -> None:
     whole = world.search(tmp_path / "whole")
     scores = tmp_path / "killed" / "out" / "scores.jsonl"
@@ -155,6 +158,7 @@ def test_a_search_killed_among_finalists_goes_on_with_its_campaign(
         assert [campaign.label for campaign in database.campaigns()] == list(result.campaigns)
 
 
+@pytest.mark.slow
 def test_a_device_that_vanishes_among_finalists_costs_nothing_that_was_found(
     world: Any, tmp_path: Path
 ) -> None:
@@ -210,6 +214,7 @@ def test_a_search_in_which_nothing_can_be_scored_says_so(world: Any, tmp_path: P
         world.search(tmp_path, proxy=Broken())
 
 
+@pytest.mark.slow
 def test_a_hopeful_predictor_is_corrected_by_what_finalists_show(
     world: Any, tmp_path: Path
 ) -> None:
@@ -219,6 +224,7 @@ def test_a_hopeful_predictor_is_corrected_by_what_finalists_show(
     assert len(result.campaigns) > 1
 
 
+@pytest.mark.slow
 def test_a_pessimistic_predictor_is_corrected_too(world: Any, tmp_path: Path) -> None:
     result = world.search(tmp_path, bias=1.4)
     assert 0.85 * 0.008 <= result.winner.measured_seconds <= 0.008
@@ -233,6 +239,7 @@ def test_a_limit_that_only_the_predictor_reaches_ends_in_a_run_error(
     assert not (tmp_path / "out" / "result.json").exists()
 
 
+@pytest.mark.slow
 def test_a_finalist_that_cannot_be_measured_is_passed_over(world: Any, tmp_path: Path) -> None:
     best = world.search(tmp_path / "first").winner
     device = FakeDevice(failures={str(best.architecture): "crash"})
@@ -241,6 +248,7 @@ def test_a_finalist_that_cannot_be_measured_is_passed_over(world: Any, tmp_path:
     assert second.proxy < best.proxy
 
 
+@pytest.mark.slow
 def test_a_speedup_is_over_the_measured_reference(world: Any, tmp_path: Path) -> None:
     speedup = SpeedUp(20, KNOWN["bert-base"], "bert-base")
     result = world.search(tmp_path, limit=speedup)
@@ -259,6 +267,7 @@ def test_fewer_candidates_than_a_generation_are_all_scored(world: Any, tmp_path:
     assert result.ended_by == "candidates"
 
 
+@pytest.mark.slow
 def test_the_front_holds_what_nothing_beats(world: Any, tmp_path: Path) -> None:
     result = world.search(tmp_path)
     front = result.front

@@ -67,6 +67,7 @@ def test_failed_scores_are_no_reason_to_give_up() -> None:
     assert screening.hopeless({SHAPES[50]: None}) == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_the_winner_is_the_same_for_fewer_scores(world: Any, tmp_path: Path, seed: int) -> None:
     how: dict[str, Any] = {"seed": seed, "settings": MethodSettings(20, 4)}
@@ -91,6 +92,7 @@ def test_methods_as_published_score_everyone_whole(world: Any, tmp_path: Path, m
     assert proxy.rough_calls == 0
 
 
+@pytest.mark.slow
 def test_an_interrupted_search_goes_on_with_both_scores(world: Any, tmp_path: Path) -> None:
     settings = MethodSettings(20, 4)
     whole = world.search(tmp_path / "whole", proxy=ExactRoughProxy(), settings=settings)

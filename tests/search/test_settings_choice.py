@@ -46,6 +46,7 @@ def choose(world: Any, folder: Path, *, factor: float, loss: float, limit: float
         return search_settings(request, several, folder / "out")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("loss", "winner"), [(0.5, "plain"), (-0.5, "other")])
 def test_the_better_score_wins(world: Any, tmp_path: Path, loss: float, winner: str) -> None:
     found = choose(world, tmp_path, factor=1.0, loss=loss, limit=0.008)
@@ -76,6 +77,7 @@ def test_out_of_reach_in_all_is_told(world: Any, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_the_same_call_goes_on_with_what_is_there(world: Any, tmp_path: Path) -> None:
     first = choose(world, tmp_path, factor=1.0, loss=0.5, limit=0.008)
     (tmp_path / "out" / "result.json").unlink()

@@ -64,6 +64,7 @@ def test_where_words_are_hidden_it_is_asked_anew(
     assert not np.load(tmp_path / "done.npy").any()
 
 
+@pytest.mark.slow
 def test_training_ends_as_without_it_and_survives_a_stop(
     make_superplm: Make, text: TokenShards, space: SearchSpace, tmp_path: Path
 ) -> None:
