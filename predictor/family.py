@@ -22,6 +22,7 @@ from atb.predictor.features import (
     WORK_TERMS,
     WorkTerm,
     architecture_basis,
+    bases_of,
 )
 from atb.predictor.fitting import DEFAULT_COVERAGE, FittedModel, fit_model
 from atb.predictor.model import WorkModel
@@ -228,7 +229,7 @@ def _fit_own(
             f"{distinct} usable measurements of {_worded(mode)} came and {LEAST_ROWS} are needed: "
             "measure more with `atb profile --samples`."
         )
-    return fit_model([settings_basis()], observed, rng, coverage=coverage)
+    return fit_model(bases_of(settings_basis()), observed, rng, coverage=coverage)
 
 
 def _join(sets: Sequence[TrainingSet]) -> Observations:

@@ -8,7 +8,7 @@ residual bends along them, and the support of a predictor is their range.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import NamedTuple
 
@@ -29,6 +29,7 @@ __all__ = [
     "WorkTerm",
     "architecture_at",
     "architecture_basis",
+    "bases_of",
     "columns_of",
     "rows_of",
     "work_amounts",
@@ -54,7 +55,8 @@ class WorkTerm:
 
     Attributes:
         name: Whole words, as shown by `atb predict --explain` and stored in predictor files.
-        formula: B batch, S sequence length, L layers, H hidden, A heads, Q qkv, F feed-forward.
+        formula: B batch, S sequence length, L layers, H hidden, A heads, D head size, Q qkv,
+            F feed-forward; H' what H lacks to a multiple of `LANES`, and so on.
         unit: What is counted.
         meaning: Which part of the model does it.
         amount: From columns and run settings, float64[n] or one number for all.
@@ -69,6 +71,13 @@ class WorkTerm:
 
 def _tokens(settings: RunSettings) -> int:
     return settings.batch * settings.sequence_length
+
+
+_IDLE = "idle multiply-adds"
+
+
+def _padding(width: FloatArray) -> FloatArray:
+    return np.asarray(np.ceil(width / LANES) * LANES - width)
 
 
 WORK_TERMS: tuple[WorkTerm, ...] = (
@@ -92,6 +101,36 @@ WORK_TERMS: tuple[WorkTerm, ...] = (
         "multiply-adds",
         "the two matrices of the feed-forward block",
         lambda c, s: 2 * _tokens(s) * c.layers * c.hidden * c.feed_forward,
+    ),
+    # kernels multiply whole tiles of columns, and go the slow way about a last one that is not full
+    WorkTerm(
+        "projections' padding",
+        "B·S·L·(3·H·Q'+Q·H')",
+        _IDLE,
+        "columns missing to whole vectors in the four matrices",
+        lambda c, s: (
+            _tokens(s) * c.layers * (3 * c.hidden * _padding(c.qkv) + c.qkv * _padding(c.hidden))
+        ),
+    ),
+    WorkTerm(
+        "attention's padding",
+        "B·S²·L·A·D'",
+        _IDLE,
+        "columns missing to whole vectors in weights times values",
+        lambda c, s: (
+            _tokens(s) * s.sequence_length * c.layers * c.heads * _padding(c.qkv / c.heads)
+        ),
+    ),
+    WorkTerm(
+        "feed-forward's padding",
+        "B·S·L·(H·F'+F·H')",
+        _IDLE,
+        "columns missing to whole vectors in the two matrices",
+        lambda c, s: (
+            _tokens(s)
+            * c.layers
+            * (c.hidden * _padding(c.feed_forward) + c.feed_forward * _padding(c.hidden))
+        ),
     ),
     WorkTerm(
         "softmax",
@@ -189,6 +228,16 @@ def architecture_basis(settings: RunSettings) -> Basis:
         tuple(_bound(term, settings) for term in WORK_TERMS),
         QUANTITIES,
     )
+
+
+def bases_of(basis: Basis) -> tuple[Basis, Basis]:
+    """The basis without what its matrices lack to whole vectors, and with it: fits choose.
+
+    The terms stay where they are, so that prices mean the same in both.
+    """
+    padding = {term.name for term in WORK_TERMS if term.unit == _IDLE}
+    terms = (replace(t, amount=lambda _: 0.0) if t.name in padding else t for t in basis.terms)
+    return replace(basis, terms=tuple(terms)), basis
 
 
 def work_amounts(rows: IntArray, settings: RunSettings) -> FloatArray:

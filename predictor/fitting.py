@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 from atb.errors import InputError
 from atb.predictor.basis import Basis, FloatArray
 from atb.predictor.drift import Drift, fit_drift
-from atb.predictor.features import architecture_basis
+from atb.predictor.features import architecture_basis, bases_of
 from atb.predictor.least_squares import fit_prices, relative_spreads
 from atb.predictor.model import WorkModel
 from atb.predictor.observations import Observations
@@ -80,8 +80,8 @@ def fit_judged(
         InputError: There are too few rows.
     """
     training_set.require_rows(LEAST_ROWS)
-    basis = architecture_basis(training_set.conditions.settings)
-    fitted = fit_model([basis], training_set.observations, rng, coverage=coverage)
+    bases = bases_of(architecture_basis(training_set.conditions.settings))
+    fitted = fit_model(bases, training_set.observations, rng, coverage=coverage)
     predictor = WorkPredictor(
         conditions=training_set.conditions,
         model=fitted.model,
@@ -167,8 +167,9 @@ def held_out_seconds(training_set: TrainingSet, rng: np.random.Generator) -> Flo
     Returns:
         Seconds, float64[n], in the order of the rows.
     """
-    basis = architecture_basis(training_set.conditions.settings)
+    bases = bases_of(architecture_basis(training_set.conditions.settings))
     with threadpool_limits(limits=1, user_api="blas"):
+        basis = _choose_basis(bases, training_set.observations, rng)
         return _held_out(basis, training_set.observations, rng, bends=None)[0]
 
 

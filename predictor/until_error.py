@@ -13,7 +13,7 @@ from atb.devices.settings import RunSettings
 from atb.errors import InputError
 from atb.predictor.basis import IntArray
 from atb.predictor.choosing import choose_rows
-from atb.predictor.features import architecture_at, architecture_basis, rows_of
+from atb.predictor.features import architecture_at, architecture_basis, bases_of, rows_of
 from atb.predictor.fitting import fit, held_out_seconds
 from atb.predictor.predictor import WorkPredictor
 from atb.predictor.training_set import LEAST_ROWS, TrainingSet, refuse_emulated
@@ -111,7 +111,7 @@ def measure_until(
         raise InputError("Architectures are chosen from a space: give --space and no --arch.")
     require_enough(most)
     refuse_emulated(Conditions.of(device, runtime, settings))
-    basis = architecture_basis(settings)
+    basis, _ = bases_of(architecture_basis(settings))
     pool = rows_of(plan.space.sample(np.random.default_rng(plan.seed), min(_POOL, plan.space.size)))
     chosen = choose_rows(basis, pool[:0], pool, _FIRST)
     steps: list[Step] = []

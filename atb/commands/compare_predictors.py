@@ -135,11 +135,11 @@ def _of_table(
 def _of_architectures(
     training_set: TrainingSet,
 ) -> tuple[Observations, Mapping[str, Regressor]]:
-    from atb.predictor.features import architecture_basis
+    from atb.predictor.features import architecture_basis, bases_of
     from atb.predictor.peers import WorkTerms, architecture_peers
 
     basis = architecture_basis(training_set.conditions.settings)
-    return training_set.observations, {OURS: WorkTerms([basis]), **architecture_peers()}
+    return training_set.observations, {OURS: WorkTerms(bases_of(basis)), **architecture_peers()}
 
 
 def _named(peers: str | None) -> list[str]:

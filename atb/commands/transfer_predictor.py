@@ -81,7 +81,7 @@ def transfer(
     The few are those that tell most. The same command goes on where it was interrupted.
     """
     from atb.files import prepare_output
-    from atb.predictor.features import architecture_basis
+    from atb.predictor.features import architecture_basis, bases_of
     from atb.predictor.file import save
     from atb.predictor.training_set import TrainingSet, refuse_emulated
     from atb.predictor.transfer import LEAST_SAMPLES, transfer_predictor
@@ -109,7 +109,7 @@ def transfer(
         for conditions in (target.conditions, *(source.conditions for source in sources.values())):
             refuse_emulated(conditions)
     prepare_output(out)
-    basis = architecture_basis(target.settings)
+    basis, _ = bases_of(architecture_basis(target.settings))
     rows = _choose(basis, list(sources.values()), space, samples, seed)
     result = _measure(target, rows, db, within=precise, name=name, seed=seed)
     training_set = TrainingSet.from_measurements(

@@ -17,7 +17,8 @@ class World:
     """Architectures, true latencies and noisy measurements of them."""
 
     conditions = Conditions("fake", (("processor", "simulated"),), "fake", "1", RunSettings())
-    prices = np.array([2e-11, 3e-11, 2e-11, 4e-10, 1e-10, 2e-10, 3e-10, 4e-5, 2e-9, 3e-10, 2e-4])
+    products, no_padding = [2e-11, 3e-11, 2e-11], [0.0, 0.0, 0.0]
+    prices = np.array([*products, *no_padding, 4e-10, 1e-10, 2e-10, 3e-10, 4e-5, 2e-9, 3e-10, 2e-4])
 
     @staticmethod
     def rows(count: int, seed: int, space: SearchSpace = SPACES["kd"]) -> IntArray:

@@ -8,9 +8,12 @@ from atb.errors import InputError
 from atb.models.known import KNOWN
 from atb.models.space import FEATURES
 from atb.predictor.features import (
+    LANES,
     QUANTITIES,
     WORK_TERMS,
     architecture_at,
+    architecture_basis,
+    bases_of,
     columns_of,
     rows_of,
     work_amounts,
@@ -40,19 +43,33 @@ def test_the_multiply_adds_of_the_encoder_are_all_there(name: str, settings: Run
 def test_each_formula_says_what_is_computed(term) -> None:
     row = rows_of([KNOWN["kd-s1"]])
     settings = RunSettings(batch=3, sequence_length=17)
-    letters = dict(zip("LHAQF", (int(value) for value in row[0]), strict=True))
-    letters |= {"B": settings.batch, "S": settings.sequence_length}
-    expected = 1
-    for factor in term.formula.split("·"):
-        base, squared = factor.rstrip("²"), factor.endswith("²")
-        value = letters[base] if base in letters else int(base)
-        expected *= value**2 if squared else value
+    sizes = dict(zip("LHAQF", (int(value) for value in row[0]), strict=True))
+    sizes |= {"D": sizes["Q"] // sizes["A"]}
+    padding = {f"{name}_": -size % LANES for name, size in sizes.items()}
+    written = term.formula.replace("·", "*").replace("²", "**2").replace("'", "_")
+    names = {**sizes, **padding, "B": settings.batch, "S": settings.sequence_length}
+    expected = eval(written, {}, names)
     assert np.all(term.amount(columns_of(row), settings) == expected)
 
 
 def test_the_largest_products_do_not_overflow() -> None:
-    row = np.array([[12, 4096, 64, 4096, 16_384]], dtype=np.int32)
+    row = np.array([[12, 4095, 63, 4095, 16_383]], dtype=np.int32)
     assert np.all(work_amounts(row, RunSettings(batch=64, sequence_length=512)) > 0)
+
+
+def test_whole_vectors_have_no_padding() -> None:
+    row = np.array([[12, 4096, 64, 4096, 16_384]], dtype=np.int32)
+    padding = [term.unit == "idle multiply-adds" for term in WORK_TERMS]
+    assert sum(padding) == 3
+    assert np.all(work_amounts(row, SETTINGS)[0][padding] == 0)
+
+
+def test_the_plainer_basis_differs_in_the_padding_alone() -> None:
+    plain, full = bases_of(architecture_basis(SETTINGS))
+    row = rows_of([KNOWN["kd-s1"]])
+    different = plain.amounts(row)[0] != full.amounts(row)[0]
+    assert [term.name for term in plain.terms] == [term.name for term in full.terms]
+    assert list(different) == [term.unit == "idle multiply-adds" for term in WORK_TERMS]
 
 
 def test_rows_and_architectures_convert_both_ways() -> None:

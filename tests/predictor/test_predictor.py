@@ -12,7 +12,7 @@ from atb.models.architecture import Architecture
 from atb.models.known import KNOWN
 from atb.models.space import SPACES
 from atb.predictor.explain import RESIDUAL_PART, explain, shrink
-from atb.predictor.features import architecture_basis, rows_of
+from atb.predictor.features import WORK_TERMS, architecture_basis, rows_of
 from atb.predictor.fitting import fit
 from atb.predictor.predictor import ExactPredictor, require_conditions
 from atb.predictor.support import Support
@@ -132,9 +132,9 @@ def test_what_cannot_be_smaller_is_left_out(fitted) -> None:
     "change",
     [
         {"prices": np.array([1.0])},
-        {"prices": np.full(11, -1.0)},
-        {"prices": np.zeros(11)},
-        {"prices": np.full(11, np.nan)},
+        {"prices": np.full(len(WORK_TERMS), -1.0)},
+        {"prices": np.zeros(len(WORK_TERMS))},
+        {"prices": np.full(len(WORK_TERMS), np.nan)},
         {"coverage": 1.0},
         {"interval_factor": 0.5},
         {"interval_factor": float("nan")},
