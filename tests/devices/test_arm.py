@@ -29,7 +29,8 @@ pytestmark = pytest.mark.slow
 
 ARCHITECTURES = tuple(Architecture(1, hidden, 2, 12, 40) for hidden in (20, 28, 36))
 SENTINEL = Architecture(1, 16, 2, 8, 16)
-PLAN = Plan(ARCHITECTURES, launches=3, fewest_launches=3, blocks=2, sentinel=SENTINEL)
+# a busy machine adds blocks to a launch, and without `repeats=0` launches as well
+PLAN = Plan(ARCHITECTURES, launches=3, fewest_launches=3, blocks=2, repeats=0, sentinel=SENTINEL)
 SETTINGS = RunSettings(sequence_length=16)
 
 
@@ -122,7 +123,9 @@ def test_a_campaign_goes_on_after_a_cut_and_nothing_is_lost_or_doubled(
     for measurement in campaign.measurements:
         counted = collections.Counter((b.launch, b.block) for b in measurement.blocks)
         assert set(counted.values()) == {1}
-        assert len(counted) == PLAN.launches * PLAN.blocks
+        blocks = collections.Counter(launch for launch, _ in counted)
+        assert len(blocks) == PLAN.launches
+        assert min(blocks.values()) >= PLAN.blocks
 
 
 def test_its_latencies_are_flagged_and_refused_by_the_predictor_unless_forced(

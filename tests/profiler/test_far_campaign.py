@@ -21,7 +21,10 @@ from atb.profiler.plan import Plan
 pytestmark = pytest.mark.slow
 
 ARCHITECTURES = tuple(Architecture(1, hidden, 2, 12, 40) for hidden in (20, 28, 36))
-PLAN = Plan(ARCHITECTURES, block_seconds=0.01, sentinel_block_seconds=0.01)
+# a busy machine adds blocks to a launch, and without this launches as well
+PLAN = Plan(
+    ARCHITECTURES, block_seconds=0.01, sentinel_block_seconds=0.01, repeats=0, patience_seconds=0
+)
 SETTINGS = RunSettings(sequence_length=8)
 
 
@@ -46,13 +49,15 @@ def run(device, database, plan=PLAN, progress=None):
 
 
 def check_complete(result):
-    """Each block of each launch exactly once, and only the device was to blame."""
+    """All blocks of all launches, none of them twice, and only the device was to blame."""
     assert result.ended_by == "complete"
     assert {m.architecture for m in result.measurements} == set(ARCHITECTURES)
     for measurement in result.measurements:
         counted = collections.Counter((b.launch, b.block) for b in measurement.blocks)
         assert set(counted.values()) == {1}
-        assert len(counted) == PLAN.launches * PLAN.blocks
+        blocks = collections.Counter(launch for launch, _ in counted)
+        assert len(blocks) == PLAN.launches
+        assert min(blocks.values()) >= PLAN.blocks
     assert {f.cause for f in result.failures} <= {"device-gone"}
     assert {f.subject for f in result.failures} <= {None}
 
