@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 from atb.devices.contract import LaunchFailure
 from atb.devices.conversation import DETAIL_CHARACTERS, ChannelClosed, Conversation, Death
@@ -72,6 +73,7 @@ class _Pipes:
         self._command = command
         self._environment = environment
         self._process: subprocess.Popen[bytes] | None = None
+        self._errors: IO[bytes] | None = None
         self._poll = select.poll()
         self._received = b""
 
@@ -143,6 +145,7 @@ class _Pipes:
         return before is None or after is None or after > before
 
     def _last_words(self) -> str:
+        assert self._errors is not None
         size = self._errors.seek(0, os.SEEK_END)
         self._errors.seek(max(0, size - DETAIL_CHARACTERS))
         return self._errors.read().decode("utf-8", errors="replace").strip()
@@ -167,7 +170,9 @@ class _Pipes:
                 if pipe is not None:
                     with contextlib.suppress(OSError):
                         pipe.close()
-        self._errors.close()
+        # Ctrl-C may have come before there was anything
+        if self._errors is not None:
+            self._errors.close()
 
 
 def _memory_kills() -> int | None:

@@ -121,6 +121,15 @@ def test_a_worker_that_cannot_be_started_is_a_device_that_is_gone() -> None:
     assert caught.value.cause == "device-gone"
 
 
+def test_ctrl_c_before_there_is_a_worker_is_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(process_module, "_memory_kills", interrupt)
+    with pytest.raises(KeyboardInterrupt), launch(""):
+        pass
+
+
 def test_a_worker_that_dies_before_its_greeting_leaves_nothing_behind() -> None:
     broken = ProcessLaunch(
         [sys.executable, "-c", "raise SystemExit('no numpy here')"],
