@@ -5,8 +5,8 @@ thread, sequences of 128, with their intervals. Then architectures of `kd` are m
 predictor from 30 and from 50 of them is judged by twenty of those left over, over random splits;
 some are measured once more in a second campaign, and how far the two lie apart tells the noise.
 Runtimes that lower or compile for half a minute and more get the table only. The file of results is
-written after every row, and the same command goes on; `--only` does some runtimes, with a result
-file of its own.
+written after every row, and the same command goes on; `--only` does some runtimes and `--seed`
+other architectures of `kd`, with a result file of their own.
 
     python benchmarks/runtimes.py --db FILE
     python benchmarks/runtimes.py --db FILE --only litert,executorch
@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -69,17 +70,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--db", type=Path, required=True)
     parser.add_argument("--only", default="", help="names of runtimes")
+    parser.add_argument("--seed", type=int, default=0, help="draws the architectures of kd")
     arguments = parser.parse_args()
     only = [name for name in arguments.only.split(",") if name]
-    result = "_".join(("runtimes", *only)).replace("-", "_")
+    device = find_device("local")
+    if unknown := set(only) - set(device.runtimes):
+        parser.error(f"--only {min(unknown)}: there are {', '.join(device.runtimes)} here")
+    drawn = [f"seed_{arguments.seed}"] if arguments.seed else []
+    result = "_".join(("runtimes", *only, *drawn)).replace("-", "_")
+    learn = partial(predicted, seed=arguments.seed)
     started = machine()
     figures: dict[str, Any] = {"rows": {}}
-    device = find_device("local")
     pairs = [pair for pair in pairs_of(device) if not only or pair.runtime.name in only]
     quick = [pair for pair in pairs if pair.runtime.name not in SLOW]
     steps = [
         *((known, pair) for pair in quick),
-        *((predicted, pair) for pair in quick),
+        *((learn, pair) for pair in quick),
         *((known, pair) for pair in pairs if pair not in quick),
     ]
     with ProfileDatabase(arguments.db, create=True) as database:
@@ -141,11 +147,12 @@ def told(measurement: Measurement) -> dict[str, Any]:
     }
 
 
-def predicted(database: ProfileDatabase, pair: Pair) -> dict[str, Any]:
+def predicted(database: ProfileDatabase, pair: Pair, seed: int) -> dict[str, Any]:
     """Errors of predictors on what they have not seen, and what two campaigns differ by."""
-    plan = Plan.sample(SPACES["kd"], LEARN + TEST, name="kd", **HOW)
+    name = f"kd-seed-{seed}" if seed else "kd"
+    plan = Plan.sample(SPACES["kd"], LEARN + TEST, name=name, seed=seed, **HOW)
     first = pair.measure(database, plan)
-    some = replace(plan, subjects=plan.subjects[:AGAIN], name="kd-again")
+    some = replace(plan, subjects=plan.subjects[:AGAIN], name=f"{name}-again")
     second = pair.measure(database, some)
     return {
         "noise": noise(first, second),

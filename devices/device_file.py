@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from atb.devices.far_facts import FarFacts
+from atb.devices.known_files import configuration_folder
 from atb.devices.ssh_address import SshAddress
 from atb.errors import BadFile, InputError
 from atb.files import read_document, write_document
@@ -84,10 +85,7 @@ def check_name(name: str) -> None:
 def devices_path() -> Path:
     """Where the file is: `ATB_DEVICES`, or else in the user's folder of configurations."""
     named = os.environ.get("ATB_DEVICES")
-    if named:
-        return Path(named)
-    home = os.environ.get("XDG_CONFIG_HOME") or Path("~/.config").expanduser()
-    return Path(home) / "autotinybert" / "devices.json"
+    return Path(named) if named else configuration_folder() / "devices.json"
 
 
 def read_devices() -> dict[str, SavedDevice]:

@@ -13,7 +13,7 @@ from atb.errors import InputError
 
 __all__ = ["check_known_name", "configuration_folder", "find_known_file", "known_files", "own_file"]
 
-#: Where the package's own are; nothing is there as long as it ships none.
+#: Where the package's own are.
 SHIPPED_FOLDER = Path(__file__).resolve().with_name("known")
 _OWN_FOLDER = "known-devices"
 #: No path is built from another name: not from `../x`, and none that a file system may fold.

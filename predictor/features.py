@@ -23,6 +23,7 @@ from atb.predictor.basis import Basis, FloatArray, IntArray, Quantity, Term
 
 __all__ = [
     "LANES",
+    "PADDING",
     "QUANTITIES",
     "WORK_TERMS",
     "Columns",
@@ -102,7 +103,7 @@ WORK_TERMS: tuple[WorkTerm, ...] = (
         "the two matrices of the feed-forward block",
         lambda c, s: 2 * _tokens(s) * c.layers * c.hidden * c.feed_forward,
     ),
-    # kernels multiply whole tiles of columns, and go the slow way about a last one that is not full
+    # where kernels work on whole vectors of columns, one that is not full costs something as well
     WorkTerm(
         "projections' padding",
         "B·S·L·(3·H·Q'+Q·H')",
@@ -178,6 +179,8 @@ WORK_TERMS: tuple[WorkTerm, ...] = (
     WorkTerm("fixed", "1", "inferences", "starting an inference", lambda c, s: 1.0),
 )
 
+#: Names of the terms that a fit takes only where rows held out say so.
+PADDING = frozenset(term.name for term in WORK_TERMS if term.unit == _IDLE)
 
 QUANTITIES: tuple[Quantity, ...] = (
     Quantity("layers", lambda c: c.layers),
@@ -235,8 +238,7 @@ def bases_of(basis: Basis) -> tuple[Basis, Basis]:
 
     The terms stay where they are, so that prices mean the same in both.
     """
-    padding = {term.name for term in WORK_TERMS if term.unit == _IDLE}
-    terms = (replace(t, amount=lambda _: 0.0) if t.name in padding else t for t in basis.terms)
+    terms = (replace(t, amount=lambda _: 0.0) if t.name in PADDING else t for t in basis.terms)
     return replace(basis, terms=tuple(terms)), basis
 
 

@@ -28,7 +28,7 @@ from atb.files import check_document, read_document, write_document
 from atb.predictor.basis import Basis
 from atb.predictor.drift import Drift
 from atb.predictor.family import FamilyPredictor, settings_basis
-from atb.predictor.features import architecture_basis
+from atb.predictor.features import PADDING, architecture_basis
 from atb.predictor.model import WorkModel
 from atb.predictor.predictor import TrainingSummary, WorkPredictor
 from atb.predictor.residual import Residual
@@ -287,7 +287,8 @@ def _known_prices(prices: Mapping[str, float], basis: Basis) -> Mapping[str, flo
     unknown = set(prices) - {term.name for term in basis.terms}
     if unknown:
         raise ValueError(f"unknown work term {min(unknown)!r}")
-    return prices
+    # a file that was written before there were these terms charges nothing for them
+    return {**dict.fromkeys(PADDING, 0.0), **prices}
 
 
 def _model_to_json(model: WorkModel) -> dict[str, Any]:

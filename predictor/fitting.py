@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -124,9 +124,9 @@ def fit_model(
     """Fit a model of any rows.
 
     The interval is cross-conformal: its factor is the quantile, corrected for the finite number
-    of rows, of the relative errors on rows that are held out in turn. Whether the residual is
-    used is decided anew within each of these folds, so the errors are those of the whole recipe;
-    of many rows it is decided once.
+    of rows, of the relative errors on rows that are held out in turn. Which basis is used, and
+    whether a residual is, is decided anew within each of these folds, so the errors are those of
+    the whole recipe; of many rows it is decided once.
 
     Args:
         bases: From the plainest to the richest; the plainest of those that predict rows held out
@@ -142,21 +142,24 @@ def fit_model(
     _require_coverage(coverage, len(observed))
     # matrices of this size gain nothing from threads, and lose forty-fold where cores are busy
     with threadpool_limits(limits=1, user_api="blas"):
-        basis = _choose_basis(bases, observed, rng)
-        helps = may_bend and _residual_helps(basis, observed, rng)
-        parts = _fit_parts(basis, observed, rng, bends=helps)
-        nested = None if may_bend and len(observed) < _LEAST_DECIDED_ROWS else helps
-        held_out, timed = _held_out(basis, observed, rng, bends=nested)
+        form = _choose_form(bases, observed, rng, may_bend=may_bend)
+        parts = _fit_parts(form, observed, rng)
+        if len(observed) < _LEAST_DECIDED_ROWS:
+            held_out, timed = _held_out(
+                lambda known: _choose_form(bases, known, rng, may_bend=may_bend), observed, rng
+            )
+        else:
+            held_out, timed = _held_out(lambda _: form, observed, rng)
     errors, timed_errors = (np.abs(np.log(observed.values / found)) for found in (held_out, timed))
     model = WorkModel(
-        basis=basis,
+        basis=form.basis,
         prices=parts.prices,
         residual=parts.residual,
         drift=parts.drift,
         coverage=coverage,
         interval_factor=math.exp(_conformal_quantile(errors, coverage)),
         timed_interval_factor=math.exp(_conformal_quantile(timed_errors, coverage)),
-        support=Support.of(basis, observed.rows),
+        support=Support.of(form.basis, observed.rows),
     )
     return FittedModel(model, held_out, timed)
 
@@ -169,8 +172,19 @@ def held_out_seconds(training_set: TrainingSet, rng: np.random.Generator) -> Flo
     """
     bases = bases_of(architecture_basis(training_set.conditions.settings))
     with threadpool_limits(limits=1, user_api="blas"):
-        basis = _choose_basis(bases, training_set.observations, rng)
-        return _held_out(basis, training_set.observations, rng, bends=None)[0]
+        return _held_out(
+            lambda known: _choose_form(bases, known, rng, may_bend=True),
+            training_set.observations,
+            rng,
+        )[0]
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """What a fit uses: a basis, and a residual if it bends."""
+
+    basis: Basis
+    bends: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,18 +215,14 @@ class _Parts:
 
 
 def _held_out(
-    basis: Basis, observed: Observations, rng: np.random.Generator, *, bends: bool | None
+    choose: Callable[[Observations], _Form], observed: Observations, rng: np.random.Generator
 ) -> tuple[FloatArray, FloatArray]:
-    """Each row by a fit that has not seen it: at the device's level, and at the row's time.
-
-    Whether there is a residual is decided anew in every fold where `bends` is None.
-    """
+    """Each row by a fit that has not seen it: at the device's level, and at the row's time."""
     level, timed = np.empty(len(observed)), np.empty(len(observed))
     for fold in observed.folds(_FOLDS, rng):
         rest = np.setdiff1d(np.arange(len(observed)), fold)
         known, tested = observed.take(rest), observed.take(fold)
-        helps = _residual_helps(basis, known, rng) if bends is None else bends
-        parts = _fit_parts(basis, known, rng, bends=helps)
+        parts = _fit_parts(choose(known), known, rng)
         level[fold] = parts.level(tested)
         timed[fold] = level[fold] * parts.drifted(tested)
     return level, timed
@@ -237,6 +247,14 @@ def _conformal_quantile(errors: FloatArray, coverage: float) -> float:
     return float(np.sort(errors)[_rank(coverage, len(errors)) - 1])
 
 
+def _choose_form(
+    bases: Sequence[Basis], observed: Observations, rng: np.random.Generator, *, may_bend: bool
+) -> _Form:
+    """What rows held out within these say that helps."""
+    basis = _choose_basis(bases, observed, rng)
+    return _Form(basis, may_bend and _residual_helps(basis, observed, rng))
+
+
 def _choose_basis(
     bases: Sequence[Basis], observed: Observations, rng: np.random.Generator
 ) -> Basis:
@@ -259,12 +277,10 @@ def _choose_basis(
     return bases[best]
 
 
-def _fit_parts(
-    basis: Basis, observed: Observations, rng: np.random.Generator, *, bends: bool
-) -> _Parts:
-    """Prices and drift, and a residual if rows held out said that it helps."""
-    plain = _fit_prices_and_drift(basis, observed)
-    return _with_residual(plain, observed, rng) if bends else plain
+def _fit_parts(form: _Form, observed: Observations, rng: np.random.Generator) -> _Parts:
+    """Prices and drift, and a residual if it bends."""
+    plain = _fit_prices_and_drift(form.basis, observed)
+    return _with_residual(plain, observed, rng) if form.bends else plain
 
 
 def _fit_prices_and_drift(basis: Basis, observed: Observations) -> _Parts:

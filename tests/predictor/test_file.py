@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from atb.errors import BadFile
+from atb.predictor.features import PADDING
 from atb.predictor.file import _hash, load, save
 from atb.predictor.fitting import fit
 
@@ -55,6 +56,18 @@ def test_a_predictor_without_residual_is_stored(world, tmp_path: Path) -> None:
     plain = fit(world.measure(rows, world.plain_truth(rows)), np.random.default_rng(0))
     save(plain, tmp_path / "plain.json")
     assert load(tmp_path / "plain.json").model.residual is None
+
+
+def test_a_file_of_before_there_was_padding_charges_nothing_for_it(fitted, path: Path) -> None:
+    def remove(document) -> None:
+        for name in PADDING:
+            del document["seconds_for_each"][name]
+
+    rewrite(path, remove, new_hash=True)
+    for term, before, after in zip(
+        fitted.model.basis.terms, fitted.model.prices, load(path).model.prices, strict=True
+    ):
+        assert after == (0 if term.name in PADDING else before)
 
 
 def test_loading_and_predicting_need_numpy_only(path: Path) -> None:

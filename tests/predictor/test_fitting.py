@@ -5,7 +5,7 @@ import pytest
 
 from atb.errors import InputError
 from atb.models.space import SPACES
-from atb.predictor.features import columns_of, work_amounts
+from atb.predictor.features import PADDING, WORK_TERMS, columns_of, work_amounts
 from atb.predictor.fitting import fit
 from atb.predictor.least_squares import fit_prices
 
@@ -150,9 +150,10 @@ def test_a_coverage_out_of_reach_is_refused(world, coverage: float, words: str) 
 @pytest.mark.parametrize(("price", "padded"), [(2e-10, True), (0.0, False)])
 def test_padding_is_paid_for_where_the_device_makes_one_pay(world, price, padded) -> None:
     rows, test = world.rows(30, 0), world.rows(300, 9)
-    prices = world.prices + price * np.isin(np.arange(len(world.prices)), [3, 4, 5])
+    padding = np.array([term.name in PADDING for term in WORK_TERMS])
+    prices = world.prices + price * padding
     settings = world.conditions.settings
     truth, unseen = (work_amounts(r, settings) @ prices for r in (rows, test))
     found = fit(world.measure(rows, truth, noise=0.01), np.random.default_rng(0))
-    assert np.any(found.model.prices[3:6] > 0) == padded
+    assert np.any(found.model.prices[padding] > 0) == padded
     assert np.mean(np.abs(found.predict(test).latency_seconds / unseen - 1)) < 0.015
