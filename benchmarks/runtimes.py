@@ -5,11 +5,11 @@ thread, sequences of 128, with their intervals. Then architectures of `kd` are m
 predictor from 30 and from 50 of them is judged by twenty of those left over, over random splits;
 some are measured once more in a second campaign, and how far the two lie apart tells the noise.
 Runtimes that lower or compile for half a minute and more get the table only. The file of results is
-written after every row, and the same command goes on; `--only` does some runtimes and `--seed`
-other architectures of `kd`, with a result file of their own.
+written after every row, and the same command goes on; `--only` does some runtimes, `--seed` other
+architectures of `kd`, and `--result` keeps what is there of another machine.
 
     python benchmarks/runtimes.py --db FILE
-    python benchmarks/runtimes.py --db FILE --only litert,executorch
+    python benchmarks/runtimes.py --db FILE --only litert,executorch --result runtimes_mobile
 """
 
 from __future__ import annotations
@@ -71,13 +71,12 @@ def main() -> None:
     parser.add_argument("--db", type=Path, required=True)
     parser.add_argument("--only", default="", help="names of runtimes")
     parser.add_argument("--seed", type=int, default=0, help="draws the architectures of kd")
+    parser.add_argument("--result", default="runtimes", help="name of the file of results")
     arguments = parser.parse_args()
     only = [name for name in arguments.only.split(",") if name]
     device = find_device("local")
     if unknown := set(only) - set(device.runtimes):
         parser.error(f"--only {min(unknown)}: there are {', '.join(device.runtimes)} here")
-    drawn = [f"seed_{arguments.seed}"] if arguments.seed else []
-    result = "_".join(("runtimes", *only, *drawn)).replace("-", "_")
     learn = partial(predicted, seed=arguments.seed)
     started = machine()
     figures: dict[str, Any] = {"rows": {}}
@@ -96,7 +95,7 @@ def main() -> None:
             except AtbError as error:  # one runtime that fails spoils no other
                 row["error"] = str(error)
             print(pair, row, flush=True)
-            path = write_result(result, figures, started)
+            path = write_result(arguments.result, figures, started)
     print(path)
 
 
