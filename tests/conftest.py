@@ -13,14 +13,20 @@ import pytest
 from openssh import OpenSsh, is_installed, running_openssh
 from postgresql import Server, find_binaries, running_server
 
+from atb.devices import known_files
+
 _NUMBERS = count()
 
 
 @pytest.fixture(autouse=True)
 def devices_of_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder in place of the user's own, so that no test reads or writes what is there."""
+    """A folder in place of the user's own, so that no test reads or writes what is there.
+
+    In this process the known devices that come with the package are not there either.
+    """
     folder = tmp_path / "configuration"
     monkeypatch.setenv("ATB_DEVICES", str(folder / "devices.json"))
+    monkeypatch.setattr(known_files, "SHIPPED_FOLDER", folder / "shipped")
     return folder
 
 

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from atb.devices import known_files
 from atb.devices.known_files import own_file
 from atb.devices.settings import RunSettings
 from atb.errors import BadFile, InputError
+from atb.models.known import KNOWN
 from atb.predictor.bundling import bundle
 from atb.predictor.file import _hash
 from atb.predictor.known import (
@@ -94,6 +96,19 @@ def test_what_was_not_measured_is_refused_with_what_was(known) -> None:
     ]  # fmt: skip
     with pytest.raises(InputError, match=r"2 predictors that agree \(onnx.*2 threads.*4 threads"):
         KnownDevice("board", tuple(threads)).choose()
+
+
+def test_what_comes_with_the_package_holds_predictors_that_err_by_little() -> None:
+    shipped = sorted(Path(known_files.__file__).resolve().with_name("known").glob("*.json"))
+    assert shipped
+    for path in shipped:
+        device = read_known_device(path)
+        assert device.name == path.stem
+        for one in device.predictors:
+            predicted = one.predictor.predict_architectures([KNOWN["tinybert-4"], KNOWN["kd-s1"]])
+            small, large = predicted.latency_seconds
+            assert 1e-3 < small < large < 1
+            assert one.predictor.summary.cross_validated_mape < 0.05
 
 
 def test_known_devices_are_found_by_name(path: Path) -> None:
