@@ -29,9 +29,9 @@ from comparing import Ledger, row
 from record import machine, write_result
 from variants import FREE, TINY, classes_of, one_by_one, weights_with, with_inputs
 
-from atb.devices.reference import TIMING_VOCABULARY
 from atb.devices.registry import find_device, find_runtime
 from atb.devices.settings import RunSettings
+from atb.devices.timing_graph import TIMING_VOCABULARY
 from atb.devices.worker import make_inputs
 from atb.models.architecture import Architecture
 from atb.models.embedded import load_superplm

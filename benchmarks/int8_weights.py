@@ -23,8 +23,9 @@ from onnxruntime import quantization
 from record import machine, write_result
 
 from atb.devices.onnxruntime_cpu import quantise
-from atb.devices.reference import TIMING_VOCABULARY, check_output
+from atb.devices.reference import check_output
 from atb.devices.settings import RunSettings
+from atb.devices.timing_graph import TIMING_VOCABULARY
 from atb.devices.worker import make_inputs
 from atb.models.architecture import Architecture
 from atb.models.embedded import load_superplm

@@ -30,8 +30,8 @@ from atb.devices.artefact import describe_artefact
 from atb.devices.contract import Artefact
 from atb.devices.local import LocalDevice
 from atb.devices.onnxruntime_cpu import OnnxRuntimeCpu
-from atb.devices.reference import TIMING_VOCABULARY, timing_positions
 from atb.devices.settings import RunSettings
+from atb.devices.timing_graph import timing_sizes
 from atb.models.architecture import Architecture
 from atb.models.onnx_builder import OPSET, build_graph, save_graph
 from atb.models.space import SPACES
@@ -147,8 +147,7 @@ def _wrong_weights(architecture: Architecture, settings: RunSettings) -> onnx.Mo
     return build_graph(
         architecture,
         seed=1,
-        vocabulary_size=TIMING_VOCABULARY,
-        positions=timing_positions(settings),
+        **timing_sizes(settings),
         sequence_length=settings.sequence_length,
         batch=settings.batch,
     )

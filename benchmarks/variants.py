@@ -10,7 +10,7 @@ import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
 
-from atb.devices.reference import TIMING_VOCABULARY
+from atb.devices.timing_graph import TIMING_VOCABULARY
 from atb.devices.worker import make_inputs
 from atb.models.architecture import Architecture
 from atb.models.embedded import load_superplm

@@ -19,14 +19,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self, runtime_checkable
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 from atb.devices.settings import RunSettings
 from atb.errors import RunError
 from atb.models.architecture import Architecture
+
+if TYPE_CHECKING:  # devices are listed without it
+    import numpy as np
+    import numpy.typing as npt
 
 __all__ = [
     "Artefact",

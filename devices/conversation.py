@@ -12,10 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self, TypeVar
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 from atb.devices.contract import Artefact, Block, LaunchFailure, Loaded, OperatorTime
 from atb.devices.replies import (
@@ -29,6 +26,10 @@ from atb.devices.replies import (
     parse_output,
 )
 from atb.devices.settings import RunSettings
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 __all__ = ["DETAIL_CHARACTERS", "Channel", "ChannelClosed", "Conversation", "Death"]
 

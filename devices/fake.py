@@ -12,10 +12,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any, Self
 
 from atb.devices.artefact import describe_artefact
 from atb.devices.contract import (
@@ -28,12 +25,15 @@ from atb.devices.contract import (
     Runtime,
 )
 from atb.devices.fake_processor import FAKE_CPUS, FakeCosts, FakeProcessor, Iterations, pace_of
-from atb.devices.reference import timing_output
 from atb.devices.settings import PRECISIONS, RunSettings
 from atb.devices.state import STATE_FIELDS
 from atb.errors import AtbError
 from atb.files import read_document, write_document
 from atb.models.architecture import Architecture
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 __all__ = ["FakeCosts", "FakeDevice", "FakeRuntime"]
 
@@ -261,6 +261,8 @@ class _FakeLaunch:
 
     def output(self, key: str) -> npt.NDArray[np.float32]:
         """What the reference computes, since the device is exact."""
+        from atb.devices.reference import timing_output
+
         return timing_output(self._model(key), self._settings)
 
     def _seconds(self, key: str) -> float:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-
-import numpy as np
-import numpy.typing as npt
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from atb.devices.settings import RunSettings
 from atb.models.architecture import Architecture
+
+if TYPE_CHECKING:  # the device is listed without it
+    import numpy as np
+    import numpy.typing as npt
 
 __all__ = ["FAKE_CPUS", "FakeCosts", "FakeProcessor", "Iterations", "Pace", "pace_of"]
 
@@ -122,8 +125,15 @@ class FakeProcessor:
         self.noise = noise
         self.preemption = preemption
         self.slowdown = slowdown or (lambda elapsed: 1.0)
-        self.rng = np.random.default_rng(seed)
+        self.seed = seed
         self.elapsed = 0.0
+
+    @cached_property
+    def rng(self) -> np.random.Generator:
+        """Where noise and preemption come from."""
+        import numpy as np
+
+        return np.random.default_rng(self.seed)
 
     def iterate(
         self,
@@ -143,6 +153,8 @@ class FakeProcessor:
             streams: How many begin at the same time; the slowest ends the round.
             crowding: How many times longer each takes since they share the CPUs.
         """
+        import numpy as np
+
         count = iterations * streams
         noisy = np.full(count, seconds)
         if self.noise:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from atb.devices.artefact import describe_artefact
 from atb.devices.contract import Artefact, LaunchFailure
 from atb.devices.installed import installed_version
-from atb.devices.reference import TIMING_VOCABULARY, timing_positions
 from atb.devices.settings import PRECISIONS, RunSettings
+from atb.devices.timing_graph import timing_sizes, timing_weights
 from atb.errors import InputError
 from atb.files import atomic_path
 from atb.models.architecture import Architecture
-from atb.models.weights import random_weights
 
 __all__ = ["LiteRtXnnpack"]
 
@@ -40,15 +37,14 @@ class LiteRtXnnpack:
 
         size = f"{settings.batch}x{settings.sequence_length}"
         path = folder / f"{architecture}.{settings.precision}.{size}.tflite"
-        sizes = {"vocabulary_size": TIMING_VOCABULARY, "positions": timing_positions(settings)}
         try:
             content = build_tflite(
                 architecture,
-                random_weights(architecture, np.random.default_rng(0), **sizes),
+                timing_weights(architecture, settings),
                 precision=settings.precision,
                 sequence_length=settings.sequence_length,
                 batch=settings.batch,
-                **sizes,
+                **timing_sizes(settings),
             )
             with atomic_path(path) as temporary:
                 temporary.write_bytes(content)

@@ -7,8 +7,8 @@ from pathlib import Path
 from atb.devices.artefact import describe_artefact
 from atb.devices.contract import Artefact, LaunchFailure
 from atb.devices.installed import installed_version
-from atb.devices.reference import TIMING_VOCABULARY, timing_positions
 from atb.devices.settings import PRECISIONS, RunSettings
+from atb.devices.timing_graph import timing_sizes
 from atb.errors import InputError
 from atb.models.architecture import Architecture
 
@@ -36,10 +36,7 @@ class NcnnCpu:
         path = folder / f"{architecture}.{settings.precision}.ncnn"
         try:
             network = build_network(
-                architecture,
-                precision=settings.precision,
-                vocabulary_size=TIMING_VOCABULARY,
-                positions=timing_positions(settings),
+                architecture, precision=settings.precision, **timing_sizes(settings)
             )
             save_network(network, path)
         except (InputError, OSError, MemoryError) as error:

@@ -7,19 +7,20 @@ import logging
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any
 
 from atb.devices.artefact import describe_artefact
 from atb.devices.contract import Artefact, LaunchFailure
 from atb.devices.installed import installed_version
-from atb.devices.reference import TIMING_VOCABULARY, timing_positions
 from atb.devices.settings import PRECISIONS, RunSettings
+from atb.devices.timing_graph import timing_sizes
 from atb.errors import InputError
 from atb.files import atomic_path
 from atb.models.architecture import Architecture
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 __all__ = ["OnnxRuntimeCpu", "build_onnx", "quantise"]
 
@@ -57,13 +58,8 @@ def build_onnx(architecture: Architecture, settings: RunSettings, folder: Path) 
 
     path = folder / f"{architecture}.{settings.precision}.onnx"
     try:
-        model = build_graph(
-            architecture,
-            vocabulary_size=TIMING_VOCABULARY,
-            positions=timing_positions(settings),
-            sequence_length=None,
-            batch=None,
-        )
+        sizes = timing_sizes(settings)
+        model = build_graph(architecture, **sizes, sequence_length=None, batch=None)
         if settings.precision == "int8":
             with tempfile.TemporaryDirectory(dir=folder) as temporary:
                 source = Path(temporary) / "fp32.onnx"

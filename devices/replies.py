@@ -12,13 +12,14 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any
 
 from atb.devices.contract import Block, LaunchFailure, Loaded, OperatorTime
 from atb.devices.state import STATE_FIELDS
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 __all__ = [
     "Nonsense",
@@ -218,6 +219,8 @@ def parse_output(answer: Mapping[str, Any]) -> npt.NDArray[np.float32]:
         raise Nonsense("an output that is no base64") from error
     if len(values) != 4 * math.prod(sizes):
         raise Nonsense(f"{len(values)} bytes of output for the shape {sizes}")
+    import numpy as np
+
     return np.frombuffer(values, dtype="<f4").reshape(sizes)
 
 

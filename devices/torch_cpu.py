@@ -9,18 +9,14 @@ import sys
 import sysconfig
 from pathlib import Path
 
-import numpy as np
-
 from atb.devices.artefact import describe_artefact
 from atb.devices.contract import Artefact, LaunchFailure
 from atb.devices.installed import RuntimeAbsent, installed_version
-from atb.devices.reference import TIMING_VOCABULARY, timing_positions
 from atb.devices.settings import RunSettings
-from atb.devices.worker import ENCODER_KEY, VOCABULARY_KEY
+from atb.devices.timing_graph import TIMING_VOCABULARY, timing_weights
 from atb.errors import InputError
 from atb.files import atomic_path
 from atb.models.architecture import Architecture
-from atb.models.weights import random_weights
 
 __all__ = ["TorchCompiled", "TorchCpu"]
 
@@ -38,16 +34,14 @@ class TorchCpu:
 
     def build(self, architecture: Architecture, settings: RunSettings, folder: Path) -> Artefact:
         """Write random weights with a small vocabulary, and how many layers and heads they are."""
+        import numpy as np  # not needed to list this runtime, and slow to import
         from safetensors.numpy import save_file
+
+        from atb.devices.worker import ENCODER_KEY, VOCABULARY_KEY
 
         path = folder / f"{architecture}.{settings.precision}.safetensors"
         try:
-            weights = random_weights(
-                architecture,
-                np.random.default_rng(0),
-                vocabulary_size=TIMING_VOCABULARY,
-                positions=timing_positions(settings),
-            )
+            weights = timing_weights(architecture, settings)
             sizes = {
                 "layers": architecture.layers,
                 "heads": architecture.heads,

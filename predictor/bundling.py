@@ -132,7 +132,7 @@ def bundle(
         fitted, held_out = fit_judged(training_set, np.random.default_rng(seed))
         errors = np.abs(held_out / training_set.seconds - 1)
         renamed = replace(fitted, conditions=replace(fitted.conditions, device=name))
-        predictors.append(KnownPredictor(renamed, float(np.mean(errors <= 0.05)), day))
+        predictors.append(KnownPredictor.of(renamed, float(np.mean(errors <= 0.05)), day))
     if tell is not None:
         tell(len(sets), len(sets), "")
     return KnownDevice(name, tuple(predictors))

@@ -27,8 +27,9 @@ from atb.predictor.features import (
 from atb.predictor.fitting import DEFAULT_COVERAGE, FittedModel, fit_model
 from atb.predictor.model import WorkModel
 from atb.predictor.observations import Observations
-from atb.predictor.predictor import TrainingSummary, WorkPredictor
+from atb.predictor.predictor import WorkPredictor
 from atb.predictor.residual import Residual
+from atb.predictor.summary import TrainingSummary
 from atb.predictor.support import Support
 from atb.predictor.training_set import LEAST_ROWS, TrainingSet
 from atb.predictor.transfer import LEAST_SAMPLES, transfer_model

@@ -11,9 +11,7 @@ Kinds and formats:
 
 from __future__ import annotations
 
-import hashlib
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -21,17 +19,17 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-import atb
 from atb.devices.settings import RunSettings
-from atb.errors import BadFile
 from atb.files import check_document, read_document, write_document
 from atb.predictor.basis import Basis
 from atb.predictor.drift import Drift
 from atb.predictor.family import FamilyPredictor, settings_basis
 from atb.predictor.features import PADDING, architecture_basis
 from atb.predictor.model import WorkModel
-from atb.predictor.predictor import TrainingSummary, WorkPredictor
+from atb.predictor.predictor import WorkPredictor
 from atb.predictor.residual import Residual
+from atb.predictor.seal import LATENCY_PREDICTOR, PREDICTOR_FORMAT, open_sealed, seal
+from atb.predictor.summary import TrainingSummary
 from atb.predictor.support import Support
 from atb.predictor.table import Feature, TablePredictor, TableSummary, table_basis
 from atb.predictor.targets import FURTHER_TARGETS
@@ -49,20 +47,19 @@ __all__ = [
     "save_table_predictor",
 ]
 
-_KIND, _FAMILY_KIND, _TABLE_KIND = "latency-predictor", "settings-predictor", "table-predictor"
-_FORMAT = 1
+_FAMILY_KIND, _TABLE_KIND = "settings-predictor", "table-predictor"
 
 _Predictor = TypeVar("_Predictor")
 
 
 def save(predictor: WorkPredictor, path: Path) -> None:
     """Write a predictor; `load` gives one that predicts the same to the last bit."""
-    _write(path, _KIND, _fields_of(predictor))
+    _write(path, LATENCY_PREDICTOR, _fields_of(predictor))
 
 
 def document_of(predictor: WorkPredictor) -> dict[str, Any]:
     """What `save` writes, as plain values that may stand in another document."""
-    return {"format": _FORMAT, "kind": _KIND, **_sealed(_fields_of(predictor))}
+    return {"format": PREDICTOR_FORMAT, "kind": LATENCY_PREDICTOR, **seal(_fields_of(predictor))}
 
 
 def predictor_of(document: object, where: str, *, again: str) -> WorkPredictor:
@@ -76,8 +73,8 @@ def predictor_of(document: object, where: str, *, again: str) -> WorkPredictor:
     Raises:
         BadFile: As `load`.
     """
-    checked = check_document(document, where, kind=_KIND, format=_FORMAT)
-    return _open(checked, where, _work_predictor, again=again)
+    checked = check_document(document, where, kind=LATENCY_PREDICTOR, format=PREDICTOR_FORMAT)
+    return open_sealed(checked, where, _work_predictor, again=again)
 
 
 def _fields_of(predictor: WorkPredictor) -> dict[str, Any]:
@@ -89,7 +86,7 @@ def _fields_of(predictor: WorkPredictor) -> dict[str, Any]:
             name: {"price_of_each": _prices(model), **_model_to_json(model)}
             for name, model in predictor.further.items()
         },
-        "training": _summary_to_json(predictor.summary),
+        "training": predictor.summary.to_json(),
     }
 
 
@@ -107,7 +104,7 @@ def load(path: Path, settings: RunSettings | None = None) -> WorkPredictor:
     """
     if kind_of(path) == _FAMILY_KIND:
         return load_family(path).at(settings or RunSettings())
-    return _read(path, _KIND, _work_predictor)
+    return _read(path, LATENCY_PREDICTOR, _work_predictor)
 
 
 def kind_of(path: Path) -> str | None:
@@ -137,7 +134,7 @@ def save_family(predictor: FamilyPredictor, path: Path) -> None:
                 }
                 for mode, model in predictor.modes.items()
             ],
-            "training": _summary_to_json(predictor.summary),
+            "training": predictor.summary.to_json(),
         },
     )
 
@@ -178,41 +175,12 @@ def load_table_predictor(path: Path) -> TablePredictor:
 
 
 def _write(path: Path, kind: str, fields: Mapping[str, Any]) -> None:
-    write_document(path, _sealed(fields), kind=kind, format=_FORMAT)
-
-
-def _sealed(fields: Mapping[str, Any]) -> dict[str, Any]:
-    content = {"atb_version": atb.__version__, **fields}
-    return {"sha256": _hash(content), **content}
+    write_document(path, seal(fields), kind=kind, format=PREDICTOR_FORMAT)
 
 
 def _read(path: Path, kind: str, make: Callable[[Mapping[str, Any]], _Predictor]) -> _Predictor:
-    document = read_document(path, kind=kind, format=_FORMAT)
-    return _open(document, str(path), make, again="fit it again with `atb predictor train`")
-
-
-def _open(
-    document: Mapping[str, Any],
-    where: str,
-    make: Callable[[Mapping[str, Any]], _Predictor],
-    *,
-    again: str,
-) -> _Predictor:
-    envelope = ("format", "kind", "sha256")
-    content = {name: value for name, value in document.items() if name not in envelope}
-    if document.get("sha256") != _hash(content):
-        raise BadFile(
-            f"{where} was changed after it was written (its content does not match its hash): "
-            f"{again}."
-        )
-    try:
-        return make(content)
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise BadFile(f"{where} does not hold a usable predictor ({error}): {again}.") from error
-
-
-def _hash(content: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    document = read_document(path, kind=kind, format=PREDICTOR_FORMAT)
+    return open_sealed(document, str(path), make, again="fit it again with `atb predictor train`")
 
 
 def _work_predictor(content: Mapping[str, Any]) -> WorkPredictor:
@@ -222,7 +190,7 @@ def _work_predictor(content: Mapping[str, Any]) -> WorkPredictor:
     return WorkPredictor(
         conditions=conditions,
         model=_model_from_json(content, basis, [prices[term.name] for term in basis.terms]),
-        summary=_summary_from_json(content["training"]),
+        summary=TrainingSummary.from_json(content["training"]),
         further={
             name: _further_model(name, fields, conditions)
             for name, fields in content.get("further", {}).items()
@@ -241,21 +209,8 @@ def _family_predictor(content: Mapping[str, Any]) -> FamilyPredictor:
     return FamilyPredictor(
         Conditions.from_json({**content["conditions"], **any_settings}),
         modes,
-        _summary_from_json(content["training"]),
+        TrainingSummary.from_json(content["training"]),
     )
-
-
-def _summary_to_json(summary: TrainingSummary) -> dict[str, Any]:
-    return {**asdict(summary), "campaigns": list(summary.campaigns)}
-
-
-def _summary_from_json(fields: Mapping[str, Any]) -> TrainingSummary:
-    summary = TrainingSummary(**{**fields, "campaigns": tuple(fields["campaigns"])})
-    if not (isinstance(summary.rows, int) and summary.rows > 0):
-        raise ValueError(f"fitted on {summary.rows!r} rows")
-    if not 0 <= summary.cross_validated_mape < math.inf:
-        raise ValueError(f"a cross-validated error of {summary.cross_validated_mape!r}")
-    return summary
 
 
 def _further_model(name: str, fields: Mapping[str, Any], conditions: Conditions) -> WorkModel:

@@ -16,8 +16,9 @@ from atb.predictor.features import architecture_basis, bases_of
 from atb.predictor.least_squares import fit_prices, relative_spreads
 from atb.predictor.model import WorkModel
 from atb.predictor.observations import Observations
-from atb.predictor.predictor import TrainingSummary, WorkPredictor
+from atb.predictor.predictor import WorkPredictor
 from atb.predictor.residual import Residual, fit_residual
+from atb.predictor.summary import TrainingSummary
 from atb.predictor.support import Support
 from atb.predictor.targets import FURTHER_TARGETS
 from atb.predictor.training_set import LEAST_ROWS, TrainingSet

@@ -8,18 +8,22 @@ A file of one is JSON of the kind `known-device`:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from atb.devices.known_files import check_known_name, find_known_file, known_files
 from atb.devices.settings import RunSettings
 from atb.errors import BadFile, InputError
-from atb.files import read_document, write_document
-from atb.predictor.file import document_of, predictor_of
-from atb.predictor.predictor import WorkPredictor
+from atb.files import check_document, read_document, write_document
+from atb.predictor.seal import LATENCY_PREDICTOR, PREDICTOR_FORMAT, open_sealed
+from atb.predictor.summary import TrainingSummary
 from atb.profiler.conditions import Conditions
+
+if TYPE_CHECKING:
+    from atb.predictor.predictor import WorkPredictor
 
 __all__ = [
     "KnownDevice",
@@ -34,28 +38,51 @@ _KIND, _FORMAT = "known-device", 1
 _AGAIN = "bundle it again with `atb devices bundle`"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class KnownPredictor:
     """A predictor of one set of conditions, and how good it is.
 
+    The predictor itself is made of its document when it is asked for: a list of what is known
+    need not import what predicts.
+
     Attributes:
-        predictor: Its conditions name the known device.
+        conditions: Under which it holds; they name the known device.
+        summary: What it was fitted on, and how well.
         within_5: Share of rows held out in turn that are predicted within 5 %.
         measured_on: Day of the last measurement that it was fitted on, in UTC.
+        document: What `atb.predictor.file.document_of` makes of it.
+        where: Where it was found, for messages.
     """
 
-    predictor: WorkPredictor
+    conditions: Conditions
+    summary: TrainingSummary
     within_5: float
     measured_on: date
+    document: Mapping[str, Any] = field(repr=False)
+    where: str = "The predictor"
 
     def __post_init__(self) -> None:
         if not 0 <= self.within_5 <= 1:
             raise ValueError(f"a share of {self.within_5!r} within 5 %")
 
-    @property
-    def conditions(self) -> Conditions:
-        """Under which it holds."""
-        return self.predictor.conditions
+    @classmethod
+    def of(cls, predictor: WorkPredictor, within_5: float, measured_on: date) -> KnownPredictor:
+        """From a predictor that was fitted."""
+        from atb.predictor.file import document_of
+
+        document = document_of(predictor)
+        return cls(predictor.conditions, predictor.summary, within_5, measured_on, document)
+
+    @cached_property
+    def predictor(self) -> WorkPredictor:
+        """What predicts.
+
+        Raises:
+            BadFile: The document does not hold a usable one.
+        """
+        from atb.predictor.file import predictor_of
+
+        return predictor_of(self.document, self.where, again=_AGAIN)
 
     @property
     def words(self) -> str:
@@ -64,7 +91,7 @@ class KnownPredictor:
 
     def to_json(self) -> dict[str, Any]:
         """What it is and how good, without the predictor itself and the facts of the device."""
-        conditions, summary = self.conditions, self.predictor.summary
+        conditions, summary = self.conditions, self.summary
         return {
             "runtime": conditions.runtime,
             "runtime_version": conditions.runtime_version,
@@ -133,6 +160,7 @@ class KnownDevice:
 
         Raises:
             InputError: None agrees, or several do.
+            BadFile: Its file does not hold a usable one.
         """
         given = {name: value for name, value in wanted.items() if value is not None}
         agreeing = _narrow(self.predictors, given)
@@ -184,7 +212,7 @@ def write_known_device(device: KnownDevice, path: Path) -> None:
         {
             "within_5": known.within_5,
             "measured_on": known.measured_on.isoformat(),
-            "predictor": document_of(known.predictor),
+            "predictor": known.document,
         }
         for known in device.predictors
     ]
@@ -193,7 +221,7 @@ def write_known_device(device: KnownDevice, path: Path) -> None:
 
 
 def read_known_device(path: Path) -> KnownDevice:
-    """Read a known device.
+    """Read a known device; what is in a predictor beyond its summary is read when it is used.
 
     Raises:
         BadFile: The file is missing, truncated, foreign, of another format, or was changed.
@@ -216,9 +244,18 @@ def read_known_device(path: Path) -> KnownDevice:
 
 
 def _known_predictor(entry: Mapping[str, Any], where: str) -> KnownPredictor:
-    predictor = predictor_of(entry["predictor"], where, again=_AGAIN)
-    _check_words(predictor.conditions)
-    return KnownPredictor(predictor, entry["within_5"], date.fromisoformat(entry["measured_on"]))
+    document = check_document(
+        entry["predictor"], where, kind=LATENCY_PREDICTOR, format=PREDICTOR_FORMAT
+    )
+    conditions, summary = open_sealed(document, where, _headline, again=_AGAIN)
+    _check_words(conditions)
+    measured_on = date.fromisoformat(entry["measured_on"])
+    return KnownPredictor(conditions, summary, entry["within_5"], measured_on, document, where)
+
+
+def _headline(content: Mapping[str, Any]) -> tuple[Conditions, TrainingSummary]:
+    conditions = Conditions.from_json(content["conditions"])
+    return conditions, TrainingSummary.from_json(content["training"])
 
 
 def _check_words(conditions: Conditions) -> None:

@@ -14,13 +14,13 @@ from atb.models.architecture import Architecture
 from atb.predictor.basis import FloatArray, IntArray
 from atb.predictor.features import architecture_at, columns_of, rows_of
 from atb.predictor.model import Estimates, WorkModel
+from atb.predictor.summary import TrainingSummary
 from atb.profiler.conditions import Conditions
 
 __all__ = [
     "ExactPredictor",
     "LatencyPredictor",
     "Prediction",
-    "TrainingSummary",
     "WorkPredictor",
     "require_conditions",
 ]
@@ -107,25 +107,6 @@ class ExactPredictor:
     def predict_architectures(self, architectures: Sequence[Architecture]) -> Prediction:
         """The same for a few architectures."""
         return self.predict(rows_of(architectures))
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingSummary:
-    """Where a fitted predictor comes from.
-
-    Attributes:
-        rows: Measurements fitted on.
-        excluded: Flagged measurements left out.
-        campaigns: Names of the campaigns.
-        noise: Median relative half width of the measured intervals.
-        cross_validated_mape: Mean absolute relative error on rows held out in turn.
-    """
-
-    rows: int
-    excluded: int
-    campaigns: tuple[str, ...]
-    noise: float
-    cross_validated_mape: float
 
 
 @dataclass(frozen=True, slots=True)

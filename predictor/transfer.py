@@ -25,7 +25,8 @@ from atb.predictor.features import architecture_basis
 from atb.predictor.least_squares import relative_spreads, robust_scale
 from atb.predictor.model import WorkModel
 from atb.predictor.observations import Observations
-from atb.predictor.predictor import TrainingSummary, WorkPredictor
+from atb.predictor.predictor import WorkPredictor
+from atb.predictor.summary import TrainingSummary
 from atb.predictor.support import Support
 from atb.predictor.training_set import TrainingSet
 

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from atb.devices.reference import TIMING_VOCABULARY, timing_positions
+from atb.devices.timing_graph import timing_sizes
 from atb.errors import InputError
 from atb.models.architecture import Architecture, parameter_count
 from atb.predictor.features import architecture_at, rows_of
@@ -118,7 +118,8 @@ class Deployed:
 
     def _tables(self, bound: Bound, rows: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         """Bytes by which the full tables exceed those of the timing graph."""
-        timed = TIMING_VOCABULARY + timing_positions(self.predictor.conditions.settings)
+        sizes = timing_sizes(self.predictor.conditions.settings)
+        timed = sizes["vocabulary_size"] + sizes["positions"]
         full = self.vocabulary_size + self.positions
         each = _TABLE_BYTES * rows[:, 1].astype(np.float64) * (full - timed)
         return np.asarray(_COPIES[bound.name] * each)

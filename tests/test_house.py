@@ -118,6 +118,7 @@ def test_the_public_face_is_sorted_and_exists() -> None:
 HEAVY = [
     "torch",
     "transformers",
+    "numpy",
     "onnxruntime",
     "onnx",
     "pandas",

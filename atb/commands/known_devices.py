@@ -134,8 +134,8 @@ def _print_conditions(known: KnownDevice) -> None:
         [
             (
                 one.words,
-                str(one.predictor.summary.rows),
-                f"{one.predictor.summary.cross_validated_mape:.1%}",
+                str(one.summary.rows),
+                f"{one.summary.cross_validated_mape:.1%}",
                 f"{one.within_5:.0%}",
                 one.measured_on.isoformat(),
             )

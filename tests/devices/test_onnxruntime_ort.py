@@ -11,8 +11,9 @@ from atb.devices.local import LocalDevice
 from atb.devices.onnxruntime_cpu import OnnxRuntimeCpu
 from atb.devices.onnxruntime_ort import OnnxRuntimeOrt, convert
 from atb.devices.ort_format import in_order
-from atb.devices.reference import TIMING_VOCABULARY, check_device
+from atb.devices.reference import check_device
 from atb.devices.settings import PRECISIONS, RunSettings
+from atb.devices.timing_graph import TIMING_VOCABULARY
 from atb.devices.worker import VOCABULARY_KEY
 from atb.models.architecture import Architecture
 

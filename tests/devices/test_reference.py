@@ -25,22 +25,22 @@ def test_a_right_device_passes() -> None:
 def test_a_device_that_leaves_the_attention_out_fails(
     precision: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def without_attention(architecture: Architecture, settings: RunSettings) -> object:
-        draw = reference.random_weights
+    def without_attention(launch: fake._FakeLaunch, key: str) -> object:
+        draw = reference.timing_weights
         with monkeypatch.context() as patched:
             patched.setattr(
                 reference,
-                "random_weights",
-                lambda *arguments, **sizes: {
+                "timing_weights",
+                lambda *arguments: {
                     name: 0 * weight if "attention.output.dense" in name else weight
-                    for name, weight in draw(*arguments, **sizes).items()
+                    for name, weight in draw(*arguments).items()
                 },
             )
-            return timing_output(architecture, settings)
+            return timing_output.__wrapped__(launch._model(key), settings)
 
-    monkeypatch.setattr(fake, "timing_output", without_attention)
-    device = FakeDevice()
     settings = RunSettings(precision=precision)
+    monkeypatch.setattr(fake._FakeLaunch, "output", without_attention)
+    device = FakeDevice()
     assert not check_device(device, device.runtimes["fake"], settings).passed
 
 
@@ -48,7 +48,7 @@ def test_a_device_that_leaves_the_attention_out_fails(
 def test_an_output_of_another_shape_or_without_numbers_fails(
     output: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fake, "timing_output", lambda *arguments: output)
+    monkeypatch.setattr(fake._FakeLaunch, "output", lambda launch, key: output)
     device = FakeDevice()
     assert not check_device(device, device.runtimes["fake"], RunSettings()).passed
 
@@ -61,7 +61,7 @@ def test_a_difference_at_the_bound_passes() -> None:
 def test_an_output_is_judged_by_the_architecture_that_it_is_of() -> None:
     right, other = Architecture(2, 60, 6, 42, 100), Architecture(2, 60, 6, 42, 104)
     settings = RunSettings(sequence_length=16, batch=2)
-    output = timing_output(right, settings)
+    output = timing_output(right, settings).copy()
     assert check_output(right, settings, output).passed
     assert not check_output(other, settings, output).passed
     assert not check_output(right, settings, output[:1]).passed
@@ -69,7 +69,10 @@ def test_an_output_is_judged_by_the_architecture_that_it_is_of() -> None:
     assert not check_output(right, settings, output).passed
 
 
-def test_nothing_of_the_check_runs_on_beside_what_is_timed_next() -> None:
+def test_nothing_of_the_check_runs_on_beside_what_is_timed_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reference, "timing_output", timing_output.__wrapped__)  # nothing is kept
     # the threads of a BLAS spin for a while after their last product, if they had any part in it
     settings = RunSettings()
     check_output(resolve("minilm-6"), settings, np.zeros((1, 128, 384), np.float32))

@@ -10,8 +10,9 @@ import pytest
 
 from atb.errors import BadFile
 from atb.predictor.features import PADDING
-from atb.predictor.file import _hash, load, save
+from atb.predictor.file import load, save
 from atb.predictor.fitting import fit
+from atb.predictor.seal import sealed_hash
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,7 @@ def rewrite(path: Path, change, *, new_hash: bool) -> None:
     change(document)
     if new_hash:
         outer = ("format", "kind", "sha256")
-        document["sha256"] = _hash({k: v for k, v in document.items() if k not in outer})
+        document["sha256"] = sealed_hash({k: v for k, v in document.items() if k not in outer})
     path.write_text(json.dumps(document), "utf-8")
 
 

@@ -15,7 +15,6 @@ from atb.devices.settings import RunSettings
 from atb.errors import BadFile, InputError
 from atb.models.known import KNOWN
 from atb.predictor.bundling import bundle
-from atb.predictor.file import _hash
 from atb.predictor.known import (
     KnownDevice,
     find_known_device,
@@ -23,6 +22,7 @@ from atb.predictor.known import (
     read_known_device,
     write_known_device,
 )
+from atb.predictor.seal import sealed_hash
 
 DAY = date(2026, 11, 28)
 
@@ -54,7 +54,7 @@ def path(known: KnownDevice) -> Path:
 
 def test_the_error_is_that_of_rows_held_out(known) -> None:
     for one in known.predictors:
-        assert 0 < one.predictor.summary.cross_validated_mape < 0.05
+        assert 0 < one.summary.cross_validated_mape < 0.05
         assert 0.5 < one.within_5 < 1
 
 
@@ -90,10 +90,9 @@ def test_what_was_not_measured_is_refused_with_what_was(known) -> None:
     with pytest.raises(InputError, match=r"with threads 2, precision int8: choose among onnx"):
         known.choose(threads=2, precision="int8")
     threads = [
-        replace(one, predictor=replace(one.predictor, conditions=replace(
-            one.conditions, settings=RunSettings(threads=threads))))
+        replace(one, conditions=replace(one.conditions, settings=RunSettings(threads=threads)))
         for one, threads in zip(known.predictors[:2], (2, 4), strict=True)
-    ]  # fmt: skip
+    ]
     with pytest.raises(InputError, match=r"2 predictors that agree \(onnx.*2 threads.*4 threads"):
         KnownDevice("board", tuple(threads)).choose()
 
@@ -108,7 +107,7 @@ def test_what_comes_with_the_package_holds_predictors_that_err_by_little() -> No
             predicted = one.predictor.predict_architectures([KNOWN["tinybert-4"], KNOWN["kd-s1"]])
             small, large = predicted.latency_seconds
             assert 1e-3 < small < large < 1
-            assert one.predictor.summary.cross_validated_mape < 0.05
+            assert one.summary.cross_validated_mape < 0.05
 
 
 def test_known_devices_are_found_by_name(path: Path) -> None:
@@ -133,7 +132,7 @@ def _resealed(document: dict[str, Any], change: Callable[[dict[str, Any]], objec
     predictor = document["predictors"][0]["predictor"]
     change(predictor)
     outer = ("format", "kind", "sha256")
-    predictor["sha256"] = _hash({k: v for k, v in predictor.items() if k not in outer})
+    predictor["sha256"] = sealed_hash({k: v for k, v in predictor.items() if k not in outer})
 
 
 #: What a stranger may have written, and a word of what is said of it.
@@ -213,7 +212,8 @@ def test_a_bad_file_is_refused_in_a_sentence(path: Path, case: str) -> None:
     change(document)
     path.write_text(json.dumps(document), "utf-8")
     with pytest.raises(BadFile, match=told) as refused:
-        read_known_device(path)
+        for one in read_known_device(path).predictors:
+            _ = one.predictor  # is made of its document now
     assert str(path) in str(refused.value)
     assert "\n" not in str(refused.value)
 

@@ -1,0 +1,60 @@
+"""The seal of a predictor's document: a hash that shows when its content was changed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import atb
+from atb.errors import BadFile
+
+__all__ = ["LATENCY_PREDICTOR", "PREDICTOR_FORMAT", "open_sealed", "seal", "sealed_hash"]
+
+LATENCY_PREDICTOR = "latency-predictor"
+PREDICTOR_FORMAT = 1
+
+_Made = TypeVar("_Made")
+
+
+def seal(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields with the version that wrote them and a hash of all."""
+    content = {"atb_version": atb.__version__, **fields}
+    return {"sha256": sealed_hash(content), **content}
+
+
+def sealed_hash(content: Mapping[str, Any]) -> str:
+    """Hash of content without its envelope."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def open_sealed(
+    document: Mapping[str, Any],
+    where: str,
+    make: Callable[[Mapping[str, Any]], _Made],
+    *,
+    again: str,
+) -> _Made:
+    """Make something of content whose hash is right.
+
+    Args:
+        document: Of a kind and format that were checked.
+        where: Where it was found, for the message.
+        make: From the content.
+        again: What to do about a bad one, for the message.
+
+    Raises:
+        BadFile: It was changed, or `make` cannot use it.
+    """
+    envelope = ("format", "kind", "sha256")
+    content = {name: value for name, value in document.items() if name not in envelope}
+    if document.get("sha256") != sealed_hash(content):
+        raise BadFile(
+            f"{where} was changed after it was written (its content does not match its hash): "
+            f"{again}."
+        )
+    try:
+        return make(content)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise BadFile(f"{where} does not hold a usable predictor ({error}): {again}.") from error
