@@ -63,7 +63,7 @@ class RuntimeConformance:
     def test_every_precision_gives_a_file_of_its_own(self, tmp_path: Path) -> None:
         runtime = self.make_runtime()
         artefacts = [
-            runtime.build(_SMALL, RunSettings(precision=precision, sequence_length=8), tmp_path)
+            runtime.build(_SMALL, replace(_SETTINGS, precision=precision), tmp_path)
             for precision in runtime.precisions
         ]
         assert len({artefact.path for artefact in artefacts}) == len(runtime.precisions)

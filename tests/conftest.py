@@ -6,6 +6,7 @@ import os
 import shlex
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from functools import lru_cache
 from itertools import count
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 from openssh import OpenSsh, is_installed, running_openssh
 from postgresql import Server, find_binaries, running_server
 
-from atb.devices import known_files
+from atb.devices import known_files, reference
 
 _NUMBERS = count()
 
@@ -37,6 +38,15 @@ def artefacts_of_nobody(
     """No test finds what another one built, or what the user keeps."""
     folder = tmp_path_factory.getbasetemp() / f"artefacts-{next(_NUMBERS)}"
     monkeypatch.setenv("ATB_CACHE", str(folder))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def references_kept() -> Iterator[None]:
+    """Many campaigns on the simulated device measure the same samples: most of their time."""
+    with pytest.MonkeyPatch.context() as patched:
+        kept = lru_cache(maxsize=512)(reference.timing_output.__wrapped__)
+        patched.setattr(reference, "timing_output", kept)
+        yield
 
 
 @pytest.fixture(scope="session")

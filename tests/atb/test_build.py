@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
+from forked import start_forked
 from small_build import RECIPE, prepare
 
 from atb.errors import BadFile
@@ -105,13 +104,15 @@ def test_wrong_options_are_refused_before_anything_runs(atb, tmp_path) -> None:
 
 def kill_in(stage: str, folder: Path) -> None:
     """Build until a stage has begun, and kill it there."""
-    command = [sys.executable, "-m", "atb", "build", "recipe.toml", "--out", "killed"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.DEVNULL) as run:
-        ledger, deadline = folder / "killed" / "build.json", time.monotonic() + 200
-        while time.monotonic() < deadline:
-            if ledger.is_file() and f'"{stage}"' in ledger.read_text():
-                break
-            time.sleep(0.05)
-        time.sleep(0.5)
-        run.send_signal(signal.SIGKILL)
+    words = ("build", "recipe.toml", "--out", "killed")
+    nowhere = Path(os.devnull)
+    run = start_forked(words, folder, {**os.environ, "PYTHONPATH": str(ROOT)}, (nowhere, nowhere))
+    ledger, deadline = folder / "killed" / "build.json", time.monotonic() + 200
+    while time.monotonic() < deadline:
+        if ledger.is_file() and f'"{stage}"' in ledger.read_text():
+            break
+        time.sleep(0.05)
+    time.sleep(0.5)
+    run.kill()
+    run.join()
+    assert run.exitcode == -signal.SIGKILL

@@ -6,12 +6,11 @@ import csv
 import json
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from forked import run_forked
 
 #: Campaigns and processes of several seconds each.
 pytestmark = pytest.mark.slow
@@ -28,13 +27,7 @@ def profiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("profile", "fake", "--samples", "40", "--db", "p.db"),
         ("predictor", "train", "--db", "p.db", "--out", "p.json"),
     ):
-        subprocess.run(
-            [sys.executable, "-m", "atb", *words],
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            check=True,
-            capture_output=True,
-        )
+        run_forked(words, folder, {**os.environ, "PYTHONPATH": str(ROOT)}).check_returncode()
     return folder
 
 

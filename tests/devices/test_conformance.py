@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import pytest
 from far import save_device
+from lowered import LoweredOnce
 from openssh import OpenSsh
 
 from atb.devices import onnxruntime_cuda
@@ -21,9 +23,11 @@ from atb.devices.onnxruntime_cpu import OnnxRuntimeCpu
 from atb.devices.onnxruntime_cuda import OnnxRuntimeCuda
 from atb.devices.onnxruntime_ort import OnnxRuntimeOrt
 from atb.devices.openvino_cpu import OpenVinoCpu
+from atb.devices.settings import RunSettings
 from atb.devices.ssh import SshDevice
 from atb.devices.testing import DeviceConformance, RuntimeConformance
 from atb.devices.torch_cpu import TorchCompiled, TorchCpu
+from atb.models.architecture import Architecture
 
 
 class TestFakeDevice(DeviceConformance):
@@ -136,6 +140,21 @@ class TestNcnnCpu(RuntimeConformance):
 
 @pytest.mark.slow
 class TestExecuTorchXnnpack(RuntimeConformance):
-    def make_runtime(self) -> Runtime:
+    @pytest.fixture(autouse=True)
+    def lower_once(self, tmp_path_factory: pytest.TempPathFactory) -> None:
         pytest.importorskip("executorch", reason="the extra executorch is not installed")
-        return ExecuTorchXnnpack()
+        self.runtime = LoweredOnce(tmp_path_factory)
+
+    def make_runtime(self) -> Runtime:
+        return self.runtime
+
+    def test_the_same_architecture_gives_the_same_bytes(self, tmp_path: Path) -> None:
+        """A program that is lowered anew is the one that the other tests share."""
+        architecture, settings = (
+            Architecture(1, 20, 2, 12, 28),
+            RunSettings(sequence_length=8, batch=2),
+        )
+        anew = ExecuTorchXnnpack().build(architecture, settings, tmp_path)
+        (tmp_path / "shared").mkdir()
+        shared = self.runtime.build(architecture, settings, tmp_path / "shared")
+        assert anew.sha256 == shared.sha256

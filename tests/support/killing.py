@@ -5,7 +5,6 @@ there: all that it told of, and at most the one that was in flight beside.
 """
 
 import contextlib
-import multiprocessing
 import os
 import tempfile
 import time
@@ -14,6 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import sqlalchemy as sa
+from forked import processes
 
 from atb.devices.fake import FakeDevice
 from atb.devices.registry import find_device, find_runtime
@@ -27,11 +27,6 @@ from atb.profiler.database import ProfileDatabase
 from atb.profiler.plan import Plan
 
 TINY = tuple(Architecture(1, 128, 2, 128, 128 + 64 * wider) for wider in range(3))
-#: Imported once by the server that forks the campaigns: a process begins in milliseconds.
-PRELOADED = ["atb.devices.registry", "atb.profiler.campaign", "atb.profiler.database", "pandas"]
-
-processes = multiprocessing.get_context("forkserver")
-processes.set_forkserver_preload(PRELOADED)
 
 
 @dataclass(frozen=True)

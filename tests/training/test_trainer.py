@@ -1,19 +1,20 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from forked import start_forked
 from training_run import RUN
 
 from atb.data.shards import TokenShards
@@ -117,30 +118,35 @@ def test_chosen_slices_alone_are_trained(
 
 @pytest.mark.slow
 def test_a_run_killed_ten_times_ends_with_the_same_weights(tmp_path: Path) -> None:
-    root = Path(__file__).parents[2]
+    def start(name: str) -> BaseProcess:
+        words = (str(Path(__file__).parents[2]), str(tmp_path / name), "60")
+        outputs = steps_told, Path(os.devnull)
+        return start_forked(words, tmp_path, os.environ, outputs, script=RUN)
 
-    def start(name: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-c", RUN, str(root), str(tmp_path / name), "60"]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-
-    with start("whole") as process:
-        process.communicate()
-    assert process.returncode == 0
+    steps_told = tmp_path / "steps"
+    os.mkfifo(steps_told)
+    process = start("whole")
+    assert steps_told.read_text().split()[-1] == "60"
+    process.join()
+    assert process.exitcode == 0
     rng = np.random.default_rng(0)
     begun = []
     for _ in range(10):
         steps = int(rng.integers(1, 7))
-        with start("killed") as process:
-            assert process.stdout is not None
-            begun.append(int(process.stdout.readline()))
+        process = start("killed")
+        with steps_told.open() as told:
+            begun.append(int(told.readline()))
             for _ in range(steps):
-                process.stdout.readline()
+                told.readline()
             time.sleep(rng.uniform(0, 0.03))  # wherever it is then, writing a checkpoint included
-            process.send_signal(signal.SIGKILL)
-        assert process.returncode == -signal.SIGKILL
+            process.kill()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
         assert not (tmp_path / "killed" / "superplm.json").exists()
-    with start("killed") as process:
-        process.communicate()
+    process = start("killed")
+    assert steps_told.read_text().split()[-1] == "60"
+    process.join()
+    assert process.exitcode == 0
     assert begun == sorted(begun)
     assert begun[-1] > begun[0] == 1  # it went on from checkpoints
     whole, killed = (SuperPLM.load(tmp_path / name) for name in ("whole", "killed"))
