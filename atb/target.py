@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from atb.devices.settings import RunSettings
     from atb.profiler.conditions import Conditions
     from atb.profiler.database import ProfileDatabase
-    from atb.search.verification import Verifier
+    from atb.search.verification import Budget, Verifier
 
 __all__ = [
     "Target",
@@ -44,11 +44,11 @@ class Target:
 
         return Conditions.of(self.device, self.runtime, self.settings)
 
-    def verifier(self, database: ProfileDatabase) -> Verifier:
-        """Measures finalists of a search there."""
+    def verifier(self, database: ProfileDatabase, budget: Budget) -> Verifier:
+        """Measures finalists of a search there, until a budget is spent."""
         from atb.search.verification import Verifier
 
-        return Verifier(self.device, self.runtime, self.settings, database)
+        return Verifier(self.device, self.runtime, self.settings, database, budget=budget)
 
 
 def parse_affinity(text: str | None) -> tuple[int, ...] | None:

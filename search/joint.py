@@ -145,6 +145,11 @@ class JointVerifier:
         """Of the first."""
         return self.first.conditions
 
+    @property
+    def is_spent(self) -> bool:
+        """Whether there is no time left in one place."""
+        return self.first.is_spent or any(place.verifier.is_spent for place in self.places)
+
     def measure(
         self,
         architectures: Sequence[Architecture],

@@ -60,7 +60,7 @@ def search(
 
     Every score is on disk before the next is computed, and every measured block is committed, so
     that the same call after a crash goes on and ends with the same result; after the end it
-    returns that result at once.
+    returns that result at once. Where the budget of a verifier was spent, it measures on.
 
     Args:
         request: What is searched for.
@@ -106,7 +106,8 @@ def search(
         result = run.to_the_end(candidates, campaign=f"search-{state.run}")
     result = replace(result, proxy=proxy.name, request=key)
     write_result(result, out / RESULT)
-    state.write(out, finished=True)
+    # a result of too little time is one, but the same call goes on where it was over
+    state.write(out, finished=not task.measures(verifier).is_spent)
     return result
 
 
@@ -211,10 +212,16 @@ class _Run:
             correction = self.verification.correction(
                 lambda architecture: self.scored[architecture].predicted_seconds
             )
-            settled = correction > FIRST_WORTHWHILE * before or round_number == MOST_ROUNDS - 1
+            settled = (
+                correction > FIRST_WORTHWHILE * before
+                or round_number == MOST_ROUNDS - 1
+                or self.verifier.is_spent
+            )
             if self.verification.winner is not None and settled:
                 self._measure_front(f"{campaign}-front")
                 return self._result(candidates, before, ended_by)
+            if self.verifier.is_spent:
+                break
             try:
                 candidates = self.task.feasible(correction)
             except InputError as error:
@@ -360,6 +367,12 @@ class _Run:
             return RunError(
                 f"None of {len(self.scored)} candidates could be scored: see scores.jsonl, and "
                 "remove it before searching again."
+            )
+        if self.verifier.is_spent:
+            return RunError(
+                f"The budget was spent before a finalist was known to meet the limit of "
+                f"{format_duration(self.task.limit.seconds)} ({len(measured)} measured): the same "
+                "command goes on, a longer --budget goes on for longer."
             )
         if not measured:
             return RunError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
+from math import inf
 from typing import Protocol
 
 import numpy as np
@@ -20,6 +21,7 @@ from atb.profiler.plan import Plan
 from atb.search.result import Candidate
 
 __all__ = [
+    "Budget",
     "Measured",
     "Measures",
     "Progress",
@@ -70,6 +72,10 @@ class Measures(Protocol):
     def conditions(self) -> Conditions:
         """Under which it measures."""
 
+    @property
+    def is_spent(self) -> bool:
+        """Whether there is no time left: whoever is not measured stays so."""
+
     def measure(
         self,
         architectures: Sequence[Architecture],
@@ -79,6 +85,27 @@ class Measures(Protocol):
         limit_seconds: float | None = None,
     ) -> Mapping[Architecture, Measured]:
         """Measure in a campaign of this name, more exactly near a limit; who failed is left out."""
+
+
+@dataclass
+class Budget:
+    """Time for measuring, of all campaigns of a search together.
+
+    Attributes:
+        left_seconds: What is left of it, by the clock of the device; None for no end.
+    """
+
+    left_seconds: float | None = None
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether there is none left."""
+        return self.left_seconds is not None and self.left_seconds <= 0
+
+    def spend(self, seconds: float) -> None:
+        """Take some of it."""
+        if self.left_seconds is not None:
+            self.left_seconds -= seconds
 
 
 @dataclass(frozen=True)
@@ -91,7 +118,7 @@ class Verifier:
         settings: How.
         database: Where the measurements are kept, opened with `create=True`.
         within: Half width of the interval that is wanted, as a share of the latency.
-        budget_seconds: Time after which a campaign begins no new block; None for no end.
+        budget: Time after which no new block is begun; several verifiers may share one.
     """
 
     device: Device
@@ -99,12 +126,17 @@ class Verifier:
     settings: RunSettings
     database: ProfileDatabase
     within: float = 0.02
-    budget_seconds: float | None = None
+    budget: Budget = field(default_factory=Budget)
 
     @property
     def conditions(self) -> Conditions:
         """Under which it measures."""
         return Conditions.of(self.device, self.runtime, self.settings)
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether its budget is."""
+        return self.budget.is_spent
 
     def measure(
         self,
@@ -117,21 +149,25 @@ class Verifier:
         """Measure in a campaign of this name, more exactly near a limit; the same call goes on.
 
         Returns:
-            Measurements by architecture, without those that failed.
+            Measurements by architecture, without those that failed or for which no time was left.
 
         Raises:
             RunError: The device failed repeatedly, or the disk is full; what was measured stays.
         """
+        if self.is_spent:
+            return {}
         plan = Plan(
             tuple(architectures),
             name=campaign,
             within=self.within,
             limit_seconds=limit_seconds,
-            budget_seconds=self.budget_seconds,
+            budget_seconds=self.budget.left_seconds,
         )
+        begun = self.device.now()
         result = run_campaign(
             self.device, self.runtime, self.settings, plan, self.database, progress=progress
         )
+        self.budget.spend(inf if result.ended_by == "budget" else self.device.now() - begun)
         return {measurement.architecture: measurement for measurement in result.measurements}
 
 
@@ -198,9 +234,9 @@ def verify(
     """Measure groups of finalists until one meets the limit and none that may scores better.
 
     It meets the limit with its whole interval and a margin; a better one may if it was not measured
-    and is predicted to, by predictions that what was measured has corrected. Where the groups or
-    the candidates end without such a winner, the best-scoring one whose latency meets the limit is
-    taken, and none if there is none.
+    and is predicted to, by predictions that what was measured has corrected. Where the groups, the
+    candidates or the time end without such a winner, the best-scoring one whose latency meets the
+    limit is taken, and none if there is none.
 
     Args:
         candidates: Scored ones, the best first.
@@ -221,7 +257,7 @@ def verify(
         chosen = choose_finalists(pool, safe_seconds, finalists)
         if not chosen and not known.measured:  # a window above the limit: try its lower end
             chosen = sorted(pool, key=lambda c: c.predicted_seconds)[:finalists]
-        if not chosen:
+        if not chosen or verifier.is_spent:
             break
         group = [c.architecture for c in chosen]
         name = f"{campaign}-{len(known.campaigns) + 1}"

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from atb.search.proxy import Proxy
     from atb.search.result import SearchResult
     from atb.search.run import SearchRequest
-    from atb.search.verification import Verifier
+    from atb.search.verification import Budget, Verifier
     from atb.search.workers import Workers
     from atb.target import Target
 
@@ -75,6 +75,14 @@ Alternatives = Annotated[
         metavar="NAME",
         help="Another precision or sequence length to deploy in, repeatable: int8, with int8.json "
         "beside --predictor. Each is searched, slices are scored as they would run, the best wins.",
+    ),
+]
+MeasuringBudget = Annotated[
+    str | None,
+    typer.Option(
+        "--budget",
+        metavar="10min",
+        help="Time for measuring finalists; where it is spent, what is known by then decides.",
     ),
 ]
 Reference = Annotated[
@@ -159,6 +167,7 @@ def search(
             help="Processes that score, or a Ray cluster: ray, ray:auto, ray://HOST:PORT.",
         ),
     ] = None,
+    budget: MeasuringBudget = None,
     cache: CacheSize = DEFAULT_CACHE,
     seed: Seed = 0,
     json: Json = False,
@@ -177,14 +186,17 @@ def search(
     from atb.search.contract import MethodSettings
     from atb.search.joint import Place
     from atb.search.run import SearchRequest
+    from atb.search.verification import Budget
     from atb.target import find_target, note_emulated, open_cache
-    from atb.units import parse_window
+    from atb.units import parse_duration, parse_window
 
     default = WHOLE if method == "pareto" else WINDOW
     fractions = default if window is None else parse_window(window)
     limit = parse_limit(latency, speedup, reference, fractions)
     bounds, latencies = parse_limits(limits or [])
     settings = MethodSettings(generation_size=generation_size, generations=generations)
+    budget_seconds = None if budget is None else parse_duration(budget)
+    time_left = Budget(budget_seconds)
     kept = open_cache(cache)
     target = find_target(
         device,
@@ -227,14 +239,16 @@ def search(
     scoring = Scoring(superplm, proxy, tuple(elastic or ()), bf16, workers)
     with ProfileDatabase(db, create=True) as database:
         places = [
-            Place(name, latencies[name], known, where.verifier(database))
+            Place(name, latencies[name], known, where.verifier(database, time_left))
             for name, (known, where) in elsewhere.items()
         ]
         if others:
             several = {predictor.stem: (fitted, target), **others}
-            result = run_several(request, several, scoring, database, loaded, out)
+            result = run_several(
+                request, several, scoring, database, loaded, out, budget_seconds=budget_seconds
+            )
         else:
-            verifier = target.verifier(database)
+            verifier = target.verifier(database, time_left)
             with scoring.workers() as scorers:
                 result = run(
                     request,
@@ -247,10 +261,17 @@ def search(
                     places=places,
                     workers=scorers,
                 )
+            note_spent(time_left)
     if json:
         print_json(result.to_json())
         return
     show(result, out)
+
+
+def note_spent(budget: Budget) -> None:
+    """Say so where a search ended for want of time."""
+    if budget.is_spent:
+        note("the budget is spent: the same command measures on")
 
 
 def run_several(
@@ -260,6 +281,8 @@ def run_several(
     database: ProfileDatabase,
     superplm: SuperPLM,
     out: Path,
+    *,
+    budget_seconds: float | None = None,
 ) -> SearchResult:
     """Search under each of several settings, then write the model of the best of all.
 
@@ -270,10 +293,12 @@ def run_several(
         database: Where measurements are kept.
         superplm: Where the weights come from.
         out: Folder of the search.
+        budget_seconds: For measuring, under each of them.
     """
     from atb.models.embedded import EMBEDDED
     from atb.search.export import export_winner
     from atb.search.settings_choice import Settings, search_settings
+    from atb.search.verification import Budget
 
     lengths = {target.settings.sequence_length for _, target in several.values()}
     first, *_ = (predictor for predictor, _ in several.values())
@@ -285,9 +310,11 @@ def run_several(
             length = target.settings.sequence_length if len(lengths) > 1 else None
             here = replace(scoring, precision=target.settings.precision, sequence_length=length)
             workers = stack.enter_context(here.workers())
-            verifier = target.verifier(database)
+            verifier = target.verifier(database, Budget(budget_seconds))
             settings.append(Settings(name, predictor, verifier, here.proxy(superplm), workers))
         result = search_settings(replace(request, limit=limit), settings, out, progress=told)
+    for one in settings:
+        note_spent(one.verifier.budget)
     note("writing the model ...")
     source = EMBEDDED.get(scoring.superplm, Path(scoring.superplm))
     export_winner(result, superplm, out / "model", source=source)

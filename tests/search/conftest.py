@@ -29,7 +29,7 @@ from atb.search.proxy import ExactProxy
 from atb.search.request import SearchRequest
 from atb.search.result import SearchResult
 from atb.search.run import search
-from atb.search.verification import Verifier
+from atb.search.verification import Budget, Verifier
 from atb.search.workers import Workers
 
 
@@ -82,9 +82,15 @@ class World:
     def candidates(self, limit: LatencyLimit | None = None) -> Candidates:
         return feasible(self.space, self.predictor(), limit or self.limit)
 
-    def verifier(self, database: ProfileDatabase, device: FakeDevice | None = None) -> Verifier:
+    def verifier(
+        self,
+        database: ProfileDatabase,
+        device: FakeDevice | None = None,
+        budget_seconds: float | None = None,
+    ) -> Verifier:
         device = device or FakeDevice()
-        return Verifier(device, device.runtimes["fake"], self.settings, database)
+        budget = Budget(budget_seconds)
+        return Verifier(device, device.runtimes["fake"], self.settings, database, budget=budget)
 
     def search(
         self,
@@ -94,6 +100,7 @@ class World:
         bias: float = 1.0,
         proxy: ExactProxy | None = None,
         workers: Workers | None = None,
+        budget_seconds: float | None = None,
         **request: Any,
     ) -> SearchResult:
         """A whole search whose files lie below a folder."""
@@ -104,7 +111,7 @@ class World:
                 SearchRequest(**asked),
                 self.predictor(bias),
                 proxy or ExactProxy(),
-                self.verifier(database, device),
+                self.verifier(database, device, budget_seconds),
                 folder / "out",
                 workers=workers,
             )

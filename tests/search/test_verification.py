@@ -96,6 +96,8 @@ class Told:
         self.campaigns: dict[str, int] = {}
         self.limits: set[float | None] = set()
 
+    is_spent = False
+
     def measure(
         self,
         architectures: Any,
