@@ -112,3 +112,26 @@ Order = Annotated[
         help="When each row was measured, so that a drifting device is told from its work.",
     ),
 ]
+Latency = Annotated[
+    str | None,
+    typer.Option(
+        "--latency",
+        metavar="10ms",
+        help="The limit as a time, or as what a share of the space keeps: 30%.",
+    ),
+]
+Speedup = Annotated[
+    float | None,
+    typer.Option("--speedup", metavar="7", help="The limit as a speed-up over --reference."),
+]
+Reference = Annotated[
+    str, typer.Option("--reference", metavar="ARCH", help="Measured first, on the same device.")
+]
+MeasuringBudget = Annotated[
+    str | None,
+    typer.Option(
+        "--budget",
+        metavar="10min",
+        help="Time for measuring finalists; where it is spent, what is known by then decides.",
+    ),
+]

@@ -9,18 +9,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from atb.commands.search import (
-    Latency,
-    MeasuringBudget,
-    Reference,
-    Speedup,
-    note_spent,
-    show,
-)
+from atb.commands.search import note_spent, show
 from atb.commands.search import run as run_search
 from atb.console import note, print_json, progress
 from atb.limits import parse_limit
-from atb.options import DEFAULT_CACHE, CacheSize, DeviceName, Json, Precision, Seed, Threads
+from atb.options import (
+    DEFAULT_CACHE,
+    CacheSize,
+    DeviceName,
+    Json,
+    Latency,
+    MeasuringBudget,
+    Precision,
+    Reference,
+    Seed,
+    Speedup,
+    Threads,
+)
 
 if TYPE_CHECKING:
     from atb.models.space import SearchSpace

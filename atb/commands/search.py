@@ -22,12 +22,16 @@ from atb.options import (
     Database,
     DeviceName,
     Json,
+    Latency,
+    MeasuringBudget,
     Precision,
     PredictorFile,
+    Reference,
     RuntimeName,
     Seed,
     SequenceLength,
     SpaceName,
+    Speedup,
     SuperPLMFolder,
     Threads,
 )
@@ -47,18 +51,6 @@ if TYPE_CHECKING:
     from atb.search.workers import Workers
     from atb.target import Target
 
-Latency = Annotated[
-    str | None,
-    typer.Option(
-        "--latency",
-        metavar="10ms",
-        help="The limit as a time, or as what a share of the space keeps: 30%.",
-    ),
-]
-Speedup = Annotated[
-    float | None,
-    typer.Option("--speedup", metavar="7", help="The limit as a speed-up over --reference."),
-]
 Limits = Annotated[
     list[str] | None,
     typer.Option(
@@ -76,17 +68,6 @@ Alternatives = Annotated[
         help="Another precision or sequence length to deploy in, repeatable: int8, with int8.json "
         "beside --predictor. Each is searched, slices are scored as they would run, the best wins.",
     ),
-]
-MeasuringBudget = Annotated[
-    str | None,
-    typer.Option(
-        "--budget",
-        metavar="10min",
-        help="Time for measuring finalists; where it is spent, what is known by then decides.",
-    ),
-]
-Reference = Annotated[
-    str, typer.Option("--reference", metavar="ARCH", help="Measured first, on the same device.")
 ]
 
 
