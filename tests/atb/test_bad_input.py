@@ -98,7 +98,7 @@ CASES: dict[str, tuple[tuple[str, ...], str]] = {
     "no limit": (SEARCH, "--latency"),
     "unknown method": ((*SEARCH, "--latency", "10ms", "--method", "guess"), "guess"),
     "search budget without a unit": ((*SEARCH, "--latency", "10ms", "--budget", "5"), "unit"),
-    "search budget of nothing": ((*SEARCH, "--latency", "10ms", "--budget", "0s"), "not above zero"),
+    "search budget of nothing": ((*SEARCH, "--latency", "10ms", "--budget", "0s"), "above zero"),
     "bad window": ((*SEARCH, "--latency", "10ms", "--window", "1.1"), "window"),
     "missing corpus": (("data", "prepare", "none.txt", "--out", "runs/shards"), "none.txt"),
     "missing SuperPLM": (

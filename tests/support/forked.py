@@ -25,6 +25,7 @@ _LIBRARIES = [
     "atb.profiler.database",
     "torch",
     "transformers",
+    "accelerate",
     "transformers.models.bert.modeling_bert",
     "onnxruntime.quantization",
     "sklearn.linear_model",

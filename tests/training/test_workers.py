@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 import subprocess
 import sys
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
 import torch
+from forked import LIMIT_SECONDS, start_forked
 from training_run import RUN
 
 from atb.errors import InputError
@@ -40,18 +44,30 @@ def test_two_processes_end_where_one_does_and_take_up_its_run(tmp_path: Path) ->
         shared.replace(telling, "progress=lambda step: 1 // (8 - step.number)")
     )
 
-    def run(script: str, out: str, *, processes: int = 1) -> int:
-        launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
-        command = [str(tmp_path / script), root, str(tmp_path / out)]
-        many = [*launcher, str(processes)] if processes > 1 else []
-        done = subprocess.run([sys.executable, *many, *command], capture_output=True, check=False)
-        return done.returncode
+    def start(script: str, out: str, **variables: str) -> BaseProcess:
+        words, nowhere = (root, str(tmp_path / out)), Path(os.devnull)
+        text = (tmp_path / script).read_text()
+        return start_forked(
+            words, tmp_path, os.environ | variables, (nowhere, nowhere), script=text
+        )
 
-    assert run("run.py", "one") == 0
-    assert run("run.py", "two", processes=2) == 0
-    assert run("broken.py", "taken up") == 1
+    def end(*processes: BaseProcess) -> list[int | None]:
+        for process in processes:
+            process.join(LIMIT_SECONDS)
+        return [process.exitcode for process in processes]
+
+    assert end(start("run.py", "one")) == [0]
+    launcher = ("torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+    command = [sys.executable, "-m", *launcher, tmp_path / "run.py", root, tmp_path / "two"]
+    subprocess.run(command, check=True, capture_output=True)
+    assert end(start("broken.py", "taken up")) == [1]
     assert (tmp_path / "taken up" / "checkpoints" / "step-00000006").is_dir()
-    assert run("run.py", "taken up", processes=2) == 0
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    together = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    ranks = [{"RANK": rank, "LOCAL_RANK": rank} for rank in ("0", "1")]
+    assert end(*[start("run.py", "taken up", **together, **rank) for rank in ranks]) == [0, 0]
     one = SuperPLM.load(tmp_path / "one").state_dict()
     for name in ("two", "taken up"):
         other = SuperPLM.load(tmp_path / name).state_dict()
