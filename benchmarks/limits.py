@@ -144,11 +144,13 @@ def main() -> None:
         }
         time.sleep(max(0.0, max(ended.values()) + 60 * arguments.wait - time.time()))
         begun = time.time()
+        # of another name whenever there are more searches: all winners are measured side by side
+        plan_name = f"again-{len(ended)}"
         for name, bench in benches.items():
             winners = dict.fromkeys(result.winner.architecture for _, result in found[name])
             again = {
                 m.architecture: m
-                for m in bench.measure(Plan(tuple(winners), name="again", within=0.01))
+                for m in bench.measure(Plan(tuple(winners), name=plan_name, within=0.01))
             }
             rows += [
                 told(name, seed, result, again[result.winner.architecture])

@@ -42,6 +42,7 @@ def main() -> None:
     """Measure all of them in both precisions."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--db", type=Path, required=True)
+    parser.add_argument("--result", default="published", help="name of the file of results")
     arguments = parser.parse_args()
     started = machine()
     device = find_device("local")
@@ -59,7 +60,7 @@ def main() -> None:
             }
             for name, row in figures[precision].items():
                 print(precision, name, row, flush=True)
-    print(write_result("published", figures, started))
+    print(write_result(arguments.result, figures, started))
 
 
 def told(name: str, measurement: Measurement, base: Measurement) -> dict[str, Any]:

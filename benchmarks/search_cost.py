@@ -37,6 +37,7 @@ def main() -> None:
     """Score, rank, enumerate."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--predictor", type=Path, required=True)
+    parser.add_argument("--result", default="search_cost", help="name of the file of results")
     arguments = parser.parse_args()
     started = machine()
     predictor = load(arguments.predictor)
@@ -74,7 +75,7 @@ def main() -> None:
             "seconds": round(time.perf_counter() - begun, 2),
         }
     print(figures)
-    print(write_result("search_cost", figures, started))
+    print(write_result(arguments.result, figures, started))
 
 
 def tau(

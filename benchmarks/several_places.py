@@ -110,8 +110,11 @@ def main() -> None:
     """Fit, search, measure."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
-    out: Path = parser.parse_args().out
+    parser.add_argument("--result", default="several_places", help="name of the file of results")
+    arguments = parser.parse_args()
+    out: Path = arguments.out
     started = machine()
+    out.mkdir(parents=True, exist_ok=True)
     with ProfileDatabase(out / "profile.db", create=True) as database:
         bench = Bench(out, database, DistillationProxy(load_superplm("mini")))
         predictors = {name: bench.predictor(settings) for name, settings in PLACES.items()}
@@ -138,7 +141,7 @@ def main() -> None:
         },
     }
     print(figures)
-    print(write_result("several_places", figures, started))
+    print(write_result(arguments.result, figures, started))
 
 
 if __name__ == "__main__":
