@@ -51,7 +51,7 @@ SPACE = SPACES["mini"]
 SHARES = (0.2, 0.4, 0.6, 0.8)
 METHODS = {"full": "evolved", "fast": "fast"}
 #: Alone each is trained so long; together all of them take a third of the sum.
-STEPS_ALONE, BATCH, LEARNING_RATE = 150, 16, 3e-4
+STEPS_ALONE, BATCH, LEARNING_RATE = 90, 16, 3e-4
 STEPS_TOGETHER = len(SHARES) * STEPS_ALONE // 3
 
 
