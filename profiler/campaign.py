@@ -138,7 +138,7 @@ def _wanted(subjects: Sequence[Subject], launch: int, journal: Journal, plan: Pl
 def _result(
     database: ProfileDatabase, campaign: Campaign, plan: Plan, ended_by: str
 ) -> CampaignResult:
-    found = {m.subject: m for m in database.measurements(campaign=campaign.label, models=True)}
+    found = {m.subject: m for m in database.measurements_then(campaign)}
     return CampaignResult(
         campaign=campaign.label,
         measurements=tuple(found[a] for a in plan.subjects if a in found),

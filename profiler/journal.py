@@ -32,9 +32,9 @@ class Journal:
         self._campaign = campaign
         #: The sentinel's level as earlier campaigns saw it: the same however often this resumes.
         self.level = database.sentinel_level(
-            campaign.conditions, campaign.sentinel, before=campaign
+            campaign.conditions, campaign.sentinel, before=campaign.id
         )
-        self._cache_level = database.cache_level(campaign.conditions, before=campaign)
+        self._cache_level = database.cache_level(campaign.conditions, before=campaign.id)
         self._records: dict[Subject, dict[tuple[int, int], BlockRecord]] = {}
         for record in database.blocks(campaign):
             self._remember(record)

@@ -129,6 +129,23 @@ class ProfileReader:
             found += self._measurements(known, *levels[place])
         return [m for m in found if models or not isinstance(m.subject, ModelFile)]
 
+    def measurements_then(self, campaign: Campaign) -> list[Measurement]:
+        """What a campaign found, by the levels that were known when it was the newest.
+
+        What is measured afterwards may move those levels, and with them what `measurements` says by
+        a percent or more; decisions that rest on a campaign shall be the same when they are made
+        again. Users' own models are among them.
+
+        Args:
+            campaign: Which.
+        """
+        place, later = (campaign.conditions, campaign.sentinel), campaign.id + 1
+        return self._measurements(
+            campaign,
+            self.sentinel_level(*place, before=later),
+            self.cache_level(campaign.conditions, before=later),
+        )
+
     def failures(
         self,
         conditions: Conditions | None = None,
@@ -144,7 +161,7 @@ class ProfileReader:
         return found
 
     def sentinel_level(
-        self, conditions: Conditions, sentinel: Architecture, *, before: Campaign | None = None
+        self, conditions: Conditions, sentinel: Architecture, *, before: int | None = None
     ) -> float | None:
         """The sentinel's undisturbed level under these conditions, in seconds.
 
@@ -155,7 +172,7 @@ class ProfileReader:
         Args:
             conditions: Under which.
             sentinel: Of which architecture.
-            before: Only campaigns that came into the database before this one.
+            before: Only campaigns that came into the database before the one of this id.
         """
         table, known = schema.blocks, schema.campaigns
         query = (
@@ -167,20 +184,20 @@ class ProfileReader:
             .limit(MOST_LEVEL_BLOCKS)
         )
         if before is not None:
-            query = query.where(known.c.id < before.id)
+            query = query.where(known.c.id < before)
         threads = conditions.settings.threads
         return sentinel_level(
             mean_seconds(*row_to_sentinels(row), threads=threads) for row in self._read(query)
         )
 
     def cache_level(
-        self, conditions: Conditions, *, before: Campaign | None = None
+        self, conditions: Conditions, *, before: int | None = None
     ) -> float | None:
         """What the second sentinel returns to when no neighbour presses; see `cache_ratio`.
 
         Args:
             conditions: Under which.
-            before: Only campaigns that came into the database before this one.
+            before: Only campaigns that came into the database before the one of this id.
         """
         table, known = schema.blocks, schema.campaigns
         query = (
@@ -192,7 +209,7 @@ class ProfileReader:
             .limit(LEVEL_READINGS)
         )
         if before is not None:
-            query = query.where(known.c.id < before.id)
+            query = query.where(known.c.id < before)
         threads = conditions.settings.threads
         return cache_level(
             cache_ratio(row_to_block(row), threads=threads) for row in self._read(query)

@@ -86,6 +86,20 @@ def test_a_quiet_device_is_measured_exactly(database):
         assert not found.flagged
 
 
+def test_the_same_plan_says_the_same_after_the_machine_was_seen_faster(database, monkeypatch):
+    for name in ("LEVEL_BLOCKS", "_FEWEST_LEVEL_BLOCKS"):
+        monkeypatch.setattr(f"atb.profiler.sentinel.{name}", 20)
+    factors = [1.1]
+    device = FakeDevice(slowdown=lambda _: factors[-1])
+    first = run(device, sampled(3), database).measurements
+    factors.append(1.0)
+    run(device, sampled(3, name="later"), database)
+    # what the sentinel takes when nothing disturbs is known better now
+    now = database.measurements(campaign=first[0].campaign)
+    assert all(m.sentinel_reference < 0.95 * first[0].sentinel_reference for m in now)
+    assert run(device, sampled(3), database).measurements == first
+
+
 @pytest.mark.slow
 def test_every_architecture_has_three_blocks_in_each_of_five_launches(database):
     run(FakeDevice(), sampled(30), database)
