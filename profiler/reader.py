@@ -190,9 +190,7 @@ class ProfileReader:
             mean_seconds(*row_to_sentinels(row), threads=threads) for row in self._read(query)
         )
 
-    def cache_level(
-        self, conditions: Conditions, *, before: int | None = None
-    ) -> float | None:
+    def cache_level(self, conditions: Conditions, *, before: int | None = None) -> float | None:
         """What the second sentinel returns to when no neighbour presses; see `cache_ratio`.
 
         Args:
