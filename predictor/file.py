@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from atb.devices.settings import RunSettings
+from atb.errors import BadFile
 from atb.files import check_document, read_document, write_document
 from atb.predictor.basis import Basis
 from atb.predictor.drift import Drift
@@ -179,6 +180,11 @@ def _write(path: Path, kind: str, fields: Mapping[str, Any]) -> None:
 
 
 def _read(path: Path, kind: str, make: Callable[[Mapping[str, Any]], _Predictor]) -> _Predictor:
+    if not path.exists():
+        raise BadFile(
+            f"There is no file {path}: check the path, or make a predictor with "
+            "`atb predictor train`."
+        )
     document = read_document(path, kind=kind, format=PREDICTOR_FORMAT)
     return open_sealed(document, str(path), make, again="fit it again with `atb predictor train`")
 
