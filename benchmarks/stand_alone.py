@@ -46,6 +46,7 @@ class Further:
 
     steps: int = 100
     batch: int = 32
+    bf16: bool = True
 
     @property
     def budget(self) -> dict[str, Any]:
@@ -151,23 +152,34 @@ def alone(
 def train_alone(
     superplm: SuperPLM, architecture: Architecture, model: Path, text: TokenShards, further: Further
 ) -> None:
-    """The architecture alone, taught by the whole SuperPLM on more text."""
+    """The architecture alone, taught by the whole SuperPLM on more text, exported."""
+    run = model.with_name(f"{model.name}-run")
+    trained = trained_alone(superplm, architecture, run, text, further)
+    export_model(trained, architecture, model, source=EMBEDDED["mini"])
+    shutil.rmtree(run)
+
+
+def trained_alone(
+    superplm: SuperPLM, architecture: Architecture, run: Path, text: TokenShards, further: Further
+) -> SuperPLM:
+    """The architecture as a model of its own, taught by the whole SuperPLM on more text."""
     extracted = superplm.extract(architecture)
     start = SuperPLM(extracted.config)
     start.bert.load_state_dict(extracted.state_dict())
-    teacher = Teacher.of(superplm)
-    run = model.with_name(f"{model.name}-run")
-    trained = train_further(
+    return train_further(
         start,
         text,
         run,
-        objective=Distillation(
-            teacher, hidden_weight=10.0, attention_weight=0.0, sentence_weight=1.0
-        ),
+        objective=towards(superplm),
         steps=further.steps,
         batch_size=further.batch,
         learning_rate=FURTHER_LEARNING_RATE,
-        bf16=True,
+        bf16=further.bf16,
     )
-    export_model(trained, architecture, model, source=EMBEDDED["mini"])
-    shutil.rmtree(run)
+
+
+def towards(superplm: SuperPLM) -> Distillation:
+    """Further training's objective: the last layer of the whole SuperPLM."""
+    return Distillation(
+        Teacher.of(superplm), hidden_weight=10.0, attention_weight=0.0, sentence_weight=1.0
+    )

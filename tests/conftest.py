@@ -19,6 +19,24 @@ from atb.devices import known_files, reference
 _NUMBERS = count()
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Let every worker begin with modules of long tests, so that none is left with one at the end.
+
+    `--dist worksteal` gives each worker as many items, in order; whoever is done takes some of the
+    last ones of another.
+    """
+    workers = getattr(config, "workerinput", {}).get("workercount", 1)
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    halves = [[i for i in items if i.path in slow], [i for i in items if i.path not in slow]]
+    items[:] = [
+        item
+        for worker in range(workers)
+        for half in halves
+        for item in half[worker * len(half) // workers : (worker + 1) * len(half) // workers]
+    ]
+
+
 @pytest.fixture(autouse=True)
 def devices_of_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder in place of the user's own, so that no test reads or writes what is there.

@@ -93,7 +93,7 @@ def test_a_truncated_file_is_refused(path: Path, share: float) -> None:
 
 
 def test_a_missing_and_a_foreign_file_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadFile, match="no file .*atb predictor train"):
+    with pytest.raises(BadFile, match=r"no file .*atb predictor train"):
         load(tmp_path / "none.json")
     (tmp_path / "foreign.json").write_text('{"format": 1, "kind": "recipe"}')
     with pytest.raises(BadFile, match="not a latency-predictor file"):
