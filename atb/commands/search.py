@@ -380,8 +380,8 @@ def show(result: SearchResult, out: Path) -> None:
         typer.echo(f"kept      {bound}")
     early = f" ({result.hopeless} given up early)" if result.hopeless else ""
     typer.echo(
-        f"score     {result.proxy} {winner.proxy:.4f}, best of {result.evaluations} scored{early} "
-        f"and {result.feasible:,} within the window"
+        f"score     {result.proxy} {winner.proxy:.4f}, best that meets the limit of "
+        f"{result.evaluations} scored{early} and {result.feasible:,} within the window"
     )
     if result.method == "pareto":
         covered = result.hypervolumes[-1]

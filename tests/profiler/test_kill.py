@@ -41,7 +41,8 @@ def kill_campaigns(jobs, rng, *, least_kills):
 @pytest.mark.slow
 def test_a_killed_campaign_comes_out_like_one_that_ran_through(job):
     other, seconds = through(job)
-    assert kill_until_done(job, np.random.default_rng(0), most_seconds=seconds / 2) > 0
+    half = {"most_seconds": seconds / 2, "most_blocks": len(places(other)) / 2}
+    assert kill_until_done(job, np.random.default_rng(0), **half) > 0
     found = summary(job)
     assert found == summary(other)
     assert len(found["failures"]) == 2  # the one that fails was tried twice, not more often
@@ -78,7 +79,9 @@ def kill_two_writers(first, location, *, tmp_path):
     # both in one, since they share the level of their sentinel
     others = [replace(job, location=str(tmp_path / "through.db")) for job in jobs]
     seconds = sum(finish(other) for other in others)
-    kills = kill_several_until_done(jobs, np.random.default_rng(3), most_seconds=seconds / 5)
+    most_blocks = min(len(places(other)) for other in others) / 4
+    rng = np.random.default_rng(3)
+    kills = kill_several_until_done(jobs, rng, most_seconds=seconds / 5, most_blocks=most_blocks)
     assert kills >= 3
     for job, other in zip(jobs, others, strict=True):
         assert summary(job) == summary(other)
@@ -98,9 +101,12 @@ def test_two_writers_of_one_server_are_killed_and_lose_nothing(job, postgresql, 
 def test_kills_on_the_real_device_lose_nothing_and_measure_nothing_twice(job):
     job = replace(job, device="local")
     other, seconds = through(job)
+    most_blocks = len(places(other)) / 8
     rng = np.random.default_rng(4)
-    kills = kill_until_done(job, rng, most_seconds=seconds / 4, most_kills=10)
-    assert kills >= 5, "it had ended before: little was tested"
+    kills = kill_until_done(
+        job, rng, most_seconds=seconds / 4, most_blocks=most_blocks, most_kills=10
+    )
+    assert kills >= 5
     assert len(places(job)) == 3 * 5 * 12  # architectures, launches, blocks
     assert sorted(places(job)) == sorted(places(other))
     assert artefacts_left(job) == []

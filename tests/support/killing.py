@@ -5,6 +5,7 @@ there: all that it told of, and at most the one that was in flight beside.
 """
 
 import contextlib
+import math
 import os
 import tempfile
 import time
@@ -145,11 +146,19 @@ class Running:
         self.process = processes.Process(target=measure, args=(job, teller), daemon=True)
         self.process.start()
         teller.close()
+        self._told = 0
 
-    def wait(self, seconds):
-        """Wait until it ends or the time is over; whether it has ended."""
-        self.process.join(seconds)
-        return self.process.exitcode is not None
+    def wait(self, seconds, blocks):
+        """Wait until it ends, the time is over, or it has told of so many blocks."""
+        last = time.monotonic() + seconds
+        while self._told < blocks and (left := last - time.monotonic()) > 0:
+            if self.told.poll(left) and not self._read():
+                return  # it has ended
+
+    def _read(self):
+        more = len(os.read(self.told.fileno(), 1))
+        self._told += more
+        return more
 
     def end(self, *, kill=True):
         """Kill it, or wait for it.
@@ -161,12 +170,11 @@ class Running:
             self.process.kill()
         self.process.join()
         os.set_blocking(self.told.fileno(), False)
-        told = b""
         with contextlib.suppress(BlockingIOError):
-            while more := os.read(self.told.fileno(), 4096):
-                told += more
+            while self._read():
+                pass
         self.told.close()
-        return self.process.exitcode, len(told)
+        return self.process.exitcode, self._told
 
 
 def finish(job):
@@ -175,8 +183,9 @@ def finish(job):
     Returns:
         Seconds that it took: kills are to fall everywhere in them.
     """
-    begun = time.monotonic()
-    code, _ = Running(job).end(kill=False)
+    running = Running(job)
+    begun = time.monotonic()  # the server that forks may have had to start first
+    code, _ = running.end(kill=False)
     assert code == 0, f"{job.name} ended with {code}"
     return time.monotonic() - begun
 
@@ -188,10 +197,13 @@ class Watch:
         job: What is measured.
         most_seconds: The latest moment of a kill; later where nothing was measured until then, so
             that a busy machine gets on as well.
+        most_blocks: And after so many blocks at the latest, so that there are kills however fast
+            the machine has become since somebody took its time.
     """
 
-    def __init__(self, job, most_seconds):
+    def __init__(self, job, most_seconds, most_blocks):
         self.job = job
+        self.most_blocks = most_blocks
         self.places = set()
         self.kills = 0
         self._most_seconds = self._now_seconds = most_seconds
@@ -231,39 +243,42 @@ def _wait_for_sessions(job):
             time.sleep(0.002)
 
 
-def kill_until_done(job, rng, *, most_seconds, most_kills=1000):
+def kill_until_done(job, rng, *, most_seconds, most_blocks=math.inf, most_kills=1000):
     """Start, kill at a random moment, check, and again, until it ends by itself.
 
     Args:
         job: What is measured.
         rng: Tells when.
         most_seconds: See `Watch`.
+        most_blocks: Likewise.
         most_kills: After so many it runs to its end.
 
     Returns:
         How often it was killed.
     """
-    watch = Watch(job, most_seconds)
+    watch = Watch(job, most_seconds, most_blocks)
     while True:
         running = Running(job)
         enough = watch.kills >= most_kills
-        running.wait(None if enough else watch.moment(rng))
-        code, told = running.end()
+        if not enough:
+            running.wait(watch.moment(rng), watch.most_blocks)
+        code, told = running.end(kill=not enough)
         watch.check(code, told)
         if code == 0:
             return watch.kills
 
 
-def kill_several_until_done(jobs, rng, *, most_seconds, most_kills=1000):
+def kill_several_until_done(jobs, rng, *, most_seconds, most_blocks=math.inf, most_kills=1000):
     """The same with several processes at a time that write into one database."""
-    watches = [Watch(job, most_seconds) for job in jobs]
+    watches = [Watch(job, most_seconds, most_blocks) for job in jobs]
     left = {watch.job.name: watch for watch in watches}
     running = {name: Running(watch.job) for name, watch in left.items()}
     while left:
         name = str(rng.choice(sorted(left)))
         enough = sum(watch.kills for watch in watches) >= most_kills
-        running[name].wait(None if enough else left[name].moment(rng))
-        code, told = running[name].end()
+        if not enough:
+            running[name].wait(left[name].moment(rng), left[name].most_blocks)
+        code, told = running[name].end(kill=not enough)
         left[name].check(code, told)
         if code == 0:
             del left[name]
