@@ -32,6 +32,7 @@ def test_no_price_is_negative_whatever_the_noise(world) -> None:
         assert np.all(fit(noisy, np.random.default_rng(0)).model.prices >= 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("count", "limit"), [(10, 0.08), (50, 0.02), (100, 0.013)])
 def test_the_error_on_a_rough_processor_is_near_the_noise(world, count: int, limit: float) -> None:
     test = world.rows(500, 99)
@@ -68,6 +69,7 @@ def test_precise_rows_count_more_than_imprecise_ones(world) -> None:
     assert error(amounts @ trusting, truth) < 0.5 * error(amounts @ equal, truth)
 
 
+@pytest.mark.slow
 def test_the_residual_is_used_where_it_helps_and_makes_the_error_smaller(world) -> None:
     rows, test = world.rows(200, 0), world.rows(500, 99)
     noisy = world.measure(rows, world.rough_truth(rows), noise=0.005)
@@ -77,6 +79,7 @@ def test_the_residual_is_used_where_it_helps_and_makes_the_error_smaller(world) 
     assert error(fitted.predict(test).latency_seconds, world.rough_truth(test)) < 0.6 * without
 
 
+@pytest.mark.slow
 def test_it_extrapolates_better_than_trees(world) -> None:
     from sklearn.ensemble import GradientBoostingRegressor
 

@@ -191,6 +191,7 @@ def test_latencies_of_graphs_with_fixed_shapes_are_told_from_those_of_free_ones(
     ]
 
 
+@pytest.mark.slow
 def test_processes_that_migrate_at_the_same_time_do_it_once(old):
     found = race(migrated, str(old))
     assert all(names == found[0] for names in found)
@@ -224,6 +225,7 @@ def test_a_format_that_never_was_is_refused(old, text):
     assert old.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_an_older_format_on_a_server_is_migrated_by_who_writes(postgresql, conditions):
     make_format_1(postgresql, conditions)
     with pytest.raises(BadFile, match="format 1"):

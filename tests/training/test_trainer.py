@@ -261,6 +261,7 @@ def test_a_full_disk_is_one_sentence_and_keeps_the_checkpoint(
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-00000004"]
 
 
+@pytest.mark.slow
 def test_losses_fall(
     tmp_path: Path, make_superplm: Make, text: TokenShards, space: SearchSpace
 ) -> None:
