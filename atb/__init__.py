@@ -7,7 +7,17 @@ The names below are the public face; each is loaded when it is first asked for, 
 from __future__ import annotations
 
 import importlib
+import os
 from typing import Any
+
+#: What keeps libraries from reporting their use over the network. They read it once, as they are
+#: imported, so it is set before anything of ours imports one; worker processes inherit it.
+_NO_TELEMETRY = {
+    "HF_HUB_DISABLE_TELEMETRY": "1",  # transformers, datasets
+    "ORT_DISABLE_TELEMETRY": "1",  # onnxruntime, whose reports also take a database and a thread
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
+os.environ.update(_NO_TELEMETRY)
 
 _FACE = {
     "Architecture": "atb.models.architecture",

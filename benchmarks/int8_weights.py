@@ -18,8 +18,6 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
-import onnxruntime
-from onnxruntime import quantization
 from record import machine, write_result
 
 from atb.devices.onnxruntime_cpu import quantise
@@ -69,6 +67,8 @@ def main() -> None:
 
 def as_told(options: Mapping[str, bool]) -> Any:
     """Have the quantiser take other options than ours."""
+    from onnxruntime import quantization  # after atb, which switches its telemetry off
+
     ours = quantization.quantize_dynamic
     return mock.patch.object(
         quantization, "quantize_dynamic", lambda *a, **named: ours(*a, **(named | options))
@@ -77,6 +77,8 @@ def as_told(options: Mapping[str, bool]) -> Any:
 
 def timed(architecture: Architecture) -> list[dict[str, Any]]:
     """Latencies in turn, and differences from the reference."""
+    import onnxruntime
+
     feed = make_inputs(TIMING_VOCABULARY, 1, SETTINGS.sequence_length)
     sessions = {}
     with tempfile.TemporaryDirectory() as folder:

@@ -1258,7 +1258,9 @@ def main() -> None:
     # libraries may print: what they believe to be stdout becomes stderr
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    # openvino reports its use over the network, unless this package is missing
+    # libraries report their use over the network: onnxruntime unless it is told not to before it
+    # is imported, and openvino unless this package is missing
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
     if hasattr(select, "poll"):
         threading.Thread(target=_end_with_the_parent, args=(0,), daemon=True).start()
