@@ -98,6 +98,29 @@ def _quota_throttles(root: Path) -> int | None:
     return None
 
 
+def _usable_cpus(root: Path) -> float | None:
+    """How many CPUs this process may run on at a time; a container's quota may allow a part."""
+    words = _words_after(root / "proc/self/status", "Cpus_allowed_list:")
+    if not words:
+        return None
+    ends = [part.partition("-") for part in words[0].split(",")]
+    cpus = float(sum(int(high or low) - int(low) + 1 for low, _, high in ends))
+    quota = _cpu_quota(root)
+    return cpus if quota is None else min(cpus, quota)
+
+
+def _cpu_quota(root: Path) -> float | None:
+    """CPUs that a container's quota allows on average (control groups 2, then 1)."""
+    folder = root / "sys/fs/cgroup"
+    words = (_read(folder / "cpu.max") or "").split()
+    if len(words) != 2:
+        old = (_read(folder / "cpu" / f"cpu.cfs_{name}_us") for name in ("quota", "period"))
+        words = [word for word in old if word]
+    if len(words) != 2 or words[0] in ("max", "-1"):
+        return None
+    return int(words[0]) / int(words[1])
+
+
 def _share_waiting(path: Path) -> float | None:
     """Share of the last ten seconds in which some task waited for a CPU."""
     for word in _words_after(path, "some") or []:
@@ -182,6 +205,7 @@ PROBES: Mapping[tuple[str, ...], Callable[[Path], Any]] = {
     ("cooling_steps",): _cooling,
     ("firmware_throttled",): _firmware_throttled,
     ("quota_throttles",): _quota_throttles,
+    ("usable_cpus",): _usable_cpus,
     ("cpu_pressure_10s",): _pressure,
     ("group_cpu_pressure_10s",): _group_pressure,
     ("steal_seconds", "context_switches"): _system,
@@ -204,7 +228,7 @@ def read_state(root: Path = Path("/")) -> dict[str, Any]:
     readings: dict[str, Any] = dict.fromkeys(STATE_FIELDS)
     for names, probe in PROBES.items():
         # a kernel that writes it otherwise does not tell it
-        with contextlib.suppress(ValueError, IndexError):
+        with contextlib.suppress(ValueError, IndexError, ZeroDivisionError):
             found = probe(root)
             values = found if len(names) > 1 else (found,)
             readings.update(zip(names, values))  # noqa: B905 - Python 3.9 is not strict

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from atb.profiler.cache import SHARE_SPREAD, CachePressure
-from atb.profiler.preemption import block_value, quantile_of
+from atb.profiler.preemption import BlockValue, block_value, quantile_of
 from atb.profiler.record import BlockRecord
 from atb.profiler.sentinel import sentinel_seconds
 from atb.profiler.spread import Spread
@@ -23,7 +23,6 @@ __all__ = [
     "Estimate",
     "Estimator",
     "LaunchEstimator",
-    "disturbed_share",
     "wall_latency",
 ]
 
@@ -94,6 +93,9 @@ class Estimator(Protocol):
     ) -> npt.NDArray[np.float64]:
         """Logarithm of the latency that each launch shows, float64 [launches]."""
 
+    def disturbed_share(self, blocks: Sequence[BlockRecord], *, threads: int) -> tuple[int, int]:
+        """How many blocks had too few undisturbed iterations, and how many there are."""
+
 
 def _by_launch(blocks: Sequence[BlockRecord]) -> Mapping[int, list[BlockRecord]]:
     launches: dict[int, list[BlockRecord]] = {}
@@ -120,6 +122,7 @@ class LaunchEstimator:
         block_quantile: Of the blocks of a launch.
         sentinel_exponent: Power of (reference / sentinel) that multiplies a block; 0 leaves it.
         exponent_spread: How far the exponents of models differ, as a standard deviation.
+        waits_count: Whether waiting for a CPU is part of the latency; see `waits_for_itself`.
     """
 
     name: str
@@ -127,6 +130,7 @@ class LaunchEstimator:
     block_quantile: float = 0.5
     sentinel_exponent: float = 0.0
     exponent_spread: float = 0.0
+    waits_count: bool = False
 
     def estimate(
         self,
@@ -212,16 +216,28 @@ class LaunchEstimator:
         cache: CachePressure | None,
     ) -> npt.NDArray[np.float64]:
         """Logarithms of the corrected values, of the undisturbed blocks where there are any."""
-        values = [
-            block_value(record.readings, threads=threads, quantile=self.iteration_quantile)
-            for record in launch
-        ]
+        values = self._values(launch, threads)
         logs = np.log([value.seconds for value in values])
         if self.sentinel_exponent:
             logs -= self.sentinel_exponent * _slowness(launch, threads, reference)
         logs -= self._pressed(launch, cache)
         disturbed = np.array([value.disturbed for value in values])
         return logs if disturbed.all() else logs[~disturbed]
+
+    def _values(self, blocks: Sequence[BlockRecord], threads: int) -> list[BlockValue]:
+        return [
+            block_value(
+                record.readings,
+                threads=threads,
+                quantile=self.iteration_quantile,
+                waits_count=self.waits_count,
+            )
+            for record in blocks
+        ]
+
+    def disturbed_share(self, blocks: Sequence[BlockRecord], *, threads: int) -> tuple[int, int]:
+        """See `Estimator`."""
+        return sum(value.disturbed for value in self._values(blocks, threads)), len(blocks)
 
 
 def _slowness(
@@ -283,6 +299,10 @@ ESTIMATORS: dict[str, Estimator] = {
         LaunchEstimator("median-sentinel-0.6", 0.5, 0.5, sentinel_exponent=0.6),
         LaunchEstimator("minimum", 0.0, 0.0),
         LaunchEstimator("median", 0.5, 0.5),
+        LaunchEstimator(
+            "quartile-sentinel-with-waits", 0.25, 0.5, 1.0, exponent_spread=0.15, waits_count=True
+        ),
+        LaunchEstimator("median-with-waits", 0.5, 0.5, waits_count=True),
     )
 }
 DEFAULT_ESTIMATOR = ESTIMATORS["quartile-sentinel"]
@@ -291,9 +311,3 @@ DEFAULT_ESTIMATOR = ESTIMATORS["quartile-sentinel"]
 def wall_latency(blocks: Sequence[BlockRecord]) -> float:
     """The latency under the load that there was: median over blocks of their median wall time."""
     return float(np.median([np.median(record.readings.wall_seconds) for record in blocks]))
-
-
-def disturbed_share(blocks: Sequence[BlockRecord], *, threads: int) -> tuple[int, int]:
-    """How many blocks had too few undisturbed iterations, and how many there are."""
-    values = [block_value(record.readings, threads=threads) for record in blocks]
-    return sum(value.disturbed for value in values), len(values)

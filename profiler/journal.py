@@ -94,9 +94,12 @@ class Journal:
         return sum(len(self._records.get(subject, {})) for subject in subjects)
 
     def iterations(self, subject: Subject) -> int | None:
-        """Iterations of its first block, which all of its blocks shall have."""
+        """Iterations of each stream in its first block, which all of its blocks shall have."""
         known = self._records.get(subject)
-        return None if not known else len(next(iter(known.values())).readings.wall_seconds)
+        if not known:
+            return None
+        requests = len(next(iter(known.values())).readings.wall_seconds)
+        return requests // self._campaign.conditions.settings.streams
 
     def sentinel_iterations(self) -> int | None:
         """The same of the sentinel."""
@@ -137,7 +140,7 @@ class Journal:
             (record.subject, record.launch, record.block): state
             for record, *state in zip(earlier, slower, pressed, strict=True)
         }
-        found = []
+        found, method = [], estimator_for(campaign.conditions, earlier)
         for subject, known in self._records.items():
             blocks = tuple(known[place] for place in sorted(known) if place[0] < before_launch)
             if blocks and not self.quarantined(subject):
@@ -150,7 +153,7 @@ class Journal:
                         sentinel_reference=level,
                         within=within,
                         sequential=within is not None,
-                        method=estimator_for(campaign.conditions.settings.scenario),
+                        method=method,
                         slowdowns={
                             (r.launch, r.block): by_place[subject, r.launch, r.block][0]
                             for r in blocks

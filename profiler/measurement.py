@@ -21,7 +21,6 @@ from atb.profiler.estimators import (
     DEFAULT_ESTIMATOR,
     Estimate,
     Estimator,
-    disturbed_share,
     wall_latency,
 )
 from atb.profiler.record import BlockRecord, Failure, LoadRecord
@@ -242,7 +241,7 @@ class Measurement:
         sustained = self.scenario == "sustained"  # one launch, and slowing down is what it shows
         if self.launches < FEWEST_LAUNCHES and not sustained:
             found.append(f"{self.launches} of {FEWEST_LAUNCHES} launches measured")
-        disturbed, count = disturbed_share(self.blocks, threads=self._threads)
+        disturbed, count = self.method.disturbed_share(self.blocks, threads=self._threads)
         if disturbed > MOST_DISTURBED * count:
             found.append(f"{disturbed} of {count} blocks preempted")
         return tuple(found)
@@ -267,7 +266,7 @@ class Measurement:
 
     def to_json(self) -> dict[str, Any]:
         """As plain values; the blocks stay in the database."""
-        disturbed, count = disturbed_share(self.blocks, threads=self._threads)
+        disturbed, count = self.method.disturbed_share(self.blocks, threads=self._threads)
         document: dict[str, Any] = {
             "architecture": str(self.subject),
             "conditions": self.conditions.to_json(),

@@ -13,7 +13,7 @@ from atb.devices.contract import Device, Launch, LaunchFailure
 from atb.errors import RunError
 from atb.profiler.artefacts import ArtefactStore
 from atb.profiler.comparison import Comparison, ComparisonPlan, PairedLaunch, Side
-from atb.profiler.preemption import BlockValue, block_value
+from atb.profiler.preemption import BlockValue, block_value, waits_for_itself
 from atb.profiler.sequential import FEWEST_VALUES, UNDECIDED, looks
 
 __all__ = ["Comparing", "compare"]
@@ -153,10 +153,11 @@ class Comparing:
             affordable = max(plan.fewest_pairs, int(plan.launch_seconds / pair_seconds))
             self._pairs = min(self._pairs, affordable)
         threads = self._sides[index].settings.threads
+        waits_count = waits_for_itself(self._conditions[index], [self._device.state()])
 
         def time_block() -> BlockValue:
             block = worker.run(name, iterations=self._iterations[index], warmup=_WARMUP_ITERATIONS)
-            return block_value(block, threads=threads)
+            return block_value(block, threads=threads, waits_count=waits_count)
 
         return time_block
 

@@ -4,18 +4,24 @@ The headline is the latency of the undisturbed device. An iteration that was pre
 itself: the scheduler counts how long the worker's threads were ready and waited
 (/proc/PID/task/TID/schedstat), and with one thread wall time runs on while the thread's own CPU
 time stands still, which also shows time that a host took from a guest.
+
+Where the settings ask for more threads at a time than there are CPUs, they wait for each other, and
+nothing tells such a wait from one that others caused: it is part of the latency then.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from atb.devices.contract import Block
+from atb.profiler.conditions import Conditions
 
-__all__ = ["BlockValue", "block_value", "quantile_of", "undisturbed"]
+__all__ = ["BlockValue", "block_value", "quantile_of", "undisturbed", "waits_for_itself"]
 
 #: Waiting that counts: a share of the wall time, and what clock reading and interrupts take.
 _WAIT_SHARE, _WAIT_SECONDS = 0.02, 20e-6
@@ -38,6 +44,25 @@ class BlockValue:
 
     seconds: float
     disturbed: bool
+
+
+def waits_for_itself(conditions: Conditions, states: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether more threads compute at a time than there are CPUs for them.
+
+    Args:
+        conditions: Streams, threads and affinity; and the CPUs of the device where no state tells
+            how many of them may be used.
+        states: Readings of the device, such as those of the blocks.
+    """
+    settings = conditions.settings
+    told = [state["usable_cpus"] for state in states if state.get("usable_cpus") is not None]
+    cpus = [float(min(told))] if told else []
+    if settings.affinity is not None:
+        cpus.append(len(settings.affinity))
+    logical = dict(conditions.platform).get("logical_cpus", "")
+    if not cpus and logical.isdigit():
+        cpus.append(int(logical))
+    return bool(cpus) and settings.streams * settings.threads > min(cpus)
 
 
 def undisturbed(block: Block, threads: int) -> npt.NDArray[np.bool_]:
@@ -84,7 +109,9 @@ def quantile_of(values: npt.NDArray[np.float64], quantile: float) -> float:
     return low + (place - below) * (high - low)
 
 
-def block_value(block: Block, *, threads: int, quantile: float = 0.5) -> BlockValue:
+def block_value(
+    block: Block, *, threads: int, quantile: float = 0.5, waits_count: bool = False
+) -> BlockValue:
     """The latency that a block shows.
 
     A quantile of the wall time of the undisturbed iterations. Where there are too few of them, a
@@ -95,8 +122,11 @@ def block_value(block: Block, *, threads: int, quantile: float = 0.5) -> BlockVa
         block: Raw readings of at least one iteration.
         threads: That computed an inference.
         quantile: Of the undisturbed iterations; 0.5 is the median.
+        waits_count: Whether waiting for a CPU is part of the latency; see `waits_for_itself`.
     """
     wall = np.asarray(block.wall_seconds)
+    if waits_count:
+        return BlockValue(quantile_of(wall, quantile), disturbed=False)
     clean = wall[undisturbed(block, threads)]
     if len(clean) >= min(_FEWEST_UNDISTURBED, len(wall)):
         return BlockValue(quantile_of(clean, quantile), disturbed=False)

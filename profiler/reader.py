@@ -245,6 +245,7 @@ class ProfileReader:
         grouped: dict[Subject, list[tuple[BlockRecord, float, float]]] = {}
         for record, slowdown, pressure in zip(records, slower, pressed, strict=True):
             grouped.setdefault(record.subject, []).append((record, slowdown, pressure))
+        method = estimator_for(campaign.conditions, records)
         loads: dict[Subject, tuple[LoadRecord, ...]] = {}
         for load in self.loads(campaign):
             loads[load.subject] = (*loads.get(load.subject, ()), load)
@@ -257,7 +258,7 @@ class ProfileReader:
                 sentinel_reference=reference,
                 within=asked[-1] if asked else None,
                 sequential=any(within is not None for within in asked),
-                method=estimator_for(campaign.conditions.settings.scenario),
+                method=method,
                 slowdowns={(record.launch, record.block): slower for record, slower, _ in own},
                 cache=CachePressure(
                     share_of(subject, campaign.conditions.settings.precision),

@@ -9,13 +9,15 @@ throughput for many requests at a time, and sustained for what heat leaves of it
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from atb.profiler.conditions import Conditions
 from atb.profiler.estimators import DEFAULT_ESTIMATOR, ESTIMATORS, Estimator
+from atb.profiler.preemption import waits_for_itself
 from atb.profiler.record import BlockRecord
 
 __all__ = ["Curve", "estimator_for", "plan_of", "requests_per_second", "shares_workers"]
@@ -27,9 +29,16 @@ _COLD_STARTS = 10
 _THROUGHPUT_BLOCK_SECONDS = 0.5
 
 
-def estimator_for(scenario: str) -> Estimator:
-    """How a latency is estimated in a scenario."""
-    return DEFAULT_ESTIMATOR if scenario == "hot-loop" else ESTIMATORS["median"]
+def estimator_for(conditions: Conditions, blocks: Iterable[BlockRecord]) -> Estimator:
+    """How a latency is estimated under conditions.
+
+    Args:
+        conditions: Whose scenario and threads.
+        blocks: Whose states tell how many CPUs there were.
+    """
+    name = DEFAULT_ESTIMATOR.name if conditions.settings.scenario == "hot-loop" else "median"
+    itself = waits_for_itself(conditions, (record.state for record in blocks))
+    return ESTIMATORS[f"{name}-with-waits" if itself else name]
 
 
 def shares_workers(scenario: str) -> bool:

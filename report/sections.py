@@ -86,6 +86,7 @@ def _words(name: str) -> str:
     """A field's name as words; its unit stands beside its values."""
     renamed = {
         "logical_cpus": "logical CPUs",
+        "usable_cpus": "usable CPUs",
         "load_average_1min": "load average over a minute",
         "frequency_hertz": "frequency",
         "temperature_celsius": "temperature",

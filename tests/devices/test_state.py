@@ -29,6 +29,8 @@ def test_every_reading_is_found_on_a_machine_that_tells(tmp_path: Path) -> None:
     write(tmp_path, "sys/class/thermal/thermal_zone0/temp", "41000\n")
     write(tmp_path, "sys/class/thermal/thermal_zone1/temp", "52500\n")
     write(tmp_path, "sys/fs/cgroup/cpu.stat", "usage_usec 5\nnr_periods 9\nnr_throttled 6\n")
+    write(tmp_path, "proc/self/status", "Name:\tpython\nCpus_allowed_list:\t0-3,6\n")
+    write(tmp_path, "sys/fs/cgroup/cpu.max", "250000 100000\n")
     write(tmp_path, "proc/self/cgroup", "9:cpu:/old\n0::/jobs/mine\n")
     group = "sys/fs/cgroup/jobs/mine"
     write(tmp_path, f"{group}/cpu.pressure", "some avg10=50.00 avg60=0.00 avg300=0.00 total=7\n")
@@ -66,6 +68,7 @@ def test_every_reading_is_found_on_a_machine_that_tells(tmp_path: Path) -> None:
         "cooling_steps": 3,
         "firmware_throttled": "50005",
         "quota_throttles": 6,
+        "usable_cpus": 2.5,
         "cpu_pressure_10s": 0.125,
         "group_cpu_pressure_10s": 0.5,
         "steal_seconds": 3.0,
@@ -110,6 +113,16 @@ def test_text_in_another_form_gives_none_and_spoils_no_other_reading(tmp_path: P
 def test_the_older_control_groups_are_read_too(tmp_path: Path) -> None:
     write(tmp_path, "sys/fs/cgroup/cpu/cpu.stat", "nr_periods 9\nnr_throttled 2\n")
     assert read_state(tmp_path)["quota_throttles"] == 2
+
+
+@pytest.mark.parametrize(
+    ("quota", "cpus"), [("-1", 5.0), ("150000", 1.5), ("900000", 5.0), ("unknown", None)]
+)
+def test_the_older_control_groups_tell_a_quota_too(tmp_path: Path, quota: str, cpus: float) -> None:
+    write(tmp_path, "proc/self/status", "Cpus_allowed_list:\t0-3,6\n")
+    write(tmp_path, "sys/fs/cgroup/cpu/cpu.cfs_quota_us", f"{quota}\n")
+    write(tmp_path, "sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000\n")
+    assert read_state(tmp_path)["usable_cpus"] == cpus
 
 
 def test_energy_between_two_states_survives_a_counter_that_began_again(tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from atb.profiler.preemption import block_value, quantile_of, undisturbed
+from atb.devices.settings import RunSettings
+from atb.profiler.preemption import block_value, quantile_of, undisturbed, waits_for_itself
 
 
 def test_a_quiet_block_has_the_median_of_its_wall_times(make_block):
@@ -93,3 +95,35 @@ def test_with_several_threads_the_scheduler_tells_who_waited(make_block):
 def test_quantiles_are_those_of_numpy(count, quantile):
     values = np.random.default_rng(count).exponential(size=count)
     assert quantile_of(values, quantile) == pytest.approx(np.quantile(values, quantile), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("settings", "states", "itself"),
+    [
+        (RunSettings(threads=4), [{}], False),
+        (RunSettings(threads=5), [{}], True),
+        (RunSettings(threads=5), [{"usable_cpus": None}], True),
+        (RunSettings(threads=2), [{"usable_cpus": 8}, {"usable_cpus": 1.5}], True),
+        (RunSettings(threads=2, affinity=(0,)), [{"usable_cpus": 4}], True),
+        (RunSettings(threads=2, affinity=(0, 3)), [], False),
+        (RunSettings(scenario="throughput", streams=3, threads=2), [], True),
+        (RunSettings(scenario="throughput", streams=2, threads=2), [], False),
+    ],
+)
+def test_threads_wait_for_each_other_where_they_are_more_than_the_cpus(
+    conditions, settings, states, itself
+):
+    assert waits_for_itself(replace(conditions, settings=settings), states) == itself
+
+
+def test_a_device_that_does_not_say_how_many_cpus_it_has_lets_waits_be_disturbances(conditions):
+    platform = (("logical_cpus", "unknown"), ("processor", "some"))
+    many = replace(conditions, settings=RunSettings(threads=64), platform=platform)
+    assert not waits_for_itself(many, [])
+
+
+def test_a_wait_that_counts_disturbs_nothing(make_block):
+    waited = replace(make_block((0.020, 0.024, 0.040)), wait_seconds=(0.010, 0.012, 0.020))
+    assert block_value(waited, threads=2).disturbed
+    value = block_value(waited, threads=2, waits_count=True)
+    assert (value.seconds, value.disturbed) == (pytest.approx(0.024), False)

@@ -59,6 +59,30 @@ def test_throughput_counts_the_requests_of_all_streams(run):
         assert one[shape] == pytest.approx(alone, rel=0.05)
 
 
+@pytest.mark.parametrize("streams", [1, 3, 8])
+def test_every_launch_of_a_throughput_has_blocks_of_as_many_requests(run, streams):
+    for found in run(FakeDevice(), "throughput", streams=streams):
+        requests = Counter(len(r.readings.wall_seconds) for r in found.blocks)
+        assert len(requests) == 1
+        assert max(requests) % streams == 0
+        assert len({r.launch for r in found.blocks}) == 5
+
+
+def test_streams_that_wait_for_each_other_were_not_preempted(run):
+    device = FakeDevice()  # of four CPUs: eight streams take turns
+    for found in run(device, "throughput", streams=8):
+        assert not found.flagged
+        assert found.estimator == "median-with-waits"
+        alone = device.latency(found.architecture, RunSettings())
+        assert found.latency_seconds == pytest.approx(2 * alone, rel=0.01)
+
+
+def test_fewer_streams_than_there_are_cpus_show_who_preempts_them(run):
+    for found in run(FakeDevice(preemption=1.0), "throughput", streams=2):
+        assert found.estimator == "median"
+        assert any("preempted" in reason for reason in found.reasons)
+
+
 @pytest.mark.parametrize("scenario", ["fixed-rate", "single-shot"])
 def test_a_device_that_sleeps_in_between_is_slower(run, scenario):
     for found in run(FakeDevice(), scenario, interval_seconds=0.5):
