@@ -68,8 +68,8 @@ Affinities = Annotated[
     typer.Option(
         "--affinity",
         metavar="CPUS",
-        help="Pin the worker: 0,1 or 0/1 for one after the other, or `clusters`: those of "
-        "the same maximum frequency, one after the other.",
+        help="CPUs of the device that the worker is pinned to: 0,1 together, 0/1 one after the "
+        "other, `clusters` one group of equally fast CPUs after the other; none by default.",
     ),
 ]
 SpaceName = Annotated[

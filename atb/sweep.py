@@ -45,21 +45,25 @@ def parse_list(text: str, read: Callable[[str], _T], option: str) -> list[_T]:
     return list(found)
 
 
-def expand_affinity(
-    text: str | None, clusters: Sequence[Sequence[int]]
-) -> list[tuple[int, ...] | None]:
+def expand_affinity(text: str | None, device: Device) -> list[tuple[int, ...] | None]:
     """Turn `0,1/2,3` into two sets of CPUs, and `clusters` into one set for each cluster.
 
     Args:
         text: What the user wrote; None leaves it to the system.
-        clusters: Groups of CPUs of the same maximum frequency, the fastest first.
+        device: Whose clusters are meant, the fastest first.
 
     Raises:
-        InputError: A set is not a list of CPUs.
+        InputError: A set is not a list of CPUs, or the device does not tell its clusters.
     """
     if text is None:
         return [None]
     if text == _CLUSTERS:
+        clusters: Sequence[Sequence[int]] = getattr(device, "clusters", ())
+        if not clusters:
+            raise InputError(
+                f"{device.name} does not tell which of its CPUs are equally fast: "
+                "list them, such as --affinity 0,1/2,3."
+            )
         return [tuple(cluster) for cluster in clusters]
     return [parse_affinity(part) for part in text.split(_SETS)]
 

@@ -6,9 +6,10 @@ This file is also sent, as it is, to remote devices: standard library only, and 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ["cpu_clusters"]
+__all__ = ["cpu_clusters", "within"]
 
 #: CPUs of one kind may differ by so much, since the best specimens are allowed a little more.
 _ALIKE = 0.1
@@ -31,6 +32,20 @@ def cpu_clusters(root: Path = Path("/")) -> tuple[tuple[int, ...], ...]:
         if told and len(told) == len(cpus):
             return _group(told)
     return (tuple(cpus),)
+
+
+def within(
+    clusters: Iterable[Iterable[int]], usable: Iterable[int] | None
+) -> tuple[tuple[int, ...], ...]:
+    """What is left of clusters for a process that may use some of the CPUs.
+
+    Args:
+        clusters: Groups of CPUs.
+        usable: Those that it may use; None for all.
+    """
+    allowed = None if usable is None else set(usable)
+    kept = (tuple(c for c in group if allowed is None or c in allowed) for group in clusters)
+    return tuple(group for group in kept if group)
 
 
 def _group(speeds: dict[int, int]) -> tuple[tuple[int, ...], ...]:

@@ -277,7 +277,11 @@ class Launch(Protocol):
 
 @runtime_checkable
 class Device(Protocol):
-    """A place that can run artefacts."""
+    """A place that can run artefacts.
+
+    One that knows which of its CPUs are equally fast says so in a further attribute, `clusters`:
+    groups of logical CPUs that a worker may be pinned to, the fastest group first.
+    """
 
     @property
     def name(self) -> str:

@@ -118,6 +118,11 @@ class FakeDevice(FakeProcessor):
         }
 
     @property
+    def clusters(self) -> tuple[tuple[int, ...], ...]:
+        """All of its CPUs are equally fast."""
+        return (tuple(range(FAKE_CPUS)),)
+
+    @property
     def runtimes(self) -> Mapping[str, Runtime]:
         """Its only one."""
         return {FakeRuntime.name: FakeRuntime(self.failures)}

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from atb.devices.clusters import cpu_clusters, within
 from atb.devices.contract import Launch, Runtime
 from atb.devices.platform_facts import read_platform
 from atb.devices.process import ProcessLaunch
@@ -63,6 +64,11 @@ class LocalDevice:
         """The runtimes that are installed here."""
         return available_runtimes()
 
+    @cached_property
+    def clusters(self) -> tuple[tuple[int, ...], ...]:
+        """The CPUs that this process may use, grouped by speed, the fastest group first."""
+        return within(cpu_clusters(self._root), usable_cpus())
+
     def launch(self, runtime: Runtime, settings: RunSettings) -> Launch:
         """Prepare a worker.
 
@@ -104,12 +110,17 @@ def thread_environment(threads: int) -> dict[str, str]:
     return {**dict.fromkeys(_THREAD_VARIABLES, str(threads)), "PYTHONUNBUFFERED": "1"}
 
 
+def usable_cpus() -> set[int] | None:
+    """The CPUs that this process may use; None where the system cannot pin a process."""
+    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
+
+
 def _check_affinity(settings: RunSettings) -> None:
     if settings.affinity is None:
         return
-    if not hasattr(os, "sched_getaffinity"):
+    usable = usable_cpus()
+    if usable is None:
         raise InputError(f"{platform.system()} cannot pin a process to CPUs: leave affinity out.")
-    usable = os.sched_getaffinity(0)
     if not usable.issuperset(settings.affinity):
         raise InputError(
             f"affinity is {list(settings.affinity)}: choose among the CPUs {sorted(usable)}."

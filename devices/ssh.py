@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from atb.devices.clusters import within
 from atb.devices.contract import Artefact, Launch, LaunchFailure, Runtime
 from atb.devices.conversation import Conversation
 from atb.devices.device_file import SavedDevice
@@ -116,6 +117,15 @@ class SshDevice:
             for name, runtime in available_runtimes().items()
             if name in versions
         }
+
+    @property
+    def clusters(self) -> tuple[tuple[int, ...], ...]:
+        """Its CPUs that a worker may use, grouped by speed, as it told when it was added.
+
+        What is measured on each of them then stays one campaign, whichever CPUs are online today.
+        """
+        facts = self._saved.facts
+        return within(facts.clusters, facts.usable_cpus)
 
     def launch(self, runtime: Runtime, settings: RunSettings) -> Launch:
         """Prepare a worker.

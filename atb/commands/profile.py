@@ -148,13 +148,13 @@ def profile(
     plan = _plan(space, samples, _subjects(arch, model), {**how, "seed": seed, "name": name})
     sweep = _sweep(precision, threads, batch, sequence_length, scenario, interval, streams)
 
-    from atb.devices.clusters import cpu_clusters
     from atb.devices.registry import find_device
     from atb.sweep import expand_affinity
     from atb.target import open_cache
 
-    sweep = replace(sweep, affinities=expand_affinity(affinity, cpu_clusters()))
-    targets = sweep.targets(find_device(device), runtime, open_cache(cache))
+    place = find_device(device)
+    sweep = replace(sweep, affinities=expand_affinity(affinity, place))
+    targets = sweep.targets(place, runtime, open_cache(cache))
     if until_error is not None:
         _require_choice(arch, model, new=new_campaign, further=operators or tokenisation)
         result = measure_until_error(targets, plan, db, error=until_error, most=samples)

@@ -1,6 +1,10 @@
 import pytest
 
+from atb.devices.device_file import SavedDevice
+from atb.devices.far_facts import FarFacts
 from atb.devices.registry import find_device
+from atb.devices.ssh import SshDevice
+from atb.devices.ssh_address import SshAddress
 from atb.errors import InputError
 from atb.sweep import Sweep, expand_affinity, parse_list
 
@@ -15,12 +19,29 @@ def test_a_part_that_cannot_be_read_is_told_with_its_option():
 
 
 def test_sets_of_cpus_are_parted_by_slashes():
-    assert expand_affinity("0,1/2", []) == [(0, 1), (2,)]
-    assert expand_affinity(None, [(0,)]) == [None]
+    fake = find_device("fake")
+    assert expand_affinity("0,1/2", fake) == [(0, 1), (2,)]
+    assert expand_affinity(None, fake) == [None]
 
 
-def test_clusters_are_the_devices():
-    assert expand_affinity("clusters", [(4, 5), (0, 1, 2, 3)]) == [(4, 5), (0, 1, 2, 3)]
+def test_clusters_are_the_devices_own():
+    assert expand_affinity("clusters", find_device("fake")) == [(0, 1, 2, 3)]
+    board = SavedDevice(
+        "board",
+        SshAddress.parse("ssh://me@board"),
+        FarFacts({}, ((4, 5), (0, 1, 2, 3), (6,)), (0, 1, 2, 5), {}, "3.11"),
+        "python3",
+    )
+    # nobody is connected to; what its workers may not use is left out
+    assert expand_affinity("clusters", SshDevice(board)) == [(5,), (0, 1, 2)]
+
+
+def test_a_device_that_does_not_tell_its_clusters_is_asked_for_none():
+    class Foreign:
+        name = "foreign"
+
+    with pytest.raises(InputError, match="foreign does not tell which"):
+        expand_affinity("clusters", Foreign())
 
 
 def test_every_combination_is_a_target():

@@ -3,7 +3,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from atb.devices.clusters import cpu_clusters
+from atb.devices.clusters import cpu_clusters, within
+from atb.devices.local import LocalDevice
 
 
 def write(root: Path, name: str, text: str) -> None:
@@ -42,3 +43,16 @@ def test_this_machine_is_divided_completely() -> None:
     cpus = [cpu for group in cpu_clusters() for cpu in group]
     assert len(set(cpus)) == len(cpus)
     assert os.sched_getaffinity(0) <= set(cpus)
+
+
+def test_cpus_that_may_not_be_used_are_no_part_of_a_cluster() -> None:
+    clusters = ((7,), (4, 5, 6), (0, 1))
+    assert within(clusters, [0, 5, 6]) == ((5, 6), (0,))
+    assert within(clusters, None) == clusters
+    assert within(clusters, []) == ()
+
+
+def test_the_clusters_of_this_machine_can_all_be_pinned_to() -> None:
+    cpus = [cpu for group in LocalDevice().clusters for cpu in group]
+    assert cpus
+    assert set(cpus) <= os.sched_getaffinity(0)
