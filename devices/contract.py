@@ -31,6 +31,7 @@ if TYPE_CHECKING:  # devices are listed without it
 
 __all__ = [
     "Artefact",
+    "ArtefactFile",
     "Block",
     "Device",
     "Launch",
@@ -42,18 +43,37 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True)
-class Artefact:
-    """A model in the form that a runtime serves.
+class ArtefactFile:
+    """A file of weights that belongs to a model.
 
     Attributes:
+        location: Where the model looks for it: a path below its folder, with slashes.
         path: The file.
         sha256: Hash of its content.
         size_bytes: Its size.
     """
 
+    location: str
     path: Path
     sha256: str
     size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Artefact:
+    """A model in the form that a runtime serves.
+
+    Attributes:
+        path: The file that is loaded.
+        sha256: Hash of its content, and of that of `data` where there is any.
+        size_bytes: The size of all files together.
+        data: Files of weights that belong to it, by location.
+    """
+
+    path: Path
+    sha256: str
+    size_bytes: int
+    data: tuple[ArtefactFile, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
-from atb.devices.contract import Artefact, Block, LaunchFailure, Loaded, OperatorTime
+from atb.devices.contract import Artefact, ArtefactFile, Block, LaunchFailure, Loaded, OperatorTime
 from atb.devices.replies import (
     Nonsense,
     parse_block,
@@ -71,12 +71,15 @@ class Channel(Protocol):
             LaunchFailure: It cannot be started.
         """
 
-    def deliver(self, path: Path, sha256: str | None = None) -> str:
+    def deliver(
+        self, path: Path, sha256: str | None = None, data: Sequence[ArtefactFile] = ()
+    ) -> str:
         """Bring a file to where the worker can read it, and tell its path there.
 
         Args:
             path: The file here.
             sha256: Hash of its content, where it is known.
+            data: Files of weights that belong to it, and lie where it says.
 
         Raises:
             LaunchFailure: It cannot be brought there.
@@ -177,10 +180,11 @@ class Conversation:
 
     def load(self, key: str, artefact: Artefact, *, settings: RunSettings | None = None) -> Loaded:
         """Make an artefact ready under a name."""
+        known = None if artefact.data else artefact.sha256  # which else is that of all its files
         reply = self._ask(
             "load",
             key=key,
-            path=self._deliver(artefact.path, artefact.sha256),
+            path=self._deliver(artefact.path, known, artefact.data),
             runner=self._runner,
             settings=(settings or self._settings).to_json(),
             extra_seconds=self._load_patience_seconds,
@@ -249,10 +253,12 @@ class Conversation:
         reply = self._ask("output", key=key, extra_seconds=once, waiting=waiting)
         return self._read(parse_output, reply)
 
-    def _deliver(self, path: Path, sha256: str | None = None) -> str:
+    def _deliver(
+        self, path: Path, sha256: str | None = None, data: Sequence[ArtefactFile] = ()
+    ) -> str:
         self._check_alive()
         try:
-            return self._channel.deliver(path, sha256)
+            return self._channel.deliver(path, sha256, data)
         except BaseException:
             self._end()
             raise

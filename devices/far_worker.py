@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
-from pathlib import Path
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from atb.devices.contract import LaunchFailure
+from atb.devices.contract import ArtefactFile, LaunchFailure
 from atb.devices.conversation import DETAIL_CHARACTERS, ChannelClosed, Death
 from atb.devices.far_agent import FarAgent, Refused
 from atb.devices.ssh_connection import ConnectionFailed
+from atb.errors import BadFile
+from atb.models.model_files import relocated
 
 __all__ = ["FarWorker"]
 
@@ -45,8 +48,28 @@ class FarWorker:
             raise LaunchFailure("device-gone", f"cannot start the worker ({error})") from error
         self._agent = agent
 
-    def deliver(self, path: Path, sha256: str | None = None) -> str:
-        """Send a file that is not there yet."""
+    def deliver(
+        self, path: Path, sha256: str | None = None, data: Sequence[ArtefactFile] = ()
+    ) -> str:
+        """Send a file that is not there yet, and before it the weights that belong to it.
+
+        Files are named by their content over there, so a graph that has some is told these names.
+        """
+        if not data:
+            return self._put(path, sha256)
+        names = {
+            file.location: PurePosixPath(self._put(file.path, file.sha256)).name for file in data
+        }
+        try:
+            content = relocated(path, names)
+        except BadFile as error:
+            raise LaunchFailure("load-error", str(error)) from error
+        with tempfile.TemporaryDirectory() as folder:
+            sent = Path(folder) / path.name
+            sent.write_bytes(content)
+            return self._put(sent)
+
+    def _put(self, path: Path, sha256: str | None = None) -> str:
         assert self._agent is not None
         try:
             return self._agent.put(path, sha256)

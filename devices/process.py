@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from atb.devices.contract import LaunchFailure
+from atb.devices.contract import ArtefactFile, LaunchFailure
 from atb.devices.conversation import DETAIL_CHARACTERS, ChannelClosed, Conversation, Death
 from atb.devices.settings import RunSettings
 
@@ -102,9 +102,12 @@ class _Pipes:
         assert self._process.stdout is not None
         self._poll.register(self._process.stdout, select.POLLIN)
 
-    def deliver(self, path: Path, sha256: str | None = None) -> str:
+    def deliver(
+        self, path: Path, sha256: str | None = None, data: Sequence[ArtefactFile] = ()
+    ) -> str:
         """It is here already."""
-        return str(path.resolve())
+        # a link is not followed: what belongs to a model lies beside the link
+        return str(path.absolute())
 
     def send(self, line: bytes, timeout_seconds: float) -> None:
         """Write to the process."""

@@ -9,11 +9,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from atb.devices.artefact import describe_artefact
+from atb.devices.artefact import describe_model, gather
 from atb.devices.contract import Artefact, LaunchFailure, Runtime
 from atb.devices.settings import RunSettings
-from atb.errors import RunError
-from atb.models.architecture import Architecture
+from atb.errors import BadFile, RunError
 from atb.profiler.subject import ModelFile, Subject
 
 __all__ = ["ArtefactStore"]
@@ -53,37 +52,41 @@ class ArtefactStore:
         """
         assert self._folder is not None
         if subject not in self._built:
-            self._built[subject] = (
-                _found(subject) if isinstance(subject, ModelFile) else self._build(subject)
-            )
+            folder = self._folder / _folder_name(subject)
+            try:
+                if isinstance(subject, ModelFile):
+                    self._built[subject] = gather(_found(subject), folder)
+                else:
+                    folder.mkdir(exist_ok=True)
+                    self._built[subject] = self._runtime.build(subject, self._settings, folder)
+            except OSError as error:
+                raise RunError(
+                    f"Cannot write timing artefacts to {folder} ({error.strerror}): "
+                    "free some space, or point TMPDIR at another disk."
+                ) from error
         return self._built[subject]
-
-    def _build(self, architecture: Architecture) -> Artefact:
-        assert self._folder is not None
-        folder = self._folder / str(architecture)
-        try:
-            folder.mkdir(exist_ok=True)
-            return self._runtime.build(architecture, self._settings, folder)
-        except OSError as error:
-            raise RunError(
-                f"Cannot write timing artefacts to {folder} ({error.strerror}): "
-                "free some space, or point TMPDIR at another disk."
-            ) from error
 
     def drop(self, subject: Subject) -> None:
         """Delete an artefact; it would be built again."""
         assert self._folder is not None
         if self._built.pop(subject, None) is not None:
-            shutil.rmtree(self._folder / str(subject), ignore_errors=True)
+            shutil.rmtree(self._folder / _folder_name(subject), ignore_errors=True)
+
+
+def _folder_name(subject: Subject) -> str:
+    """The name of a user's file may already be as long as names can be."""
+    return subject.sha256 if isinstance(subject, ModelFile) else str(subject)
 
 
 def _found(model: ModelFile) -> Artefact:
     """A user's own file as it lies there; the campaign was opened for this very content."""
     try:
         assert model.path is not None
-        artefact = describe_artefact(model.path)
+        artefact = describe_model(model.path)
     except OSError as error:
         raise LaunchFailure("build-error", f"{model.path}: {error.strerror}") from error
+    except BadFile as error:
+        raise LaunchFailure("build-error", str(error)) from error
     if not artefact.sha256.startswith(model.sha256):
         raise LaunchFailure("build-error", f"{model.path} has changed since the campaign began")
     return artefact

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
+
+from atb.models.model_files import ExternalTensor, data_files, read_graph
+
+if TYPE_CHECKING:
+    import onnx
 
 #: A processor that handles denormal numbers by microcode takes some 150 cycles in place of half a
 #: one for each vector of sixteen that holds one: this share then costs about 5 %.
@@ -33,27 +42,46 @@ class WeightFacts:
 
 
 def inspect_weights(path: Path) -> WeightFacts | None:
-    """Count the floating-point weights of an ONNX file, and the denormal ones among them.
+    """Count the floating-point weights of an ONNX model, and the denormal ones among them.
 
     Returns:
         None of a file that is not readable as ONNX: the runtime will say what is wrong with it.
-    """
-    import onnx
-    from google.protobuf.message import DecodeError
-    from onnx import numpy_helper
 
-    kinds = {onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE}  # halves become floats before use
-    try:
-        graph = onnx.load(path).graph
-    except (DecodeError, OSError, ValueError, onnx.checker.ValidationError):
+    Raises:
+        BadFile: A file of weights that belongs to it is missing.
+    """
+    graph = read_graph(path)
+    if graph is None:
         return None
+    data = {file.location: file.path for file in data_files(path)}
     count = denormal = 0
-    for tensor in graph.initializer:
-        if tensor.data_type in kinds:
-            sizes = np.abs(numpy_helper.to_array(tensor))
+    for tensor in graph.graph.initializer:
+        weights = _floats(tensor, data)
+        if weights is not None:
+            sizes = np.abs(weights)
             count += sizes.size
             denormal += int(np.count_nonzero((sizes > 0) & (sizes < np.finfo(sizes.dtype).tiny)))
     return WeightFacts(count, denormal)
+
+
+def _floats(
+    tensor: onnx.TensorProto, data: Mapping[str, Path]
+) -> npt.NDArray[np.floating[Any]] | None:
+    """The values of a tensor, flat; None where they are no floats, or halves."""
+    from onnx import numpy_helper
+
+    # halves become floats before use
+    if tensor.data_type not in (tensor.FLOAT, tensor.DOUBLE):
+        return None
+    kind = np.float32 if tensor.data_type == tensor.FLOAT else np.float64
+    try:
+        if tensor.data_location != tensor.EXTERNAL:
+            return numpy_helper.to_array(tensor).ravel()
+        told = ExternalTensor.of(tensor)
+        number = math.prod(tensor.dims)
+        return np.fromfile(data[told.location], kind, number, offset=told.offset_bytes)
+    except (OSError, ValueError):  # what is stored is not what the tensor's shape wants
+        return None
 
 
 def weight_warnings(path: Path) -> tuple[str, ...]:

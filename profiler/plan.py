@@ -202,7 +202,7 @@ def _numbers(subject: Subject) -> tuple[int, ...]:
 
 def _size_bytes(subject: Subject) -> int:
     if isinstance(subject, ModelFile):
-        return 0 if subject.path is None else subject.path.stat().st_size
+        return subject.size_bytes
     return _BYTES_EACH * subject.parameters(vocabulary_size=_TIMING_VOCABULARY)
 
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from atb.devices.artefact import describe_artefact
+from atb.devices.artefact import describe_model
 from atb.errors import BadFile
 from atb.models.architecture import Architecture
 
@@ -22,28 +22,31 @@ class ModelFile:
 
     Attributes:
         name: Of the file, without its folder.
-        sha256: First characters of the hash of its content.
+        sha256: First characters of the hash of its content, which comprises weights that it keeps
+            in other files.
         path: Where it lies now; None where a database tells of it.
+        size_bytes: Of all its files; zero where a database tells of it.
     """
 
     name: str
     sha256: str
     path: Path | None = field(default=None, compare=False)
+    size_bytes: int = field(default=0, compare=False)
 
     @classmethod
     def of(cls, path: Path) -> ModelFile:
         """Describe a file.
 
         Raises:
-            BadFile: It is missing or cannot be read.
+            BadFile: It or a file that belongs to it is missing or cannot be read.
         """
         try:
-            digest = describe_artefact(path).sha256
+            artefact = describe_model(path)
         except OSError as error:
             raise BadFile(
                 f"Cannot read the model {path} ({error.strerror}): check the path."
             ) from error
-        return cls(path.name, digest[:_HASH_CHARACTERS], path)
+        return cls(path.name, artefact.sha256[:_HASH_CHARACTERS], path, artefact.size_bytes)
 
     def __str__(self) -> str:
         return f"{self.name}@{self.sha256}"
