@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+
 from atb.report.numbers import milliseconds
-from atb.report.style import COLOURS, WIDTH_INCHES
+from atb.report.style import COLOURS, NARROW_INCHES, WIDTH_INCHES
+from atb.report.svg import Picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,8 +23,14 @@ __all__ = [
     "MUTED",
     "ORANGE",
     "PAPER",
+    "in_both_widths",
+    "interval_bar",
+    "is_narrow",
     "new_figure",
     "number_axis",
+    "robust_range",
+    "set_range",
+    "two_panels",
     "with_interval",
 ]
 
@@ -30,11 +40,89 @@ GREY, MUTED, PAPER = COLOURS["grey"], COLOURS["muted"], COLOURS["paper"]
 _LOG_FROM = 8.0
 
 
-def new_figure(height_inches: float) -> Figure:
+#: Beyond the quartiles by so many of their distances lies what Tukey calls far out.
+_FAR_OUT = 3.0
+#: What lies far out leaves an axis only where it would make it longer by such a factor.
+_SQUEEZED = 2.0
+#: Room on either side of what is drawn, as a share of the axis.
+_MARGIN = 0.05
+
+
+def in_both_widths(draw: Callable[[float], Picture | None]) -> tuple[Picture, ...]:
+    """The wide drawing, and the narrow one for a telephone; none where there is nothing to draw.
+
+    Args:
+        draw: Draws a picture of a width in inches.
+    """
+    wide, narrow = draw(WIDTH_INCHES), draw(NARROW_INCHES)
+    if wide is None or narrow is None:
+        return ()
+    return wide, replace(narrow, name=f"{wide.name}-narrow")
+
+
+def new_figure(height_inches: float, width_inches: float = WIDTH_INCHES) -> Figure:
     """An empty figure that belongs to no window and no global state."""
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(WIDTH_INCHES, height_inches), layout="constrained")
+    return Figure(figsize=(width_inches, height_inches), layout="constrained")
+
+
+def two_panels(
+    height_inches: float, width_inches: float, shares: tuple[float, float]
+) -> tuple[Figure, Axes, Axes]:
+    """A figure with two axes: beside each other, or below each other where it is narrow.
+
+    Args:
+        height_inches: Of one row.
+        width_inches: Of the figure.
+        shares: How the width is shared where they stand beside each other.
+    """
+    narrow = width_inches < WIDTH_INCHES
+    figure = new_figure((2 if narrow else 1) * height_inches, width_inches)
+    if narrow:
+        first, second = figure.subplots(2, 1)
+    else:
+        first, second = figure.subplots(1, 2, width_ratios=shares)
+    return figure, first, second
+
+
+def is_narrow(axes: Axes) -> bool:
+    """Whether the drawing is that for a telephone."""
+    figure = axes.get_figure(root=True)
+    return figure is not None and figure.get_figwidth() < WIDTH_INCHES
+
+
+def robust_range(values: Sequence[float], keep: Sequence[float] = ()) -> tuple[float, float]:
+    """The range of an axis that a few values far out do not squeeze.
+
+    Args:
+        values: What will be drawn along it; at least one.
+        keep: What has to be on it, however far out.
+
+    Returns:
+        Smallest and largest of all, or, where those far out would make the axis more than twice
+        as long, of those that are not.
+    """
+    every = np.array([*values, *keep], dtype=np.float64)
+    first, third = np.percentile(np.asarray(values, dtype=np.float64), (25, 75))
+    reach = _FAR_OUT * (third - first)
+    near = (every >= first - reach) & (every <= third + reach)
+    near[len(values) :] = True
+    kept = every[near]
+    squeezed = float(np.ptp(every)) > _SQUEEZED * float(np.ptp(kept)) > 0
+    shown = kept if squeezed else every
+    return float(shown.min()), float(shown.max())
+
+
+def set_range(axes: Axes, which: Literal["x", "y"], ends: tuple[float, float]) -> None:
+    """Make an axis reach from one value to another, with room on either side."""
+    log = (axes.get_xscale() if which == "x" else axes.get_yscale()) == "log"
+    low, high = np.log(ends) if log else ends
+    room = _MARGIN * (high - low)
+    limits = (low - room, high + room)
+    if log:
+        limits = (float(np.exp(limits[0])), float(np.exp(limits[1])))
+    (axes.set_xlim if which == "x" else axes.set_ylim)(*limits)
 
 
 def number_axis(
@@ -66,10 +154,20 @@ def number_axis(
         axis.set_minor_locator(NullLocator())
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
         return
-    axis.set_major_locator(MaxNLocator(7, steps=[1, 2, 2.5, 5, 10]))
+    axis.set_major_locator(
+        MaxNLocator(4 if is_narrow(axes) and which == "x" else 7, steps=[1, 2, 2.5, 5, 10])
+    )
     formatter = ScalarFormatter(useOffset=False)  # as many decimals at every tick
     formatter.set_scientific(False)
     axis.set_major_formatter(formatter)
+
+
+def interval_bar(
+    axes: Axes, interval: tuple[float, float] | None, height: float, colour: str
+) -> None:
+    """A horizontal bar over an interval of seconds, on an axis of milliseconds."""
+    if interval is not None:
+        axes.plot([1e3 * bound for bound in interval], [height] * 2, color=colour, linewidth=1.6)
 
 
 def with_interval(seconds: float, interval: tuple[float, float]) -> str:

@@ -15,13 +15,16 @@ from atb.report.drawing import (
     MUTED,
     ORANGE,
     PAPER,
+    is_narrow,
     new_figure,
     number_axis,
+    robust_range,
+    two_panels,
     with_interval,
 )
 from atb.report.held_out import Fit
 from atb.report.numbers import digits, many, milliseconds, percent
-from atb.report.style import picture_style
+from atb.report.style import WIDTH_INCHES, picture_style
 from atb.report.svg import Picture
 
 if TYPE_CHECKING:
@@ -34,11 +37,12 @@ _GOOD_ERROR = 0.05
 _SMALL_PART = 0.005
 
 
-def latencies(measurements: Sequence[Measurement]) -> Picture:
+def latencies(
+    measurements: Sequence[Measurement], *, width_inches: float = WIDTH_INCHES
+) -> Picture:
     """Measured latency against multiply-adds, and how wide the intervals are."""
     with picture_style():
-        figure = new_figure(3.7)
-        left, right = figure.subplots(1, 2, width_ratios=(5, 3))
+        figure, left, right = two_panels(3.7, width_inches, (5, 3))
         tips = _latency_cloud(left, measurements)
         _interval_widths(right, measurements)
     seconds = [m.latency_seconds for m in measurements]
@@ -113,7 +117,9 @@ def _interval_widths(axes: Axes, measurements: Sequence[Measurement]) -> None:
     axes.set_title("How sharp the measurements are")
 
 
-def sentinel(measurements: Sequence[Measurement]) -> Picture | None:
+def sentinel(
+    measurements: Sequence[Measurement], *, width_inches: float = WIDTH_INCHES
+) -> Picture | None:
     """How a small fixed model fared beside every block: what the machine did meanwhile.
 
     Returns:
@@ -125,7 +131,7 @@ def sentinel(measurements: Sequence[Measurement]) -> Picture | None:
     minutes = [(at - readings[0][0]) / 60 for at, _ in readings]
     percents = [100 * (ratio - 1) for _, ratio in readings]
     with picture_style():
-        figure = new_figure(2.3)
+        figure = new_figure(2.3, width_inches)
         axes = figure.subplots()
         axes.axhline(0, color=MUTED, linewidth=0.9)
         axes.plot(
@@ -160,18 +166,19 @@ def _sentinel_readings(measurements: Sequence[Measurement]) -> list[tuple[float,
     ]
 
 
-def predictions(fits: Sequence[Fit]) -> Picture:
+def predictions(fits: Sequence[Fit], *, width_inches: float = WIDTH_INCHES) -> Picture:
     """Predicted against measured latency, and the distribution of the relative errors.
 
     Args:
         fits: One or two, each with at least one architecture.
+        width_inches: Of the drawing.
     """
     with picture_style():
-        figure = new_figure(4.3)
-        left, right = figure.subplots(1, 2, width_ratios=(5, 4))
+        figure, left, right = two_panels(4.3, width_inches, (5, 4))
         _identity_scatter(left, fits)
         _error_histogram(right, fits)
-        figure.legend(*left.get_legend_handles_labels(), loc="outside upper left", ncols=4)
+        columns = 2 if is_narrow(left) else 4
+        figure.legend(*left.get_legend_handles_labels(), loc="outside upper left", ncols=columns)
     tips = {
         f"predictions-{number}": [
             f"{shape}: predicted {milliseconds(predicted)}, measured {milliseconds(measured)}"
@@ -224,10 +231,12 @@ def _error_histogram(axes: Axes, fits: Sequence[Fit]) -> None:
     from matplotlib.ticker import MaxNLocator
 
     errors = [100 * fit.errors for fit in fits]
-    reach = max(6.0, float(np.ceil(np.abs(np.concatenate(errors)).max())))
+    every = np.concatenate(errors)
+    reach = max(6.0, float(np.ceil(np.abs(robust_range(every.tolist())).max())))
+    beyond = int((np.abs(every) > reach).sum())
     axes.axvspan(-100 * _GOOD_ERROR, 100 * _GOOD_ERROR, color=GREEN, alpha=0.2, linewidth=0)
     axes.hist(
-        errors,
+        [error.clip(-reach, reach) for error in errors],
         bins=np.linspace(-reach, reach, 25).tolist(),
         stacked=True,
         color=[BLUE, ORANGE][: len(fits)],
@@ -236,17 +245,19 @@ def _error_histogram(axes: Axes, fits: Sequence[Fit]) -> None:
     )
     axes.axvline(0, color=MUTED, linewidth=0.9)
     axes.set_xlim(-reach, reach)
-    axes.set_xlabel("Error of the prediction (%), too slow to the right")
+    words = f"; {beyond} beyond, in the outer bars" if beyond else ", too slow to the right"
+    axes.set_xlabel(f"Error of the prediction (%){words}")
     axes.set_ylabel("Architectures")
     axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.set_title("Distribution of the errors")
 
 
-def work(parts: Mapping[str, float]) -> Picture:
+def work(parts: Mapping[str, float], *, width_inches: float = WIDTH_INCHES) -> Picture:
     """What each part of a prediction costs.
 
     Args:
         parts: Name -> seconds; a learned residual may be negative.
+        width_inches: Of the drawing.
     """
     total = sum(parts.values())
     small = [name for name, seconds in parts.items() if abs(seconds) < _SMALL_PART * total]
@@ -254,7 +265,7 @@ def work(parts: Mapping[str, float]) -> Picture:
     if small:
         shown[f"{len(small)} others"] = sum(parts[name] for name in small)
     with picture_style():
-        figure = new_figure(0.7 + 0.27 * len(shown))
+        figure = new_figure(0.7 + 0.27 * len(shown), width_inches)
         axes = figure.subplots()
         axes.barh(list(shown), [1e3 * seconds for seconds in shown.values()], color=BLUE)
         for place, seconds in enumerate(shown.values()):
@@ -268,7 +279,7 @@ def work(parts: Mapping[str, float]) -> Picture:
             )
         axes.axvline(0, color=MUTED, linewidth=0.7)
         axes.invert_yaxis()
-        axes.margins(x=0.16)
+        axes.margins(x=0.5 if is_narrow(axes) else 0.16)  # room for the words behind the bars
         axes.grid(visible=False, axis="y")
         axes.tick_params(axis="y", length=0)
         axes.set_xlabel("Part of the predicted latency (ms)")

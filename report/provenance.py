@@ -38,6 +38,7 @@ class ShownFile:
 _MODEL_FILES = {
     "atb.json": "where the model comes from",
     "config.json": "transformers: configuration",
+    "history.json": "what was done to it, stage by stage",
     "generation_config.json": "transformers: settings of generation",
     "model.int8.onnx": "ONNX graph with weights, int8",
     "model.onnx": "ONNX graph with weights, fp32",

@@ -1,4 +1,4 @@
-"""The pictures of a search and of what surrounds its winner."""
+"""The pictures of a search: what was scored, and how the best score came about."""
 
 from __future__ import annotations
 
@@ -16,30 +16,39 @@ from atb.report.drawing import (
     MUTED,
     ORANGE,
     PAPER,
+    interval_bar,
+    is_narrow,
     new_figure,
     number_axis,
+    robust_range,
+    set_range,
     with_interval,
 )
-from atb.report.neighbours import Neighbour
-from atb.report.numbers import count, digits, many, milliseconds
-from atb.report.style import picture_style
+from atb.report.numbers import digits, many, milliseconds
+from atb.report.style import WIDTH_INCHES, picture_style
 from atb.report.svg import Picture
 from atb.search.result import Candidate, SearchResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["neighbours", "progress", "search"]
+__all__ = ["progress", "search"]
 
 _DOT: dict[str, Any] = {"linestyle": "none", "marker": "o"}
+#: Of those far out; more names would overlap.
+_MOST_NAMED = 3
 
 
-def search(result: SearchResult) -> Picture:
-    """All scored candidates by latency and score, the front, the finalists and the winner."""
-    scored = [c for c in result.candidates if c.proxy is not None and c.measured_seconds is None]
-    finalists = [c for c in result.finalists if c.proxy is not None]
+def search(result: SearchResult, *, width_inches: float = WIDTH_INCHES) -> Picture:
+    """All scored candidates by latency and score, the front, the finalists and the winner.
+
+    Candidates far out are drawn at the edge, with their names.
+    """
+    shown, beyond, ends = _split(result)
+    scored = [c for c in shown if c.measured_seconds is None]
+    finalists = [c for c in shown if c.measured_seconds is not None]
     with picture_style():
-        figure = new_figure(4.6)
+        figure = new_figure(4.6, width_inches)
         axes = figure.subplots()
         _limit_and_window(axes, result)
         _dots(axes, scored, "scored", GREY, label="scored, predicted latency")
@@ -54,16 +63,19 @@ def search(result: SearchResult) -> Picture:
         )
         _finalists(axes, finalists)
         _winner(axes, result.winner)
-        latencies = [c.latency_seconds for c in result.candidates]
-        number_axis(
-            axes, "x", [1e3 * seconds for seconds in (result.constraint_seconds, *latencies)]
-        )
+        number_axis(axes, "x", [1e3 * seconds for seconds in ends[0]])
+        if beyond:
+            set_range(axes, "x", (1e3 * ends[0][0], 1e3 * ends[0][1]))
+            set_range(axes, "y", ends[1])
+            _edge(axes, [(1e3 * c.latency_seconds, c.proxy or 0.0) for c in beyond],
+                  [_name_at_edge(c, ends) for c in beyond], "search-beyond")  # fmt: skip
         axes.set_xlabel("Latency (ms)")
         axes.set_ylabel(_score(result))
-        figure.legend(loc="outside upper left", ncols=3, columnspacing=1.6)
+        columns = 2 if is_narrow(axes) else 3
+        figure.legend(loc="outside upper left", ncols=columns, columnspacing=1.6)
     tips = {
         f"search-{name}": [_tip(candidate) for candidate in part]
-        for name, part in (("scored", scored), ("finalists", finalists))
+        for name, part in (("scored", scored), ("finalists", finalists), ("beyond", beyond))
     }
     return Picture(
         "search",
@@ -72,6 +84,72 @@ def search(result: SearchResult) -> Picture:
         f"{milliseconds(result.constraint_seconds)}; the winner is {result.winner.architecture}.",
         tips,
     )
+
+
+_Ends = tuple[float, float]
+
+
+def _split(
+    result: SearchResult,
+) -> tuple[list[Candidate], list[Candidate], tuple[_Ends, _Ends]]:
+    """The candidates with a score that the axes show, those far out, and the axes' ends.
+
+    Returns:
+        The ends of latencies in seconds and of scores.
+    """
+    every = [c for c in result.candidates if c.proxy is not None]
+    kept = [result.constraint_seconds, result.winner.latency_seconds]
+    latencies = robust_range([c.latency_seconds for c in every] or kept, kept)
+    best = [] if result.winner.proxy is None else [result.winner.proxy]
+    scores = robust_range(_scores(every) or best or [0.0], best)
+    shown: list[Candidate] = []
+    beyond: list[Candidate] = []
+    for c in every:
+        inside = latencies[0] <= c.latency_seconds <= latencies[1]
+        inside = inside and scores[0] <= (c.proxy or 0.0) <= scores[1]
+        (shown if inside else beyond).append(c)
+    return shown, beyond, (latencies, scores)
+
+
+def _name_at_edge(candidate: Candidate, ends: tuple[_Ends, _Ends]) -> str:
+    """What is drawn at the edge, and where it would lie."""
+    far = []
+    if not ends[0][0] <= candidate.latency_seconds <= ends[0][1]:
+        far.append(milliseconds(candidate.latency_seconds))
+    if candidate.proxy is not None and not ends[1][0] <= candidate.proxy <= ends[1][1]:
+        far.append(f"score {digits(candidate.proxy, 4)}")
+    return f"{candidate.architecture}: {', '.join(far)}"
+
+
+def _edge(
+    axes: Axes, points: Sequence[tuple[float, float]], names: Sequence[str], gid: str
+) -> None:
+    """Points beyond the axes at their edge, the first few with a name.
+
+    Args:
+        axes: Whose limits are set.
+        points: Where they would lie.
+        names: Of each.
+        gid: Of the drawn group.
+    """
+    limits = (axes.get_xlim(), axes.get_ylim())
+    x, y = (np.clip(column, *ends) for column, ends in zip(np.array(points).T, limits, strict=True))
+    axes.plot(x, y, linestyle="none", marker="X", markersize=7, color=ORANGE, clip_on=False,
+              markeredgecolor=PAPER, markeredgewidth=0.5, zorder=4, gid=gid,
+              label="beyond the axes")  # fmt: skip
+    middle = axes.transData.inverted().transform(axes.transAxes.transform((0.5, 0.5)))
+    for place, name in enumerate(names[:_MOST_NAMED]):
+        right, low = x[place] > middle[0], y[place] <= middle[1]
+        axes.annotate(
+            name,
+            (x[place], y[place]),
+            xytext=(-7 if right else 7, (1 if low else -1) * (4 + 11 * place)),
+            textcoords="offset points",
+            ha="right" if right else "left",
+            va="bottom" if low else "top",
+            fontsize=8,
+            color=MUTED,
+        )
 
 
 def _scores(part: Sequence[Candidate]) -> list[float]:
@@ -109,14 +187,14 @@ def _finalists(axes: Axes, part: Sequence[Candidate]) -> None:
     for c, score in zip(part, _scores(part), strict=True):
         x = [1e3 * c.predicted_seconds, 1e3 * c.latency_seconds]
         axes.plot(x, [score] * 2, color=BLUE, linewidth=0.9, linestyle=(0, (1, 1.5)))
-        _interval_bar(axes, c.interval_seconds, score, BLUE)
+        interval_bar(axes, c.interval_seconds, score, BLUE)
     _dots(axes, part, "finalists", BLUE, label="finalist, measured latency", size=5.5)
 
 
 def _winner(axes: Axes, winner: Candidate) -> None:
     if winner.proxy is None:
         return
-    _interval_bar(axes, winner.interval_seconds, winner.proxy, GREEN)
+    interval_bar(axes, winner.interval_seconds, winner.proxy, GREEN)
     axes.plot(
         [1e3 * winner.latency_seconds],
         [winner.proxy],
@@ -129,13 +207,6 @@ def _winner(axes: Axes, winner: Candidate) -> None:
         zorder=5,
         label="winner",
     )
-
-
-def _interval_bar(
-    axes: Axes, interval: tuple[float, float] | None, height: float, colour: str
-) -> None:
-    if interval is not None:
-        axes.plot([1e3 * bound for bound in interval], [height] * 2, color=colour, linewidth=1.6)
 
 
 def _score(result: SearchResult) -> str:
@@ -151,8 +222,12 @@ def _tip(candidate: Candidate) -> str:
     return text if candidate.proxy is None else f"{text}, {word} {digits(candidate.proxy, 4)}"
 
 
-def progress(result: SearchResult) -> Picture | None:
-    """The scores and the best so far over the generations.
+def progress(result: SearchResult, *, width_inches: float = WIDTH_INCHES) -> Picture | None:
+    """The scores and the best so far over the generations; those far out are named at the edge.
+
+    Args:
+        result: What a search returned.
+        width_inches: Of the drawing.
 
     Returns:
         None for a search without generations.
@@ -166,14 +241,18 @@ def progress(result: SearchResult) -> Picture | None:
     of_generation = np.array([c.generation for c in order])
     ends = np.cumsum([(of_generation == g).sum() for g in generations])
     best = np.maximum.accumulate([scores[of_generation == g].max() for g in generations])
+    low, high = robust_range(scores.tolist(), [float(best[-1])])
+    places = np.arange(1, len(order) + 1)
+    inside = (scores >= low) & (scores <= high)
+    groups = {"scored": np.flatnonzero(inside), "beyond": np.flatnonzero(~inside)}
     with picture_style():
-        figure = new_figure(2.9)
+        figure = new_figure(2.9, width_inches)
         axes = figure.subplots()
         for start, end in list(itertools.pairwise(ends))[::2]:
             axes.axvspan(start + 0.5, end + 0.5, color=GREY, alpha=0.14, linewidth=0)
         axes.plot(
-            range(1, len(order) + 1),
-            scores,
+            places[inside],
+            scores[inside],
             **_DOT,
             markersize=3.6,
             color=GREY,
@@ -185,88 +264,22 @@ def progress(result: SearchResult) -> Picture | None:
         axes.plot(ends, best, marker="o", markersize=5, color=BLUE, linewidth=1.4, label=label)
         axes.set_xlim(0.5, len(order) + 1.5)
         number_axis(axes, "x", [1.0, len(order)], log=False)
+        if not inside.all():
+            set_range(axes, "y", (low, high))
+            names = [f"{order[i].architecture}: {digits(scores[i], 4)}" for i in groups["beyond"]]
+            points = list(zip(places[~inside].tolist(), scores[~inside].tolist(), strict=True))
+            _edge(axes, points, names, "progress-beyond")
         axes.set_xlabel("Architectures scored")
         axes.set_ylabel(_score(result))
-        figure.legend(loc="outside upper left", ncols=2)
+        figure.legend(loc="outside upper left", ncols=2 if is_narrow(axes) else 3)
     return Picture(
         "progress",
         figure,
         f"The best score over {many(len(generations), 'generation')}.",
-        {"progress-scored": [_tip(candidate) for candidate in order]},
+        {f"progress-{name}": [_tip(order[i]) for i in part] for name, part in groups.items()},
     )
 
 
 def _scatter_key(candidate: Candidate) -> tuple[int, int]:
     """By generation, and within it in an order that has nothing to do with the score."""
     return candidate.generation, zlib.crc32(str(candidate.architecture).encode())
-
-
-def neighbours(
-    rows: Sequence[Neighbour], winner: Neighbour | None, limit_seconds: float | None
-) -> Picture:
-    """Known architectures on this device, fastest first, the winner among them."""
-    ranked = sorted([*rows, *([winner] if winner else [])], key=lambda row: row.seconds)
-    with picture_style():
-        figure = new_figure(0.95 + 0.24 * len(ranked))
-        axes = figure.subplots()
-        if limit_seconds is not None:
-            axes.axvline(1e3 * limit_seconds, color=ORANGE, linewidth=1)
-        for place, row in enumerate(ranked):
-            _neighbour_row(axes, place, row, GREEN if row is winner else BLUE)
-        names = [" = ".join(row.names) for row in ranked]
-        axes.set_yticks(range(len(ranked)), names, fontsize=8.5)
-        if winner is not None:
-            axes.get_yticklabels()[ranked.index(winner)].set_fontweight("bold")
-        axes.set_ylim(len(ranked) - 0.4, -0.6)
-        axes.grid(visible=False, axis="y")
-        number_axis(axes, "x", [1e3 * row.seconds for row in ranked])
-        axes.set_xlabel("Latency on this device (ms)")
-        _neighbour_legend(axes, limit_seconds)
-    return Picture(
-        "neighbours",
-        figure,
-        f"Latency of {many(len(rows), 'known architecture')} on this device"
-        + ("." if winner is None else f"; the winner takes {milliseconds(winner.seconds)}."),
-    )
-
-
-def _neighbour_row(axes: Axes, place: int, row: Neighbour, colour: str) -> None:
-    colour = GREY if row.basis == "extrapolated" else colour
-    _interval_bar(axes, row.interval, place, colour)
-    axes.plot(
-        [1e3 * row.seconds],
-        [place],
-        **_DOT,
-        markersize=6,
-        markerfacecolor=colour if row.basis == "measured" else PAPER,
-        markeredgecolor=colour,
-        markeredgewidth=1.3,
-    )
-    axes.annotate(
-        count(row.architecture.parameters()),
-        (1.0, place),
-        xycoords=("axes fraction", "data"),
-        xytext=(8, 0),
-        textcoords="offset points",
-        va="center",
-        fontsize=8.5,
-        color=MUTED,
-        annotation_clip=False,
-    )
-
-
-def _neighbour_legend(axes: Axes, limit_seconds: float | None) -> None:
-    from matplotlib.lines import Line2D
-
-    handles = [
-        Line2D([], [], **_DOT, markersize=6, color=edge, markerfacecolor=face, label=basis)
-        for basis, edge, face in (
-            ("measured", BLUE, BLUE),
-            ("predicted", BLUE, PAPER),
-            ("extrapolated", GREY, PAPER),
-        )
-    ]
-    if limit_seconds is not None:
-        label = f"limit {milliseconds(limit_seconds)}"
-        handles.append(Line2D([], [], color=ORANGE, label=label))
-    axes.figure.legend(handles=handles, loc="outside upper left", ncols=4)

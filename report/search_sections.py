@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from atb.report import search_pictures
+from atb.report.drawing import in_both_widths
+from atb.report.neighbour_picture import neighbours
 from atb.report.neighbours import Neighbour
 from atb.report.numbers import count, digits, many, milliseconds, percent, times
 from atb.report.provenance import model_files, snippets_of
 from atb.report.shape_picture import shapes
-from atb.search.result import SearchResult, Weighed
+from atb.search.result import LimitVerdict, SearchResult, Weighed
+from atb.search.verification import MARGIN
 
 __all__ = ["neighbour_section", "search_section", "winner_row", "winner_section"]
 
@@ -41,21 +44,43 @@ def winner_section(
 
 
 def _verdict(result: SearchResult) -> dict[str, Any]:
-    """Whether the winner keeps the limit, in three parts of which the middle one is the point."""
+    """Whether the winner meets the limit, in three parts of which the middle one is the point."""
     winner, limit = result.winner, result.constraint_seconds
-    over = winner.latency_seconds > limit
-    how = "Predicted, not measured" if winner.measured_seconds is None else "Measured"
-    after = f", and uses {percent(winner.latency_seconds / limit)} of it."
-    if over:
-        after = f", by {percent(winner.latency_seconds / limit - 1)}."
-    elif winner.interval_seconds is not None and winner.interval_seconds[1] > limit:
-        after = f", though its interval reaches {milliseconds(winner.interval_seconds[1])}."
-    return {
-        "before": f"{how}: {milliseconds(winner.latency_seconds)}. It is ",
-        "point": f"{'above' if over else 'under'} the limit of {milliseconds(limit)}",
-        "after": after,
-        "over": over,
-    }
+    verdict = winner.verdict(limit)
+    seconds, shown = winner.latency_seconds, milliseconds(limit)
+    how = (
+        f"{'Predicted, not measured' if verdict is None else 'Measured'}: {milliseconds(seconds)}."
+    )
+    if seconds > limit:
+        parts = ("It is ", f"above the limit of {shown}", f", by {percent(seconds / limit - 1)}.")
+    elif verdict is None:
+        parts = ("The prediction is ", f"under the limit of {shown}", ".")
+    elif verdict == "met":
+        share = percent(seconds / limit)
+        parts = (
+            "Its whole interval is ",
+            f"under the limit of {shown}",
+            f"; it uses {share} of it.",
+        )
+    else:
+        parts = ("It is ", "not certain to meet the limit", f": {_uncertainty(result)}.")
+    before, point, after = parts
+    certain = seconds <= limit and verdict in (None, "met")
+    return {"before": f"{how} {before}", "point": point, "after": after, "over": not certain}
+
+
+def _uncertainty(result: SearchResult) -> str:
+    """Where the intervals of the winner reach above a limit."""
+    winner = result.winner
+    places = [("its interval", winner.interval_seconds, result.constraint_seconds)] + [
+        (f"its interval in {place.name}", place.interval_seconds, place.limit_seconds)
+        for place in winner.elsewhere
+    ]
+    return "; ".join(
+        f"{name} reaches {milliseconds(interval[1])}, and the limit is {milliseconds(limit)}"
+        for name, interval, limit in places
+        if interval is not None and interval[1] > limit
+    )
 
 
 def _tiles(result: SearchResult) -> list[tuple[str, str, str]]:
@@ -72,6 +97,11 @@ def _tiles(result: SearchResult) -> list[tuple[str, str, str]]:
     tiles.append(("predicted latency", milliseconds(winner.predicted_seconds), beside))
     basis = "" if result.basis == "given" else result.basis
     tiles.append(("limit", milliseconds(result.constraint_seconds), basis))
+    for place in winner.elsewhere:
+        seconds = place.measured_seconds or place.predicted_seconds
+        how = "predicted" if place.measured_seconds is None else "measured"
+        words = f"limit {milliseconds(place.limit_seconds)}"
+        tiles.append((f"{how} in {place.name}", milliseconds(seconds), words))
     if winner.proxy is not None:
         tiles.append((f"score ({result.proxy})", digits(winner.proxy, 4), "higher is better"))
     a = winner.architecture
@@ -101,7 +131,6 @@ def search_section(result: SearchResult) -> dict[str, Any]:
     limit = result.constraint_seconds
     low, high = (milliseconds(share * limit) for share in result.window)
     finalists = result.finalists
-    met = sum((c.measured_seconds or 0.0) <= limit for c in finalists)
     failed = sum(c.proxy is None for c in result.candidates)
     summary = (
         f"Of the space {result.space}, {many(result.feasible, 'architecture')} are predicted to "
@@ -109,7 +138,7 @@ def search_section(result: SearchResult) -> dict[str, Any]:
         f"in {many(result.generations, 'generation')} by the proxy {result.proxy}"
         + (f" ({failed} failed)" if failed else "")
         + (f", {result.hopeless} were given up early" if result.hopeless else "")
-        + f"; {many(len(finalists), 'finalist')} were measured, {met} met the limit."
+        + f". Finalists measured: {len(finalists)}. {_verdicts(result)}"
     )
     if result.correction != 1:
         summary += f" Measured finalists corrected the predictions by {times(result.correction)}."
@@ -117,12 +146,45 @@ def search_section(result: SearchResult) -> dict[str, Any]:
         summary += f" It is the best of several settings: {'; '.join(map(_told, result.weighed))}."
     return {
         "summary": summary,
-        "picture": search_pictures.search(result),
-        "progress": search_pictures.progress(result),
-        "shapes": shapes(result),
-        "finalists": finalists,
-        "limit": limit,
+        "picture": in_both_widths(lambda w: search_pictures.search(result, width_inches=w)),
+        "progress": in_both_widths(lambda w: search_pictures.progress(result, width_inches=w)),
+        "shapes": in_both_widths(lambda w: shapes(result, width_inches=w)),
+        "finalists": [(c, _WORDS[c.verdict(limit)]) for c in finalists],
+        "rule": _rule(result),
     }
+
+
+#: What the table of finalists says of each.
+_WORDS: dict[LimitVerdict | None, str] = {
+    "met": "met",
+    "uncertain": "not certain",
+    "missed": "missed",
+    None: "not measured",
+}
+
+
+def _verdicts(result: SearchResult) -> str:
+    """How many finalists meet the limit, in a sentence."""
+    counts = Counter(c.verdict(result.constraint_seconds) for c in result.finalists)
+    parts = [f"the whole interval is within the limit for {counts['met']}"]
+    if counts["uncertain"]:
+        parts.append(f"across it for {counts['uncertain']}")
+    if counts["missed"]:
+        parts.append(f"above it for {counts['missed']}")
+    sentence = ", ".join(parts)
+    return f"{sentence[0].upper()}{sentence[1:]}."
+
+
+def _rule(result: SearchResult) -> str:
+    """By which rule the winner was taken, in sentences."""
+    others = " and which meets the further limits" if result.bounds else ""
+    rule = f"whole interval is within the limit with a margin of {percent(MARGIN)}{others}"
+    if result.winner.verdict(result.constraint_seconds, MARGIN) == "met":
+        return f"The winner is the best-scoring finalist whose {rule}."
+    return (
+        f"When measuring ended, there was no finalist whose {rule}: the winner is the best-scoring "
+        "one whose measured latency is within the limit."
+    )
 
 
 def _told(one: Weighed) -> str:
@@ -157,7 +219,7 @@ def neighbour_section(
         f"everybody knows: {counts['measured']} measured, {counts['predicted']} predicted, "
         f"{counts['extrapolated']} extrapolated, which is predicted outside the range that the "
         "predictor was fitted on and promises nothing.",
-        "picture": search_pictures.neighbours(rows, own, limit),
+        "picture": in_both_widths(lambda width: neighbours(rows, own, limit, width_inches=width)),
         "rows": sorted([*rows, *([own] if own else [])], key=lambda row: row.seconds),
         "own": own,
     }

@@ -16,8 +16,10 @@ from atb.profiler.conditions import Conditions
 from atb.profiler.measurement import Measurement
 from atb.profiler.record import Failure
 from atb.report import pictures
+from atb.report.drawing import in_both_widths
 from atb.report.held_out import Fit
 from atb.report.numbers import digits, many, percent, size
+from atb.report.svg import Picture
 
 __all__ = ["device_section", "latency_section", "predictor_section"]
 
@@ -120,8 +122,8 @@ def latency_section(
         f"{many(blocks, 'block')} of iterations; the median interval is ±{percent(half_width)} of "
         f"the latency. {many(len(flagged), 'measurement')} flagged, "
         f"{many(len(failures), 'failure')}. Estimator: {estimators}.",
-        "picture": pictures.latencies(measurements),
-        "sentinel": pictures.sentinel(measurements),
+        "picture": in_both_widths(lambda w: pictures.latencies(measurements, width_inches=w)),
+        "sentinel": in_both_widths(lambda w: pictures.sentinel(measurements, width_inches=w)),
         "flagged": flagged,
         "all": sorted(measurements, key=lambda m: m.latency_seconds),
     }
@@ -133,7 +135,7 @@ def predictor_section(
     """How good the predictor is on what it has not seen, and what it says the winner costs."""
     if predictor is None:
         return None
-    work = None
+    work: tuple[Picture, ...] = ()
     summary = ""
     if isinstance(predictor, WorkPredictor):
         found = predictor.summary
@@ -144,7 +146,8 @@ def predictor_section(
             f"{'was shown to help' if predictor.model.residual else 'was not needed'}."
         )
         if winner is not None:
-            work = pictures.work(explain(predictor, winner))
+            parts = explain(predictor, winner)
+            work = in_both_widths(lambda w: pictures.work(parts, width_inches=w))
     return {
         "summary": summary,
         "rows": [
@@ -152,6 +155,8 @@ def predictor_section(
              percent(fit.within(2 * _GOOD_ERROR)), f"{fit.spearman:.4f}")
             for fit in fits
         ],
-        "picture": pictures.predictions(fits) if fits else None,
+        "picture": in_both_widths(lambda w: pictures.predictions(fits, width_inches=w))
+        if fits
+        else (),
         "work": work,
     }  # fmt: skip

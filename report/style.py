@@ -6,22 +6,26 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["COLOURS", "DARK", "WIDTH_INCHES", "picture_style"]
+__all__ = ["COLOURS", "DARK", "NARROW_INCHES", "WIDTH_INCHES", "picture_style"]
 
 #: 9 inches are 648 units of the drawing, which the page shows about 900 pixels wide.
 WIDTH_INCHES = 9.0
+#: Of the drawings for a telephone, which shows them about 350 pixels wide: letters stay readable.
+NARROW_INCHES = 4.6
 
 #: Role -> colour on white paper (hues of Okabe and Ito 2008); each distinct, since the page finds
-#: them by value.
+#: them by value. Text has a contrast of 4.5 on paper and panel at least, what is drawn one of 3.
 COLOURS = {
     "ink": "#1f2a37",
     "muted": "#667381",
     "rule": "#d8dee5",
     "paper": "#ffffff",
+    "panel": "#f5f7f9",
     "blue": "#0072b2",
     "orange": "#d55e00",
-    "green": "#00896a",
-    "grey": "#98a2ad",
+    "warning": "#b34a00",
+    "green": "#007a5c",
+    "grey": "#868f9a",
 }
 #: The same on dark paper.
 DARK = {
@@ -29,8 +33,10 @@ DARK = {
     "muted": "#9aa7b5",
     "rule": "#36414d",
     "paper": "#161b22",
+    "panel": "#1d242d",
     "blue": "#5fb6ee",
     "orange": "#ff9e54",
+    "warning": "#ff9e54",
     "green": "#3ad1a7",
     "grey": "#6f7b88",
 }

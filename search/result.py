@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from atb.errors import BadFile
 from atb.files import read_document, write_document
@@ -13,10 +13,35 @@ from atb.models.architecture import Architecture
 from atb.profiler.conditions import Conditions
 from atb.search.front import front_of, hypervolumes
 
-__all__ = ["Candidate", "Elsewhere", "SearchResult", "Weighed", "read_result", "write_result"]
+__all__ = [
+    "Candidate",
+    "Elsewhere",
+    "LimitVerdict",
+    "SearchResult",
+    "Weighed",
+    "limit_verdict",
+    "read_result",
+    "write_result",
+]
+
+#: Of a measured latency: its whole interval is within the limit, across it, or above it.
+LimitVerdict = Literal["met", "uncertain", "missed"]
 
 #: Format history: 1, the first.
 KIND, FORMAT = "search-result", 1
+
+
+def limit_verdict(interval_seconds: tuple[float, float], limit_seconds: float) -> LimitVerdict:
+    """Whether a latency meets a limit, by its whole interval.
+
+    Args:
+        interval_seconds: The confidence interval of the latency.
+        limit_seconds: The limit.
+    """
+    low, high = interval_seconds
+    if high <= limit_seconds:
+        return "met"
+    return "uncertain" if low <= limit_seconds else "missed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +99,28 @@ class Candidate:
     def latency_seconds(self) -> float:
         """The measured latency where there is one, else the predicted."""
         return self.predicted_seconds if self.measured_seconds is None else self.measured_seconds
+
+    def verdict(self, limit_seconds: float, margin: float = 0.0) -> LimitVerdict | None:
+        """Whether it meets its limits by its whole intervals, in further places too.
+
+        Args:
+            limit_seconds: The limit in the first place; the further ones know theirs.
+            margin: Share of the latency by which it is to stay below each limit.
+
+        Returns:
+            The worst verdict of all places; None where it was not measured.
+        """
+        places = [(self.measured_seconds, self.interval_seconds, limit_seconds)] + [
+            (place.measured_seconds, place.interval_seconds, place.limit_seconds)
+            for place in self.elsewhere
+        ]
+        verdicts = [
+            limit_verdict(interval or (measured, measured), limit / (1 + margin))
+            for measured, interval, limit in places
+            if measured is not None
+        ]
+        order: tuple[LimitVerdict, ...] = ("missed", "uncertain", "met")
+        return next((verdict for verdict in order if verdict in verdicts), None)
 
     def corrected(self, correction: float) -> Candidate:
         """The same with its predictions multiplied by a factor."""
@@ -149,10 +196,11 @@ class SearchResult:
     """The winner of a search and everything that was weighed against it.
 
     Attributes:
-        constraint_seconds: The limit; the winner's measured latency meets it.
+        constraint_seconds: The limit of the winner's latency.
         basis: Where the limit comes from, in words.
         window: Fractions of the limit in which candidates were predicted to lie.
-        winner: The best-scoring one whose measured latency meets the limit.
+        winner: The best-scoring one whose whole measured interval meets the limit; where measuring
+            ended without such a one, the best-scoring one whose measured latency does.
         candidates: All that were scored, the best first; the winner is one of them.
         conditions: Under which latencies were predicted and measured.
         space: Name of the space.

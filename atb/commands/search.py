@@ -368,6 +368,8 @@ def show(result: SearchResult, out: Path) -> None:
             f"{format_duration(place.limit_seconds)}, predicted "
             f"{format_duration(place.predicted_seconds)} ({place.conditions})"
         )
+    if winner.verdict(result.constraint_seconds) != "met":
+        typer.echo("limit     not certain to be met: an interval reaches above it")
     for one in result.weighed:
         if one.measured_seconds is None:
             typer.echo(f"{one.name:<9} {one.refused}")

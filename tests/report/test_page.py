@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import os
 import re
 import shutil
 import subprocess
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from atb.devices.settings import RunSettings
 from atb.errors import BadFile, InputError
 from atb.profiler.database import ProfileDatabase
 from atb.report.page import write_page
-from atb.search.result import Weighed
+from atb.search.result import Elsewhere, SearchResult, Weighed
 from tests.report.conftest import HOSTILE, Run
 
 #: Campaigns and processes of several seconds each.
@@ -23,6 +25,8 @@ pytestmark = pytest.mark.slow
 
 SECTIONS = ("winner", "device", "latencies", "predictor", "search", "neighbours", "provenance")
 PICTURES = 8
+#: Each picture is drawn for wide pages and for narrow ones.
+DRAWINGS = 2 * PICTURES
 
 
 def whole_page(run: Run, folder: Path) -> Path:
@@ -63,7 +67,7 @@ def section(html: str, name: str) -> str:
 def test_every_section_is_there_and_filled(page: str) -> None:
     assert re.findall(r'<section id="(\w+)">', page) == list(SECTIONS)
     assert "Nothing here yet" not in page
-    assert page.count('role="img"') == PICTURES
+    assert page.count('role="img"') == DRAWINGS
     for name in SECTIONS:
         assert f'href="#{name}"' in page
 
@@ -183,28 +187,114 @@ def test_what_does_not_belong_together_is_refused(run: Run, tmp_path: Path) -> N
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.slow
-def test_a_browser_shows_every_picture(run: Run, tmp_path: Path) -> None:
+def with_bounds(result: SearchResult, low: float, high: float) -> SearchResult:
+    """The same result where every finalist takes 5.9 ms, with this interval in seconds."""
+    winner = dataclasses.replace(
+        result.winner, measured_seconds=5.9e-3, interval_seconds=(low, high)
+    )
+    candidates = tuple(
+        dataclasses.replace(c, measured_seconds=5.9e-3, interval_seconds=(low, high))
+        if c.measured_seconds is not None
+        else c
+        for c in result.candidates
+    )
+    return dataclasses.replace(
+        result, winner=winner, candidates=candidates, constraint_seconds=6e-3
+    )
+
+
+@pytest.mark.parametrize(
+    ("high", "told", "cell"),
+    [
+        (5.92e-3, "Its whole interval is under the limit of 6.00 ms", "met"),
+        (6.2e-3, "not certain to meet the limit : its interval reaches 6.20 ms", "not certain"),
+    ],
+)
+def test_a_limit_is_met_by_the_whole_interval(
+    run: Run, tmp_path: Path, high: float, told: str, cell: str
+) -> None:
+    result = with_bounds(run.result, 5.85e-3, high)
+    html = write_page(tmp_path / "page.html", result=result).read_text("utf-8")
+    assert told in words(section(html, "winner"))
+    rows = re.findall(r"<tr[^>]*><td class=\"arch\">.*?</tr>", section(html, "search"))
+    assert len(rows) == len(result.finalists) > 0
+    assert all(f"<td>{cell}</td>" in row for row in rows)
+    rule = "The winner is the best-scoring finalist whose whole interval is within the limit"
+    assert (rule in words(html)) == (cell == "met")
+
+
+def test_a_place_where_the_interval_reaches_above_its_limit_is_named(
+    run: Run, tmp_path: Path
+) -> None:
+    result = with_bounds(run.result, 5.85e-3, 5.92e-3)
+    there = Elsewhere("phone", 9e-3, "there", 8.8e-3, 8.9e-3, (8.7e-3, 9.1e-3))
+    winner = dataclasses.replace(result.winner, elsewhere=(there,))
+    candidates = tuple(winner if c == result.winner else c for c in result.candidates)
+    result = dataclasses.replace(result, winner=winner, candidates=candidates)
+    html = write_page(tmp_path / "page.html", result=result).read_text("utf-8")
+    text = words(section(html, "winner"))
+    assert "its interval in phone reaches 9.10 ms, and the limit is 9.00 ms" in text
+    assert "measured in phone 8.90 ms limit 9.00 ms" in text
+
+
+def test_flagged_measurements_say_whether_a_predictor_learns_from_them(
+    run: Run, tmp_path: Path
+) -> None:
+    html = write_page(tmp_path / "page.html", database=run.database).read_text("utf-8")
+    text = words(section(html, "latencies"))
+    assert "no predictor learns" not in text
+    assert "hasty left out 1 of 3 launches measured" in text
+
+
+def test_the_page_has_landmarks_ordered_headings_and_headers_with_a_scope(page: str) -> None:
+    assert '<html lang="en">' in page
+    body = page[page.index("<body>") :]
+    assert re.findall(r"</?(header|main|footer)\b", body) == [
+        name for name in ("header", "main", "footer") for _ in range(2)
+    ]
+    levels = [int(level) for level in re.findall(r"<h(\d)[ >]", body)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
+    assert re.findall(r"<th(?![^>]*scope=)[^>]*>", body) == []
+    # what scrolls sideways is reached by the keyboard
+    assert re.findall(r'<(?:pre|div class="table")(?![^>]*tabindex="0")[^>]*>', body) == []
+
+
+PROBE = """<script>
+const seen = [...document.querySelectorAll('svg')].filter(e => e.getBoundingClientRect().width);
+const right = document.documentElement.clientWidth;
+const letters = seen.flatMap(e => [...e.querySelectorAll('text')]);
+const scale = e => Math.hypot(e.getScreenCTM().a, e.getScreenCTM().b);
+const height = e => parseFloat(getComputedStyle(e).fontSize) * scale(e);
+parent.document.title = [
+  seen.length,
+  seen.filter(e => e.getBoundingClientRect().right > right + 1).length,
+  document.documentElement.scrollWidth > right ? 'wide' : 'fits',
+  seen.filter(e => e.getBBox().width < 300).length,
+  letters.filter(e => height(e) < 7).length,
+].join()
+</script>"""
+
+
+@pytest.mark.parametrize("width", [390, 820, 1280])
+def test_a_browser_shows_every_picture_whole(run: Run, tmp_path: Path, width: int) -> None:
     browser = shutil.which("chromium")
     if browser is None:
         assert os.environ.get("CI") != "true", "chromium must be installed where CI=true"
         pytest.skip("chromium is not installed: no browser to open the page in")
-    html = whole_page(run, tmp_path).read_text("utf-8")
-    # a picture is shown if it takes room and something is drawn in it
-    counter = (
-        "<script>document.title = [...document.querySelectorAll('img, svg')].map(e => e.tagName =="
-        " 'IMG' ? e.naturalWidth > 0 : e.getBoundingClientRect().width > 300 &&"
-        " e.getBBox().width > 300).join()</script>"
-    )
+    html = whole_page(run, tmp_path).read_text("utf-8").replace("</body>", f"{PROBE}</body>")
+    frame = f'<iframe width="{width}" height="3000" srcdoc="{escape(html)}"></iframe>'
     probe = tmp_path / "probe.html"
-    probe.write_text(html.replace("</body>", f"{counter}</body>"), "utf-8")
+    probe.write_text(f"<!doctype html><title></title>{frame}", "utf-8")
     flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
              "--disable-background-networking", "--disable-component-update", "--disable-sync",
-             f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1000,4000"]  # fmt: skip
+             f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1400,4000"]  # fmt: skip
     done = subprocess.run(
         [browser, *flags, "--dump-dom", probe.as_uri()],
         capture_output=True, text=True, timeout=120, check=True,
     )  # fmt: skip
     title = re.search(r"<title>([^<]*)</title>", done.stdout)
     assert title is not None
-    assert title[1] == ",".join(["true"] * PICTURES)
+    shown, cut, page, empty, unreadable = title[1].split(",")
+    assert (shown, cut, page, empty, unreadable) == (str(PICTURES), "0", "fits", "0", "0")

@@ -11,11 +11,14 @@ import pytest
 from atb.models.architecture import Architecture
 from atb.models.known import KNOWN
 from atb.report import pictures, search_pictures
+from atb.report.drawing import in_both_widths, robust_range
 from atb.report.held_out import Fit
+from atb.report.neighbour_picture import neighbours
 from atb.report.neighbours import Neighbour
 from atb.report.shape_picture import shapes
 from atb.report.style import COLOURS, DARK
 from atb.report.svg import Picture
+from atb.search.result import SearchResult
 from tests.report.conftest import Run
 
 
@@ -37,7 +40,7 @@ def every(run: Run) -> list[Picture]:
         search_pictures.search(run.result),
         search_pictures.progress(run.result),
         shapes(run.result),
-        search_pictures.neighbours(rows, None, None),
+        neighbours(rows, None, None),
     ]
     return [picture for picture in found if picture is not None]
 
@@ -181,7 +184,7 @@ def test_neighbours_are_ranked_and_say_how_they_are_known() -> None:
         )
     ]
     winner = Neighbour(("winner",), KNOWN["s4"], 2e-3, (1.9e-3, 2.1e-3), "measured")
-    axes = search_pictures.neighbours(rows, winner, 4e-3).figure.axes[0]
+    axes = neighbours(rows, winner, 4e-3).figure.axes[0]
     names = [label.get_text() for label in axes.get_yticklabels()]
     assert names == ["fast", "winner", "middle", "slow"]
     hollow = {
@@ -209,3 +212,99 @@ def test_shapes_have_a_line_for_each_candidate_and_the_winner_on_top(run: Run) -
     assert len(lines) == len(scored) + 1
     assert lines[-1].get_linewidth() > lines[0].get_linewidth()
     assert shapes(dataclasses.replace(run.result, candidates=(run.result.winner,))) is None
+
+
+def with_scores(result: SearchResult, *, far: float) -> SearchResult:
+    """A result of fifteen candidates, one of which was scored far from the others."""
+    scored = [c for c in result.candidates if c.proxy is not None and c.measured_seconds is None]
+    last = dataclasses.replace(scored[-1], proxy=far)
+    kept = [c for c in result.candidates if c is not scored[-1]]
+    return dataclasses.replace(result, candidates=(*kept, last))
+
+
+def test_one_candidate_far_out_does_not_squeeze_the_others_and_is_named(run: Run) -> None:
+    result = with_scores(run.result, far=-1e4)
+    others = [c.proxy for c in result.candidates[:-1] if c.proxy is not None]
+    for draw in (search_pictures.search, search_pictures.progress):
+        picture = draw(result)
+        assert picture is not None
+        (axes,) = picture.figure.axes
+        low, high = axes.get_ylim()
+        assert min(others) - low < max(others) - min(others)
+        assert low < min(others) < max(others) < high
+        svg = picture.svg()
+        assert f"{result.candidates[-1].architecture}: " in "".join(
+            text.get_text() for text in axes.texts
+        )
+        assert len(re.findall(r"<title>", svg)) == len(result.candidates)
+    drawn = shapes(result)
+    assert drawn is not None
+    assert any(text.get_text().startswith("≤ ") for text in drawn.figure.axes[0].texts)
+
+
+def test_a_finalist_that_took_thirty_times_as_long_does_not_squeeze_the_latencies(
+    run: Run,
+) -> None:
+    slow = next(c for c in run.result.finalists if c != run.result.winner)
+    candidates = tuple(
+        dataclasses.replace(c, measured_seconds=0.18, interval_seconds=(0.17, 0.19))
+        if c is slow
+        else c
+        for c in run.result.candidates
+    )
+    picture = search_pictures.search(dataclasses.replace(run.result, candidates=candidates))
+    (axes,) = picture.figure.axes
+    assert axes.get_xlim()[1] < 8
+    assert f"{slow.architecture}: 180\u00a0ms" in [text.get_text() for text in axes.texts]
+
+
+@pytest.mark.parametrize(
+    ("values", "keep", "expected"),
+    [
+        ([1, 2, 3, 4, 5, 900], (), (1, 5)),
+        ([1, 2, 3, 4, 5, 900], (700,), (1, 900)),  # nothing is gained
+        ([-900, 1, 2, 3, 4, 5, 900], (6,), (1, 6)),
+        ([1, 2, 3, 4, 5, 9], (), (1, 9)),
+        ([1, 1, 1, 1, 2], (), (1, 2)),
+        ([1, 900], (), (1, 900)),
+        ([3], (), (3, 3)),
+    ],
+)
+def test_an_axis_leaves_out_only_what_would_squeeze_it(
+    values: list[float], keep: tuple[float, ...], expected: tuple[float, float]
+) -> None:
+    assert robust_range(values, keep) == expected
+
+
+def contrast(first: str, second: str) -> float:
+    """The contrast of two colours by WCAG 2."""
+
+    def luminance(colour: str) -> float:
+        parts = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+        linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+        return float(linear @ [0.2126, 0.7152, 0.0722])
+
+    low, high = sorted((luminance(first), luminance(second)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("colours", [COLOURS, DARK], ids=["light", "dark"])
+@pytest.mark.parametrize("ground", ["paper", "panel"])
+def test_text_and_what_is_drawn_stand_out(colours: dict[str, str], ground: str) -> None:
+    for role in ("ink", "muted", "blue", "green", "warning"):
+        assert contrast(colours[role], colours[ground]) >= 4.5, role
+    for role in ("orange", "grey"):
+        assert contrast(colours[role], colours[ground]) >= 3, role
+
+
+def test_the_narrow_drawing_has_a_name_of_its_own_and_stacks_its_panels(run: Run) -> None:
+    measured = run.database.measurements()
+    wide, narrow = in_both_widths(lambda w: pictures.latencies(measured, width_inches=w))
+    assert (wide.name, narrow.name) == ("latencies", "latencies-narrow")
+    assert wide.figure.get_figwidth() > 1.8 * narrow.figure.get_figwidth()
+    ids = [set(re.findall(r' id="([^"]+)"', picture.svg())) for picture in (wide, narrow)]
+    assert ids[0].isdisjoint(ids[1])
+    for picture, rows in ((wide, 1), (narrow, 2)):
+        grids = [axes.get_subplotspec().get_gridspec() for axes in picture.figure.axes]
+        assert [grid.nrows for grid in grids] == [rows, rows]
+    assert in_both_widths(lambda _: None) == ()
