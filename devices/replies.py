@@ -11,7 +11,7 @@ import binascii
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from atb.devices.contract import Block, LaunchFailure, Loaded, OperatorTime
@@ -42,6 +42,9 @@ _MOST_ENTRIES = 64  # of a mapping
 _MOST_OPERATORS = 100_000
 _MOST_CPUS = 4096
 _MOST_DIMENSIONS = 8
+_MOST_COUNT = 2**63 - 1  # that a database holds
+#: Of one reading, and of a clock that counts from 1970: sums of so many stay numbers.
+_MOST_SECONDS = 1e12
 #: What a block always tells, and what it tells where the system does; by iteration.
 _ALWAYS = ("wall_seconds", "cpu_seconds", "voluntary_switches", "involuntary_switches")
 _WHERE_TOLD = ("wait_seconds", "process_cpu_seconds")
@@ -55,7 +58,7 @@ class Nonsense(ValueError):
     """A device sent what it should not; the text says what."""
 
 
-def parse_line(line: bytes) -> dict[str, Any]:
+def parse_line(line: bytes | str) -> dict[str, Any]:
     """A JSON object of finite numbers.
 
     Raises:
@@ -154,7 +157,7 @@ def parse_block(answer: Mapping[str, Any], *, iterations: int, warmup: int | Non
     if strangers:
         raise Nonsense(f"the reading {_short(min(strangers))}")
     fields: dict[str, Any] = {
-        "started_at": parse_number(answer.get("started_at"), "started_at"),
+        "started_at": _seconds(answer.get("started_at"), "started_at"),
         "warmup_seconds": _readings(answer, "warmup_seconds", {warmup}),
     }
     for name in _ALWAYS:
@@ -165,8 +168,15 @@ def parse_block(answer: Mapping[str, Any], *, iterations: int, warmup: int | Non
         if answer.get(name) is not None:
             fields[name] = _count(answer[name], name)
     if answer.get("span_seconds") is not None:
-        fields["span_seconds"] = parse_number(answer["span_seconds"], "span_seconds")
+        fields["span_seconds"] = _seconds(answer["span_seconds"], "span_seconds")
     return Block(**fields)
+
+
+def _seconds(value: Any, name: str) -> float:
+    number = parse_number(value, name)
+    if number > _MOST_SECONDS:
+        raise Nonsense(f"{number} as {name}")
+    return number
 
 
 def _readings(
@@ -176,8 +186,11 @@ def _readings(
     if not isinstance(values, list) or not (None in lengths or len(values) in lengths):
         length = len(values) if isinstance(values, list) else _short(values)
         raise Nonsense(f"{length} readings of {name}")
-    parse: Callable[[Any, str], float] = _count if name in _COUNTS else parse_number
-    return tuple(parse(value, name) for value in values)
+    # whole lists at a time: millions of readings are decoded with every look into a database
+    kinds, most = ({int}, _MOST_COUNT) if name in _COUNTS else ({int, float}, _MOST_SECONDS)
+    if values and not (set(map(type, values)) <= kinds and 0 <= min(values) <= max(values) <= most):
+        raise Nonsense(f"{_short(values)} as {name}")
+    return tuple(values if name in _COUNTS else map(float, values))
 
 
 def parse_operators(answer: Mapping[str, Any]) -> tuple[OperatorTime, ...]:

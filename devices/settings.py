@@ -55,19 +55,16 @@ class RunSettings:
             if getattr(self, name) not in known:
                 raise InputError(f"{name} is {getattr(self, name)!r}: choose {' or '.join(known)}.")
         for name, most in (("threads", 1024), ("batch", 65_536), ("sequence_length", 65_536)):
-            if not 1 <= getattr(self, name) <= most:
-                raise InputError(
-                    f"{name} is {getattr(self, name)}: give a whole number from 1 to {most}."
-                )
+            _check_count(name, getattr(self, name), most)
         self._check_scenario()
-        if self.affinity is not None and (not self.affinity or min(self.affinity) < 0):
-            raise InputError(
-                f"affinity is {self.affinity}: name at least one CPU, counted from zero."
-            )
+        cpus = self.affinity
+        if cpus is not None and not (cpus and all(_is_whole(cpu) and cpu >= 0 for cpu in cpus)):
+            raise InputError(f"affinity is {cpus}: name at least one CPU, counted from zero.")
 
     def _check_scenario(self) -> None:
         interval, paced = self.interval_seconds, self.scenario in _PACED
-        if paced and (interval is None or not 0 < interval <= _LONGEST_INTERVAL_SECONDS):
+        is_number = isinstance(interval, int | float)
+        if paced and not (is_number and 0 < interval <= _LONGEST_INTERVAL_SECONDS):  # type: ignore[operator]
             raise InputError(
                 f"The scenario {self.scenario} came with the interval {interval}: give one above "
                 f"zero up to {_LONGEST_INTERVAL_SECONDS:.0f} s with --interval."
@@ -76,10 +73,7 @@ class RunSettings:
             raise InputError(
                 f"An interval is for {' and '.join(_PACED)}, not for {self.scenario}: leave it out."
             )
-        if not 1 <= self.streams <= _MOST_STREAMS:
-            raise InputError(
-                f"streams is {self.streams}: give a whole number from 1 to {_MOST_STREAMS}."
-            )
+        _check_count("streams", self.streams, _MOST_STREAMS)
         if self.streams > 1 and self.scenario != "throughput":
             raise InputError(f"Streams are for throughput, not {self.scenario}: leave them out.")
 
@@ -98,3 +92,13 @@ class RunSettings:
         """The reverse of `to_json`."""
         affinity = fields["affinity"]
         return cls(**{**fields, "affinity": None if affinity is None else tuple(affinity)})
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _check_count(name: str, value: int, most: int) -> None:
+    """Refuse what is no count; files and devices may bring anything."""
+    if not _is_whole(value) or not 1 <= value <= most:
+        raise InputError(f"{name} is {value}: give a whole number from 1 to {most}.")

@@ -10,6 +10,7 @@ from typing import Any
 
 from atb.devices.contract import Device, Runtime
 from atb.devices.settings import RunSettings
+from atb.errors import InputError
 
 __all__ = ["Conditions"]
 
@@ -55,15 +56,19 @@ class Conditions:
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Conditions:
-        """The reverse of `to_json`."""
+        """The reverse of `to_json`.
+
+        Raises:
+            InputError, KeyError, TypeError, ValueError: They describe no conditions.
+        """
         own = ("device", "platform", "runtime", "runtime_version")
-        return cls(
-            fields["device"],
-            tuple(sorted(fields["platform"].items())),
-            fields["runtime"],
-            fields["runtime_version"],
-            RunSettings.from_json({k: v for k, v in fields.items() if k not in own}),
-        )
+        texts = [fields["device"], fields["runtime"], fields["runtime_version"]]
+        facts = dict(fields["platform"])
+        if not all(isinstance(text, str) for text in (*texts, *facts, *facts.values())):
+            raise InputError("Device, runtime and facts of the platform must be texts.")
+        device, runtime, runtime_version = texts
+        settings = RunSettings.from_json({k: v for k, v in fields.items() if k not in own})
+        return cls(device, tuple(sorted(facts.items())), runtime, runtime_version, settings)
 
     @property
     def key(self) -> str:

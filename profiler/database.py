@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-import sqlalchemy as sa
 
 from atb.errors import RunError
 from atb.models.architecture import Architecture
@@ -25,6 +23,7 @@ from atb.profiler.registration import (
     enter_conditions,
     find_campaign,
 )
+from atb.profiler.row_checks import ROW_ERRORS, check_part, decode_rows, why
 from atb.profiler.rows import block_to_row, failure_to_row, load_to_row, row_to_campaign
 
 __all__ = ["Campaign", "ProfileDatabase"]
@@ -80,6 +79,8 @@ class ProfileDatabase(ProfileReader):
         key = command_key([name, space, seed, conditions.key, launches, str(sentinel), *identity])
         with translated(self.location), alone(self.engine) as connection:
             found = None if new else find_campaign(connection, "key", key)
+            if found is not None and found.conditions_key != conditions.key:
+                found = None  # it came with a key that is not its own
             if found is None:
                 values: dict[str, Any] = {
                     "key": key,
@@ -93,8 +94,8 @@ class ProfileDatabase(ProfileReader):
                 }
                 enter_campaign(connection, values)
                 found = find_campaign(connection, "uuid", values["uuid"])
-            assert found is not None
-            return row_to_campaign(found)
+            (campaign,) = decode_rows(row_to_campaign, [found], "campaigns", self.location)
+            return campaign
 
     @contextlib.contextmanager
     def hold(self, campaign: Campaign) -> Iterator[None]:
@@ -117,11 +118,8 @@ class ProfileDatabase(ProfileReader):
         self, campaign: Campaign, *, started_at: float, within: float | None
     ) -> None:
         """Note that a campaign begins or goes on, and with which precision asked for."""
-        self._write(
-            schema.sessions.insert().values(
-                campaign_id=campaign.id, started_at=started_at, within=within
-            )
-        )
+        row = {"campaign_id": campaign.id, "started_at": started_at, "within": within}
+        self._append("sessions", campaign, row)
 
     def append_block(self, campaign: Campaign, record: BlockRecord) -> None:
         """Commit one block.
@@ -129,16 +127,24 @@ class ProfileDatabase(ProfileReader):
         Raises:
             RunError: The disk is full, or the block is there already.
         """
-        self._write(schema.blocks.insert().values(block_to_row(campaign, record)))
+        self._append("blocks", campaign, block_to_row(campaign, record))
 
     def append_load(self, campaign: Campaign, load: LoadRecord) -> None:
         """Commit one load."""
-        self._write(schema.loads.insert().values(load_to_row(campaign, load)))
+        self._append("loads", campaign, load_to_row(campaign, load))
 
     def append_failure(self, campaign: Campaign, failure: Failure) -> None:
         """Commit one failure."""
-        self._write(schema.failures.insert().values(failure_to_row(campaign, failure)))
+        self._append("failures", campaign, failure_to_row(campaign, failure))
 
-    def _write(self, statement: sa.Insert) -> None:
+    def _append(self, table: str, campaign: Campaign, row: Mapping[str, Any]) -> None:
+        try:
+            check_part(table, row, campaign)
+        except ROW_ERRORS as error:
+            raise RunError(
+                f"What came from the device cannot be kept in {self.location} ({why(error)}): "
+                "the device or its runtime answers what it should not; look into it with "
+                "`atb devices check`."
+            ) from error
         with translated(self.location), self.engine.begin() as connection:
-            connection.execute(statement)
+            connection.execute(schema.metadata.tables[f"atb_{table}"].insert().values(row))

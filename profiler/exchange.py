@@ -11,24 +11,20 @@ database that imports it says the same: each row is one row of the database, and
 from __future__ import annotations
 
 import importlib.util
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 import sqlalchemy as sa
 
-from atb.errors import AtbError, BadFile, InputError, MissingExtra
+from atb.errors import BadFile, InputError, MissingExtra
 from atb.files import atomic_path
 from atb.models.architecture import Architecture
 from atb.profiler import schema
-from atb.profiler.conditions import Conditions
 from atb.profiler.measurement import Measurement
 from atb.profiler.merging import PARTS, CampaignRows
-from atb.profiler.rows import row_to_block, row_to_load
-from atb.profiler.subject import parse_subject
+from atb.profiler.row_checks import ROW_ERRORS, BadRow, why
+from atb.text import printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -200,16 +196,13 @@ def read_raw(path: Path) -> list[CampaignRows]:
     if not {"format", "record", "campaign_uuid"} <= set(frame):
         raise BadFile(f"{path} is no export of a profile database: pass one of `atb database`.")
     try:
-        rows = [_values(dict(zip(frame.columns, cells, strict=True))) for cells in _cells(frame)]
-        return _campaigns(rows, path)
-    except (AtbError, KeyError, TypeError, ValueError) as error:
-        if isinstance(error, BadFile):
-            raise
-        raise _damaged(path, f"{type(error).__name__}: {error}") from error
+        return _campaigns([_values(n, row) for n, row in enumerate(_named(frame), start=1)])
+    except BadRow as error:
+        raise _damaged(path, str(error)) from error
 
 
-def _damaged(path: Path, why: str) -> BadFile:
-    return BadFile(f"{path} is truncated or damaged ({why}): export it again.")
+def _damaged(path: Path, what: str) -> BadFile:
+    return BadFile(f"{path} is truncated or damaged ({what}): export it again.")
 
 
 def _read_table(path: Path) -> pd.DataFrame:
@@ -228,25 +221,41 @@ def _read_table(path: Path) -> pd.DataFrame:
     return frame.astype(object).where(frame.notna(), None)
 
 
-def _cells(frame: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
-    return frame.itertuples(index=False, name=None)
+def _named(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """Cells by column, row by row."""
+    for cells in frame.itertuples(index=False, name=None):
+        yield dict(zip(frame.columns, cells, strict=True))
 
 
-def _values(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The cells of a row in the types of their columns."""
-    number = int(row["format"])
-    if number != FORMAT:
-        raise BadFile(
-            f"The export has format {number} and this version reads {FORMAT}: "
-            "use the version of atb that wrote it."
-        )
-    record = row["record"]
-    if record not in _RECORDS:
-        raise ValueError(f"unknown record {record!r}")
-    values = {name: _cell(row[name], _COLUMNS[name], nullable=True) for name in _FRAME}
-    for name, column in _RECORDS[record].items():
-        values[name] = _cell(row[name], column.type, nullable=bool(column.nullable))
-    return {**values, _ROWS: int(row[_ROWS])}
+def _values(number: int, row: Mapping[str, Any]) -> dict[str, Any]:
+    """The cells of a row in the types of their columns.
+
+    Args:
+        number: Of the row, the first one is 1.
+        row: Its cells.
+
+    Raises:
+        BadRow: A cell is missing or of another type.
+        BadFile: It is of a newer format.
+    """
+    try:
+        written = int(row["format"])
+        if not 1 <= written <= FORMAT:
+            raise BadFile(
+                f"The export has format {written} and this version reads up to {FORMAT}: "
+                "use the version of atb that wrote it."
+            )
+        record = row["record"]
+        if record not in _RECORDS:
+            raise ValueError(f"unknown record {record!r}")
+        values = {name: _cell(row[name], _COLUMNS[name], nullable=True) for name in _FRAME}
+        for name, column in _RECORDS[record].items():
+            values[name] = _cell(row[name], column.type, nullable=bool(column.nullable))
+        return {**values, _ROWS: int(row[_ROWS])}
+    except BadFile:
+        raise
+    except ROW_ERRORS as error:
+        raise BadRow(f"row {number}: {why(error)}") from error
 
 
 def _cell(value: Any, kind: Any, *, nullable: bool) -> Any:
@@ -262,38 +271,26 @@ def _cell(value: Any, kind: Any, *, nullable: bool) -> Any:
     return float(value) if isinstance(kind, sa.Double) else str(value)
 
 
-def _campaigns(rows: Sequence[Mapping[str, Any]], path: Path) -> list[CampaignRows]:
-    """Rows by campaign, after a look at everything that could not be read later."""
+def _campaigns(rows: Sequence[Mapping[str, Any]]) -> list[CampaignRows]:
+    """Rows by campaign, each checked."""
     if not rows or {row[_ROWS] for row in rows} != {len(rows)}:
-        raise _damaged(path, f"{len(rows)} rows are there")
-    found: dict[str, CampaignRows] = {}
+        raise BadRow(f"{len(rows)} rows are there")
+    heads: dict[str, Mapping[str, Any]] = {}
     parts: dict[str, dict[str, list[Mapping[str, Any]]]] = {}
-    for row in rows:
+    for number, row in enumerate(rows, start=1):
         uuid, record = row["campaign_uuid"], row["record"]
-        values = {name: row[name] for name in _RECORDS[record]}
+        if (record == _CAMPAIGN) == (uuid in heads):
+            what = "is there twice" if uuid in heads else "comes after its rows, or not at all"
+            raise BadRow(f"row {number}: the campaign {printable(str(uuid))} {what}")
         if record == _CAMPAIGN:
-            _check_campaign(row)
-            conditions = {"key": row["conditions_key"], "document": row["conditions"]}
-            parts[uuid] = {name: [] for name in PARTS}
-            found[uuid] = CampaignRows({**values, "uuid": uuid}, conditions, parts[uuid])
+            heads[uuid], parts[uuid] = row, {name: [] for name in PARTS}
         else:
-            _check_record(record, values)
-            parts[uuid][record].append(values)
-    return list(found.values())
-
-
-def _check_campaign(row: Mapping[str, Any]) -> None:
-    if UUID(row["campaign_uuid"]).hex != row["campaign_uuid"]:
-        raise ValueError("a campaign_uuid is no lower-case hexadecimal number")
-    Architecture.parse(row["sentinel"])
-    Conditions.from_json(json.loads(row["conditions"]))
-
-
-def _check_record(record: str, values: Mapping[str, Any]) -> None:
-    row: Any = SimpleNamespace(**values)
-    if record == "blocks":
-        row_to_block(row)
-    elif record == "loads":
-        row_to_load(row)
-    elif record == "failures" and row.architecture is not None:
-        parse_subject(row.architecture)
+            parts[uuid][record].append({name: row[name] for name in _RECORDS[record]})
+    return [
+        CampaignRows(
+            {**{name: head[name] for name in _RECORDS[_CAMPAIGN]}, "uuid": uuid},
+            {"key": head["conditions_key"], "document": head["conditions"]},
+            parts[uuid],
+        )
+        for uuid, head in heads.items()
+    ]

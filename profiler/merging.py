@@ -9,20 +9,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
 
+from atb.errors import BadFile
 from atb.profiler import schema
 from atb.profiler.database import ProfileDatabase
 from atb.profiler.database_errors import translated
 from atb.profiler.engine import alone, at_one_moment
 from atb.profiler.reader import ProfileReader
 from atb.profiler.registration import enter_campaign, enter_conditions, find_campaign
-from atb.profiler.rows import row_to_campaign
+from atb.profiler.row_checks import BadRow, check_rows
 
 __all__ = ["PARTS", "Added", "CampaignRows", "add_campaigns", "merge", "read_campaigns"]
 
@@ -36,22 +36,30 @@ PARTS = {
     "failures": schema.failures,
 }
 _PLACE = ("architecture", "launch", "block")
+#: What is the same wherever a campaign lies; its label may be numbered otherwise.
+_SAME = ("conditions_key", "key", "space", "seed", "launches", "sentinel")
 _OWN = ("id", "campaign_id", "conditions_id")  # numbers that mean something in one database only
 
 
 @dataclass(frozen=True, slots=True)
 class CampaignRows:
-    """A campaign with all that belongs to it, as values by column.
+    """A campaign with all that belongs to it, as values by column, each row of it readable.
 
     Attributes:
         campaign: Columns of `atb_campaigns` but the numbers of this database.
         conditions: The columns `key` and `document` of `atb_conditions`.
         parts: Rows by name of `PARTS`, in the order in which they were written.
+
+    Raises:
+        BadRow: A row cannot be decoded.
     """
 
     campaign: Values
     conditions: Values
     parts: Mapping[str, Sequence[Values]]
+
+    def __post_init__(self) -> None:
+        check_rows(self.campaign, self.conditions, self.parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +99,9 @@ def read_campaigns(
     Args:
         database: Where from.
         labels: Of which; None for all.
+
+    Raises:
+        BadFile: A row cannot be decoded.
     """
     table = schema.campaigns
     for campaign in database.campaigns():
@@ -104,9 +115,18 @@ def read_campaigns(
                 name: _rows(connection, part, part.c.campaign_id == campaign.id)
                 for name, part in PARTS.items()
             }
-        yield CampaignRows(
-            _portable(row), _portable(conditions), {n: _all_portable(r) for n, r in parts.items()}
-        )
+        try:
+            found = CampaignRows(
+                _portable(row),
+                _portable(conditions),
+                {n: _all_portable(r) for n, r in parts.items()},
+            )
+        except BadRow as error:
+            raise BadFile(
+                f"{database.location} has a row that cannot be read ({error}): take such rows out "
+                f"with `atb database repair --db {database.location}`, which keeps them in a file."
+            ) from error
+        yield found
 
 
 def _rows(
@@ -129,33 +149,30 @@ def add_campaigns(
     campaigns: Iterable[CampaignRows],
     told: Callable[[Added], None] = lambda added: None,
 ) -> list[Added]:
-    """Add what is missing of campaigns, each in one transaction.
+    """Add what is missing of campaigns, all of them or, where one fails, none.
 
     Args:
         target: Opened with `create=True`.
-        campaigns: Which.
-        told: Called when one is committed.
+        campaigns: Which; all of them are read before anything is written.
+        told: Called when one is written; they are committed together.
 
     Raises:
+        BadFile: A row of one cannot be read.
         RunError: Another process measures one of them in the target.
     """
-    found = []
-    for campaign in campaigns:
-        with (
-            _held(target, campaign.campaign["uuid"]),
-            translated(target.location),
-            alone(target.engine) as connection,
-        ):
-            added = _add(connection, campaign)
-        found.append(added)
-        told(added)
+    wanted = list(campaigns)
+    names = {campaign.campaign["uuid"] for campaign in wanted}
+    with ExitStack() as held:
+        # nobody may measure what is added to; what is new is unknown to everybody else
+        for known in target.campaigns():
+            if known.uuid in names:
+                held.enter_context(target.hold(known))
+        with translated(target.location), alone(target.engine) as connection:
+            found = []
+            for campaign in wanted:
+                found.append(_add(connection, campaign))
+                told(found[-1])
     return found
-
-
-def _held(target: ProfileDatabase, uuid: str) -> Any:
-    """Nobody may measure what is added to; what is new is unknown to everybody else."""
-    known = [campaign for campaign in target.campaigns() if campaign.uuid == uuid]
-    return target.hold(known[0]) if known else nullcontext()
 
 
 def _add(connection: sa.Connection, campaign: CampaignRows) -> Added:
@@ -170,6 +187,7 @@ def _add(connection: sa.Connection, campaign: CampaignRows) -> Added:
         enter_campaign(connection, values, number=number, label=label)
     entered = find_campaign(connection, "uuid", campaign.campaign["uuid"])
     assert entered is not None
+    _check_same(campaign, entered)
     added, differing = {}, 0
     for name, table in PARTS.items():
         there = _all_portable(_rows(connection, table, table.c.campaign_id == entered.id))
@@ -181,8 +199,23 @@ def _add(connection: sa.Connection, campaign: CampaignRows) -> Added:
             rows = [{**row, "campaign_id": entered.id} for row in missing]
             connection.execute(table.insert(), rows)
         added[name] = len(missing)
-    label = row_to_campaign(entered).label
-    return Added(label, campaign.campaign["uuid"], known is None, added, differing)
+    return Added(entered.label, campaign.campaign["uuid"], known is None, added, differing)
+
+
+def _check_same(campaign: CampaignRows, there: sa.Row[Any]) -> None:
+    """Refuse rows that were measured otherwise than the campaign of this uuid in the target.
+
+    Raises:
+        BadFile: They would count as measured under its conditions.
+    """
+    theirs = {**campaign.campaign, "conditions_key": campaign.conditions["key"]}
+    differing = [name for name in _SAME if theirs[name] != getattr(there, name)]
+    if differing:
+        raise BadFile(
+            f"The campaign {theirs['label']} has the uuid of {there.label} and another "
+            f"{' and '.join(differing)}: one of the two was changed by hand; take a database that "
+            "`atb profile` wrote."
+        )
 
 
 def _missing_blocks(wanted: Sequence[Values], there: Sequence[Values]) -> tuple[list[Values], int]:
@@ -215,26 +248,25 @@ def merge(
     target: ProfileDatabase,
     told: Callable[[str, Added], None] = lambda source, added: None,
 ) -> list[tuple[str, Added]]:
-    """Add the campaigns of other databases to one.
+    """Add the campaigns of other databases to one, all of them or, where one fails, none.
 
     Args:
         sources: Files or URLs; an older format is read as well. Each is only read.
         target: Opened with `create=True`.
-        told: Called with source and what a campaign brought, when it is committed.
+        told: Called with source and what a campaign brought, when it is written.
 
     Returns:
         Source and what it brought, by campaign.
 
     Raises:
-        BadFile: A source is no profile database; those before it are in.
+        BadFile: A source is no profile database, or has a row that cannot be read.
     """
-    found: list[tuple[str, Added]] = []
-
-    def note(source: str, added: Added) -> None:
-        found.append((source, added))
-        told(source, added)
-
+    campaigns: list[CampaignRows] = []
+    names: list[str] = []
     for source in sources:
         with ProfileReader(source) as reader:
-            add_campaigns(target, read_campaigns(reader), partial(note, reader.location))
-    return found
+            campaigns += read_campaigns(reader)
+            names += [reader.location] * (len(campaigns) - len(names))
+    remaining = iter(names)
+    found = add_campaigns(target, campaigns, lambda added: told(next(remaining), added))
+    return list(zip(names, found, strict=True))

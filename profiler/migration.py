@@ -83,9 +83,17 @@ def _note_starts(connection: sa.Connection) -> None:
         _update(
             connection,
             "UPDATE atb_blocks SET started_at = :value WHERE id = :id",
-            {row.id: float(json.loads(row.readings)["started_at"]) for row in rows},
+            {row.id: _start_of(row.readings) for row in rows},
         )
         last = rows[-1].id
+
+
+def _start_of(readings: Any) -> float:
+    """When a block began; what cannot be read is refused by whoever reads the row, not here."""
+    try:
+        return float(json.loads(readings)["started_at"])
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        return 0.0
 
 
 def _mark_fixed_shapes(connection: sa.Connection) -> None:
@@ -95,10 +103,13 @@ def _mark_fixed_shapes(connection: sa.Connection) -> None:
     """
     found = connection.exec_driver_sql("SELECT id, document FROM atb_conditions").all()
     for row in found:
-        document = json.loads(row.document)
-        if document["runtime"] != "onnxruntime":
+        try:
+            document = json.loads(row.document)
+        except (ValueError, TypeError, RecursionError):
+            continue  # as above
+        if not isinstance(document, dict) or document.get("runtime") != "onnxruntime":
             continue
-        document["runtime_version"] += ", graphs of fixed shapes"
+        document["runtime_version"] = f"{document.get('runtime_version')}, graphs of fixed shapes"
         text = json.dumps(document, sort_keys=True)
         connection.execute(
             sa.text("UPDATE atb_conditions SET key = :key, document = :document WHERE id = :id"),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import sqlalchemy as sa
 
@@ -25,12 +25,15 @@ from atb.profiler.database_errors import translated
 from atb.profiler.engine import open_database
 from atb.profiler.measurement import Measurement, together
 from atb.profiler.record import BlockRecord, Campaign, Failure, LoadRecord
+from atb.profiler.row_checks import decode_rows
 from atb.profiler.rows import (
     row_to_block,
     row_to_campaign,
+    row_to_conditions,
     row_to_failure,
     row_to_load,
     row_to_sentinels,
+    row_to_within,
 )
 from atb.profiler.scenarios import estimator_for
 from atb.profiler.sentinel import (
@@ -42,6 +45,8 @@ from atb.profiler.sentinel import (
 from atb.profiler.subject import ModelFile, Subject
 
 __all__ = ["ProfileReader"]
+
+_T = TypeVar("_T")
 
 
 class ProfileReader:
@@ -77,32 +82,33 @@ class ProfileReader:
 
     def conditions(self) -> list[Conditions]:
         """All conditions under which something was measured or failed."""
-        rows = self._read(sa.select(schema.conditions.c.document).order_by(schema.conditions.c.id))
-        return [Conditions.from_json(json.loads(row.document)) for row in rows]
+        table = schema.conditions
+        query = sa.select(table, table.c.key.label("conditions_key")).order_by(table.c.id)
+        return self._decoded(row_to_conditions, query, "conditions")
 
     def campaigns(self) -> list[Campaign]:
         """All campaigns, the oldest first."""
         table, known = schema.campaigns, schema.conditions
         query = (
-            sa.select(table, known.c.document)
+            sa.select(table, known.c.document, known.c.key.label("conditions_key"))
             .join(known, table.c.conditions_id == known.c.id)
             .order_by(table.c.id)
         )
-        return [row_to_campaign(row) for row in self._read(query)]
+        return self._decoded(row_to_campaign, query, "campaigns")
 
     def blocks(self, campaign: Campaign) -> list[BlockRecord]:
         """All blocks of a campaign, ordered by architecture, launch and block."""
         table = schema.blocks
         query = sa.select(table).where(table.c.campaign_id == campaign.id)
+        found = self._decoded(row_to_block, query, "blocks")
         # sorted here, since servers sort text by their own rules
-        rows = sorted(self._read(query), key=lambda row: (row.architecture, row.launch, row.block))
-        return [row_to_block(row) for row in rows]
+        return sorted(found, key=lambda record: (str(record.subject), record.launch, record.block))
 
     def loads(self, campaign: Campaign) -> list[LoadRecord]:
         """All loads of a campaign, the oldest first."""
         table = schema.loads
         query = sa.select(table).where(table.c.campaign_id == campaign.id).order_by(table.c.id)
-        return [row_to_load(row) for row in self._read(query)]
+        return self._decoded(row_to_load, query, "loads")
 
     def measurements(
         self,
@@ -157,7 +163,7 @@ class ProfileReader:
         for known in self._select(conditions, campaign, space):
             table = schema.failures
             query = sa.select(table).where(table.c.campaign_id == known.id).order_by(table.c.id)
-            found += [row_to_failure(known, row) for row in self._read(query)]
+            found += self._decoded(partial(row_to_failure, known), query, "failures")
         return found
 
     def sentinel_level(
@@ -176,7 +182,7 @@ class ProfileReader:
         """
         table, known = schema.blocks, schema.campaigns
         query = (
-            sa.select(table.c.sentinel_before, table.c.sentinel_after)
+            sa.select(table.c.id, table.c.sentinel_before, table.c.sentinel_after)
             .join(known, table.c.campaign_id == known.c.id)
             .join(schema.conditions, known.c.conditions_id == schema.conditions.c.id)
             .where(schema.conditions.c.key == conditions.key, known.c.sentinel == str(sentinel))
@@ -187,7 +193,8 @@ class ProfileReader:
             query = query.where(known.c.id < before)
         threads = conditions.settings.threads
         return sentinel_level(
-            mean_seconds(*row_to_sentinels(row), threads=threads) for row in self._read(query)
+            mean_seconds(*around, threads=threads)
+            for around in self._decoded(row_to_sentinels, query, "blocks")
         )
 
     def cache_level(self, conditions: Conditions, *, before: int | None = None) -> float | None:
@@ -210,7 +217,8 @@ class ProfileReader:
             query = query.where(known.c.id < before)
         threads = conditions.settings.threads
         return cache_level(
-            cache_ratio(row_to_block(row), threads=threads) for row in self._read(query)
+            cache_ratio(record, threads=threads)
+            for record in self._decoded(row_to_block, query, "blocks")
         )
 
     # ---------------------------------------------------------------- inside
@@ -218,6 +226,10 @@ class ProfileReader:
     def _read(self, query: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
         with translated(self.location), self.engine.connect() as connection:
             return connection.execute(query).all()
+
+    def _decoded(self, decode: Callable[[Any], _T], query: sa.Select[Any], table: str) -> list[_T]:
+        """What the rows of a query say; see `decode_rows` for those that say nothing."""
+        return decode_rows(decode, self._read(query), table, self.location)
 
     def _select(
         self, conditions: Conditions | None, label: str | None, space: str | None
@@ -235,10 +247,8 @@ class ProfileReader:
     ) -> list[Measurement]:
         records = self.blocks(campaign)
         table = schema.sessions
-        query = (
-            sa.select(table.c.within).where(table.c.campaign_id == campaign.id).order_by(table.c.id)
-        )
-        asked = [row.within for row in self._read(query)]
+        query = sa.select(table).where(table.c.campaign_id == campaign.id).order_by(table.c.id)
+        asked = self._decoded(row_to_within, query, "sessions")
         threads = campaign.conditions.settings.threads
         slower = slowdowns(records, threads=threads, level=reference)
         pressed = pressures(records, threads=threads, level=cache)

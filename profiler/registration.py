@@ -28,7 +28,7 @@ def command_key(content: Sequence[Any]) -> str:
 def find_campaign(connection: sa.Connection, column: str, value: str) -> sa.Row[Any] | None:
     """The newest campaign with this value in a column, with the document of its conditions."""
     query = (
-        sa.select(campaigns, conditions.c.document)
+        sa.select(campaigns, conditions.c.document, conditions.c.key.label("conditions_key"))
         .join(conditions, campaigns.c.conditions_id == conditions.c.id)
         .where(campaigns.c[column] == value)
         .order_by(campaigns.c.number.desc(), campaigns.c.id.desc())

@@ -23,7 +23,7 @@ ARROWS = {
     "search": {"models", "data", "devices", "profiler", "predictor", "training"},
     "report": {"models", "data", "devices", "profiler", "predictor", "training", "search"},
 }
-GROUND_FLOOR = {"errors", "files", "units"}
+GROUND_FLOOR = {"errors", "files", "text", "units"}
 
 
 def imported_modules(path: Path) -> Iterator[str]:

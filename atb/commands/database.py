@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from atb.profiler.merging import Added, CampaignRows
     from atb.profiler.reader import ProfileReader
 
-app = typer.Typer(help="Profile databases: export, import, merge.", no_args_is_help=True)
+app = typer.Typer(help="Profile databases: export, import, merge, repair.", no_args_is_help=True)
 
 Target = Annotated[
     str, typer.Option("--db", metavar="FILE|URL", help="Where to; made if it is missing.")
@@ -111,6 +112,55 @@ def merge(
         merge_into(sources, target, tell)
         location = target.location
     _print_added(location, done, json)
+
+
+@app.command("repair")
+def repair(
+    db: Database = DEFAULT_DATABASE,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="FILE.json",
+            help="Where the rows that are taken out are kept; the default is the file "
+            "NAME.rows-taken-out.json beside the database NAME.",
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Take rows that cannot be read out of a database, and keep them in a file."""
+    from atb.files import prepare_output
+    from atb.profiler.database import ProfileDatabase
+    from atb.profiler.reader import ProfileReader
+    from atb.profiler.repair import repair as take_out
+
+    with ProfileReader(db) as database:  # nothing is made here
+        path = database.opened.path
+    beside = Path("profile.db") if path is None else path
+    kept = _free(out or beside.with_name(f"{beside.name}.rows-taken-out.json"))
+    prepare_output(kept)
+    with ProfileDatabase(db, create=True) as database:
+        taken = take_out(database, kept)
+        location = database.location
+    if json:
+        file = str(kept) if taken else None
+        print_json({"database": location, "out": file, "rows": [row.to_json() for row in taken]})
+        return
+    if not taken:
+        typer.echo(f"{location}: every row can be read")
+        return
+    print_table(
+        ("table", "row", "why it cannot be read"),
+        [(row.table, str(row.id), row.reason) for row in taken],
+        left=(0, 2),
+    )
+    note(f"taken out of {location}: {len(taken):,} rows, which are kept in {kept}")
+
+
+def _free(path: Path) -> Path:
+    """This path, numbered where there is a file already, so that no kept row is lost."""
+    names = (path.with_name(f"{path.stem}-{n}{path.suffix}") for n in itertools.count(2))
+    return path if not path.exists() else next(name for name in names if not name.exists())
 
 
 @app.command("info")

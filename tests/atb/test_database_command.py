@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -147,3 +150,20 @@ def test_a_password_is_never_shown(atb) -> None:
         assert done.returncode == 2
         assert "sesame" not in done.stdout + done.stderr
         assert "somebody:***@localhost" in done.stderr
+
+
+def test_a_database_with_a_bad_row_is_repaired_by_the_command_that_the_refusal_names(
+    atb_here, tmp_path
+) -> None:
+    path = Path(shutil.copy(SAMPLE, tmp_path / "night.db"))
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE atb_blocks SET readings = '{}' WHERE id = 2")
+        connection.commit()
+    refused = atb_here("database", "export", "--db", "night.db", "--out", "out.csv")
+    assert refused.returncode == 2
+    assert "`atb database repair --db night.db`" in refused.stderr
+    document = told(atb_here("database", "repair", "--db", "night.db", "--json"))
+    assert [(row["table"], row["id"]) for row in document["rows"]] == [("blocks", 2)]
+    assert (tmp_path / document["out"]).is_file()
+    told(atb_here("database", "export", "--db", "night.db", "--out", "out.csv", "--json"))
+    assert told(atb_here("database", "repair", "--db", "night.db", "--json"))["rows"] == []

@@ -43,16 +43,16 @@ def filled(location, conditions, make_record):
 def test_what_is_written_is_read_back_exactly(anywhere, conditions, make_record, architecture):
     record = replace(
         make_record(0, 0, 0.1 + 0.2, 1e-3 / 3),
-        artefact_sha256="ab",
+        artefact_sha256="ab" * 32,
         state={"load": None, "f": 1.5},
         state_after={"energy_joules": 0.7},
     )
     known = Loaded(0.1 + 0.2, 1e-3 / 3, ("a", "b"), -1.5, memory_bytes=2**40)
     unknown = Loaded(0.25, 0.5, (), math.inf)
     loads = [
-        LoadRecord(architecture, 0, known, "ab", 2**33, 1.5),
+        LoadRecord(architecture, 0, known, "ab" * 32, 2**33, 1.5),
         LoadRecord(ModelFile("mine.onnx", "0123456789ab"), 2, unknown, "", 0, 2.5),
-        LoadRecord(architecture, 0, known, "ab", 2**33, 1.5),  # a repeated launch repeats them
+        LoadRecord(architecture, 0, known, "ab" * 32, 2**33, 1.5),  # a repeated launch repeats them
     ]
     failure = Failure(architecture, conditions, "night", "crash", "signal 11", 2.5)
     of_device = Failure(None, conditions, "night", "device-gone", "unplugged", 3.5)

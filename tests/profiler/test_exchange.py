@@ -44,7 +44,7 @@ def fill(location, *, name="night", seed=0, samples=3, threads=1, launches=3):
         loaded = Loaded(0.1 + 0.2, 1e-300, ("a", "b"), -0.0, memory_bytes=None)
         mine = ModelFile('my, "own" model.onnx', "0123456789ab")
         for subject in (plan.subjects[0], mine, plan.subjects[0]):
-            database.append_load(campaign, LoadRecord(subject, 0, loaded, "ab", 2**40, 1.5))
+            database.append_load(campaign, LoadRecord(subject, 0, loaded, "ab" * 32, 2**40, 1.5))
         failure = Failure(None, campaign.conditions, campaign.label, "device-gone", NASTY, 1 / 3)
         database.append_failure(campaign, failure)
         block = database.blocks(campaign)[0]
@@ -133,7 +133,7 @@ def test_one_campaign_can_be_exported(filled, tmp_path):
 
 
 def test_numbers_at_the_edges_survive(location, tmp_path, conditions, make_record):
-    edges = (5e-324, 1.7976931348623157e308, 0.1, 1 / 3, 123456789.123456789)
+    edges = (5e-324, 999999999999.9999, 0.1, 1 / 3, 123456789.123456789)
     with ProfileDatabase(location, create=True) as database:
         campaign = database.open_campaign(
             name="edge", space="", seed=2**63 - 1, conditions=conditions, launches=3,
@@ -143,7 +143,7 @@ def test_numbers_at_the_edges_survive(location, tmp_path, conditions, make_recor
             record = make_record(launch, 0, 0.010)
             readings = replace(record.readings, started_at=number)
             database.append_block(campaign, replace(record, readings=readings))
-            loaded = Loaded(number, -number, (), math.inf, memory_bytes=2**62)
+            loaded = Loaded(number, 2 * number, (), math.inf, memory_bytes=2**62)
             database.append_load(
                 campaign, LoadRecord(record.subject, launch, loaded, "", 2**63 - 1, number)
             )
@@ -374,7 +374,7 @@ def test_a_merged_campaign_is_resumed_by_its_command(tmp_path):
         assert len(database.campaigns()) == known
 
 
-def test_a_merge_that_fails_in_a_campaign_leaves_none_of_it(filled, tmp_path, monkeypatch):
+def test_a_merge_that_fails_in_a_campaign_leaves_nothing(filled, tmp_path, monkeypatch):
     from atb.profiler import merging
 
     known = merging._missing
@@ -389,8 +389,7 @@ def test_a_merge_that_fails_in_a_campaign_leaves_none_of_it(filled, tmp_path, mo
     monkeypatch.setattr(merging, "_missing", fail)
     with pytest.raises(KeyboardInterrupt):
         put_together([filled], tmp_path / "target.db")
-    assert contents(tmp_path / "target.db")[0][0] == contents(filled)[0][0]
-    assert len(contents(tmp_path / "target.db")) == 1
+    assert contents(tmp_path / "target.db") == []
     monkeypatch.setattr(merging, "_missing", known)
     put_together([filled], tmp_path / "target.db")
     assert contents(tmp_path / "target.db") == contents(filled)

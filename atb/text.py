@@ -1,0 +1,36 @@
+"""Text of others, made fit to be shown: on a terminal, in a page, in a picture."""
+
+from __future__ import annotations
+
+__all__ = ["printable"]
+
+_BLANKS = str.maketrans("\t\n\v\f\r", "     ")
+
+
+def printable(text: str) -> str:
+    r"""A line without what a terminal would obey, or what would show it in another order.
+
+    Names and messages come from devices, databases and files of others. Escape sequences, other
+    control characters, and marks that turn the direction of writing around are shown as Python
+    writes them (`\x1b`); the ends of lines and tabulators are spaces.
+
+    Args:
+        text: Anything.
+    """
+    if text.isprintable():
+        return text
+    shown = (c if c.isprintable() or _is_blank(c) else _escaped(c) for c in _flat(text))
+    return "".join(shown)
+
+
+def _flat(text: str) -> str:
+    return text.replace("\r\n", " ").translate(_BLANKS)
+
+
+def _is_blank(character: str) -> bool:
+    """A space of another width, which is harmless; the ends of lines and paragraphs are not."""
+    return character.isspace() and character not in "\x1c\x1d\x1e\x1f\x85\u2028\u2029"
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
