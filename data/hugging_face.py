@@ -8,7 +8,7 @@ from typing import Any
 
 from atb.data.corpus import EVERYTHING
 from atb.data.layouts import paragraphs_of
-from atb.errors import BadFile, InputError
+from atb.errors import BadFile, InputError, MissingExtra
 
 __all__ = ["HUGGING_FACE", "HuggingFaceText", "is_saved_dataset", "open_dataset"]
 
@@ -117,9 +117,7 @@ def open_dataset(
     try:
         import datasets
     except ImportError as error:
-        raise InputError(
-            "Hugging Face datasets need the package datasets: pip install 'autotinybert[datasets]'."
-        ) from error
+        raise MissingExtra("datasets", "datasets", wanted_for="A Hugging Face dataset") from error
     datasets.disable_progress_bars()
     if is_saved_dataset(Path(name)):
         loaded = datasets.load_from_disk(name)

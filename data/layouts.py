@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from atb.errors import BadFile, InputError
+from atb.errors import BadFile, MissingExtra
 
 __all__ = ["PARQUET", "SUFFIXES", "documents_of", "paragraphs_of", "parquet_documents"]
 
@@ -111,15 +111,13 @@ def parquet_documents(path: Path, raw: io.BufferedReader, column: str) -> Iterat
 
     Raises:
         BadFile: It is no Parquet file, or has no such column of texts.
-        InputError: pyarrow is not installed.
+        MissingExtra: pyarrow is not installed.
     """
     try:
         import pyarrow as pa
         from pyarrow import parquet
     except ImportError as error:
-        raise InputError(
-            "Parquet files need pyarrow: pip install 'autotinybert[parquet]'."
-        ) from error
+        raise MissingExtra("pyarrow", "parquet", wanted_for="A Parquet file") from error
     try:
         file = parquet.ParquetFile(raw)
         if column not in file.schema_arrow.names:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
 
+from atb.errors import install_command
+
 __all__ = ["RuntimeAbsent", "installed_version"]
 
 
@@ -26,7 +28,6 @@ def installed_version(*distributions: str, extra: str | None = None) -> str:
             return version(distribution)
         except PackageNotFoundError:
             continue
-    wanted = "autotinybert" if extra is None else f"autotinybert[{extra}]"
     raise RuntimeAbsent(
-        f"the package {distributions[0]} is not installed; run `pip install '{wanted}'`"
+        f"the package {distributions[0]} is not installed; run {install_command(extra)}"
     )

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from atb.errors import InputError
+from atb.errors import MissingExtra
 from atb.search.candidates import Candidates
 from atb.search.contract import MethodSettings, Scored
 from atb.search.generations import Generations
@@ -87,9 +87,7 @@ def _nsga2(start: npt.NDArray[np.int64], shape: tuple[int, ...], seed: int) -> A
         from pymoo.operators.mutation.pm import PM
         from pymoo.operators.repair.rounding import RoundingRepair
     except ImportError as error:
-        raise InputError(
-            "The method pareto needs pymoo: pip install 'autotinybert[pareto]'."
-        ) from error
+        raise MissingExtra("pymoo", "pareto", wanted_for="The method pareto") from error
     problem = Problem(
         n_var=len(shape), n_obj=2, n_ieq_constr=1, xl=0, xu=np.array(shape) - 1, vtype=int
     )

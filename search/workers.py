@@ -20,7 +20,7 @@ from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from typing import Any, Protocol
 
-from atb.errors import InputError, RunError
+from atb.errors import InputError, MissingExtra, RunError
 from atb.models.architecture import Architecture
 from atb.search.proxy import Proxy, RoughProxy
 
@@ -133,12 +133,13 @@ class RayWorkers:
             address: Of the cluster, such as `ray://head:10001` or `auto`; None starts a local one.
 
         Raises:
-            InputError: Ray is not installed, or the cluster cannot be reached.
+            MissingExtra: Ray is not installed.
+            InputError: The cluster cannot be reached.
         """
         try:
             ray: Any = importlib.import_module("ray")
         except ImportError as error:
-            raise InputError("Scoring on Ray needs it: pip install 'autotinybert[ray]'.") from error
+            raise MissingExtra("Ray", "ray", wanted_for="Scoring with --workers ray") from error
         self._ray = ray
         self._started = not ray.is_initialized()
         try:

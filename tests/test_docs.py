@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
 import typer
 
+from atb.errors import MissingExtra, install_command
+
 ROOT = Path(__file__).parents[1]
+FOLDERS = ("atb", "data", "devices", "models", "predictor", "profiler", "report", "search")
+#: Everything in which a reader is told to type something.
+SAID = [
+    ROOT / "README.md",
+    *(ROOT / "docs").glob("*.md"),
+    *(path for folder in (*FOLDERS, "training") for path in (ROOT / folder).rglob("*.py")),
+]
 DEFECTS = (ROOT / "docs" / "reference_defects.md").read_text("utf-8")
 
 
@@ -51,3 +61,26 @@ def test_the_example_of_a_recipe_can_be_read() -> None:
     assert [step.name for step in steps][-3:] == ["finetune", "export", "report"]
     for step in steps:
         check_step(step, path)
+
+
+def test_what_messages_and_documents_say_to_install_can_be_installed() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    for path in SAID:
+        text = path.read_text("utf-8")
+        # it is on no index: an install by its name finds nothing
+        assert not re.search(r"pip install '?autotinybert", text), path
+        for extra in re.findall(r"pip install -e '\.\[(\w+)\]'", text):
+            assert extra in extras, (path, extra)
+    assert install_command("ssh") == "`pip install -e '.[ssh]'` in the clone"
+    assert install_command() == "`pip install -e .` in the clone"
+
+
+@pytest.mark.parametrize("extra", ["ray", "pareto", "datasets", "parquet", "tensorboard", "ssh"])
+def test_a_missing_extra_is_the_users_to_mend(extra: str) -> None:
+    error = MissingExtra("a library", extra, wanted_for="An option", instead="or leave it out")
+    assert error.exit_code == 2
+    assert str(error) == (
+        "An option needs a library, which is not installed: run "
+        f"`pip install -e '.[{extra}]'` in the clone, or leave it out."
+    )

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
-from atb.errors import InputError
+from atb.errors import MissingExtra
 
 __all__ = ["LOG", "MetricsLog"]
 
@@ -28,16 +28,18 @@ class MetricsLog:
             tensorboard: Whether to write TensorBoard's files too.
 
         Raises:
-            InputError: TensorBoard is not installed.
+            MissingExtra: TensorBoard is not installed.
         """
         self._writer: Any = None
         if tensorboard:
             try:
                 from torch.utils.tensorboard import SummaryWriter
             except ImportError as error:
-                raise InputError(
-                    "TensorBoard is not installed: pip install 'autotinybert[tensorboard]', or "
-                    "leave --tensorboard out; losses.jsonl holds the same."
+                raise MissingExtra(
+                    "TensorBoard",
+                    "tensorboard",
+                    wanted_for="--tensorboard",
+                    instead="or leave the option out: losses.jsonl holds the same",
                 ) from error
             self._writer = SummaryWriter(folder / _TENSORBOARD, purge_step=step + 1)
         self._file = _reopened(folder / LOG, step)

@@ -9,7 +9,7 @@ import pytest
 from atb.console import print_table
 
 HEADER = ("runtime", "why it cannot be used")
-COMMAND = "`pip install 'autotinybert[openvino]'`"
+COMMAND = "`pip install -e '.[openvino]'`"
 ROWS = [
     ("openvino", f"the package openvino is not installed; run {COMMAND}"),
     ("board", ""),

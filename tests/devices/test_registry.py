@@ -77,8 +77,8 @@ def test_a_runtime_that_is_not_installed_is_listed_with_what_to_install(
     assert {"onnxruntime", "torch"} <= set(listed)
     for name, entry in listed.items():
         assert not entry.available
-        assert f"pip install 'autotinybert[{name}]'" in entry.note
-    with pytest.raises(InputError, match=r"pip install 'autotinybert\[onnxruntime\]'"):
+        assert f"pip install -e '.[{name}]'" in entry.note
+    with pytest.raises(InputError, match=r"pip install -e '\.\[onnxruntime\]'"):
         find_runtime(LocalDevice(), "onnxruntime")
     with pytest.raises(InputError, match="any runtime: it has none"):
         find_runtime(LocalDevice())
@@ -86,7 +86,7 @@ def test_a_runtime_that_is_not_installed_is_listed_with_what_to_install(
 
 def test_the_first_distribution_that_is_installed_tells_the_version() -> None:
     assert installed_version("no-such-package", "numpy") == installed_version("numpy")
-    with pytest.raises(RuntimeAbsent, match="pip install 'autotinybert'"):
+    with pytest.raises(RuntimeAbsent, match=r"pip install -e \.`"):
         installed_version("no-such-package")
 
 

@@ -222,7 +222,7 @@ def test_without_pyarrow_only_parquet_is_refused(monkeypatch):
         lambda name: None if name == "pyarrow" else known(name),
     )
     check_output(Path("x.csv"))
-    with pytest.raises(MissingExtra, match=r"autotinybert\[parquet\]"):
+    with pytest.raises(MissingExtra, match=r"pip install -e '\.\[parquet\]'"):
         check_output(Path("x.parquet"))
 
 

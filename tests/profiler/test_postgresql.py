@@ -114,5 +114,5 @@ def test_a_missing_driver_names_its_extra(monkeypatch):
         "atb.profiler.server.importlib.util.find_spec",
         lambda name: None if name == "psycopg" else known(name),
     )
-    with pytest.raises(MissingExtra, match=r"autotinybert\[postgresql\]"):
+    with pytest.raises(MissingExtra, match=r"pip install -e '\.\[postgresql\]'"):
         ProfileDatabase("postgresql://host/name", create=True)

@@ -38,7 +38,7 @@ class TestProcesses(WorkersSuite):
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
-    ray = pytest.importorskip("ray", reason="pip install 'autotinybert[ray]'")
+    ray = pytest.importorskip("ray", reason="pip install -e '.[ray]'")
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
     yield ray
     ray.shutdown()
