@@ -47,7 +47,9 @@ def best_answers(
         found = _best_span(spans, starts[: len(spans)], ends[: len(spans)])
         if found is not None and found[0] > best[number][0]:
             score, first, last = found
-            best[number] = (score, contexts[number][spans[first, 0] : spans[last, 1]])
+            # tokens of some vocabularies begin with the white space before a word
+            text = contexts[number][spans[first, 0] : spans[last, 1]].strip()
+            best[number] = (score, text)
     return [
         "" if may_be_empty and nothing[number] > score else text
         for number, (score, text) in enumerate(best)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from atb.data.hugging_face import HUGGING_FACE, is_saved_dataset, open_dataset
 from atb.data.unpacking import PACKED
 from atb.errors import InputError
 
-__all__ = ["find_split", "hub_rows"]
+__all__ = ["counted", "find_split", "hub_rows"]
 
 # The hub's words for our splits.
 _HUB_SPLITS = {"dev": "validation", "train": "train", "test": "test"}
@@ -60,3 +61,8 @@ def find_split(folder: Path, split: str, endings: tuple[str, ...]) -> Path:
             f"({named}): name the one to use {split}{endings[0]}."
         )
     return found[0]
+
+
+def counted(places: Sequence[str], total: int, what: str) -> str:
+    """How many of all, and the first: `2 of 90 rows (the first: line 7)`."""
+    return f"{len(places):,} of {total:,} {what} (the first: {places[0]})"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -32,19 +32,27 @@ class Examples:
 
     Attributes:
         rows: Of each, its fields by name; `label` only where it is known.
-        skipped: Rows of the source that were too short to be read.
+        skipped: Rows of the source that were left out.
+        remarks: Sentences on what was left out or put right, for the user to see.
     """
 
     rows: tuple[Mapping[str, Any], ...]
     skipped: int = 0
+    remarks: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         """Number of rows."""
         return len(self.rows)
 
+    def tell(self, warn: Callable[[str], None] | None) -> None:
+        """Tell all remarks."""
+        if warn is not None:
+            for remark in self.remarks:
+                warn(remark)
+
     def take(self, places: Sequence[int] | npt.NDArray[np.integer[Any]]) -> Examples:
         """Only the rows at some places."""
-        return Examples(tuple(self.rows[place] for place in places), self.skipped)
+        return replace(self, rows=tuple(self.rows[place] for place in places))
 
     def draw(self, count: int | None, seed: int) -> Examples:
         """So many rows drawn by a seed, in their order; all when None or when there are fewer."""

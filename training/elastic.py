@@ -7,7 +7,7 @@ each candidate (about 1.5 GPU-hours). The engine is that of one-shot training.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -38,7 +38,7 @@ from atb.training.task_learning import (
 )
 from atb.training.trainer import Progress, train_superplm
 
-__all__ = ["ElasticSettings", "TaskScorer", "elastic_scorer", "finetune_elastic", "skipped_rows"]
+__all__ = ["ElasticSettings", "TaskScorer", "elastic_scorer", "finetune_elastic"]
 
 _TASK, _KIND, _FORMAT = "task.json", "elastic-task", 1
 
@@ -101,6 +101,7 @@ def finetune_elastic(
     *,
     vocabulary: Vocabulary,
     progress: Progress | None = None,
+    warn: Callable[[str], None] | None = None,
 ) -> SuperPLM:
     """Fine-tune all slices on a task, but for rows held out to score them by.
 
@@ -114,12 +115,16 @@ def finetune_elastic(
         out: Folder of the result: a SuperPLM with a head for the task.
         vocabulary: Of the SuperPLM.
         progress: Told every step.
+        warn: Told, before anything is trained, each remark on rows that were left out or put
+            right.
 
     Raises:
         InputError: Rows, settings or folder cannot be used.
         RunError: The loss became no number, or the disk is full.
     """
-    learnt, _ = hold_out(task.read(source, "train"), settings.seed)
+    given = task.read(source, "train")
+    given.tell(warn)
+    learnt, _ = hold_out(given, settings.seed)
     few = learnt.draw(settings.train_rows, settings.seed)
     length = settings.sequence_length or DEFAULTS[task.name].sequence_length
     rows = TaskRows.of(task, few, vocabulary, length)
@@ -141,11 +146,6 @@ def finetune_elastic(
     }
     write_document(out / _TASK, content, kind=_KIND, format=_FORMAT)
     return trained
-
-
-def skipped_rows(folder: Path) -> int:
-    """Training rows with too few columns, which were left out when `folder` was made."""
-    return int(read_document(folder / _TASK, kind=_KIND, format=_FORMAT)["skipped_rows"])
 
 
 def elastic_scorer(

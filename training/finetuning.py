@@ -46,7 +46,7 @@ class FineTuned:
         steps: Steps in all.
         scores: By development split, scores by name.
         seconds: Time taken by the last call, evaluation included.
-        skipped_rows: Training rows with too few columns, which were left out.
+        skipped_rows: Training rows that were left out.
     """
 
     task: str
@@ -67,6 +67,7 @@ def fine_tune(
     out: Path,
     *,
     progress: Progress | None = None,
+    warn: Callable[[str], None] | None = None,
 ) -> FineTuned:
     """Fine-tune a model, choose its best weights on held-out rows, report on the development split.
 
@@ -79,14 +80,18 @@ def fine_tune(
         settings: How.
         out: Folder of the fine-tuned model: a transformers folder with `finetuned.json`.
         progress: Told steps done, all steps, and a word.
+        warn: Told, before anything is trained, each remark on rows that were left out or put
+            right.
 
     Raises:
         InputError: Model, rows or folder cannot be used.
         RunError: The disk is full, or the loss is no number any more.
     """
     began = time.monotonic()
-    learnt, held = hold_out(task.read(source, "train"), settings.seed)
-    judged = _development(task, source)
+    rows, judged = task.read(source, "train"), _development(task, source)
+    for found in (rows, *judged.values()):
+        found.tell(warn)
+    learnt, held = hold_out(rows, settings.seed)
     learnt = learnt.draw(settings.train_rows, settings.seed)
     loaded = TaskModel.fresh(model, task, dropout=settings.dropout, seed=settings.seed)
     run = {
@@ -105,9 +110,9 @@ def fine_tune(
             loaded, learnt, held, settings, folder=out / "checkpoints", progress=progress
         )
     scores = {
-        split: loaded.evaluate(rows, settings.sequence_length) for split, rows in judged.items()
+        split: loaded.evaluate(found, settings.sequence_length) for split, found in judged.items()
     }
-    found = FineTuned(
+    tuned = FineTuned(
         task.name,
         task.metric,
         best.score,
@@ -119,10 +124,10 @@ def fine_tune(
     )
     with writing_told(out):
         loaded.save(out)
-        write_history(out, _history(model, found))
-        write_document(out / REPORT, {**asdict(found), "run": run}, kind=_KIND, format=_FORMAT)
+        write_history(out, _history(model, tuned))
+        write_document(out / REPORT, {**asdict(tuned), "run": run}, kind=_KIND, format=_FORMAT)
     shutil.rmtree(out / "checkpoints", ignore_errors=True)
-    return found
+    return tuned
 
 
 def read_report(folder: Path) -> FineTuned:

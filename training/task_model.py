@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -113,6 +114,9 @@ class TaskModel:
                 f"The tokenizer of {name} is not a fast one with padding: choose a model with a "
                 "tokenizer.json."
             )
+        if not _knows_token_types(model):
+            kept = [name for name in tokenizer.model_input_names if name != "token_type_ids"]
+            tokenizer.model_input_names = kept
         return cls(model, tokenizer, task)
 
     @property
@@ -126,8 +130,8 @@ class TaskModel:
         Raises:
             InputError: The model has fewer positions.
         """
-        positions = getattr(self.model.config, "max_position_embeddings", sequence_length)
-        if sequence_length > positions:
+        positions = _positions(self.model)
+        if positions is not None and sequence_length > positions:
             raise InputError(
                 f"A sequence length of {sequence_length} is more than the model's {positions} "
                 "positions: give --sequence-length."
@@ -158,6 +162,8 @@ class TaskModel:
 
     def save(self, folder: Path) -> None:
         """Write a transformers folder."""
+        # how rows were cut here is nothing that the tokenizer should do elsewhere
+        self.tokenizer.backend_tokenizer.no_truncation()
         if isinstance(self.model, TinyBertPreTrainedModel):
             save_folder(self.model, self.tokenizer, folder)
             return
@@ -173,6 +179,24 @@ class TaskModel:
         if self.task.head == "qa":
             return found.start_logits, found.end_logits
         return (found.logits,)
+
+
+def _knows_token_types(model: Any) -> bool:
+    """Whether a model tells the two texts of a pair apart by an embedding (RoBERTa has but one)."""
+    takes = "token_type_ids" in inspect.signature(model.forward).parameters
+    known = getattr(model.config, "type_vocab_size", None)
+    return takes and (known is None or known > 1)
+
+
+def _positions(model: Any) -> int | None:
+    """Most tokens that a model has positions for; None where it has no such limit."""
+    for name, module in model.named_modules():
+        if name.endswith("position_embeddings") and isinstance(module, torch.nn.Embedding):
+            # RoBERTa and its kin count positions from behind the padding's on
+            first = 0 if module.padding_idx is None else module.padding_idx + 1
+            return module.num_embeddings - first
+    known = getattr(model.config, "max_position_embeddings", None)
+    return known if known is None or known > 0 else None  # XLNet says -1
 
 
 _MODEL_INPUTS = ("input_ids", "token_type_ids", "attention_mask")

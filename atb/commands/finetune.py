@@ -14,7 +14,7 @@ from atb.options import Json, Seed
 if TYPE_CHECKING:
     from atb.data.tasks import Examples, Task
 
-__all__ = ["TaskData", "TaskName", "evaluate", "finetune", "note_skipped"]
+__all__ = ["TaskData", "TaskName", "evaluate", "finetune", "note_remark"]
 
 TaskName = Annotated[
     str,
@@ -82,8 +82,7 @@ def finetune(
         bf16=bf16,
     )
     with progress("fine-tune") as show:
-        found = fine_tune(model, known, data, settings, out, progress=show)
-    note_skipped(found.skipped_rows)
+        found = fine_tune(model, known, data, settings, out, progress=show, warn=note_remark)
     if json:
         print_json(
             {
@@ -145,6 +144,8 @@ def evaluate(
     if answers is not None:
         prepare_output(answers, directory=True)
     read = {name: known.read(data, name) for name in splits}
+    for rows in read.values():
+        rows.tell(note_remark)
     loaded = TaskModel.load(model, known)
     scores: dict[str, dict[str, float]] = {}
     with progress("evaluate") as show:
@@ -170,10 +171,9 @@ def evaluate(
         _print_scores(scores)
 
 
-def note_skipped(skipped: int) -> None:
-    """Say how many training rows were left out."""
-    if skipped:
-        note(f"warning: {skipped} training rows have too few columns and were left out")
+def note_remark(remark: str) -> None:
+    """Say what was left out of a task's rows, or put right."""
+    note(f"warning: {remark}")
 
 
 def _is_labelled(task: Task, rows: Examples) -> bool:

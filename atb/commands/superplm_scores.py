@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from atb.commands.finetune import TaskData, TaskName, note_skipped
+from atb.commands.finetune import TaskData, TaskName, note_remark
 from atb.console import Progress, note, print_json, print_table, progress
 from atb.errors import InputError
 from atb.options import Json, Seed, SpaceName
@@ -60,7 +60,7 @@ def finetune(
     from atb.data.vocabulary import vocabulary_of
     from atb.models.embedded import EMBEDDED, load_superplm
     from atb.models.space import find_space
-    from atb.training.elastic import ElasticSettings, finetune_elastic, skipped_rows
+    from atb.training.elastic import ElasticSettings, finetune_elastic
     from atb.training.known_tasks import find_task
 
     if threads is not None:
@@ -90,8 +90,8 @@ def finetune(
             out,
             vocabulary=words,
             progress=lambda step: show(step.number, step.steps, f"loss {step.loss:.4f}"),
+            warn=note_remark,
         )
-    note_skipped(skipped_rows(out))
     typer.echo(f"{out}: score its slices with `atb superplm evaluate {out}`")
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -158,7 +159,7 @@ def test_a_hub_dataset_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("[1]", "not SQuAD's published JSON"),
+        ("[1]", "without 'data'"),
         ('{"data": 3', "not SQuAD's published JSON"),
         (
             '{"data": [{"paragraphs": [{"context": "a", "qas": [{"id": 1}]}]}]}',
@@ -177,3 +178,137 @@ def test_what_is_no_such_file_is_told(tmp_path: Path, content: str, message: str
 def test_too_short_sequences_are_told(tokenizer) -> None:
     with pytest.raises(InputError, match="give 384"):
         SQUAD["squad1"].encode(Examples(()), tokenizer, 64)
+
+
+def _write(
+    folder: Path,
+    questions: list[dict[str, Any]],
+    context: str = "A fox saw a red fox.",
+    name: str = "train",
+) -> str:
+    """A file whose questions are all on one paragraph."""
+    given = [
+        {"id": f"q{number}", "question": "Who?", **question}
+        for number, question in enumerate(questions)
+    ]
+    document = {"data": [{"title": "t", "paragraphs": [{"context": context, "qas": given}]}]}
+    (folder / f"{name}.json").write_text(json.dumps(document))
+    return str(folder)
+
+
+def _answer(text: Any, start: Any) -> dict[str, Any]:
+    return {"answers": [{"text": text, "answer_start": start}]}
+
+
+def test_what_is_learnt_is_the_answer_and_what_was_put_right_is_told(
+    tmp_path: Path, tokenizer
+) -> None:
+    context = "\N{OWL} By the lake a grey heron waits; the owl sleeps."
+    first, heron = context.index("a grey"), context.index("heron")
+    given = [
+        _answer("a grey heron", first),
+        _answer("heron", heron + 1),  # counted in UTF-16 units
+        _answer("heron", heron + 3),  # in bytes
+        _answer("heron", -1),
+        _answer("heron", 4000),
+        _answer("heron", None),
+        _answer(" heron ", heron),
+        _answer("HERON", heron),  # stands there, in another case
+    ]
+    read = SQUAD["squad1"].read(_write(tmp_path, given, context), "train")
+    for feature, row in zip(SQUAD["squad1"].encode(read, tokenizer, 100), read.rows, strict=True):
+        spans = feature["spans"]
+        start, end = spans[feature["start_positions"], 0], spans[feature["end_positions"], 1]
+        assert context[start:end] == ("a grey heron" if row["id"] == "q0" else "heron")
+    (remark,) = read.remarks
+    assert "train.json: 6 of 8 questions (the first: 'q1') had an answer beside" in remark
+    assert read.skipped == 0
+
+
+def test_questions_whose_answer_is_nowhere_or_at_several_places_are_left_out(
+    tmp_path: Path,
+) -> None:
+    sure = _answer("red fox", 12)
+    given = [sure, _answer("fox", 5), sure, _answer("wolf", 2), sure]
+    read = SQUAD["squad1"].read(_write(tmp_path, given), "train")
+    assert [row["id"] for row in read.rows] == ["q0", "q2", "q4"]
+    (remark,) = read.remarks
+    assert "2 of 5 questions (the first: 'q1') were left out" in remark
+    assert read.skipped == 2
+    with pytest.raises(BadFile, match=r"3 of 4 questions \(the first: 'q1'\) whose answers do not"):
+        SQUAD["squad1"].read(_write(tmp_path, [sure, *[given[1]] * 3]), "train")
+    scored = SQUAD["squad1"].read(_write(tmp_path, given, name="dev"), "dev")
+    assert [row["answers"][0]["text"] for row in scored.rows][3] == "wolf"  # a score needs no place
+
+
+def test_of_several_answers_one_that_stands_at_its_start_is_learnt(tmp_path: Path) -> None:
+    answers = [
+        {"text": "fox", "answer_start": 0},
+        {"text": "a red fox", "answer_start": 1},
+        {"text": "red fox", "answer_start": 12},
+    ]
+    (row,) = SQUAD["squad1"].read(_write(tmp_path, [{"answers": answers}]), "train").rows
+    assert row["answers"] == [
+        {"text": "red fox", "start": 12},
+        {"text": "a red fox", "start": 10},
+        {"text": "fox", "start": 0},  # nobody knows which fox, but it is a right answer
+    ]
+
+
+@pytest.mark.parametrize("split", ["train", "dev"])
+@pytest.mark.parametrize("answers", [[], None, [{"text": " ", "answer_start": 0}]])
+def test_an_unanswerable_question_is_refused_where_all_have_an_answer(
+    tmp_path: Path, split: str, answers: Any
+) -> None:
+    given = [_answer("red fox", 12), {"answers": answers}, {"answers": answers}]
+    folder = _write(tmp_path, given, name=split)
+    with pytest.raises(BadFile, match=r"2 of 3 questions \(the first: 'q1'\) without .* squad2"):
+        SQUAD["squad1"].read(folder, split)
+    assert len(SQUAD["squad2"].read(folder, split)) == 3
+
+
+def test_questions_that_contradict_themselves_are_left_out(tmp_path: Path) -> None:
+    given = [
+        {**_answer("red fox", 12), "is_impossible": False},
+        {**_answer("red fox", 12), "is_impossible": True},
+        {**_answer("", -1), "is_impossible": True},
+        {"answers": [], "is_impossible": False},
+        {"answers": [], "is_impossible": True},
+    ]
+    read = SQUAD["squad2"].read(_write(tmp_path, given), "train")
+    assert [(row["id"], len(row["answers"])) for row in read.rows] == [
+        ("q0", 1),
+        ("q2", 0),
+        ("q4", 0),
+    ]
+    assert "2 of 5 questions (the first: 'q1') were left out, since is_imp" in read.remarks[0]
+
+
+@pytest.mark.parametrize(
+    ("question", "message"),
+    [
+        (_answer(1998, 3), r"question 1 \('q0'\) has 1998 for 'text'"),
+        ({"answers": "fox"}, "has 'fox' for 'answers'"),
+        ({"answers": [3]}, r"has \[3\] for 'answers'"),
+        ({"answers": {"text": ["a"], "answer_start": []}}, "has 1 answers and 0 answer_start"),
+        ({"answers": [{"answer_start": 3}]}, "is without 'text'"),
+        ({"question": None, "answers": []}, "has None for 'question'"),
+        ({"question": "Who is \ud83d?", "answers": []}, "half a character"),
+        ({"id": ["q"], "answers": []}, r"question 1 has \['q'\] for 'id'"),
+    ],
+)
+def test_a_question_of_another_form_is_told(tmp_path: Path, question: Any, message: str) -> None:
+    folder = _write(tmp_path, [question])
+    with pytest.raises(BadFile, match=message):
+        SQUAD["squad2"].read(folder, "train")
+
+
+def test_columns_a_byte_order_mark_and_deep_nonsense(tmp_path: Path) -> None:
+    folder = _write(tmp_path, [{"answers": {"text": ["red fox"], "answer_start": ["12"]}}])
+    path = tmp_path / "train.json"
+    path.write_text("\ufeff" + path.read_text())
+    (row,) = SQUAD["squad1"].read(folder, "train").rows
+    assert row["answers"] == [{"text": "red fox", "start": 12}]
+    path.write_text("[" * 200_000)
+    with pytest.raises(BadFile, match="not SQuAD's published JSON"):
+        SQUAD["squad1"].read(folder, "train")
