@@ -30,6 +30,24 @@ SuperPLMFolder = Annotated[
         "--superplm", metavar="DIR", help="A SuperPLM folder, or `mini`: the embedded one."
     ),
 ]
+HeldOutShards = Annotated[
+    Path | None,
+    typer.Option(
+        "--held-out",
+        metavar="SHARDS",
+        help="Token shards on which distillation and mlm score, made with the SuperPLM's "
+        "vocabulary; by default the shipped English sample.",
+    ),
+]
+TeacherFolder = Annotated[
+    str | None,
+    typer.Option(
+        "--teacher",
+        metavar="DIR|NAME",
+        help="The teacher against which distillation scores; by default the one that the "
+        "SuperPLM's card names, or the SuperPLM's own whole where that is not to be had.",
+    ),
+]
 DeviceName = Annotated[
     str, typer.Option("--device", metavar="NAME", help="See `atb devices list`.")
 ]

@@ -27,6 +27,8 @@ class Scoring:
         superplm: Name or folder.
         name: Of the proxy; None for what the SuperPLM allows.
         elastic: Folders of `--proxy task`.
+        held_out: Token shards to score on, of `--held-out`; None for the shipped sample.
+        teacher: Where the teacher of `distillation` is, of `--teacher`; None where the card says.
         bf16: Of `--proxy task`: matrix products in bfloat16.
         where: Processes, or a Ray cluster, as `--workers` says it; None for this process.
         precision: In which slices run.
@@ -36,6 +38,8 @@ class Scoring:
     superplm: str
     name: ProxyName | None = None
     elastic: tuple[Path, ...] = ()
+    held_out: Path | None = None
+    teacher: str | None = None
     bf16: bool = False
     where: str | None = None
     precision: str = "fp32"
@@ -56,6 +60,8 @@ class Scoring:
             loaded or self.superplm,
             self.name,
             self.elastic,
+            held_out=self.held_out,
+            teacher=self.teacher,
             bf16=self.bf16,
             precision=self.precision,
             sequence_length=self.sequence_length,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -149,6 +149,17 @@ class TokenShards:
     def order(self, epoch: int, seed: int) -> npt.NDArray[np.int64]:
         """All sequence numbers, shuffled in a way that `epoch` and `seed` alone determine."""
         return np.random.default_rng([seed, epoch]).permutation(len(self)).astype(np.int64)
+
+    def spread(self, count: int) -> TokenShards:
+        """So many sequences from everywhere in the text, or all when there are fewer."""
+        if count >= len(self):
+            return self
+        ids, mask = self.batch(np.linspace(0, len(self) - 1, count).astype(np.int64))
+        shard = Shard(
+            ids[mask == 1].astype(token_type(self.vocabulary_size)), mask.sum(1).astype(np.uint16)
+        )
+        name = f"{self.sha256}:spread:{count}".encode()
+        return replace(self, shards=(shard,), sha256=hashlib.sha256(name).hexdigest())
 
     def first(self, count: int) -> TokenShards:
         """Only the first `count` sequences, or all when there are fewer."""

@@ -69,6 +69,7 @@ class Card:
         task_head: Kind and outputs of the head for a task, if there is one.
         storage: How the weights are stored.
         facts: All that stands there.
+        folder: Where it lies.
     """
 
     config: TinyBertConfig
@@ -76,6 +77,7 @@ class Card:
     task_head: tuple[str, int] | None
     storage: str
     facts: Mapping[str, Any]
+    folder: Path
 
 
 def read_card(folder: Path) -> Card:
@@ -100,7 +102,8 @@ def read_card(folder: Path) -> Card:
         )
         head = card.get("task_head")
         task_head = None if head is None else (str(head["kind"]), int(head["outputs"]))
-        return Card(config, bool(card["with_mlm_head"]), task_head, str(card["storage"]), card)
+        with_mlm_head, storage = bool(card["with_mlm_head"]), str(card["storage"])
+        return Card(config, with_mlm_head, task_head, storage, card, folder)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise BadFile(
             f"{folder / CARD} is damaged ({error}): take the folder from its source again."

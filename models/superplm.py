@@ -6,7 +6,6 @@ what runs in training is the very module that `extract` returns.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -61,7 +60,10 @@ class SuperPLM(nn.Module):
         bert: Embeddings, encoder, pooler, and a projection into a teacher's space if there is one.
         cls: The masked-LM head, or None.
         task_head: Kind and outputs of the head for a task, or None.
+        folder: Where it was read from, or written at the end of its training; None before that.
     """
+
+    folder: Path | None = None
 
     def __init__(
         self,
@@ -86,7 +88,9 @@ class SuperPLM(nn.Module):
     @classmethod
     def of_card(cls, card: Card) -> SuperPLM:
         """One of the shape that a card describes, with fresh weights."""
-        return cls(card.config, with_mlm_head=card.with_mlm_head, task_head=card.task_head)
+        made = cls(card.config, with_mlm_head=card.with_mlm_head, task_head=card.task_head)
+        made.folder = card.folder
+        return made
 
     def with_task_head(
         self, kind: Literal["classification", "qa"], outputs: int, *, dropout: float
@@ -165,15 +169,9 @@ class SuperPLM(nn.Module):
         """
         return {
             name: self._slice(name, parameter, architecture)
-            for name, parameter in self._kept(architecture)
-            if name.startswith(prefix)
+            for name, parameter in self.named_parameters()
+            if name.startswith(prefix) and (layer_of(name) or 0) < architecture.layers
         }
-
-    def _kept(self, architecture: Architecture) -> Iterator[tuple[str, Tensor]]:
-        for name, parameter in self.named_parameters():
-            layer = layer_of(name)
-            if layer is None or layer < architecture.layers:
-                yield name, parameter
 
     def _slice(self, name: str, parameter: Tensor, architecture: Architecture) -> Tensor:
         return slice_parameter(name, parameter, self.architecture, architecture)

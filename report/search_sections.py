@@ -21,6 +21,8 @@ __all__ = ["neighbour_section", "search_section", "winner_row", "winner_section"
 
 _REFERENCES = ("bert-base", "tinybert-4", "minilm-6", "bert-mini")
 _MOST_REFERENCES = 3
+#: How a sentence on the proxy goes on, by what scores rest on.
+_SCORING = {"teacher": "held against", "text": "on", "tasks": "on the tasks"}
 
 
 def winner_section(
@@ -136,6 +138,9 @@ def search_section(result: SearchResult) -> dict[str, Any]:
         f"Of the space {result.space}, {many(result.feasible, 'architecture')} are predicted to "
         f"take {low} to {high}. The method {result.method} scored {result.evaluations:,} of them "
         f"in {many(result.generations, 'generation')} by the proxy {result.proxy}"
+        + "".join(
+            f", {_SCORING.get(name, 'with')} {words}" for name, words in result.scoring.items()
+        )
         + (f" ({failed} failed)" if failed else "")
         + (f", {result.hopeless} were given up early" if result.hopeless else "")
         + f". Finalists measured: {len(finalists)}. {_verdicts(result)}"

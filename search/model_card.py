@@ -139,6 +139,7 @@ def extraction(
             "evaluations": result.evaluations,
             "finalists": len(result.finalists),
             "proxy": result.proxy,
+            "scoring": dict(result.scoring),
             "score": result.winner.proxy,
             "limit_seconds": result.constraint_seconds,
             "basis": result.basis,
@@ -249,9 +250,15 @@ def _told(stage: Stage) -> str:
         f"{cut}. Search method `{search['method']}` (seed {search['seed']}) over "
         f"{search['feasible']:,} architectures of the space `{search['space']}` whose predicted "
         f"latency lies between {low:.0%} and {high:.0%} of the limit: {search['evaluations']} "
-        f"scored by {search['proxy']} loss, {search['finalists']} finalists measured. "
-        f"Score {search['score']:.4f} (0 is best)."
+        f"scored by {search['proxy']} loss{_scoring(search)}, {search['finalists']} finalists "
+        f"measured. Score {search['score']:.4f} (0 is best)."
     )
+
+
+def _scoring(search: Mapping[str, Any]) -> str:
+    """What scores rest on, in brackets; searches of before do not tell."""
+    told = ", ".join(f"{name}: {words}" for name, words in search.get("scoring", {}).items())
+    return f" ({told})" if told else ""
 
 
 def _origin(cut: Mapping[str, Any], taken_over: Mapping[str, Any] | None) -> str:

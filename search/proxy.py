@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from atb.training.teacher import Teacher
 
 __all__ = [
+    "DescribedProxy",
     "DistillationProxy",
     "ExactProxy",
     "ExactRoughProxy",
@@ -61,6 +62,15 @@ class RoughProxy(Proxy, Protocol):
 
     def score_roughly(self, architectures: Sequence[Architecture]) -> list[float | None]:
         """Rough scores in the order given; they lie near a line with the whole ones."""
+
+
+@runtime_checkable
+class DescribedProxy(Proxy, Protocol):
+    """A proxy whose name does not tell all that a person must know of its scores."""
+
+    @property
+    def facts(self) -> Mapping[str, str]:
+        """What scores rest on, in words: `teacher`, `text`, `task`."""
 
 
 class ExactProxy:
@@ -112,9 +122,14 @@ class _Losses:
     """Minus losses; a rough score that is known already is a part of the whole one."""
 
     def __init__(
-        self, name: str, key: str, sums: Sums, loss_of: Callable[[npt.NDArray[np.float64]], float]
+        self,
+        name: str,
+        key: str,
+        sums: Sums,
+        loss_of: Callable[[npt.NDArray[np.float64]], float],
+        facts: Mapping[str, str],
     ) -> None:
-        self.name, self.key, self.rough_key = name, key, f"{key}-rough"
+        self.name, self.key, self.rough_key, self.facts = name, key, f"{key}-rough", facts
         self._sums, self._loss_of = sums, loss_of
         self._rough: dict[Architecture, npt.NDArray[np.float64]] = {}
 
@@ -147,6 +162,7 @@ class _HeldOutProxy(_Losses):
         superplm: SuperPLM,
         text: TokenShards | None = None,
         *,
+        text_told: str = "",
         teacher: Teacher | None = None,
         precision: str = "fp32",
     ) -> None:
@@ -155,35 +171,35 @@ class _HeldOutProxy(_Losses):
         Args:
             superplm: Whose slices are scored.
             text: Held-out text; part of the shipped sample by default.
-            teacher: For distillation; the whole SuperPLM by default.
+            text_told: How a person calls the text.
+            teacher: For distillation; by default the one that the SuperPLM learnt from where it is
+                found, else the whole SuperPLM.
             precision: In which slices run; the teacher does in float32.
 
         Raises:
-            InputError: The SuperPLM lacks the head that the proxy needs.
+            InputError: The SuperPLM lacks the head that the proxy needs, or the text or the teacher
+                is none for it.
         """
-        from atb.data.samples import held_out
         from atb.search.int8_slices import as_deployed
-        from atb.training.evaluation import HeldOut
+        from atb.training.evaluation import HeldOut, held_out_text
 
-        used = text or held_out(limit=SEQUENCES)
-        if used.vocabulary_size > superplm.config.vocab_size:
-            raise InputError(
-                f"The held-out text has a vocabulary of {used.vocabulary_size} and the SuperPLM of "
-                f"{superplm.config.vocab_size}: prepare the text with the SuperPLM's vocabulary."
-            )
-        judge = HeldOut(as_deployed(superplm, precision), used, self._loss, teacher=teacher)
-        taught_by = "" if teacher is None else module_sha256(teacher.encoder)
-        parts = [self._loss, superplm_sha256(superplm), used.sha256, taught_by]
+        if text is None:
+            text, text_told = held_out_text(superplm, limit=SEQUENCES), "the shipped sample"
+        judge = HeldOut(as_deployed(superplm, precision), text, self._loss, teacher=teacher)
+        taught_by = "" if judge.teacher is None else module_sha256(judge.teacher.encoder)
+        parts = [self._loss, superplm_sha256(superplm), text.sha256, taught_by]
+        told = {"teacher": judge.teacher_told, "text": text_told or f"{len(text):,} sequences"}
         super().__init__(
             self._loss,
             _key(parts, precision=precision),
             lambda architecture, rough: judge.sums(architecture, rough=rough),
             lambda sums: judge.loss_of(sums.tolist()),
+            {name: words for name, words in told.items() if words},
         )
 
 
 class DistillationProxy(_HeldOutProxy):
-    """How near a slice comes to the teacher's last hidden states."""
+    """How near a slice comes to its teacher's last hidden states."""
 
     _loss = "distillation"
 
@@ -259,6 +275,7 @@ class TaskProxy(_Losses):
             _key(["task", *parts], precision=precision),
             sums,
             lambda sums: float(np.mean(sums[::2] / sums[1::2])),
+            {"tasks": ", ".join(scorer.task_name for scorer in scorers)},
         )
 
 
@@ -271,6 +288,8 @@ def make_proxy(
     name: ProxyName | None = None,
     elastic: Sequence[Path] = (),
     *,
+    held_out: Path | None = None,
+    teacher: str | None = None,
     bf16: bool = False,
     precision: str = "fp32",
     sequence_length: int | None = None,
@@ -281,35 +300,61 @@ def make_proxy(
         superplm: Whose slices, or its name or folder, which can be sent to another process.
         name: The default one where None.
         elastic: For `task`, which is the default where they are given.
+        held_out: For `distillation` and `mlm`: token shards, of which a part is used; the shipped
+            sample when None.
+        teacher: For `distillation`: where the teacher is; see `score_teacher`.
         bf16: For `task`: matrix products in bfloat16.
         precision: In which slices run.
         sequence_length: For `task`: tokens to which rows are cut.
 
     Raises:
-        InputError: The SuperPLM lacks what it needs, or one of the others is of no use.
+        InputError: The SuperPLM lacks what it needs, one of the others is of no use, or the text is
+            of other words than the SuperPLM's.
     """
-    if elastic and name not in (None, "task"):
-        raise InputError(f"--proxy {name} has no use for --elastic: leave it out.")
-    if bf16 and precision != "fp32":
-        raise InputError(
-            f"--bf16 is of no use where models are scored in {precision}: leave it out."
-        )
-    if elastic or name == "task":
+    if isinstance(superplm, str) and not (elastic or name == "task"):
+        from atb.models.embedded import load_superplm
+
+        superplm = load_superplm(superplm)
+    if elastic or name == "task" or isinstance(superplm, str):
+        name = name or "task"
+    elif name is None:
+        name = "mlm" if superplm.config.projection_size is None else "distillation"
+    unused = {
+        "--elastic": bool(elastic) and name != "task",
+        "--held-out": held_out is not None and name == "task",
+        "--teacher": teacher is not None and name != "distillation",
+        "--bf16": bf16 and (name != "task" or precision != "fp32"),
+    }
+    for option, is_unused in unused.items():
+        if is_unused:
+            scored = f" where models are scored in {precision}" if precision != "fp32" else ""
+            raise InputError(f"--proxy {name} has no use for {option}{scored}: leave it out.")
+    if name == "task":
         return TaskProxy(elastic, bf16=bf16, precision=precision, sequence_length=sequence_length)
-    if bf16:
-        raise InputError("--bf16 is for --proxy task: leave it out.")
     if sequence_length is not None:
         raise InputError(
             "What a shorter sequence costs is told by tasks alone: give --proxy task --elastic DIR."
         )
-    if isinstance(superplm, str):
-        from atb.models.embedded import load_superplm
+    assert not isinstance(superplm, str)
+    return _held_out_proxy(superplm, name, held_out, teacher, precision)
 
-        superplm = load_superplm(superplm)
-    if name is None:
-        name = "mlm" if superplm.config.projection_size is None else "distillation"
-    kind = DistillationProxy if name == "distillation" else MlmProxy
-    return kind(superplm, precision=precision)
+
+def _held_out_proxy(
+    superplm: SuperPLM,
+    name: Literal["distillation", "mlm"],
+    held_out: Path | None,
+    teacher: str | None,
+    precision: str,
+) -> Proxy:
+    from atb.training.evaluation import held_out_text
+    from atb.training.score_teacher import score_teacher
+
+    text = None if held_out is None else held_out_text(superplm, held_out, limit=SEQUENCES)
+    told = "" if text is None else f"{len(text):,} sequences of {held_out}"
+    if name == "mlm":
+        return MlmProxy(superplm, text, text_told=told, precision=precision)
+    known = None if teacher is None else score_teacher(superplm, teacher).teacher
+    return DistillationProxy(superplm, text, text_told=told, teacher=known, precision=precision)
 
 
 def _key(parts: Sequence[str], *, precision: str) -> str:

@@ -207,6 +207,7 @@ class SearchResult:
         feasible: How many of its architectures lay in the window.
         method: Name of the method.
         proxy: Name of the proxy.
+        scoring: What scores rest on, in words, by `teacher`, `text` or `tasks`.
         seed: Of the search.
         generations: Generations scored.
         evaluations: Candidates scored, the hopeless ones too.
@@ -236,6 +237,7 @@ class SearchResult:
     ended_by: str
     bounds: tuple[str, ...] = ()
     weighed: tuple[Weighed, ...] = ()
+    scoring: Mapping[str, str] = field(default_factory=dict)
     request: str = field(default="", compare=False)
 
     @property
@@ -270,6 +272,7 @@ class SearchResult:
             "feasible": self.feasible,
             "method": self.method,
             "proxy": self.proxy,
+            "scoring": dict(self.scoring),
             "seed": self.seed,
             "generations": self.generations,
             "evaluations": self.evaluations,

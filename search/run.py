@@ -18,7 +18,7 @@ from atb.search.constraint import LatencyLimit, SpeedUp
 from atb.search.front import front_of, spread_over
 from atb.search.joint import JointPredictor, JointVerifier, Place, elsewhere, on_first
 from atb.search.methods import make_method
-from atb.search.proxy import Proxy
+from atb.search.proxy import DescribedProxy, Proxy
 from atb.search.request import SearchRequest, SearchState
 from atb.search.result import Candidate, SearchResult, read_result, write_result
 from atb.search.scores import ScoreFile
@@ -104,7 +104,8 @@ def search(
     with ScoreFile(out / SCORES, proxy, workers) as scores:
         run = _Run(task, scores, task.measures(verifier), Screening(request.finalists))
         result = run.to_the_end(candidates, campaign=f"search-{state.run}")
-    result = replace(result, proxy=proxy.name, request=key)
+    facts = proxy.facts if isinstance(proxy, DescribedProxy) else {}
+    result = replace(result, proxy=proxy.name, scoring=facts, request=key)
     write_result(result, out / RESULT)
     # a result of too little time is one, but the same call goes on where it was over
     state.write(out, finished=not task.measures(verifier).is_spent)

@@ -111,8 +111,12 @@ def open_text(folder: Path, vocabulary: Vocabulary, learner: str) -> TokenShards
     return shards
 
 
-def load_teacher(name: str) -> Teacher:
+def load_teacher(name: str, *, download: bool = True) -> Teacher:
     """An embedded SuperPLM, one from a folder, or a transformers model.
+
+    Args:
+        name: Of the one, the folder of the other, or the name of the third on the hub.
+        download: Whether what is not on this machine may be fetched from the hub.
 
     Raises:
         InputError: There is no such teacher.
@@ -120,4 +124,4 @@ def load_teacher(name: str) -> Teacher:
     """
     if name in EMBEDDED or (Path(name) / CARD).is_file():
         return Teacher.of(load_superplm(name))
-    return Teacher.load(name)
+    return Teacher.load(name, download=download)

@@ -212,6 +212,7 @@ class TaskScorer:
                 f"The SuperPLM has {'no head' if superplm.task_head is None else 'another head'} "
                 f"for {task.name}: make it with `atb superplm finetune --task {task.name}`."
             )
+        self.task_name = task.name
         self._superplm, self._task, self._rows = superplm.eval(), task, rows
         self._vocabulary, self._sequence_length = vocabulary, sequence_length
         #: Hash of all that scores depend on beside the architecture and the weights.

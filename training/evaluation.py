@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -12,17 +13,22 @@ import torch
 from torch.nn import functional
 
 from atb.data.masking import mask_tokens
+from atb.data.samples import held_out
 from atb.data.shards import TokenShards
 from atb.errors import InputError
 from atb.models.architecture import Architecture
+from atb.models.embedded import EMBEDDED
 from atb.models.superplm import SuperPLM
 from atb.training.objectives import mean_pooled
-from atb.training.teacher import Batch, Target, Teacher
+from atb.training.score_teacher import ScoreTeacher, score_teacher
+from atb.training.teacher import Batch, Target, Teacher, vocabulary_sha256_of
 
-__all__ = ["ROUGH_EVERY", "HeldOut", "Proxy", "evaluate", "one_thread"]
+__all__ = ["ROUGH_EVERY", "HeldOut", "Proxy", "evaluate", "held_out_text", "one_thread"]
 
-#: `distillation`: how far a slice is from the whole; `mlm`: masked-LM loss.
+#: `distillation`: how far a slice is from its teacher; `mlm`: masked-LM loss.
 Proxy = Literal["distillation", "mlm"]
+#: Tokens of the longest sequence of the shipped sample, where there are so many positions.
+_SAMPLE_LENGTH = 128
 #: Every so-many-th sequence or row, by length or as they come, makes a rough score.
 ROUGH_EVERY = 8
 
@@ -42,8 +48,52 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
+def held_out_text(
+    superplm: SuperPLM, folder: Path | None = None, *, limit: int | None = None
+) -> TokenShards:
+    """Text to score slices on: token shards, or the shipped English sample.
+
+    Args:
+        superplm: Whose slices; `HeldOut` holds the text against its vocabulary and positions.
+        folder: Of the shards; None for the shipped sample.
+        limit: Take only this many sequences, from everywhere in the text; all when None.
+
+    Raises:
+        BadFile: There are no shards, or damaged ones.
+        InputError: The shipped sample is wanted and the SuperPLM has another vocabulary.
+    """
+    if folder is not None:
+        text = TokenShards.open(folder)
+        return text if limit is None else text.spread(limit)
+    sample = held_out(min(_SAMPLE_LENGTH, superplm.config.max_position_embeddings), limit)
+    if not _is_spoken(superplm, sample):
+        raise InputError(
+            "The shipped sample is English in BERT's words and this SuperPLM has a vocabulary of "
+            "its own: give text of its language with --held-out SHARDS, made by "
+            f"{_preparing(superplm)}."
+        )
+    return sample
+
+
+def _is_spoken(superplm: SuperPLM, text: TokenShards) -> bool:
+    """Whether a text was made with a SuperPLM's vocabulary, as far as that is known."""
+    same = vocabulary_sha256_of(superplm) in (None, text.vocabulary_sha256)
+    return same and text.vocabulary_size <= superplm.config.vocab_size
+
+
+def _preparing(superplm: SuperPLM) -> str:
+    folder = superplm.folder or "DIR"
+    own = "" if folder in EMBEDDED.values() else f" --vocabulary {folder}"
+    return f"`atb data prepare TEXT{own} --out SHARDS`"
+
+
 class HeldOut:
-    """Held-out text made ready once, on which any number of slices are scored."""
+    """Held-out text made ready once, on which any number of slices are scored.
+
+    Attributes:
+        teacher: Whose output distillation holds slices against; None for the SuperPLM's own whole.
+        teacher_told: The same in words; empty for `mlm`.
+    """
 
     def __init__(
         self,
@@ -60,11 +110,13 @@ class HeldOut:
             superplm: Whose slices are scored.
             text: Held-out text; all of it is used.
             proxy: What to score by.
-            teacher: For `distillation`; the whole SuperPLM by default.
+            teacher: For `distillation`; by default the one that the SuperPLM learnt from where
+                `score_teacher` finds it, else the whole SuperPLM.
             batch_size: Sequences in one forward pass.
 
         Raises:
-            InputError: The SuperPLM lacks the head that the proxy needs.
+            InputError: The SuperPLM lacks the head that the proxy needs, or the text or the teacher
+                is none for it.
         """
         if proxy == "mlm" and superplm.cls is None:
             raise InputError(
@@ -72,6 +124,13 @@ class HeldOut:
             )
         if proxy == "distillation" and superplm.config.projection_size is None:
             raise InputError("This SuperPLM has no projection: score its slices by masked-LM loss.")
+        _check_text(superplm, text)
+        self.teacher, self.teacher_told, asked = None, "", None
+        if proxy == "distillation":
+            found = score_teacher(superplm) if teacher is None else ScoreTeacher.given(teacher)
+            self.teacher, self.teacher_told = found.teacher, found.told
+            asked = found.teacher or Teacher.of(superplm)
+            _check_teacher(asked, superplm, text)
         self._superplm = superplm.eval()
         self._proxy = proxy
         # sequences of like length together, so that little is padding
@@ -79,14 +138,13 @@ class HeldOut:
         order = np.argsort(lengths, kind="stable")
         rough = np.zeros(len(order), dtype=np.bool_)
         rough[min(ROUGH_EVERY // 2, len(order) - 1) :: ROUGH_EVERY] = True
-        teacher = teacher or (Teacher.of(superplm) if proxy == "distillation" else None)
         device = next(superplm.parameters()).device
         self._parts: dict[bool, list[tuple[Batch, Target | None]]] = {True: [], False: []}
         for is_rough, rows in ((True, order[rough]), (False, order[~rough])):
             for start in range(0, len(rows), batch_size):
                 batch = _batch(text, rows[start : start + batch_size], proxy, start).to(device)
                 with one_thread():
-                    target = teacher(batch) if teacher is not None else None
+                    target = None if asked is None else asked(batch)
                 self._parts[is_rough].append((batch, target))
 
     def loss(self, architecture: Architecture) -> float:
@@ -152,7 +210,7 @@ class HeldOut:
 def evaluate(
     superplm: SuperPLM,
     architectures: Sequence[Architecture],
-    held_out: TokenShards,
+    text: TokenShards,
     *,
     proxy: Proxy = "distillation",
     teacher: Teacher | None = None,
@@ -163,20 +221,58 @@ def evaluate(
     Args:
         superplm: Whose slices.
         architectures: Which slices.
-        held_out: The text.
+        text: Held out.
         proxy: What to score by.
-        teacher: For `distillation`; the whole SuperPLM by default.
+        teacher: For `distillation`; see `HeldOut`.
         progress: Told the slices done and all slices.
     """
     for architecture in architectures:
         superplm.check(architecture)
-    text = HeldOut(superplm, held_out, proxy, teacher=teacher)
+    judge = HeldOut(superplm, text, proxy, teacher=teacher)
     losses = []
     for architecture in architectures:
-        losses.append(text.loss(architecture))
+        losses.append(judge.loss(architecture))
         if progress is not None:
             progress(len(losses), len(architectures))
     return losses
+
+
+def _check_text(superplm: SuperPLM, text: TokenShards) -> None:
+    """Refuse a text of other words, or of sequences too long."""
+    if not _is_spoken(superplm, text):
+        raise InputError(
+            f"The held-out text was prepared with another vocabulary ({text.vocabulary_size:,} "
+            f"words) than the SuperPLM's: prepare it by {_preparing(superplm)}."
+        )
+    longest = max(int(shard.lengths.max()) for shard in text.shards)
+    positions = superplm.config.max_position_embeddings
+    if longest > positions:
+        raise InputError(
+            f"The held-out text has sequences of {longest} tokens and the SuperPLM {positions} "
+            f"positions: prepare it with --sequence-length {positions}."
+        )
+
+
+def _check_teacher(teacher: Teacher, superplm: SuperPLM, text: TokenShards) -> None:
+    """Refuse a teacher whose states are not those that slices project to."""
+    if teacher.hidden_size != superplm.config.projection_size:
+        raise InputError(
+            f"The teacher is {teacher.hidden_size} wide and the SuperPLM projects to "
+            f"{superplm.config.projection_size}: give the teacher that it learnt from."
+        )
+    has_words = teacher.vocabulary_sha256 in (None, text.vocabulary_sha256)
+    if not has_words or text.vocabulary_size > teacher.vocabulary_size:
+        raise InputError(
+            "The teacher has another vocabulary than the held-out text: give the teacher that the "
+            "SuperPLM learnt from, and text of their words."
+        )
+    longest = max(int(shard.lengths.max()) for shard in text.shards)
+    if longest > teacher.positions:
+        raise InputError(
+            f"The held-out text has sequences of {longest} tokens and the teacher "
+            f"{teacher.positions} positions: prepare it with --sequence-length "
+            f"{teacher.positions}."
+        )
 
 
 def _batch(

@@ -16,9 +16,10 @@ from torch import Tensor, nn
 
 from atb.data.vocabulary import vocabulary_of
 from atb.errors import BadFile, InputError
+from atb.models.embedded import EMBEDDED
 from atb.models.superplm import SuperPLM
 
-__all__ = ["AttentionStates", "Batch", "Target", "Teacher"]
+__all__ = ["AttentionStates", "Batch", "Target", "Teacher", "vocabulary_sha256_of"]
 
 
 # Vanishes in any softmax, and is far from overflow.
@@ -157,6 +158,8 @@ class Teacher:
         head: From hidden states to vocabulary logits, where it has one.
         whole: What both are parts of.
         vocabulary_sha256: Of its vocabulary, where it brought one along.
+        name: By which it is found again: an embedded SuperPLM, a folder, or a name on the hub; None
+            where it was made in memory.
     """
 
     def __init__(
@@ -166,6 +169,7 @@ class Teacher:
         head: Callable[[Tensor], Tensor] | None = None,
         whole: nn.Module | None = None,
         vocabulary_sha256: str | None = None,
+        name: str | None = None,
     ) -> None:
         """Freeze an encoder; where it has a sentence projection, that is part of its output.
 
@@ -174,30 +178,42 @@ class Teacher:
             head: From hidden states [N, hidden] to vocabulary logits [N, vocabulary].
             whole: What both are parts of.
             vocabulary_sha256: Hash of its vocabulary, if that is known.
+            name: By which it is found again, if there is one.
         """
         self.whole = (whole or encoder).eval().requires_grad_(False)
         self.encoder: Any = encoder
         self._projection: nn.Module | None = getattr(encoder, "projection", None)
         self.head = head
         self.vocabulary_sha256 = vocabulary_sha256
+        self.name = name
 
     @classmethod
     def of(cls, superplm: SuperPLM) -> Teacher:
         """A frozen copy of a whole SuperPLM, to teach its own slices."""
+        name, digest = _name_of(superplm), vocabulary_sha256_of(superplm)
         if superplm.cls is None:
-            return cls(superplm.extract(superplm.architecture))
+            encoder = superplm.extract(superplm.architecture)
+            return cls(encoder, name=name, vocabulary_sha256=digest)
         model: Any = superplm.extract(superplm.architecture, "mlm").requires_grad_(False)
         table = model.bert.embeddings.word_embeddings.weight
         return cls(
-            model.bert, head=lambda hidden: model.cls["predictions"](hidden, table), whole=model
+            model.bert,
+            head=lambda hidden: model.cls["predictions"](hidden, table),
+            whole=model,
+            name=name,
+            vocabulary_sha256=digest,
         )
 
     @classmethod
-    def load(cls, name: str) -> Teacher:
+    def load(cls, name: str, *, download: bool = True) -> Teacher:
         """A BERT or ELECTRA encoder from a transformers folder or the Hugging Face hub.
 
         Its masked-LM head comes along where there is one. Weights are read as safetensors only,
         and no code of the folder is executed.
+
+        Args:
+            name: Of the folder, or on the hub.
+            download: Whether what is not on this machine may be fetched from the hub.
 
         Raises:
             InputError: There is no such encoder.
@@ -208,9 +224,10 @@ class Teacher:
         from transformers.utils import logging
 
         logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-        reading = {"use_safetensors": True, "trust_remote_code": False}
+        here = {"trust_remote_code": False, "local_files_only": not download}
+        reading = {"use_safetensors": True, **here}
         try:
-            config = AutoConfig.from_pretrained(name, trust_remote_code=False)
+            config = AutoConfig.from_pretrained(name, **here)
             with_head = any("MaskedLM" in kind for kind in config.architectures or ())
             kind: Any = AutoModelForMaskedLM if with_head else AutoModel
             model = kind.from_pretrained(name, **reading)
@@ -226,7 +243,8 @@ class Teacher:
         folder = Path(name)
         has_words = (folder / "vocab.txt").is_file()
         digest = vocabulary_of(folder).sha256 if has_words else None
-        return cls(encoder, head=head, whole=model, vocabulary_sha256=digest)
+        found = str(folder.resolve()) if folder.is_dir() else name
+        return cls(encoder, head=head, whole=model, vocabulary_sha256=digest, name=found)
 
     @property
     def hidden_size(self) -> int:
@@ -283,6 +301,21 @@ class Teacher:
                 (seen["query"], seen["key"], seen["value"]), self.heads, batch.attention_mask
             )
         return Target(hidden.float(), states, logits)
+
+
+def vocabulary_sha256_of(superplm: SuperPLM) -> str | None:
+    """Hash of a SuperPLM's vocabulary; None where nothing tells it, as of one made in memory."""
+    if superplm.folder is None:
+        return None
+    words = vocabulary_of(superplm.folder)
+    return words.sha256 if len(words) <= superplm.config.vocab_size else None
+
+
+def _name_of(superplm: SuperPLM) -> str | None:
+    """By which a SuperPLM is found again."""
+    folder = superplm.folder
+    embedded = next((name for name, known in EMBEDDED.items() if known == folder), None)
+    return embedded or (None if folder is None else str(folder.resolve()))
 
 
 def _check_names(encoder: Any, name: str) -> None:

@@ -60,6 +60,7 @@ class CachedTeacher(Teacher):
             head=teacher.head,
             whole=teacher.whole,
             vocabulary_sha256=teacher.vocabulary_sha256,
+            name=teacher.name,
         )
         self._length, self._pad = text.sequence_length, text.special.pad
         config = teacher.encoder.config

@@ -27,6 +27,7 @@ from atb.training.log import MetricsLog
 from atb.training.memory import keep_freed_memory
 from atb.training.objectives import Distillation, MaskedLanguageModelling
 from atb.training.sampling import sampled_architectures
+from atb.training.score_teacher import described_teacher
 from atb.training.settings import TrainingSettings
 from atb.training.teacher import Batch, Target, Teacher
 from atb.training.workers import Workers
@@ -171,6 +172,7 @@ def train_superplm(
     _check(superplm, source, settings)
     objective = objective or _default_objective(superplm)
     objective.check(superplm, settings.space)
+    taught_by = described_teacher(objective)
     prepare_output(out, directory=True)
     keep_freed_memory()
     workers = Workers(bf16=settings.bf16)
@@ -185,8 +187,9 @@ def train_superplm(
         _train(run, out, progress, tensorboard=tensorboard)
         superplm.to("cpu").eval()
         if workers.leads:
-            superplm.save(out, run=run.identity)
+            superplm.save(out, run=run.identity, **taught_by)
     workers.wait()
+    superplm.folder = out
     if workers.leads:
         shutil.rmtree(out / "checkpoints", ignore_errors=True)
     return superplm
@@ -296,4 +299,5 @@ def _finished(out: Path, run: _Run) -> SuperPLM:
         raise InputError(f"{out} holds a SuperPLM of another origin: choose another --out.")
     check_same_run(card["run"], run.identity, out)
     run.superplm.fill(SuperPLM.load(out).state_dict(), out)
+    run.superplm.folder = out
     return run.superplm.eval()

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from atb.commands.search import note_spent, show
-from atb.commands.search import run as run_search
+from atb.commands.search import show
 from atb.console import note, print_json, progress
 from atb.limits import parse_limit
 from atb.options import (
@@ -26,6 +25,7 @@ from atb.options import (
     Speedup,
     Threads,
 )
+from atb.searching import note_spent, run_one
 
 if TYPE_CHECKING:
     from atb.models.space import SearchSpace
@@ -111,7 +111,7 @@ def quickstart(
             feasible(searched, fitted, known, largest=largest)
         verifier = target.verifier(database, time_left)
         proxy = make_proxy(superplm)
-        result = run_search(request, fitted, proxy, verifier, superplm, FOLDER, source="mini")
+        result = run_one(request, fitted, proxy, verifier, superplm, out=FOLDER, source="mini")
         note_spent(time_left)
     note("4/4 writing the report")
     write(

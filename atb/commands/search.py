@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from atb.console import note, print_json, progress
+from atb.console import print_json
 from atb.limits import find_alternatives, find_place, parse_limit, parse_limits, require_reach
 from atb.options import (
     DEFAULT_CACHE,
@@ -21,6 +19,7 @@ from atb.options import (
     CacheSize,
     Database,
     DeviceName,
+    HeldOutShards,
     Json,
     Latency,
     MeasuringBudget,
@@ -33,23 +32,14 @@ from atb.options import (
     SpaceName,
     Speedup,
     SuperPLMFolder,
+    TeacherFolder,
     Threads,
 )
 from atb.scoring import Scoring
+from atb.searching import note_spent, run_one, run_several
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from atb.models.superplm import SuperPLM
-    from atb.predictor.predictor import LatencyPredictor
-    from atb.profiler.database import ProfileDatabase
-    from atb.search.joint import Place
-    from atb.search.proxy import Proxy
     from atb.search.result import SearchResult
-    from atb.search.run import SearchRequest
-    from atb.search.verification import Budget, Verifier
-    from atb.search.workers import Workers
-    from atb.target import Target
 
 Limits = Annotated[
     list[str] | None,
@@ -113,6 +103,8 @@ def search(
             help="Of --proxy task: what `atb superplm finetune` made of the SuperPLM; repeatable.",
         ),
     ] = None,
+    held_out: HeldOutShards = None,
+    teacher: TeacherFolder = None,
     bf16: Annotated[
         bool, typer.Option("--bf16", help="Of --proxy task: matrix products in bfloat16.")
     ] = False,
@@ -217,7 +209,15 @@ def search(
     )
     # a limit that is out of reach leaves no file behind
     require_reach(request, [fitted, *(known for known, _ in others.values())])
-    scoring = Scoring(superplm, proxy, tuple(elastic or ()), bf16, workers)
+    scoring = Scoring(
+        superplm,
+        proxy,
+        tuple(elastic or ()),
+        held_out=held_out,
+        teacher=teacher,
+        bf16=bf16,
+        where=workers,
+    )
     with ProfileDatabase(db, create=True) as database:
         places = [
             Place(name, latencies[name], known, where.verifier(database, time_left))
@@ -226,18 +226,18 @@ def search(
         if others:
             several = {predictor.stem: (fitted, target), **others}
             result = run_several(
-                request, several, scoring, database, loaded, out, budget_seconds=budget_seconds
+                request, several, scoring, database, loaded, out=out, budget_seconds=budget_seconds
             )
         else:
             verifier = target.verifier(database, time_left)
             with scoring.workers() as scorers:
-                result = run(
+                result = run_one(
                     request,
                     fitted,
                     scoring.proxy(loaded),
                     verifier,
                     loaded,
-                    out,
+                    out=out,
                     source=superplm,
                     places=places,
                     workers=scorers,
@@ -247,104 +247,6 @@ def search(
         print_json(result.to_json())
         return
     show(result, out)
-
-
-def note_spent(budget: Budget) -> None:
-    """Say so where a search ended for want of time."""
-    if budget.is_spent:
-        note("the budget is spent: the same command measures on")
-
-
-def run_several(
-    request: SearchRequest,
-    several: Mapping[str, tuple[LatencyPredictor, Target]],
-    scoring: Scoring,
-    database: ProfileDatabase,
-    superplm: SuperPLM,
-    out: Path,
-    *,
-    budget_seconds: float | None = None,
-) -> SearchResult:
-    """Search under each of several settings, then write the model of the best of all.
-
-    Args:
-        request: What is searched for.
-        several: Predictors and where they were fitted by name, the first one first.
-        scoring: How; each is scored in its own precision and length.
-        database: Where measurements are kept.
-        superplm: Where the weights come from.
-        out: Folder of the search.
-        budget_seconds: For measuring, under each of them.
-    """
-    from atb.models.embedded import EMBEDDED
-    from atb.search.export import export_winner
-    from atb.search.settings_choice import Settings, search_settings
-    from atb.search.verification import Budget
-
-    lengths = {target.settings.sequence_length for _, target in several.values()}
-    first, *_ = (predictor for predictor, _ in several.values())
-    limit = request.limit_by(first)
-    assert limit is not None
-    with contextlib.ExitStack() as stack, progress("search") as told:
-        settings = []
-        for name, (predictor, target) in several.items():
-            length = target.settings.sequence_length if len(lengths) > 1 else None
-            here = replace(scoring, precision=target.settings.precision, sequence_length=length)
-            workers = stack.enter_context(here.workers())
-            verifier = target.verifier(database, Budget(budget_seconds))
-            settings.append(Settings(name, predictor, verifier, here.proxy(superplm), workers))
-        result = search_settings(replace(request, limit=limit), settings, out, progress=told)
-    for one in settings:
-        note_spent(one.verifier.budget)
-    note("writing the model ...")
-    source = EMBEDDED.get(scoring.superplm, Path(scoring.superplm))
-    export_winner(result, superplm, out / "model", source=source)
-    return result
-
-
-def run(
-    request: SearchRequest,
-    predictor: LatencyPredictor,
-    proxy: Proxy,
-    verifier: Verifier,
-    superplm: SuperPLM,
-    out: Path,
-    *,
-    source: str,
-    places: Sequence[Place] = (),
-    workers: Workers | None = None,
-) -> SearchResult:
-    """Search, then write the winner's model below `out`.
-
-    Args:
-        request: What is searched for.
-        predictor: Fitted under the conditions of the verifier.
-        proxy: Scores candidates.
-        verifier: Measures finalists.
-        superplm: Where the weights come from.
-        out: Folder of the search.
-        source: Name or folder of the SuperPLM, for the model card.
-        places: Further devices or settings with limits of their own.
-        workers: Who computes scores; this process by default.
-    """
-    from atb.models.embedded import EMBEDDED
-    from atb.search.export import export_winner
-    from atb.search.run import search as find
-
-    with progress("search") as told:
-        result = find(
-            request,
-            predictor,
-            proxy,
-            verifier,
-            out,
-            places=places,
-            workers=workers,
-            progress=told,
-        )
-    note("writing the model ...")
-    export_winner(result, superplm, out / "model", source=EMBEDDED.get(source, Path(source)))
-    return result
 
 
 def show(result: SearchResult, out: Path) -> None:
@@ -385,6 +287,8 @@ def show(result: SearchResult, out: Path) -> None:
         f"score     {result.proxy} {winner.proxy:.4f}, best that meets the limit of "
         f"{result.evaluations} scored{early} and {result.feasible:,} within the window"
     )
+    for name, words in result.scoring.items():
+        typer.echo(f"{name:<9} {words}")
     if result.method == "pareto":
         covered = result.hypervolumes[-1]
         typer.echo(f"front     {len(result.front)} architectures, hypervolume {covered:.3f}")

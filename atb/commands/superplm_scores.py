@@ -11,10 +11,9 @@ import typer
 from atb.commands.finetune import TaskData, TaskName, note_remark
 from atb.console import Progress, note, print_json, print_table, progress
 from atb.errors import InputError
-from atb.options import Json, Seed, SpaceName
+from atb.options import HeldOutShards, Json, Seed, SpaceName, TeacherFolder
 
 if TYPE_CHECKING:
-    from atb.data.shards import TokenShards
     from atb.models.architecture import Architecture
     from atb.models.superplm import SuperPLM
 
@@ -125,6 +124,8 @@ def evaluate(
         Path | None,
         typer.Option("--out", metavar="DIR", help="Of --proxy finetune: the fine-tuned models."),
     ] = None,
+    held_out: HeldOutShards = None,
+    teacher: TeacherFolder = None,
     bf16: Annotated[
         bool, typer.Option("--bf16", help="Of --proxy task and finetune: products in bfloat16.")
     ] = False,
@@ -133,10 +134,11 @@ def evaluate(
 ) -> None:
     """Score slices.
 
-    By `distillation`, how far a slice is from the whole, or by `mlm`, its loss and accuracy on
-    masked words: on held-out text. By `task`, where `atb superplm finetune` made it: on the rows of
-    the task that were held out. By `finetune`, as AutoTinyBERT does: each slice is fine-tuned alone
-    on a task, which takes hours; the same command goes on with those that are missing.
+    By `distillation`, how far a slice is from the teacher that the SuperPLM learnt from, or by
+    `mlm`, its loss and accuracy on masked words: on held-out text. By `task`, where `atb superplm
+    finetune` made it: on the rows of the task that were held out. By `finetune`, as AutoTinyBERT
+    does: each slice is fine-tuned alone on a task, which takes hours; the same command goes on with
+    those that are missing.
     """
     from atb.models.embedded import load_superplm
 
@@ -144,17 +146,30 @@ def evaluate(
     proxy = proxy or _default(loaded)
     if proxy != "finetune" and (task or out):
         raise InputError(f"--proxy {proxy} has no use for --task and --out: leave them out.")
-    if bf16 and proxy in ("distillation", "mlm"):
-        raise InputError(f"--proxy {proxy} has no use for --bf16: leave it out.")
+    unused = {
+        "--bf16": bf16 and proxy in ("distillation", "mlm"),
+        "--held-out": held_out is not None and proxy not in ("distillation", "mlm"),
+        "--teacher": teacher is not None and proxy != "distillation",
+    }
+    for option, is_unused in unused.items():
+        if is_unused:
+            raise InputError(f"--proxy {proxy} has no use for {option}: leave it out.")
+    if held_out is not None and data is not None:
+        raise InputError("Give the token shards either with --held-out or with --data.")
     shapes = _shapes(loaded, architectures, space, samples, seed)
-    scores = []
+    scores, told = [], ""
     with progress("evaluate") as show:
         if proxy == "finetune":
             score = _full_scorer(
                 loaded, superplm, task, data, out, {"seed": seed, "bf16": bf16}, show
             )
+        elif proxy == "task":
+            from atb.training.elastic import elastic_scorer
+
+            score = elastic_scorer(loaded, Path(superplm), data, bf16=bf16).score
         else:
-            score = _scorer(loaded, superplm, proxy, data, bf16=bf16)
+            shards = held_out if data is None else Path(data)
+            score, told = _on_text(loaded, proxy, shards, teacher)
         for shape in shapes:
             scores.append(score(shape))
             show(len(scores), len(shapes), str(shape))
@@ -163,8 +178,13 @@ def evaluate(
             {"architecture": str(shape), **found}
             for shape, found in zip(shapes, scores, strict=True)
         ]
+        of_teacher = {"teacher": told} if told else {}
         print_json(
-            {"proxy": proxy, "losses" if proxy in ("distillation", "mlm") else "scores": rows}
+            {
+                "proxy": proxy,
+                **of_teacher,
+                "losses" if proxy in ("distillation", "mlm") else "scores": rows,
+            }
         )
         return
     names = list(scores[0])
@@ -176,6 +196,8 @@ def evaluate(
         ],
     )
     note("of loss less is better, of all else more")
+    if told:
+        note(f"teacher: {told}")
 
 
 def _default(superplm: SuperPLM) -> ProxyName:
@@ -211,22 +233,19 @@ def _shapes(
     return [limited.smallest, middle, limited.largest]
 
 
-def _scorer(
+def _on_text(
     superplm: SuperPLM,
-    name: str,
-    proxy: Literal["distillation", "mlm", "task"],
-    data: str | None,
-    *,
-    bf16: bool,
-) -> Callable[[Architecture], dict[str, Any]]:
-    """Scores of a slice by name."""
-    from atb.training.elastic import elastic_scorer
-    from atb.training.evaluation import HeldOut
+    proxy: Literal["distillation", "mlm"],
+    shards: Path | None,
+    teacher: str | None,
+) -> tuple[Callable[[Architecture], dict[str, Any]], str]:
+    """Scores of a slice by name, and what distillation holds it against."""
+    from atb.training.evaluation import HeldOut, held_out_text
+    from atb.training.score_teacher import score_teacher
 
-    if proxy == "task":
-        return elastic_scorer(superplm, Path(name), data, bf16=bf16).score
-    held_out = HeldOut(superplm, _shards(data), proxy)
-    return held_out.scores
+    given = None if teacher is None else score_teacher(superplm, teacher).teacher
+    judge = HeldOut(superplm, held_out_text(superplm, shards), proxy, teacher=given)
+    return judge.scores, judge.teacher_told
 
 
 def _full_scorer(
@@ -252,10 +271,3 @@ def _full_scorer(
     settings = with_changes(known.name, **changes)
     scorer = FullFineTuning(superplm, words, known, data, settings, folder=out, progress=show)
     return scorer.score
-
-
-def _shards(folder: str | None) -> TokenShards:
-    from atb.data.samples import held_out
-    from atb.data.shards import TokenShards
-
-    return held_out() if folder is None else TokenShards.open(Path(folder))
