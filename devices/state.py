@@ -174,13 +174,18 @@ def _energy(root: Path) -> Readings:
 
 
 def _battery(root: Path) -> Readings:
-    """Energy left in the batteries, what they say they do, and whether a charger is connected."""
+    """Energy left in the batteries, what they say they do, and whether a charger is connected.
+
+    Where a battery tells charge alone it is multiplied by the voltage that it is built for: the
+    voltage of the moment sinks under load, by more than what is used meanwhile.
+    """
     joules, states, chargers = [], [], []
     for supply in sorted(root.glob("sys/class/power_supply/*")):
+        if _read(supply / "scope") == "Device":
+            continue  # of a mouse or a pen
         if _read(supply / "type") == "Battery":
-            energy, charge, voltage = (
-                _numbers([supply / name]) for name in ("energy_now", "charge_now", "voltage_now")
-            )
+            energy, charge = (_numbers([supply / name]) for name in ("energy_now", "charge_now"))
+            voltage = _numbers([supply / "voltage_min_design", supply / "voltage_now"])
             if energy:
                 joules.append(_JOULES_PER_MICROWATTHOUR * energy[0])
             elif charge and voltage:  # microampere hours and microvolts
@@ -236,21 +241,16 @@ def read_state(root: Path = Path("/")) -> dict[str, Any]:
 
 
 def energy_between(before: Mapping[str, Any], after: Mapping[str, Any]) -> float | None:
-    """Joules that were used between two states: by the processor, or else out of the battery.
+    """Joules that a counter counted between two states; None where there is none.
 
     A package's counter begins again at zero within minutes or hours; what lies between the states
-    must use less than it counts. A battery tells all that the device used, and only coarsely; with
-    a charger connected it tells nothing.
+    must use less than it counts.
     """
     begin, end = before.get("energy_joules"), after.get("energy_joules")
-    if begin is not None and end is not None:
-        used = float(end - begin)
-        turn = after.get("energy_range_joules")
-        while used < 0 and turn:
-            used += turn
-        return used if used >= 0 else None
-    full, left = before.get("battery_joules"), after.get("battery_joules")
-    states = {state.get("battery_state") for state in (before, after)}
-    if full is None or left is None or states != {"Discharging"}:
+    if begin is None or end is None:
         return None
-    return max(0.0, float(full - left))
+    used = float(end - begin)
+    turn = after.get("energy_range_joules")
+    while used < 0 and turn:
+        used += turn
+    return used if used >= 0 else None

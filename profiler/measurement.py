@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from atb.devices.state import energy_between
 from atb.models.architecture import Architecture
 from atb.profiler.cache import CachePressure
 from atb.profiler.conditions import Conditions
+from atb.profiler.energy import energy_of_inference
 from atb.profiler.estimators import (
     CONFIDENCE,
     DEFAULT_ESTIMATOR,
@@ -186,8 +186,14 @@ class Measurement:
 
     @cached_property
     def percentiles(self) -> Mapping[str, float]:
-        """Tails of the wall times under the load there was, in seconds, those that can be told."""
-        runs = [seconds for record in self.blocks for seconds in record.readings.wall_seconds]
+        """Bounds on the tails of the wall times under the load there was, in seconds.
+
+        Those that can be told; see profiler/tails.py.
+        """
+        launches: dict[int, list[float]] = {}
+        for record in self.blocks:
+            launches.setdefault(record.launch, []).extend(record.readings.wall_seconds)
+        runs = list(launches.values())
         tails = {f"p{percentile}": tail_seconds(runs, percentile) for percentile in PERCENTILES}
         return {name: seconds for name, seconds in tails.items() if seconds is not None}
 
@@ -210,14 +216,8 @@ class Measurement:
 
     @cached_property
     def energy_joules(self) -> float | None:
-        """Of the whole device for one inference, median over blocks; None where it is not told."""
-        found = []
-        for record in self.blocks:
-            used = energy_between(record.state, record.state_after)
-            runs = len(record.readings.wall_seconds) + len(record.readings.warmup_seconds)
-            if used is not None:
-                found.append(used / runs)
-        return median(found) if found else None
+        """What one inference used; None where it is not known. See profiler/energy.py."""
+        return energy_of_inference(self.blocks)
 
     @property
     def launches(self) -> int:

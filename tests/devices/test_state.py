@@ -140,14 +140,20 @@ def test_energy_of_a_counter_that_fell_for_no_known_reason_is_not_told() -> None
     assert energy_between({"energy_joules": 4.0}, {"energy_joules": 5.0}) == 1.0
 
 
-def test_a_battery_tells_the_energy_only_while_it_is_discharged(tmp_path: Path) -> None:
-    states = []
-    for left in ("2000000", "1000000"):
-        write_supply(tmp_path, "BAT0", type="Battery", status="Discharging", energy_now=left)
-        states.append(read_state(tmp_path))
-    assert energy_between(*states) == pytest.approx(3600)
-    write_supply(tmp_path, "BAT0", type="Battery", status="Charging", energy_now="1500000")
-    assert energy_between(states[0], read_state(tmp_path)) is None
+def test_charge_is_energy_by_the_voltage_that_a_battery_is_built_for(tmp_path: Path) -> None:
+    fields = {"type": "Battery", "status": "Discharging", "charge_now": "1000000"}
+    for volts in ("12600000", "11900000"):  # it sinks under load
+        write_supply(tmp_path, "BAT0", **fields, voltage_now=volts, voltage_min_design="11400000")
+        assert read_state(tmp_path)["battery_joules"] == pytest.approx(11.4 * 3600)
+
+
+def test_the_battery_of_a_mouse_is_not_the_devices(tmp_path: Path) -> None:
+    mouse = {"type": "Battery", "scope": "Device", "status": "Discharging", "energy_now": "5"}
+    write_supply(tmp_path, "hidpp_battery_0", **mouse)
+    assert read_state(tmp_path)["battery_state"] is None
+    write_supply(tmp_path, "BAT0", type="Battery", status="Full", energy_now="1000000")
+    readings = read_state(tmp_path)
+    assert (readings["battery_state"], readings["battery_joules"]) == ("Full", 3600)
 
 
 def test_no_energy_is_told_where_nothing_counts_it(tmp_path: Path) -> None:

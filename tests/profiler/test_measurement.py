@@ -119,6 +119,22 @@ def test_looking_widens_the_interval(make, make_record):
     assert once.estimate.relative_half_width < again.estimate.relative_half_width
 
 
+def test_percentiles_are_told_of_enough_launches_and_lie_above_the_slow_runs(
+    make, make_record, make_block
+):
+    def record(launch, block):
+        slow = make_block(tuple(0.010 + 0.0001 * i for i in range(20)))
+        return replace(make_record(launch, block, 1.0), readings=slow)
+
+    found = make([record(launch, b) for launch in range(5) for b in range(3)])
+    assert set(found.percentiles) == {"p90"}  # 300 runs are too few for the 99th
+    assert 0.0117 < found.percentiles["p90"] < 0.0120
+    assert found.to_json()["wall_percentiles_seconds"] == found.percentiles
+    few = make([record(launch, b) for launch in range(4) for b in range(9)])
+    assert few.percentiles == {}
+    assert "wall_percentiles_seconds" not in few.to_json()
+
+
 def test_another_estimator_is_named(make, make_record):
     found = make([make_record(0, 0, 0.010)], method=ESTIMATORS["minimum"])
     assert found.estimator == "minimum"
