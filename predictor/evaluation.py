@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,9 @@ from atb.errors import InputError
 from atb.predictor.basis import FloatArray
 from atb.predictor.fitting import DEFAULT_COVERAGE, fit
 from atb.predictor.model import Estimates
-from atb.predictor.predictor import LatencyPredictor, Prediction, require_conditions
+from atb.predictor.predictor import LatencyPredictor, require_conditions
 from atb.predictor.training_set import LEAST_ROWS, TrainingSet
+from atb.predictor.unseen import predict_unseen
 
 __all__ = ["Evaluation", "cross_validate", "evaluate"]
 
@@ -33,6 +34,10 @@ class Evaluation:
         worst_row: Position of the row where it occurred, from 0.
         interval_coverage: Share of measurements inside the predicted interval.
         interval_width: Median width of the intervals over the predicted latency.
+        held_out_rows: Of the rows, those of architectures that the predictor learnt from: fits
+            without them predicted them.
+        left_out_rows: Rows that were not compared, since it learnt from them and they are too few
+            to be held out in turn.
     """
 
     rows: int
@@ -45,6 +50,8 @@ class Evaluation:
     worst_row: int
     interval_coverage: float
     interval_width: float
+    held_out_rows: int = 0
+    left_out_rows: int = 0
 
     @classmethod
     def of(cls, found: Estimates, measured: FloatArray) -> Evaluation:
@@ -77,6 +84,8 @@ class Evaluation:
             "worst": self.worst,
             "interval_coverage": self.interval_coverage,
             "interval_width": self.interval_width,
+            "held_out_rows": self.held_out_rows,
+            "left_out_rows": self.left_out_rows,
         }
 
 
@@ -92,21 +101,20 @@ def _rank_correlations(predicted: FloatArray, measured: FloatArray) -> tuple[flo
 
 
 def evaluate(predictor: LatencyPredictor, measured: TrainingSet) -> Evaluation:
-    """Judge a predictor on measurements.
+    """Judge a predictor on measurements, each predicted by what has not seen its architecture.
 
     Raises:
-        InputError: They were made under other conditions.
+        InputError: They were made under other conditions, or it learnt from all of them and they
+            are too few to be held out in turn.
     """
     require_conditions(predictor, measured.conditions)
-    return Evaluation.of(_estimates(predictor.predict(measured.rows)), measured.seconds)
-
-
-def _estimates(prediction: Prediction) -> Estimates:
-    return Estimates(
-        prediction.latency_seconds,
-        prediction.lower_seconds,
-        prediction.upper_seconds,
-        prediction.supported,
+    unseen = predict_unseen(predictor, measured)
+    found = Evaluation.of(unseen.estimates, unseen.measured.seconds)
+    return replace(
+        found,
+        worst_row=int(np.flatnonzero(unseen.kept)[found.worst_row]),
+        held_out_rows=int(unseen.held_out.sum()),
+        left_out_rows=len(measured) - len(unseen.measured),
     )
 
 

@@ -192,6 +192,7 @@ def fit_family(
             campaigns=tuple(dict.fromkeys(name for s in sets for name in s.campaigns)),
             noise=float(np.median(np.concatenate(widths))),
             cross_validated_mape=float(np.mean(np.concatenate(errors))),
+            architectures=tuple(dict.fromkeys(text for s in sets for text in s.architectures)),
         ),
     )
 

@@ -2,9 +2,10 @@
 
 Kinds and formats:
     latency-predictor 1: conditions, price of each work term, residual curves, interval, support,
-        training summary; `further`, if there is something, the same of other targets.
+        training summary, the architectures learnt from; `further`, if there is something, the same
+        of other targets.
     settings-predictor 1: conditions but the settings; for each mode (settings but batch and length)
-        what a latency-predictor has; training summary.
+        what a latency-predictor has; training summary, the architectures learnt from.
     table-predictor 1: features, degree and target, price of each product, residual curves, drift,
         interval, support, training summary.
 """
@@ -87,7 +88,7 @@ def _fields_of(predictor: WorkPredictor) -> dict[str, Any]:
             name: {"price_of_each": _prices(model), **_model_to_json(model)}
             for name, model in predictor.further.items()
         },
-        "training": predictor.summary.to_json(),
+        **predictor.summary.to_fields(),
     }
 
 
@@ -135,7 +136,7 @@ def save_family(predictor: FamilyPredictor, path: Path) -> None:
                 }
                 for mode, model in predictor.modes.items()
             ],
-            "training": predictor.summary.to_json(),
+            **predictor.summary.to_fields(),
         },
     )
 
@@ -196,7 +197,7 @@ def _work_predictor(content: Mapping[str, Any]) -> WorkPredictor:
     return WorkPredictor(
         conditions=conditions,
         model=_model_from_json(content, basis, [prices[term.name] for term in basis.terms]),
-        summary=TrainingSummary.from_json(content["training"]),
+        summary=TrainingSummary.from_fields(content),
         further={
             name: _further_model(name, fields, conditions)
             for name, fields in content.get("further", {}).items()
@@ -215,7 +216,7 @@ def _family_predictor(content: Mapping[str, Any]) -> FamilyPredictor:
     return FamilyPredictor(
         Conditions.from_json({**content["conditions"], **any_settings}),
         modes,
-        TrainingSummary.from_json(content["training"]),
+        TrainingSummary.from_fields(content),
     )
 
 

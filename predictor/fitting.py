@@ -92,6 +92,7 @@ def fit_judged(
             campaigns=training_set.campaigns,
             noise=float(np.median(training_set.half_widths / training_set.seconds)),
             cross_validated_mape=float(np.mean(np.abs(fitted.held_out / training_set.seconds - 1))),
+            architectures=training_set.architectures,
         ),
         further=_fit_further(training_set, rng, coverage),
     )

@@ -255,7 +255,7 @@ def _known_predictor(entry: Mapping[str, Any], where: str) -> KnownPredictor:
 
 def _headline(content: Mapping[str, Any]) -> tuple[Conditions, TrainingSummary]:
     conditions = Conditions.from_json(content["conditions"])
-    return conditions, TrainingSummary.from_json(content["training"])
+    return conditions, TrainingSummary.from_fields(content)
 
 
 def _check_words(conditions: Conditions) -> None:

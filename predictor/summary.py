@@ -20,6 +20,7 @@ class TrainingSummary:
         campaigns: Names of the campaigns.
         noise: Median relative half width of the measured intervals.
         cross_validated_mape: Mean absolute relative error on rows held out in turn.
+        architectures: What it learnt from, in text form; empty where a file does not tell.
     """
 
     rows: int
@@ -27,19 +28,26 @@ class TrainingSummary:
     campaigns: tuple[str, ...]
     noise: float
     cross_validated_mape: float
+    architectures: tuple[str, ...] = ()
 
-    def to_json(self) -> dict[str, Any]:
-        """As plain values."""
-        return {**asdict(self), "campaigns": list(self.campaigns)}
+    def to_fields(self) -> dict[str, Any]:
+        """As fields of a predictor's document; an older version overlooks `learnt_from`."""
+        training = {**asdict(self), "campaigns": list(self.campaigns)}
+        return {"learnt_from": list(training.pop("architectures")), "training": training}
 
     @classmethod
-    def from_json(cls, fields: Mapping[str, Any]) -> TrainingSummary:
-        """The reverse of `to_json`.
+    def from_fields(cls, document: Mapping[str, Any]) -> TrainingSummary:
+        """The reverse of `to_fields`; a document of an older version has no `learnt_from`.
 
         Raises:
             KeyError, TypeError, ValueError: These are no such values.
         """
-        summary = cls(**{**fields, "campaigns": tuple(fields["campaigns"])})
+        fields, learnt = document["training"], document.get("learnt_from", [])
+        if not isinstance(learnt, list) or not all(isinstance(text, str) for text in learnt):
+            raise ValueError("learnt from something else than architectures")
+        summary = cls(
+            **{**fields, "campaigns": tuple(fields["campaigns"]), "architectures": tuple(learnt)}
+        )
         if not (isinstance(summary.rows, int) and summary.rows > 0):
             raise ValueError(f"fitted on {summary.rows!r} rows")
         if not 0 <= summary.cross_validated_mape < math.inf:

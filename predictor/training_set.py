@@ -137,6 +137,11 @@ class TrainingSet:
                 "`atb profile --samples`."
             )
 
+    @property
+    def architectures(self) -> tuple[str, ...]:
+        """Each architecture once, in text form."""
+        return tuple(dict.fromkeys(str(architecture_at(row)) for row in self.rows))
+
     def take(self, index: IntArray) -> TrainingSet:
         """The rows at these positions."""
         return replace(

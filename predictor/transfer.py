@@ -89,6 +89,7 @@ def transfer_predictor(
         campaigns=training_set.campaigns,
         noise=float(np.median(training_set.half_widths / seconds)),
         cross_validated_mape=float(np.mean(np.abs(found.held_out / seconds - 1))),
+        architectures=training_set.architectures,
     )
     return WorkPredictor(training_set.conditions, found.model, summary), found.weights
 

@@ -9,18 +9,16 @@ import numpy as np
 import numpy.typing as npt
 
 from atb.models.architecture import Architecture
-from atb.predictor.fitting import held_out_seconds
-from atb.predictor.predictor import LatencyPredictor, WorkPredictor
-from atb.predictor.training_set import LEAST_ROWS, TrainingSet
+from atb.predictor.features import architecture_at
+from atb.predictor.predictor import LatencyPredictor
+from atb.predictor.training_set import TrainingSet
+from atb.predictor.unseen import Unseen, can_be_held_out, learnt_from, predict_unseen
 from atb.profiler.measurement import Measurement
 
 __all__ = ["HELD_OUT", "LATER", "Fit", "unseen"]
 
 HELD_OUT = "held out in turn"
-LATER = "measured later"
-_FOLDS_SEED = 0
-#: What is left when a tenth is held out must still carry a fit.
-_LEAST = LEAST_ROWS + 2
+LATER = "not learnt from"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,32 +68,25 @@ class Fit:
 def unseen(predictor: LatencyPredictor, measurements: Sequence[Measurement]) -> tuple[Fit, ...]:
     """Measurements beside predictions that did not know them; unusable ones are left out.
 
-    Those of the predictor's own campaigns are predicted by fits of the same recipe without them,
-    in ten folds; those of other campaigns, such as that of a search's finalists, by itself.
-
     Args:
         predictor: Any; one that does not say what it was fitted on has seen nothing.
         measurements: Under its conditions.
     """
     sound = [m for m in measurements if m.usable]
-    known = predictor.summary.campaigns if isinstance(predictor, WorkPredictor) else ()
-    fits = []
-    own = [m for m in sound if m.campaign in known]
-    if len({m.architecture for m in own}) >= _LEAST:
-        training_set = TrainingSet.from_measurements(own, emulated=True)
-        predicted = held_out_seconds(training_set, np.random.default_rng(_FOLDS_SEED))
-        fits.append(_fit(own, predicted.tolist(), HELD_OUT))
-    later = [m for m in sound if m.campaign not in known]
-    if later:
-        prediction = predictor.predict_architectures([m.architecture for m in later])
-        fits.append(_fit(later, prediction.latency_seconds.tolist(), LATER))
-    return tuple(fits)
+    if not sound:
+        return ()
+    measured = TrainingSet.from_measurements(sound, least_rows=1, emulated=True)
+    if learnt_from(predictor, measured).all() and not can_be_held_out(measured):
+        return ()
+    found = predict_unseen(predictor, measured)
+    parts = ((HELD_OUT, found.held_out), (LATER, ~found.held_out))
+    return tuple(_fit(found, which, how) for how, which in parts if which.any())
 
 
-def _fit(measurements: Sequence[Measurement], predicted: Sequence[float], how: str) -> Fit:
+def _fit(found: Unseen, which: npt.NDArray[np.bool_], how: str) -> Fit:
     return Fit(
-        tuple(m.architecture for m in measurements),
-        tuple(m.latency_seconds for m in measurements),
-        tuple(predicted),
+        tuple(architecture_at(row) for row in found.measured.rows[which]),
+        tuple(found.measured.seconds[which].tolist()),
+        tuple(found.estimates.values[which].tolist()),
         how,
     )

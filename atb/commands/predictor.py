@@ -137,7 +137,10 @@ def evaluate(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Compare a predictor with the measurements of its conditions, or with the rows of a table."""
+    """Compare a predictor with the measurements of its conditions, or with the rows of a table.
+
+    Each architecture that it learnt from is predicted by fits without it.
+    """
     from atb.predictor.evaluation import evaluate as judge
     from atb.predictor.features import architecture_at
     from atb.predictor.file import load
