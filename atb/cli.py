@@ -25,7 +25,7 @@ from atb.commands import (
     space,
     superplm,
 )
-from atb.console import complain
+from atb.console import complain, prepare_streams, print_line
 from atb.errors import AtbError, Interrupted
 
 __all__ = ["app", "main"]
@@ -61,7 +61,7 @@ app.add_typer(model.app, name="model")
 
 def _show_version(asked: bool) -> None:
     if asked:
-        typer.echo(f"atb {__version__}")
+        print_line(f"atb {__version__}")
         raise typer.Exit
 
 
@@ -85,6 +85,7 @@ def main() -> NoReturn:
 
     `compare` has further exit codes for its verdicts.
     """
+    prepare_streams()
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.ERROR)
     try:

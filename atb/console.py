@@ -1,8 +1,14 @@
-"""What a person sees: results on stdout, everything else on stderr."""
+"""What a person sees: results on stdout, everything else on stderr.
+
+Everything goes through here, and is made fit for a terminal: names and messages come from devices,
+databases and files of others (`atb.text`), and a terminal may know few characters.
+"""
 
 from __future__ import annotations
 
+import codecs
 import contextlib
+import io
 import json
 import re
 import shutil
@@ -12,7 +18,20 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-__all__ = ["Progress", "complain", "note", "print_json", "print_table", "progress"]
+from atb.text import plain_ascii, printable
+
+__all__ = [
+    "Progress",
+    "complain",
+    "note",
+    "prepare_streams",
+    "print_json",
+    "print_line",
+    "print_table",
+    "progress",
+]
+
+_REPLACING = "atb-replacing"
 
 #: Without a terminal, progress is never silent for longer.
 QUIET_SECONDS = 10.0
@@ -23,14 +42,40 @@ QUIET_FIRST_SECONDS = 1.0
 Progress = Callable[[int, int, str], None]
 
 
+def prepare_streams() -> None:
+    """Let stdout and stderr replace what their encoding does not have, rather than fail."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=_REPLACING)
+
+
+def _replace(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    return "".join(map(plain_ascii, error.object[error.start : error.end])), error.end
+
+
+codecs.register_error(_REPLACING, _replace)
+
+
+def _shown(text: str) -> str:
+    """As stdout will show it, so that columns are as wide as what is in them."""
+    encoding = sys.stdout.encoding or "utf-8"
+    return printable(text).encode(encoding, _REPLACING).decode(encoding)
+
+
 def complain(message: str) -> None:
     """Say what went wrong."""
-    sys.stderr.write(f"atb: {message}\n")
+    sys.stderr.write(f"atb: {printable(message)}\n")
 
 
 def note(message: str) -> None:
     """Say something beside the result."""
-    sys.stderr.write(f"{message}\n")
+    sys.stderr.write(f"{printable(message)}\n")
+
+
+def print_line(text: str = "") -> None:
+    """Print a line of the result."""
+    sys.stdout.write(f"{printable(text)}\n")
 
 
 def print_json(document: Mapping[str, Any]) -> None:
@@ -53,7 +98,7 @@ def print_table(
         left: Columns aligned to the left; the others, numbers, to the right.
         prose: Whether the last column is sentences, which a terminal shows below each other.
     """
-    table = [list(header), *(list(row) for row in rows)]
+    table = [[_shown(cell) for cell in row] for row in (header, *rows)]
     if prose and sys.stdout.isatty():
         before = sum(2 + max(len(row[c]) for row in table) for c in range(len(header) - 1))
         width = shutil.get_terminal_size().columns - before
@@ -95,18 +140,18 @@ def progress(title: str) -> Iterator[Progress]:
     from rich.progress import Progress as Bar
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        TextColumn("[dim]{task.fields[word]}"),
+        TextColumn("{task.fields[word]}", style="dim", markup=False),
     )
     with Bar(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task(title, total=None, word="")
 
         def show(done: int, total: int, word: str) -> None:
-            bar.update(task, completed=done, total=total, word=word)
+            bar.update(task, completed=done, total=total, word=printable(word))
 
         yield show
 

@@ -6,9 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
-
-from atb.console import note, print_json, print_table
+from atb.console import note, print_json, print_line, print_table
 
 if TYPE_CHECKING:
     from atb.profiler.campaign import CampaignResult
@@ -47,7 +45,8 @@ def print_measured(
     for result in results:
         if result.measurements:
             if len(results) > 1:
-                typer.echo(f"\n{result.measurements[0].conditions}")
+                print_line()
+                print_line(f"{result.measurements[0].conditions}")
             _print_table(result.measurements)
         for failure in result.failures:
             note(f"failed: {failure.subject}: {failure.cause}: {failure.detail}")
@@ -79,13 +78,14 @@ def _print_operators(found: BreakDown) -> None:
     rest = sum(share for _, share in shares[_KINDS:])
     rows = [(kind, f"{share:.1%}") for kind, share in shares[:_KINDS]]
     rows += [("all others", f"{rest:.1%}")] if rest else []
-    typer.echo(f"\n{found.subject}, by the runtime's own profiler")
+    print_line()
+    print_line(f"{found.subject}, by the runtime's own profiler")
     print_table(("operator", "share"), rows)
 
 
 def _print_tokenisation(found: Tokenisation) -> None:
     length = found.conditions.settings.sequence_length
-    typer.echo(
+    print_line(
         f"\ntokenisation of {length} tokens takes {1e3 * found.seconds:.4g} ms, apart from all "
         "latencies above"
     )

@@ -7,9 +7,16 @@ from typing import Annotated
 
 import typer
 
+from atb.text import given_text
+
 DEFAULT_DATABASE = "atb-runs/profile.db"
 DEFAULT_PREDICTOR = Path("atb-runs/predictor.json")
 DEFAULT_SEARCH = Path("atb-runs/search")
+
+
+def _as_text(name: str | None) -> str | None:
+    return None if name is None else given_text(name)
+
 
 Database = Annotated[str, typer.Option("--db", metavar="FILE|URL", help="The profile database.")]
 PredictorFile = Annotated[
@@ -104,7 +111,13 @@ OneThreads = Annotated[int | None, typer.Option("--threads")]
 OneBatch = Annotated[int | None, typer.Option("--batch")]
 OneSequenceLength = Annotated[int | None, typer.Option("--sequence-length")]
 OneCampaign = Annotated[
-    str | None, typer.Option("--campaign", metavar="NAME", help="Only the measurements of one.")
+    str | None,
+    typer.Option(
+        "--campaign", metavar="NAME", help="Only the measurements of one.", callback=_as_text
+    ),
+]
+CampaignName = Annotated[
+    str, typer.Option("--campaign", help="Name of the campaign.", callback=_as_text)
 ]
 Force = Annotated[
     bool, typer.Option("--force", help="Take latencies of an emulated processor all the same.")

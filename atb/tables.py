@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import typer
-
-from atb.console import note, print_json
+from atb.console import note, print_json, print_line
 from atb.errors import InputError
 from atb.selection import select_table
+from atb.text import printable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,20 +58,20 @@ def train_on_table(
         )
         return
     names_used = ", ".join(feature.name for feature in predictor.features)
-    typer.echo(f"{out}: {table.target} from {names_used}")
-    typer.echo(
+    print_line(f"{out}: {table.target} from {names_used}")
+    print_line(
         f"fitted on {summary.rows} rows, products of up to {predictor.degree}, "
         f"error on held-out ones {summary.cross_validated_mape:.1%}, "
         f"learned residual {'used' if model.residual is not None else 'not needed'}"
     )
     if model.drift is not None:
         low, high = float(model.drift.factors.min()), float(model.drift.factors.max())
-        typer.echo(
+        print_line(
             f"the device drifted by {low - 1:+.1%} to {high - 1:+.1%} around its level; where the "
             f"time of a row is known the error is {summary.cross_validated_timed_mape:.1%}"
         )
     elif order is not None:
-        typer.echo("no drift of the device was seen")
+        print_line("no drift of the device was seen")
 
 
 def evaluate_on_table(predictor: Path, path: Path, order: str | None, *, json: bool) -> None:
@@ -125,7 +124,7 @@ def predict_table(predictor: Path, path: Path, order: str | None, *, json: bool)
         print_json({"target": fitted.target, "predictions": entries})
         return
     writer = csv.DictWriter(sys.stdout, fieldnames=[*names, *told], lineterminator="\n")
-    writer.writeheader()
+    writer.writerow({name: printable(name) for name in writer.fieldnames})
     for row, entry in zip(rows.tolist(), entries, strict=True):
         writer.writerow({**dict(zip(names, row, strict=True)), **entry})
     note(f"{fitted.model.coverage:.0%} of measurements lie within the interval")
@@ -143,7 +142,7 @@ def _require_same_order(predictor: TablePredictor, order: str | None) -> None:
 
 def print_evaluation(evaluation: Evaluation) -> None:
     """Say it in a line."""
-    typer.echo(
+    print_line(
         f"{evaluation.rows} measurements: mean error {evaluation.mape:.2%}, "
         f"within 5 %: {evaluation.within_5:.1%}, within 10 %: {evaluation.within_10:.1%}, "
         f"Spearman {evaluation.spearman:.4f}, Kendall {evaluation.kendall:.4f}"

@@ -2,7 +2,29 @@
 
 from __future__ import annotations
 
-__all__ = ["printable"]
+import os
+import unicodedata
+
+__all__ = ["given_text", "plain_ascii", "printable"]
+
+#: How a typewriter writes what we write; other characters lose their accents, or are a `?`.
+_PLAIN = {
+    **dict.fromkeys("\u2018\u2019", "'"),
+    **dict.fromkeys("\u201c\u201d", '"'),
+    **dict.fromkeys("−–—─━╸╺", "-"),
+    **dict.fromkeys("╭╮╰╯", "+"),
+    "±": "+/-",
+    "×": "x",
+    "µ": "u",
+    "≤": "<=",
+    "≥": ">=",
+    "≈": "~",
+    "→": "->",
+    "·": "*",
+    "•": "*",
+    "│": "|",
+    "√": "sqrt ",
+}
 
 _BLANKS = str.maketrans("\t\n\v\f\r", "     ")
 
@@ -34,3 +56,19 @@ def _is_blank(character: str) -> bool:
 
 def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
+
+
+def plain_ascii(character: str) -> str:
+    """What stands for a character where only ASCII can be shown."""
+    if character in _PLAIN:
+        return _PLAIN[character]
+    parts = unicodedata.normalize("NFKD", character)
+    return "".join(part for part in parts if part.isascii()) or "?"
+
+
+def given_text(argument: str) -> str:
+    """What the user typed, or how a file is called, as text that every file format takes.
+
+    Where the locale is not UTF-8, Python hands over bytes beyond ASCII as halves of characters.
+    """
+    return os.fsencode(argument).decode("utf-8", "replace")

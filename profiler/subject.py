@@ -9,6 +9,7 @@ from pathlib import Path
 from atb.devices.artefact import describe_model
 from atb.errors import BadFile
 from atb.models.architecture import Architecture
+from atb.text import given_text
 
 __all__ = ["ModelFile", "Subject", "parse_subject"]
 
@@ -46,7 +47,9 @@ class ModelFile:
             raise BadFile(
                 f"Cannot read the model {path} ({error.strerror}): check the path."
             ) from error
-        return cls(path.name, artefact.sha256[:_HASH_CHARACTERS], path, artefact.size_bytes)
+        return cls(
+            given_text(path.name), artefact.sha256[:_HASH_CHARACTERS], path, artefact.size_bytes
+        )
 
     def __str__(self) -> str:
         return f"{self.name}@{self.sha256}"

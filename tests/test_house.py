@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
@@ -160,3 +161,14 @@ def test_files_are_short_enough_to_read() -> None:
     long.pop("models/modeling_tinybert.py", None)  # one file, since it travels with every model
     long.pop("devices/worker.py", None)  # one file, since it is what is sent to a board
     assert long == {}
+
+
+def test_only_one_file_writes_to_the_terminal() -> None:
+    """What is printed is made printable there; see atb/console.py."""
+    ways = re.compile(r"typer\.s?echo\(|\bprint\(|std(?:out|err)\.write\(")
+    found = [
+        str(path.relative_to(ROOT))
+        for path in [*(ROOT / "atb").glob("*.py"), *(ROOT / "atb" / "commands").rglob("*.py")]
+        if path.name != "console.py" and ways.search(path.read_text("utf-8"))
+    ]
+    assert found == []

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from atb.console import note, print_json, print_table
+from atb.console import note, print_json, print_line, print_table
 from atb.errors import InputError
 from atb.files import atomic_path, prepare_output, read_document, write_document
 from atb.options import Json
@@ -58,7 +58,7 @@ def build(
         check_step(step, recipe)
     if show:
         for step in steps:
-            typer.echo(shlex.join(["atb", *step.words]))
+            print_line(shlex.join(["atb", *step.words]))
         return
     ledger = _Ledger(folder, known)
     for number, step in enumerate(steps, 1):
@@ -74,7 +74,7 @@ def build(
         return
     costs = [(name, format_duration(seconds)) for name, seconds in ledger.seconds.items()]
     print_table(("stage", "took"), costs)
-    typer.echo(f"{folder / 'model'}: the model; {folder / 'report.html'}: how it was found")
+    print_line(f"{folder / 'model'}: the model; {folder / 'report.html'}: how it was found")
 
 
 def _command(words: tuple[str, ...]) -> tuple[Any, list[str]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from atb.console import note, print_json, print_table, progress
+from atb.console import note, print_json, print_line, print_table, progress
 from atb.errors import Interrupted
 from atb.options import (
     DEFAULT_CACHE,
@@ -144,10 +144,10 @@ def _print(found: Comparison) -> None:
         ],
         left=(0, 1, 3),
     )
-    typer.echo(_sentence(found))
+    print_line(_sentence(found))
     for reason in found.reasons:
-        typer.echo(f"Flagged: {reason}.")
-    typer.echo(_verdict(found))
+        print_line(f"Flagged: {reason}.")
+    print_line(_verdict(found))
 
 
 def _sentence(found: Comparison) -> str:

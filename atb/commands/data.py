@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from atb.console import note, print_json, progress
+from atb.console import note, print_json, print_line, progress
 from atb.errors import InputError
 from atb.options import Json, SequenceLength
 
@@ -128,11 +128,11 @@ def _tell(summary: Summary, *, json: bool) -> None:
             }
         )
         return
-    typer.echo(
+    print_line(
         f"{summary.folder}: {summary.sequences:,} sequences of at most {summary.sequence_length} "
         f"tokens, {counts.tokens:,} tokens from {counts.documents:,} documents"
     )
-    typer.echo(
+    print_line(
         f"{counts.sentences:,} sentences, {counts.cut_sentences:,} of them longer than a sequence "
         f"and cut; {summary.filled_share:.0%} of all places filled; "
         f"{summary.unknown_share:.2%} of the words unknown to the vocabulary"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from atb.console import note, print_json, print_table, progress
+from atb.console import note, print_json, print_line, print_table, progress
 from atb.errors import InputError
 from atb.options import DEFAULT_DATABASE, Database, Json, OneCampaign
 
@@ -58,7 +58,7 @@ def export(
         print_json({"out": str(out), "rows": len(rows), "campaigns": labels, "raw": blocks})
         return
     what = "raw rows" if blocks else "measurements"
-    typer.echo(f"{out}: {len(rows):,} {what} of {len(labels)} campaigns")
+    print_line(f"{out}: {len(rows):,} {what} of {len(labels)} campaigns")
 
 
 @app.command("import")
@@ -147,7 +147,7 @@ def repair(
         print_json({"database": location, "out": file, "rows": [row.to_json() for row in taken]})
         return
     if not taken:
-        typer.echo(f"{location}: every row can be read")
+        print_line(f"{location}: every row can be read")
         return
     print_table(
         ("table", "row", "why it cannot be read"),
@@ -174,7 +174,7 @@ def info(db: Database = DEFAULT_DATABASE, json: Json = False) -> None:
     if json:
         print_json(found.to_json())
         return
-    typer.echo(
+    print_line(
         f"{found.location}: format {found.format}, {len(found.campaigns)} campaigns under "
         f"{found.conditions} conditions, {found.size_bytes / _BYTES_OF_A_MEGABYTE:.2f} MB"
     )

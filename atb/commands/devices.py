@@ -14,7 +14,7 @@ from atb.commands.known_devices import (
     print_known,
     print_known_list,
 )
-from atb.console import note, print_json, print_table
+from atb.console import note, print_json, print_line, print_table
 from atb.options import Json, Precision, RuntimeName
 
 app = typer.Typer(help="What can be measured here.", no_args_is_help=True)
@@ -52,7 +52,7 @@ def list_all(json: Json = False) -> None:
     )
     missing = [entry for entry in entries if not entry.available]
     if missing:
-        typer.echo("")
+        print_line("")
         print_table(
             ("device", "runtime", "why it cannot be used"),
             [(entry.device, entry.runtime, entry.note) for entry in missing],
@@ -60,7 +60,7 @@ def list_all(json: Json = False) -> None:
             prose=True,
         )
     if known:
-        typer.echo("")
+        print_line("")
         print_known_list(known)
 
 
@@ -98,7 +98,7 @@ def add(
         )
         return
     print_table(("fact", "value"), list(saved.facts.platform.items()), left=(0, 1))
-    typer.echo("")
+    print_line("")
     print_table(
         ("runtime", "version", "precisions", "note"),
         [(e.runtime, e.version or "-", " ".join(e.precisions), e.note) for e in listings],
@@ -130,7 +130,7 @@ def show(device: Name = "local", json: Json = False) -> None:
         print_json({"device": found.name, "platform": platform, "state": state})
         return
     print_table(("fact", "value"), list(platform.items()), left=(0, 1))
-    typer.echo("")
+    print_line("")
     print_table(
         ("state now", "value"),
         [(name, "unavailable" if value is None else str(value)) for name, value in state.items()],
@@ -176,7 +176,7 @@ def check(
             }
         )
     else:
-        typer.echo(
+        print_line(
             f"{target.runtime.name} {target.runtime.version} {precision} on {target.device.name}: "
             f"output differs from the reference by {result.max_difference:.2g} at most "
             f"(allowed {result.bound:.2g}), run by {', '.join(result.providers)}"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from atb.console import note, print_json, print_table, progress
+from atb.console import note, print_json, print_line, print_table, progress
 from atb.errors import BadFile, InputError
 from atb.options import DEFAULT_DATABASE, Database, Json, OneCampaign, OneDevice, Seed
 
@@ -60,7 +60,7 @@ def bundle(
         ]
         print_json({"known_device": str(path), **known.to_json(), "left_out": left_out})
         return
-    typer.echo(f"{path}: {known.name}, {known.processor}")
+    print_line(f"{path}: {known.name}, {known.processor}")
     _print_conditions(known)
     for one in collected.left_out:
         note(f"left out: {one.conditions}: {one.reason}")
@@ -124,7 +124,7 @@ def known_to_json(path: Path, found: KnownDevice | BadFile) -> dict[str, Any]:
 def print_known(known: KnownDevice) -> None:
     """Print the facts of a known device, and how well each of its predictors does."""
     print_table(("fact", "value"), list(known.platform.items()), left=(0, 1))
-    typer.echo("")
+    print_line("")
     _print_conditions(known)
 
 

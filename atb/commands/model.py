@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from atb.commands.finetune import evaluate, finetune
-from atb.console import note, print_json, progress
+from atb.console import note, print_json, print_line, progress
 from atb.errors import InputError
 from atb.options import Json, Seed, SuperPLMFolder
 from atb.training.names import Aim
@@ -38,7 +38,7 @@ def extract(
     prepare_output(out, directory=True)
     note(f"extracting {shape} ...")
     export_model(loaded, shape, out, source=EMBEDDED.get(superplm, Path(superplm)))
-    typer.echo(
+    print_line(
         f"{out}: {shape}, {shape.parameters():,} parameters, as transformers folder and ONNX"
     )
 
@@ -87,7 +87,7 @@ def import_model(
     else:
         history = (*read_history(source), Stage("import", {"source": source.resolve().name}))
         export_model(loaded, shape, out, vocabulary=words, history=history)
-    typer.echo(f"{out}: {shape}, {shape.parameters():,} parameters")
+    print_line(f"{out}: {shape}, {shape.parameters():,} parameters")
 
 
 @app.command("train")
@@ -177,7 +177,7 @@ def train(
     )
     history = (*read_history(model), stage)
     export_model(trained, trained.architecture, out, vocabulary=words, history=history)
-    typer.echo(f"{out}: {trained.architecture}, trained {steps} steps further")
+    print_line(f"{out}: {trained.architecture}, trained {steps} steps further")
 
 
 @app.command("export")
@@ -243,14 +243,14 @@ def export(
     if json:
         print_json({**asdict(made), "architecture": str(made.architecture)})
         return
-    typer.echo(
+    print_line(
         f"{out}: {made.architecture} as {made.layout}, ONNX within {made.fp32_difference:.1e} of "
         f"torch, int8 to a cosine of {made.int8_cosine:.4f}"
     )
     for precision, splits in made.scores.items():
         for split, values in splits.items():
             told = ", ".join(f"{name} {value:.4f}" for name, value in values.items())
-            typer.echo(f"{precision} on {split}: {told}")
+            print_line(f"{precision} on {split}: {told}")
 
 
 app.command("finetune")(finetune)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from atb.console import note, print_json, print_table
+from atb.console import note, print_json, print_line, print_table
 from atb.errors import InputError
 from atb.options import (
     DEFAULT_PREDICTOR,
@@ -205,9 +205,10 @@ def _print(entries: Sequence[Mapping[str, Any]], further: Sequence[str]) -> None
 
 def _print_explained(entry: Mapping[str, Any]) -> None:
     parts = entry["parts_seconds"]
-    typer.echo(f"\n{entry['architecture']}")
+    print_line()
+    print_line(f"{entry['architecture']}")
     print_table(("part", "us"), [(name, f"{1e6 * part:.1f}") for name, part in parts.items()])
-    typer.echo()
+    print_line()
     print_table(
         ("smaller", "from", "to", "saves us", "saves %"),
         [

@@ -10,7 +10,7 @@ import typer
 
 from atb.commands.compare_predictors import compare
 from atb.commands.transfer_predictor import transfer
-from atb.console import print_json
+from atb.console import print_json, print_line
 from atb.options import (
     DEFAULT_DATABASE,
     DEFAULT_PREDICTOR,
@@ -118,8 +118,8 @@ def train(
             }
         )
         return
-    typer.echo(f"{out}: {predictor.conditions}")
-    typer.echo(
+    print_line(f"{out}: {predictor.conditions}")
+    print_line(
         f"fitted on {summary.rows} measurements ({summary.excluded} left out), "
         f"error on held-out ones {summary.cross_validated_mape:.1%}, "
         f"measured to within {summary.noise:.1%}, "
@@ -190,8 +190,8 @@ def _train_family(
             }
         )
         return
-    typer.echo(f"{out}: {len(sets)} sets of conditions in {len(family.modes)} modes")
-    typer.echo(
+    print_line(f"{out}: {len(sets)} sets of conditions in {len(family.modes)} modes")
+    print_line(
         f"fitted on {family.summary.rows} measurements ({family.summary.excluded} "
         f"left out), error on held-out ones {family.summary.cross_validated_mape:.1%}"
     )

@@ -16,6 +16,7 @@ from atb.options import (
     Affinities,
     Batches,
     CacheSize,
+    CampaignName,
     Database,
     Json,
     Precisions,
@@ -120,7 +121,7 @@ def profile(
             "how many at most.",
         ),
     ] = None,
-    name: Annotated[str, typer.Option("--campaign", help="Name of the campaign.")] = "profile",
+    name: CampaignName = "profile",
     cache: CacheSize = DEFAULT_CACHE,
     new_campaign: Annotated[
         bool, typer.Option("--new-campaign", help="Begin another one in place of going on.")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from atb.commands.search import show
-from atb.console import note, print_json, progress
+from atb.console import note, print_json, print_line, progress
 from atb.limits import parse_limit
 from atb.options import (
     DEFAULT_CACHE,
@@ -125,7 +125,7 @@ def quickstart(
         print_json(result.to_json())
     else:
         show(result, FOLDER)
-        typer.echo(f"report    {FOLDER / 'report.html'}")
+        print_line(f"report    {FOLDER / 'report.html'}")
 
 
 def _measure(

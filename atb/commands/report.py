@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from atb.console import print_line
 from atb.errors import InputError
 from atb.options import DEFAULT_DATABASE, DEFAULT_PREDICTOR, DEFAULT_SEARCH
 
@@ -40,7 +41,7 @@ def report(
             "or point at files with --db, --predictor and --search."
         )
     write(out, database=database, predictor=fitted, search=folder, title=title)
-    typer.echo(str(out))
+    print_line(str(out))
 
 
 def write(

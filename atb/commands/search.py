@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from atb.console import print_json
+from atb.console import print_json, print_line
 from atb.limits import find_alternatives, find_place, parse_limit, parse_limits, require_reach
 from atb.options import (
     DEFAULT_CACHE,
@@ -257,43 +257,43 @@ def show(result: SearchResult, out: Path) -> None:
     assert winner.measured_seconds is not None
     assert winner.interval_seconds is not None
     low, high = (format_duration(seconds) for seconds in winner.interval_seconds)
-    typer.echo(f"winner    {winner.architecture}")
-    typer.echo(
+    print_line(f"winner    {winner.architecture}")
+    print_line(
         f"measured  {format_duration(winner.measured_seconds)} ({low} to {high}), "
         f"limit {format_duration(result.constraint_seconds)}, "
         f"predicted {format_duration(winner.predicted_seconds)}"
     )
     for place in winner.elsewhere:
         assert place.measured_seconds is not None
-        typer.echo(
+        print_line(
             f"{place.name:<9} {format_duration(place.measured_seconds)}, limit "
             f"{format_duration(place.limit_seconds)}, predicted "
             f"{format_duration(place.predicted_seconds)} ({place.conditions})"
         )
     if winner.verdict(result.constraint_seconds) != "met":
-        typer.echo("limit     not certain to be met: an interval reaches above it")
+        print_line("limit     not certain to be met: an interval reaches above it")
     for one in result.weighed:
         if one.measured_seconds is None:
-            typer.echo(f"{one.name:<9} {one.refused}")
+            print_line(f"{one.name:<9} {one.refused}")
         else:
             duration = format_duration(one.measured_seconds)
-            typer.echo(
+            print_line(
                 f"{one.name:<9} {one.proxy:.4f}  {one.winner} in {duration} ({one.conditions})"
             )
     for bound in result.bounds:
-        typer.echo(f"kept      {bound}")
+        print_line(f"kept      {bound}")
     early = f" ({result.hopeless} given up early)" if result.hopeless else ""
-    typer.echo(
+    print_line(
         f"score     {result.proxy} {winner.proxy:.4f}, best that meets the limit of "
         f"{result.evaluations} scored{early} and {result.feasible:,} within the window"
     )
     for name, words in result.scoring.items():
-        typer.echo(f"{name:<9} {words}")
+        print_line(f"{name:<9} {words}")
     if result.method == "pareto":
         covered = result.hypervolumes[-1]
-        typer.echo(f"front     {len(result.front)} architectures, hypervolume {covered:.3f}")
+        print_line(f"front     {len(result.front)} architectures, hypervolume {covered:.3f}")
         for candidate in result.front:
             how = "predicted" if candidate.measured_seconds is None else "measured"
             duration = format_duration(candidate.latency_seconds)
-            typer.echo(f"  {duration:>9} {how:9} {candidate.proxy:8.4f}  {candidate.architecture}")
-    typer.echo(f"model     {out / 'model'}")
+            print_line(f"  {duration:>9} {how:9} {candidate.proxy:8.4f}  {candidate.architecture}")
+    print_line(f"model     {out / 'model'}")

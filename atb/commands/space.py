@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from atb.console import note, print_json, print_table
+from atb.console import note, print_json, print_line, print_table
 from atb.options import Json, Seed
 
 app = typer.Typer(help="The search spaces.", no_args_is_help=True)
@@ -35,7 +35,7 @@ def list_spaces(json: Json = False) -> None:
         [(s.name, f"{s.size:,}", str(s.smallest), str(s.largest)) for s in SPACES.values()],
         left=(0, 2, 3),
     )
-    typer.echo("")
+    print_line("")
     print_table(
         ("known architecture", "", "parameters", "multiply-adds"),
         [
@@ -56,7 +56,7 @@ def show(space: SpaceArgument = "mini", json: Json = False) -> None:
     if json:
         print_json(document)
         return
-    typer.echo(f"{document['name']}: {document['size']:,} architectures")
+    print_line(f"{document['name']}: {document['size']:,} architectures")
     print_table(
         ("dimension", "first", "last", "step", "values"),
         [
@@ -83,4 +83,4 @@ def sample(
         print_json({"architectures": [str(architecture) for architecture in drawn]})
         return
     for architecture in drawn:
-        typer.echo(str(architecture))
+        print_line(str(architecture))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from atb.commands.superplm_scores import evaluate, finetune
-from atb.console import progress
+from atb.console import print_line, progress
 from atb.errors import InputError
 from atb.options import Seed, SuperPLMFolder
 from atb.training.names import Aim
@@ -118,7 +118,7 @@ def init(
     prepare_output(out, directory=True)
     superplm.save(out, origin=origin, seed=seed)
     words.save(out)
-    typer.echo(f"{out}: {superplm.architecture}, from {origin}")
+    print_line(f"{out}: {superplm.architecture}, from {origin}")
 
 
 @app.command("train")
@@ -277,7 +277,7 @@ def train(
     if not leads():
         return
     words.save(out)
-    typer.echo(f"{out}: trained {steps} steps; judge it with `atb superplm evaluate {out}`")
+    print_line(f"{out}: trained {steps} steps; judge it with `atb superplm evaluate {out}`")
 
 
 app.command("finetune")(finetune)

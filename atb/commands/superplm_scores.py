@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from atb.commands.finetune import TaskData, TaskName, note_remark
-from atb.console import Progress, note, print_json, print_table, progress
+from atb.console import Progress, note, print_json, print_line, print_table, progress
 from atb.errors import InputError
 from atb.options import HeldOutShards, Json, Seed, SpaceName, TeacherFolder
 
@@ -91,7 +91,7 @@ def finetune(
             progress=lambda step: show(step.number, step.steps, f"loss {step.loss:.4f}"),
             warn=note_remark,
         )
-    typer.echo(f"{out}: score its slices with `atb superplm evaluate {out}`")
+    print_line(f"{out}: score its slices with `atb superplm evaluate {out}`")
 
 
 def evaluate(

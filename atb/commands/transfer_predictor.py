@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from atb.console import note, print_json, progress
+from atb.console import note, print_json, print_line, progress
 from atb.errors import InputError
 from atb.options import (
     DEFAULT_CACHE,
@@ -16,6 +16,7 @@ from atb.options import (
     Affinity,
     Batch,
     CacheSize,
+    CampaignName,
     Database,
     DeviceName,
     Force,
@@ -71,7 +72,7 @@ def transfer(
     coverage: Annotated[
         str, typer.Option("--coverage", help="Share of new measurements within the interval.")
     ] = "90%",
-    name: Annotated[str, typer.Option("--campaign", help="Name of the campaign.")] = "transfer",
+    name: CampaignName = "transfer",
     force: Force = False,
     seed: Seed = 0,
     json: Json = False,
@@ -131,8 +132,8 @@ def transfer(
             }
         )
         return
-    typer.echo(f"{out}: {found.conditions}")
-    typer.echo(
+    print_line(f"{out}: {found.conditions}")
+    print_line(
         f"from {found.summary.rows} measurements ({found.summary.excluded} left out) "
         f"and what is known of {_worded(told)}; "
         f"error on each when it is left out {found.summary.cross_validated_mape:.1%}"
