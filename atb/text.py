@@ -24,6 +24,7 @@ _PLAIN = {
     "•": "*",
     "│": "|",
     "√": "sqrt ",
+    "ß": "ss",
 }
 
 _BLANKS = str.maketrans("\t\n\v\f\r", "     ")

@@ -47,9 +47,8 @@ class ModelFile:
             raise BadFile(
                 f"Cannot read the model {path} ({error.strerror}): check the path."
             ) from error
-        return cls(
-            given_text(path.name), artefact.sha256[:_HASH_CHARACTERS], path, artefact.size_bytes
-        )
+        name, sha256 = given_text(path.name), artefact.sha256[:_HASH_CHARACTERS]
+        return cls(name, sha256, path, artefact.size_bytes)
 
     def __str__(self) -> str:
         return f"{self.name}@{self.sha256}"
