@@ -39,7 +39,6 @@ app = typer.Typer(
     name="atb",
     help="Find the best small BERT for a device: measure, predict, search.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

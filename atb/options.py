@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from atb import completion
 from atb.text import given_text
 
 DEFAULT_DATABASE = "atb-runs/profile.db"
@@ -56,12 +57,26 @@ TeacherFolder = Annotated[
     ),
 ]
 DeviceName = Annotated[
-    str, typer.Option("--device", metavar="NAME", help="See `atb devices list`.")
+    str,
+    typer.Option(
+        "--device",
+        metavar="NAME",
+        help="See `atb devices list`.",
+        autocompletion=completion.devices,
+    ),
 ]
 RuntimeName = Annotated[
-    str | None, typer.Option("--runtime", metavar="NAME", help="The device's first one by default.")
+    str | None,
+    typer.Option(
+        "--runtime",
+        metavar="NAME",
+        help="The device's first one by default.",
+        autocompletion=completion.runtimes,
+    ),
 ]
-Precision = Annotated[str, typer.Option("--precision", metavar="fp32|int8")]
+Precision = Annotated[
+    str, typer.Option("--precision", metavar="fp32|int8", autocompletion=completion.precisions)
+]
 Threads = Annotated[int, typer.Option("--threads", help="Threads that compute one inference.")]
 Batch = Annotated[int, typer.Option("--batch", help="Sequences in one inference.")]
 SequenceLength = Annotated[int, typer.Option("--sequence-length", help="Tokens in one sequence.")]
@@ -80,7 +95,9 @@ CacheSize = Annotated[
     ),
 ]
 # The same words where every value of a list is measured.
-Precisions = Annotated[str, typer.Option("--precision", metavar="fp32,int8")]
+Precisions = Annotated[
+    str, typer.Option("--precision", metavar="fp32,int8", autocompletion=completion.precisions)
+]
 ThreadCounts = Annotated[
     str, typer.Option("--threads", metavar="1,2", help="Threads that compute one inference.")
 ]
@@ -98,15 +115,29 @@ Affinities = Annotated[
     ),
 ]
 SpaceName = Annotated[
-    str, typer.Option("--space", metavar="NAME", help="See `atb space list`, or a TOML file.")
+    str,
+    typer.Option(
+        "--space",
+        metavar="NAME",
+        help="See `atb space list`, or a TOML file.",
+        autocompletion=completion.spaces,
+    ),
 ]
 Seed = Annotated[int, typer.Option("--seed", min=0)]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 # The same words where they choose among what a file holds: nothing is chosen by default.
-OneDevice = Annotated[str | None, typer.Option("--device", metavar="NAME")]
-OneRuntime = Annotated[str | None, typer.Option("--runtime", metavar="NAME")]
-OnePrecision = Annotated[str | None, typer.Option("--precision", metavar="fp32|int8")]
+OneDevice = Annotated[
+    str | None,
+    typer.Option("--device", metavar="NAME", autocompletion=completion.devices_and_known),
+]
+OneRuntime = Annotated[
+    str | None, typer.Option("--runtime", metavar="NAME", autocompletion=completion.runtimes)
+]
+OnePrecision = Annotated[
+    str | None,
+    typer.Option("--precision", metavar="fp32|int8", autocompletion=completion.precisions),
+]
 OneThreads = Annotated[int | None, typer.Option("--threads")]
 OneBatch = Annotated[int | None, typer.Option("--batch")]
 OneSequenceLength = Annotated[int | None, typer.Option("--sequence-length")]
@@ -156,7 +187,13 @@ Speedup = Annotated[
     typer.Option("--speedup", metavar="7", help="The limit as a speed-up over --reference."),
 ]
 Reference = Annotated[
-    str, typer.Option("--reference", metavar="ARCH", help="Measured first, on the same device.")
+    str,
+    typer.Option(
+        "--reference",
+        metavar="ARCH",
+        help="Measured first, on the same device.",
+        autocompletion=completion.architectures,
+    ),
 ]
 MeasuringBudget = Annotated[
     str | None,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from atb import completion
 from atb.console import note, print_json, print_line, print_table, progress
 from atb.errors import Interrupted
 from atb.options import (
@@ -36,8 +37,12 @@ _SIDE_HELP = (
     "An architecture, a known name, or FILE.onnx; after commas settings of its own: "
     "minilm-6,precision=int8,threads=2."
 )
-_First = Annotated[str, typer.Argument(metavar="A", help=_SIDE_HELP)]
-_Second = Annotated[str, typer.Argument(metavar="B", help="The same.")]
+_First = Annotated[
+    str, typer.Argument(metavar="A", help=_SIDE_HELP, autocompletion=completion.architectures)
+]
+_Second = Annotated[
+    str, typer.Argument(metavar="B", help="The same.", autocompletion=completion.architectures)
+]
 
 
 def compare(

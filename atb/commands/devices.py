@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from atb import completion
 from atb.commands.known_devices import (
     bundle,
     known_to_json,
@@ -20,7 +21,7 @@ from atb.options import Json, Precision, RuntimeName
 app = typer.Typer(help="What can be measured here.", no_args_is_help=True)
 app.command("bundle")(bundle)
 
-Name = Annotated[str, typer.Argument(metavar="DEVICE")]
+Name = Annotated[str, typer.Argument(metavar="DEVICE", autocompletion=completion.devices_and_known)]
 
 
 @app.command("list")
@@ -108,7 +109,9 @@ def add(
 
 
 @app.command("remove")
-def remove(name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
+def remove(
+    name: Annotated[str, typer.Argument(metavar="NAME", autocompletion=completion.devices)],
+) -> None:
     """Forget a remote device; what was measured on it stays."""
     from atb.devices.added import remove_device
 

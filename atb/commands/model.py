@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from atb import completion
 from atb.commands.finetune import evaluate, finetune
 from atb.console import note, print_json, print_line, progress
 from atb.errors import InputError
@@ -19,7 +20,9 @@ app = typer.Typer(help="Single models.", no_args_is_help=True)
 
 @app.command("extract")
 def extract(
-    architecture: Annotated[str, typer.Argument(metavar="ARCH")],
+    architecture: Annotated[
+        str, typer.Argument(metavar="ARCH", autocompletion=completion.architectures)
+    ],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the model.")],
     superplm: SuperPLMFolder = "mini",
 ) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from atb import completion
 from atb.console import note, print_json, print_line, print_table
 from atb.errors import InputError
 from atb.options import (
@@ -34,7 +35,11 @@ if TYPE_CHECKING:
 def predict(
     architectures: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[ARCH...]", help="Names or L4-H312-A12-Q312-F1200."),
+        typer.Argument(
+            metavar="[ARCH...]",
+            help="Names or L4-H312-A12-Q312-F1200.",
+            autocompletion=completion.architectures,
+        ),
     ] = None,
     predictor: PredictorChoice = None,
     device: OneDevice = None,

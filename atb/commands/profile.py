@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from atb import completion
 from atb.console import note, progress
 from atb.errors import InputError
 from atb.options import (
@@ -47,16 +48,35 @@ _ENDED = {
 
 
 def profile(
-    device: Annotated[str, typer.Argument(metavar="[DEVICE]", help="See `atb devices list`.")] = (
-        "local"
-    ),
+    place: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[DEVICE]",
+            help="See `atb devices list`; local by default.",
+            autocompletion=completion.devices,
+        ),
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            "--device",
+            metavar="NAME",
+            help="The same as DEVICE, as in the other commands.",
+            autocompletion=completion.devices,
+        ),
+    ] = None,
     space: SpaceName = "mini",
     samples: Annotated[
         int | None, typer.Option("--samples", help=f"How many; {DEFAULT_SAMPLES} by default.")
     ] = None,
     arch: Annotated[
         list[str] | None,
-        typer.Option("--arch", metavar="ARCH", help="In place of samples; repeatable."),
+        typer.Option(
+            "--arch",
+            metavar="ARCH",
+            help="In place of samples; repeatable.",
+            autocompletion=completion.architectures,
+        ),
     ] = None,
     model: Annotated[
         list[Path] | None,
@@ -78,6 +98,7 @@ def profile(
         typer.Option(
             "--scenario",
             metavar="NAME",
+            autocompletion=completion.scenarios,
             help="hot-loop, fixed-rate or single-shot (with --interval), sustained (with "
             "--duration), cold-start, throughput (with --streams).",
         ),
@@ -153,9 +174,9 @@ def profile(
     from atb.sweep import expand_affinity
     from atb.target import open_cache
 
-    place = find_device(device)
-    sweep = replace(sweep, affinities=expand_affinity(affinity, place))
-    targets = sweep.targets(place, runtime, open_cache(cache))
+    found = find_device(_device_name(place, device))
+    sweep = replace(sweep, affinities=expand_affinity(affinity, found))
+    targets = sweep.targets(found, runtime, open_cache(cache))
     if until_error is not None:
         _require_choice(arch, model, new=new_campaign, further=operators or tokenisation)
         result = measure_until_error(targets, plan, db, error=until_error, most=samples)
@@ -167,6 +188,15 @@ def profile(
     print_measured(results, extras, json=json)
     if not any(result.measurements for result in results):
         raise typer.Exit(1)
+
+
+def _device_name(place: str | None, device: str | None) -> str:
+    """The device that the argument or the option names; this machine where neither does."""
+    if place is not None and device is not None and place != device:
+        raise InputError(
+            f"Two devices were given, {place} and --device {device}: name one of them."
+        )
+    return place or device or "local"
 
 
 def _require_choice(

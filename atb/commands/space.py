@@ -6,13 +6,19 @@ from typing import Annotated
 
 import typer
 
+from atb import completion
 from atb.console import note, print_json, print_line, print_table
 from atb.options import Json, Seed
 
 app = typer.Typer(help="The search spaces.", no_args_is_help=True)
 
 SpaceArgument = Annotated[
-    str, typer.Argument(metavar="SPACE", help="A built-in name, or the path of a TOML file.")
+    str,
+    typer.Argument(
+        metavar="SPACE",
+        help="A built-in name, or the path of a TOML file.",
+        autocompletion=completion.spaces,
+    ),
 ]
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from atb import completion
 from atb.commands.superplm_scores import evaluate, finetune
 from atb.console import print_line, progress
 from atb.errors import InputError
@@ -174,7 +175,12 @@ def train(
     ] = None,
     space: Annotated[
         str | None,
-        typer.Option("--space", metavar="NAME", help="See `atb space list`, or a TOML file; mini."),
+        typer.Option(
+            "--space",
+            metavar="NAME",
+            help="See `atb space list`, or a TOML file; mini.",
+            autocompletion=completion.spaces,
+        ),
     ] = None,
     chosen: Annotated[
         list[str] | None,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from atb import completion
 from atb.console import note, print_json, print_line, progress
 from atb.errors import InputError
 from atb.options import (
@@ -53,6 +54,7 @@ def transfer(
         typer.Option(
             "--known",
             metavar="NAME",
+            autocompletion=completion.known_devices,
             help="A known device; repeatable. All of them where nothing is named.",
         ),
     ] = None,

@@ -15,6 +15,7 @@ SEARCH = ("search", "--device", "fake", "--predictor", "predictor.json", "--out"
 
 CASES: dict[str, tuple[tuple[str, ...], str]] = {
     "unknown device": (("profile", "toaster", "--samples", "2"), "toaster"),
+    "two devices": ((*PROFILE, "--device", "local"), "fake and --device local"),
     "unknown runtime": ((*PROFILE, "--runtime", "steam"), "steam"),
     "unknown space": ((*PROFILE, "--space", "maxi"), "maxi"),
     "unknown precision": ((*PROFILE, "--precision", "fp7"), "fp32 or int8"),

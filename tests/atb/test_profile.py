@@ -32,6 +32,14 @@ def test_lists_of_settings_measure_every_combination(atb) -> None:
     assert by_threads[2] < by_threads[1]
 
 
+def test_the_device_is_an_argument_or_an_option_as_everywhere_else(atb) -> None:
+    words = ("--arch", SHAPE, "--json")
+    by_option = document(atb("profile", "--device", "fake", *words))
+    by_both = document(atb("profile", "fake", "--device", "fake", *words))
+    for found in (by_option, by_both):
+        assert found["measurements"][0]["conditions"]["device"] == "fake"
+
+
 def test_each_combination_has_a_table_of_its_own(atb) -> None:
     done = atb(*FAKE, "--batch", "1,4")
     assert done.returncode == 0
