@@ -157,14 +157,22 @@ Force = Annotated[
 # A table of anybody's numbers in place of a database.
 TableFile = Annotated[
     Path | None,
-    typer.Option("--table", metavar="FILE", help="Anybody's numbers, CSV or Parquet, for --db."),
+    typer.Option(
+        "--table",
+        metavar="FILE",
+        help="A table of measurements, delimited text or Parquet, that takes the place of --db.",
+    ),
 ]
 TargetColumn = Annotated[
-    str | None, typer.Option("--target", metavar="COLUMN", help="What --table is to predict.")
+    str | None, typer.Option("--target", metavar="COLUMN", help="The column of --table to predict.")
 ]
 Features = Annotated[
     str | None,
-    typer.Option("--features", metavar="a,b,c", help="From what; every other number by default."),
+    typer.Option(
+        "--features",
+        metavar="a,b,c",
+        help="The columns to predict from; every other column of numbers by default.",
+    ),
 ]
 Order = Annotated[
     str | None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from atb.console import note
@@ -12,9 +12,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from atb.predictor.table import Table
+    from atb.predictor.table_columns import LeftOut
     from atb.predictor.training_set import TrainingSet
 
-__all__ = ["refuse_beside", "select_table", "select_training_set", "select_training_sets"]
+__all__ = [
+    "note_reading",
+    "refuse_beside",
+    "select_table",
+    "select_training_set",
+    "select_training_sets",
+]
 
 
 def refuse_beside(source: str, given: Mapping[str, Any]) -> None:
@@ -92,7 +99,7 @@ def select_table(path: Path, target: str | None, features: str | None, order: st
     """Rows of a table.
 
     Args:
-        path: CSV or Parquet.
+        path: Delimited text or Parquet.
         target: The column to predict.
         features: Names of columns with commas between them; None takes all numbers.
         order: `rows`, a column, or None.
@@ -106,6 +113,13 @@ def select_table(path: Path, target: str | None, features: str | None, order: st
         raise InputError("--table came without --target: name the column that is to be predicted.")
     names = None if features is None else [name.strip() for name in features.split(",")]
     table = read_table(path, target=target, features=names, order=order)
-    if table.constant:
-        note(f"left out, since they never vary: {', '.join(table.constant)}")
+    note_reading(table.notes, table.left_out)
     return table
+
+
+def note_reading(notes: Sequence[str], left_out: Sequence[LeftOut] = ()) -> None:
+    """Say how a table was read, and which of its columns were left out and why."""
+    for sentence in notes:
+        note(sentence)
+    if left_out:
+        note("left out: " + ", ".join(f"{one.name} ({one.reason})" for one in left_out))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from atb.console import note, print_json, print_line
 from atb.errors import InputError
-from atb.selection import select_table
+from atb.selection import note_reading, select_table
 from atb.text import printable
 
 if TYPE_CHECKING:
@@ -47,7 +47,8 @@ def train_on_table(
                 "predictor": str(out),
                 "target": table.target,
                 "features": [feature.name for feature in predictor.features],
-                "left_out": list(table.constant),
+                "left_out": [one.name for one in table.left_out],
+                "left_out_reasons": {one.name: one.reason for one in table.left_out},
                 "degree": predictor.degree,
                 "rows": summary.rows,
                 "cross_validated_mape": summary.cross_validated_mape,
@@ -78,17 +79,12 @@ def evaluate_on_table(predictor: Path, path: Path, order: str | None, *, json: b
     """Compare a predictor of a column with the rows of a table."""
     from atb.predictor.evaluation import Evaluation
     from atb.predictor.file import load_table_predictor
-    from atb.predictor.table import read_table
+    from atb.predictor.table_reading import read_judged_table
 
     fitted = load_table_predictor(predictor)
     _require_same_order(fitted, order)
-    table = read_table(
-        path,
-        target=fitted.target,
-        features=[feature.name for feature in fitted.features],
-        order=order,
-        keep_constant=True,
-    )
+    table = read_judged_table(path, fitted.units, fitted.target, fitted.target_unit, order)
+    note_reading(table.notes, table.left_out)
     found = fitted.predict(table.observed.rows, table.observed.order)
     evaluation = Evaluation.of(found, table.observed.values)
     if json:
@@ -106,13 +102,14 @@ def predict_table(predictor: Path, path: Path, order: str | None, *, json: bool)
     import sys
 
     from atb.predictor.file import load_table_predictor
-    from atb.predictor.table import read_rows
+    from atb.predictor.table_reading import read_rows
 
     fitted = load_table_predictor(predictor)
     _require_same_order(fitted, order)
     names = [feature.name for feature in fitted.features]
-    rows, when = read_rows(path, names, order)
-    found = fitted.predict(rows, when)
+    read = read_rows(path, fitted.units, order)
+    note_reading(read.notes)
+    found = fitted.predict(read.rows, read.order)
     told = {
         fitted.target: found.values.tolist(),
         "lower": found.lower.tolist(),
@@ -125,7 +122,7 @@ def predict_table(predictor: Path, path: Path, order: str | None, *, json: bool)
         return
     writer = csv.DictWriter(sys.stdout, fieldnames=[*names, *told], lineterminator="\n")
     writer.writerow({name: printable(name) for name in writer.fieldnames})
-    for row, entry in zip(rows.tolist(), entries, strict=True):
+    for row, entry in zip(read.rows.tolist(), entries, strict=True):
         writer.writerow({**dict(zip(names, row, strict=True)), **entry})
     note(f"{fitted.model.coverage:.0%} of measurements lie within the interval")
 

@@ -7,7 +7,7 @@ Kinds and formats:
     settings-predictor 1: conditions but the settings; for each mode (settings but batch and length)
         what a latency-predictor has; training summary, the architectures learnt from.
     table-predictor 1: features, degree and target, price of each product, residual curves, drift,
-        interval, support, training summary.
+        interval, support, training summary; `units` and `target_unit` where cells had some.
 """
 
 from __future__ import annotations
@@ -158,6 +158,7 @@ def save_table_predictor(predictor: TablePredictor, path: Path) -> None:
         {
             "target": predictor.target,
             "features": {feature.name: feature.offset for feature in predictor.features},
+            **_units(predictor),
             "degree": predictor.degree,
             # of the many products only those that cost anything
             "price_of_each": {n: price for n, price in _prices(predictor.model).items() if price},
@@ -227,7 +228,10 @@ def _further_model(name: str, fields: Mapping[str, Any], conditions: Conditions)
 
 
 def _table_predictor(content: Mapping[str, Any]) -> TablePredictor:
-    features = tuple(Feature(name, float(at)) for name, at in content["features"].items())
+    units = content.get("units", {})
+    features = tuple(
+        Feature(name, float(at), units.get(name)) for name, at in content["features"].items()
+    )
     degree = int(content["degree"])
     basis = table_basis(features, degree)
     prices = _known_prices(content["price_of_each"], basis)
@@ -237,7 +241,15 @@ def _table_predictor(content: Mapping[str, Any]) -> TablePredictor:
         target=str(content["target"]),
         model=_model_from_json(content, basis, [prices.get(term.name, 0) for term in basis.terms]),
         summary=TableSummary(**content["training"]),
+        target_unit=content.get("target_unit"),
     )
+
+
+def _units(predictor: TablePredictor) -> dict[str, Any]:
+    """Units as far as there were any: a file without them means what it always did."""
+    units = {name: unit for name, unit in predictor.units.items() if unit is not None}
+    fields = {"units": units, "target_unit": predictor.target_unit}
+    return {name: value for name, value in fields.items() if value}
 
 
 def _prices(model: WorkModel) -> dict[str, float]:

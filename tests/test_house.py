@@ -24,7 +24,7 @@ ARROWS = {
     "search": {"models", "data", "devices", "profiler", "predictor", "training"},
     "report": {"models", "data", "devices", "profiler", "predictor", "training", "search"},
 }
-GROUND_FLOOR = {"errors", "files", "text", "units"}
+GROUND_FLOOR = {"errors", "files", "text", "text_files", "units"}
 
 
 def imported_modules(path: Path) -> Iterator[str]:

@@ -89,6 +89,48 @@ def test_a_table_is_learned_and_judged(atb, table: Path, tmp_path: Path) -> None
         assert refused.stderr.count("\n") == 1
 
 
+def test_a_table_is_treated_alike_by_every_command(atb, tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    lines = [
+        f"{('pi', 'nano')[i % 2]};{layers};{width} px;{0.5 + layers * width / 100:.4f}".replace(
+            ".", ","
+        )
+        for i, (layers, width) in enumerate(rng.integers(1, 90, (40, 2)))
+    ]
+    (tmp_path / "t.csv").write_text("device;layers;width;ms\n" + "\n".join(lines) + "\n")
+    words = ("--table", "t.csv", "--target", "ms")
+    trained = atb("predictor", "train", *words, "--out", "p.json", "--json")
+    assert trained.returncode == 0, trained.stderr
+    told = json.loads(trained.stdout)
+    assert told["features"] == ["layers", "width"]
+    assert told["left_out_reasons"] == {"device": "holds text such as 'pi'"}
+    compared = atb(
+        "predictor", "compare", *words, "--peers", "ridge", "--splits", "1", "--out", "c.svg"
+    )
+    assert compared.returncode == 0, compared.stderr
+    for done in (trained, compared):
+        assert "left out: device (holds text such as 'pi')" in done.stderr
+
+    judged = atb("predictor", "evaluate", "--predictor", "p.json", "--table", "t.csv", "--json")
+    assert json.loads(judged.stdout)["mape"] < 0.05
+    (tmp_path / "bare.csv").write_text("layers,width,\n40,50,\n")
+    predicted = atb("predict", "--predictor", "p.json", "--table", "bare.csv")
+    (row,) = csv.DictReader(predicted.stdout.splitlines())
+    assert float(row["ms"]) == pytest.approx(20.5, rel=0.1)
+    assert "'width' gives no unit and is read in px" in predicted.stderr
+
+    (tmp_path / "other.csv").write_text("layers,width\n40,50 mm\n")
+    (tmp_path / "bad.csv").write_text("layers,width,ms\n40,50 px,1\n-,50 px,2\n")
+    for name, told in (
+        ("other.csv", "is in mm, and the predictor was fitted on it in px"),
+        ("bad.csv", "Row 2 of bad.csv (line 3) has no usable layers ('-' is no number)"),
+    ):
+        refused = atb("predict", "--predictor", "p.json", "--table", name)
+        assert refused.returncode == 2
+        assert told in refused.stderr
+        assert refused.stderr.count("\n") == 1
+
+
 def test_rows_of_a_table_are_predicted(atb, table: Path, tmp_path: Path) -> None:
     trained = atb("predictor", "train", "--table", table.name, "--target", "ms", "--out", "p.json")
     assert trained.returncode == 0, trained.stderr

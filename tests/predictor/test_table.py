@@ -66,7 +66,8 @@ def test_a_sum_of_columns_needs_no_products(tmp_path: Path) -> None:
 def test_other_numbers_are_the_features_and_constant_ones_are_left_out(path: Path) -> None:
     table = read_table(path, target="ms", order="when")
     assert table.features == ("layers", "width", "feed")
-    assert table.constant == ("batch",)
+    reasons = {one.name: one.reason for one in table.left_out}
+    assert reasons == {"name": "holds text such as 'net-0'", "batch": "never varies"}
     assert table.observed.order is not None
     assert table.observed.order[:2].tolist() == [0, 2.5]
 
