@@ -4,7 +4,8 @@ It needs the standard library, numpy and a runtime, so that this very file is wh
 board. Requests are JSON lines on stdin, each answered by one JSON line on stdout:
 
     {"do": "hello", "affinity": [0], "memory_share"}  -> versions, pid
-    {"do": "load", "key", "path", "runner", "settings"} -> the fields of `Loaded`, `builds`
+    {"do": "load", "key", "path", "runner", "settings", "vocabulary_size"}
+                                                      -> the fields of `Loaded`, `builds`
     {"do": "run", "key", "iterations", "warmup", "limit_seconds"} -> the fields of `Block`
     {"do": "output", "key"}                           -> shape, float32 values as base64
     {"do": "operators", "key", "iterations"}          -> `operators`: fields of `OperatorTime`
@@ -24,6 +25,7 @@ import functools
 import gc
 import importlib
 import json
+import math
 import os
 import platform
 import queue
@@ -33,7 +35,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,8 +55,10 @@ __all__ = ["ENCODER_KEY", "UNKNOWN_VOCABULARY", "VOCABULARY_KEY", "make_inputs",
 VOCABULARY_KEY = "vocabulary_size"
 #: Where a file of bare weights says how many layers, heads and tokens they are.
 ENCODER_KEY = "encoder"
-#: What a foreign model that does not say so surely knows.
+#: How many token ids a foreign model that does not say so most likely knows, and how many those
+#: know that are fed again because they do not.
 UNKNOWN_VOCABULARY = 100
+_FEWER_TOKENS = (2, 1)
 
 #: Calls of the tokeniser before it is timed.
 _TOKENISER_WARMUP = 3
@@ -74,14 +78,16 @@ class Model(Protocol):
     """Something loaded that can be run again and again, by several threads at the same time.
 
     Its class names the `library` that is imported and the `distributions` that bring it, and maybe
-    variables of the `environment` that the library reads as it is imported.
+    variables of the `environment` that the library reads as it is imported. One that serves models
+    of other people has a `feed` and a method `fill`, which makes another feed of fewer token ids.
     """
 
     providers: tuple[str, ...]
     builds: dict[str, str]
+    vocabulary_size: int  # of the token ids that it is fed
 
-    def __call__(self) -> npt.NDArray[Any]:
-        """Run one inference on the fixed input; the first output."""
+    def __call__(self) -> Any:
+        """Run one inference on the fixed input; its outputs, whatever they are."""
 
 
 def make_tokens(vocabulary_size: int, batch: int, sequence_length: int) -> npt.NDArray[np.int64]:
@@ -129,12 +135,16 @@ class OnnxRuntimeModel:
         # the session's own list ends with the CPU even where it may compute nothing
         self.providers = (self.wanted,)
         metadata = self._session.get_modelmeta().custom_metadata_map
-        vocabulary_size = int(metadata.get(VOCABULARY_KEY, UNKNOWN_VOCABULARY))
-        shape = (settings["batch"], settings["sequence_length"])
-        self._feed = {
-            node.name: _fill(node.name, node.type, node.shape, make_tokens(vocabulary_size, *shape))
-            for node in self._session.get_inputs()
-        }
+        self._settings = settings
+        self._inputs = [
+            Input(node.name, node.type, list(node.shape)) for node in self._session.get_inputs()
+        ]
+        self.fill(vocabulary_of(metadata.get(VOCABULARY_KEY), settings))
+
+    def fill(self, vocabulary_size: int) -> None:
+        """Make the feed, of so many token ids."""
+        self.vocabulary_size = vocabulary_size
+        self.feed = make_feed(self._inputs, self._settings, vocabulary_size)
 
     def _open(self, profile: str | None = None) -> Any:
         """A session; one that writes a profile is not for timing."""
@@ -176,50 +186,199 @@ class OnnxRuntimeModel:
     def _refusal(self, came: str, why: str) -> WorkerError:
         return WorkerError("load-error", f"{self.wanted} was asked for and {came} came: {why}")
 
-    def __call__(self) -> npt.NDArray[Any]:
-        output: npt.NDArray[Any] = self._session.run(None, self._feed)[0]
-        return output
+    def __call__(self) -> Any:
+        return self._session.run(None, self.feed)
 
     def operators(self, iterations: int) -> list[dict[str, Any]]:
         """What each operator takes, after one run of warm-up."""
         with tempfile.TemporaryDirectory() as folder:
             session = self._open(str(Path(folder) / "profile"))
             for _ in range(1 + iterations):
-                session.run(None, self._feed)
+                session.run(None, self.feed)
             events = json.loads(Path(session.end_profiling()).read_bytes())
         return _operators(events, iterations)
 
 
+class Input(NamedTuple):
+    """An input of a model: its name, its type such as `tensor(int64)`, and its shape.
+
+    A free axis is a name, or None.
+    """
+
+    name: str
+    kind: str
+    shape: list[Any]
+
+
 _ELEMENT_TYPES = {
-    "tensor(int64)": np.int64,
-    "tensor(int32)": np.int32,
-    "tensor(float)": np.float32,
-    "tensor(bool)": np.bool_,
+    **{
+        f"tensor({kind}{bits})": np.dtype(f"{kind}{bits}")
+        for kind in ("int", "uint")
+        for bits in (8, 16, 32, 64)
+    },
+    "tensor(float16)": np.dtype(np.float16),
+    "tensor(float)": np.dtype(np.float32),
+    "tensor(double)": np.dtype(np.float64),
+    "tensor(bool)": np.dtype(np.bool_),
 }
+#: What an input is for, by words in its name, the first that fits.
+_ROLES = (
+    ("other", ("unique", "label", "masked_lm_weight", "past", "cache")),
+    ("positions", ("position",)),
+    ("tokens", ("masked_lm_ids",)),
+    ("mask", ("mask",)),
+    ("segments", ("type", "segment")),
+    ("length", ("length",)),
+    ("tokens", ("ids", "token", "word")),
+)
+#: Roles whose shape must be the one that was asked for.
+_OF_THE_TEXT = ("tokens", "mask", "segments", "positions")
+_CHOICES = 2  # of a multiple choice, where the model takes any number
+
+
+def vocabulary_of(told: Any, settings: Mapping[str, Any]) -> int:
+    """How many token ids a model is fed: those that it says it knows, if it was not to be fewer."""
+    text = str(told)
+    known = int(text) if text.isdecimal() and int(text) > 0 else UNKNOWN_VOCABULARY
+    return min(known, settings.get("vocabulary_size") or known)
+
+
+def _role(given: Input) -> str:
+    name = given.name.lower()
+    fitting = (role for role, words in _ROLES if any(word in name for word in words))
+    return next(fitting, "nameless")
+
+
+def make_feed(inputs: Sequence[Input], settings: Mapping[str, Any], vocabulary_size: int) -> Feed:
+    """What a BERT-like model of anybody is fed, by what its inputs are called.
+
+    The first input of tokens gets them, or the first of whole numbers whose name says nothing.
+    Further ones of those get ones, which serve as a mask as well as as a segment.
+
+    Args:
+        inputs: In the order in which the model has them.
+        settings: The fields of `RunSettings`.
+        vocabulary_size: How many token ids there are.
+    """
+    roles = {given.name: _role(given) for given in inputs}
+    nameless = [
+        given.name for given in inputs if roles[given.name] == "nameless" and "int" in given.kind
+    ]
+    if "tokens" not in roles.values() and nameless:
+        roles[nameless[0]] = "tokens"
+    axes: dict[str, int] = {}
+    first = sorted(inputs, key=lambda given: roles[given.name] != "tokens")
+    feed = {
+        given.name: _fill(given, roles[given.name], axes, settings, vocabulary_size)
+        for given in first
+    }
+    return {given.name: feed[given.name] for given in inputs}
 
 
 def _fill(
-    name: str, kind: str, shape: list[Any], tokens: npt.NDArray[np.int64]
+    given: Input,
+    role: str,
+    axes: dict[str, int],
+    settings: Mapping[str, Any],
+    vocabulary_size: int,
 ) -> npt.NDArray[Any]:
-    """An input of a BERT-like model, by what its name says."""
-    if kind not in _ELEMENT_TYPES or len(shape) != 2:
+    """The values of one input, of which all axes of the same name are equally long."""
+    name, kind, _ = given
+    if kind not in _ELEMENT_TYPES:
         raise WorkerError(
-            "load-error", f"input {name!r} is {kind} {shape}; [batch, sequence] of tokens is wanted"
+            "load-error",
+            f"input {name!r} takes {kind}, and only numbers can be filled in: export the model "
+            "so that it begins with the ids of tokens",
         )
-    for size, wanted in zip(shape, tokens.shape):  # noqa: B905 - Python 3.9 is not strict
-        if isinstance(size, int) and size != wanted:
-            raise WorkerError(
-                "load-error", f"input {name!r} has the fixed shape {shape}, not {[*tokens.shape]}"
-            )
-    if "mask" in name:
-        values = np.ones_like(tokens)
-    elif "type" in name or "segment" in name:
-        values = np.zeros_like(tokens)
-    elif "position" in name:
-        values = np.broadcast_to(np.arange(tokens.shape[1]), tokens.shape)
+    dtype, length = _ELEMENT_TYPES[kind], settings["sequence_length"]
+    sizes = _sizes(given, role, axes, settings)
+    values: npt.NDArray[Any]
+    if role == "tokens":
+        most = min(vocabulary_size, np.iinfo(dtype).max) if dtype.kind in "iu" else vocabulary_size
+        values = make_tokens(most, 1, math.prod(sizes)).reshape(sizes)
+    elif role == "positions":
+        values = np.broadcast_to(np.arange(sizes[-1] if sizes else 1), sizes)
+    elif role in ("segments", "other"):
+        values = np.zeros(sizes)
+    elif role == "length":
+        values = np.full(sizes, length)
+    elif dtype.kind == "f" and len(sizes) > 2 and role == "nameless":  # embeddings, or a picture
+        values = (np.arange(math.prod(sizes)) % 7919 / 7919 - 0.5).reshape(sizes)
     else:
-        values = tokens
-    return np.ascontiguousarray(values, dtype=_ELEMENT_TYPES[kind])
+        values = np.ones(sizes)
+    return np.ascontiguousarray(values, dtype=dtype)
+
+
+def _sizes(given: Input, role: str, axes: dict[str, int], settings: Mapping[str, Any]) -> list[int]:
+    """The shape of an input."""
+    batch, length = settings["batch"], settings["sequence_length"]
+    shape = given.shape
+    if not shape and role in _OF_THE_TEXT:  # of any rank
+        shape = [None, None]
+    usual = _usual_sizes(role, len(shape), batch, length)
+    sizes = []
+    for axis, size in enumerate(shape):
+        fixed = isinstance(size, int) and size >= 0
+        found = size if fixed else _size_of_axis(str(size or ""), axes, batch, length, usual[axis])
+        if found is None:
+            raise WorkerError(
+                "load-error",
+                f"input {given.name!r} has the shape {shape}, of which the length of axis {axis} "
+                "is not known: fix it when you export the model",
+            )
+        if not fixed and any(map(str.isalpha, str(size or ""))):
+            axes.setdefault(str(size), found)
+        sizes.append(found)
+    if role in _OF_THE_TEXT:
+        _check_sizes(given, role, sizes, settings)
+    return sizes
+
+
+def _usual_sizes(role: str, rank: int, batch: int, length: int) -> list[int | None]:
+    """What free axes are, where their names do not say it."""
+    if rank == 1:
+        return [length if role in _OF_THE_TEXT else batch]
+    if rank == 2:
+        return [batch, length]
+    if role in _OF_THE_TEXT:  # the choices of each row; heads, and who is shown to whom
+        return [batch, _CHOICES if rank == 3 else 1, *[length] * (rank - 2)]
+    return [batch, length if rank == 3 else None, *[None] * (rank - 2)][:rank]
+
+
+def _size_of_axis(
+    name: str, axes: Mapping[str, int], batch: int, length: int, usual: int | None
+) -> int | None:
+    """How long a free axis is, by its name."""
+    word = name.lower()
+    if name in axes:
+        return axes[name]
+    if "past" in word and "+" not in word:  # nothing was said before
+        return 0
+    if "batch" in word:
+        return batch
+    if "choice" in word:
+        return _CHOICES
+    if any(part in word for part in ("seq", "len", "token", "time")):
+        return length
+    return usual
+
+
+def _check_sizes(given: Input, role: str, sizes: list[int], settings: Mapping[str, Any]) -> None:
+    """Fixed axes must be what was asked for, or latencies would be those of other inputs."""
+    helps = []
+    batch = sizes[0] if len(sizes) > 1 else 1
+    broadcast = batch == 1 and role != "tokens"
+    if batch != settings["batch"] and not broadcast:
+        helps.append(f"--batch {batch}")
+    if sizes[-1] != settings["sequence_length"] and "masked" not in given.name.lower():
+        helps.append(f"--sequence-length {sizes[-1]}")
+    if helps:
+        wanted = [settings["batch"], settings["sequence_length"]]
+        raise WorkerError(
+            "load-error",
+            f"input {given.name!r} has the fixed shape {sizes}, not {wanted}: give "
+            f"{' '.join(helps)}",
+        )
 
 
 def _operators(events: list[dict[str, Any]], iterations: int) -> list[dict[str, Any]]:
@@ -268,17 +427,23 @@ class OpenVinoModel:
         # Of any batch and length, as the deployed model is; reshaped to one length it would be
         # planned a little better, and serve that length alone.
         self._model = self._core.read_model(path)
-        vocabulary_size = UNKNOWN_VOCABULARY
+        told = None
         if self._model.has_rt_info(["framework", VOCABULARY_KEY]):
-            vocabulary_size = int(self._model.get_rt_info(["framework", VOCABULARY_KEY]).value)
-        tokens = make_tokens(vocabulary_size, settings["batch"], settings["sequence_length"])
-        self._feed = {node.any_name: _fill_node(node, tokens) for node in self._model.inputs}
+            told = self._model.get_rt_info(["framework", VOCABULARY_KEY]).value
+        self._settings = settings
+        self._inputs = [_openvino_input(node) for node in self._model.inputs]
+        self.fill(vocabulary_of(told, settings))
         compiled = self._compile()
         self.providers = self._check(compiled)
         # a request serves one thread at a time
         self._idle: queue.SimpleQueue[Any] = queue.SimpleQueue()
         for _ in range(self._streams):
             self._idle.put(compiled.create_infer_request())
+
+    def fill(self, vocabulary_size: int) -> None:
+        """Make the feed, of so many token ids."""
+        self.vocabulary_size = vocabulary_size
+        self.feed = make_feed(self._inputs, self._settings, vocabulary_size)
 
     def _compile(self, **more: Any) -> Any:
         wanted = {
@@ -307,21 +472,20 @@ class OpenVinoModel:
             raise WorkerError("load-error", f"{wanted} were asked for and {came} came")
         return tuple(f"{name} {precision}" for name in compiled.get_property("EXECUTION_DEVICES"))
 
-    def __call__(self) -> npt.NDArray[Any]:
+    def __call__(self) -> Any:
         request = self._idle.get()
         try:
-            outputs = request.infer(self._feed, share_inputs=True)  # the outputs are copied
+            outputs = request.infer(self.feed, share_inputs=True)  # the outputs are copied
         finally:
             self._idle.put(request)
-        output: npt.NDArray[Any] = outputs[0]
-        return output
+        return outputs[0]
 
     def operators(self, iterations: int) -> list[dict[str, Any]]:
         """What each node of the plan takes, after one run of warm-up."""
         request = self._compile(PERF_COUNT=True).create_infer_request()
         times: dict[tuple[str, str], list[float]] = {}
         for iteration in range(1 + iterations):
-            request.infer(self._feed)
+            request.infer(self.feed)
             for node in request.get_profiling_info() if iteration else ():
                 taken = times.setdefault((node.node_type, node.node_name), [])
                 taken.append(node.real_time.total_seconds() * 1e6)
@@ -330,18 +494,22 @@ class OpenVinoModel:
 
 
 _OPENVINO_TYPES = {
-    "i64": "tensor(int64)",
-    "i32": "tensor(int32)",
-    "f32": "tensor(float)",
-    "boolean": "tensor(bool)",
+    **{f"i{bits}": f"int{bits}" for bits in (8, 16, 32, 64)},
+    **{f"u{bits}": f"uint{bits}" for bits in (8, 16, 32, 64)},
+    "f16": "float16",
+    "f32": "float",
+    "f64": "double",
+    "boolean": "bool",
 }
 
 
-def _fill_node(node: Any, tokens: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+def _openvino_input(node: Any) -> Input:
     """An input of OpenVINO's model."""
     kind = node.element_type.get_type_name()
-    shape = [axis.get_length() if axis.is_static else str(axis) for axis in node.partial_shape]
-    return _fill(node.any_name, _OPENVINO_TYPES.get(kind, kind), shape, tokens)
+    shape: list[Any] = []
+    if node.partial_shape.rank.is_static:
+        shape = [axis.get_length() if axis.is_static else str(axis) for axis in node.partial_shape]
+    return Input(node.any_name, f"tensor({_OPENVINO_TYPES.get(kind, kind)})", shape)
 
 
 def _rows(times: Mapping[tuple[str, str], list[float]], iterations: int) -> list[dict[str, Any]]:
@@ -383,16 +551,16 @@ class TorchModel:
         self._weights, told = _read_safetensors(path)
         self._layers, self._heads = told["layers"], told["heads"]
         shape = (settings["batch"], settings["sequence_length"])
-        feed = make_inputs(told[VOCABULARY_KEY], *shape)
+        self.vocabulary_size = vocabulary_of(told[VOCABULARY_KEY], settings)
+        feed = make_inputs(self.vocabulary_size, *shape)
         self._feed = {name: torch.from_numpy(values) for name, values in feed.items()}
 
-    def __call__(self) -> npt.NDArray[Any]:
+    def __call__(self) -> Any:
         import torch
 
         with torch.inference_mode():
             hidden, _ = self._forward(**self._feed)
-        output: npt.NDArray[Any] = hidden.numpy()
-        return output
+        return hidden.numpy()
 
     def _forward(self, input_ids: Any, attention_mask: Any, token_type_ids: Any) -> tuple[Any, Any]:
         """The last hidden state [B, S, H] and the pooler's output [B, H]."""
@@ -524,51 +692,59 @@ class LiteRtModel:
         self.builds = {"ai-edge-litert": getattr(ai_edge_litert, "__version__", "unknown")}
         self._path = path
         self._settings = settings
-        self._free: queue.SimpleQueue[tuple[Any, dict[int, npt.NDArray[Any]]]]
-        self._free = queue.SimpleQueue()
+        self._free: queue.SimpleQueue[Any] = queue.SimpleQueue()
         for _ in range(settings.get("streams", 1)):
-            interpreter, feed = self._open()
+            interpreter = self._open()
             self.providers = _litert_providers(
                 interpreter._get_ops_details(), settings["precision"]
             )
-            self._free.put((interpreter, feed))
+            self._free.put(interpreter)
         self._output = interpreter.get_output_details()[0]["index"]
 
-    def _open(self) -> tuple[Any, dict[int, npt.NDArray[Any]]]:
-        """An interpreter, and what it is fed, by the place of the input."""
+    def _open(self) -> Any:
+        """An interpreter, whose inputs have the shapes of the feed."""
         from ai_edge_litert.interpreter import Interpreter
 
         interpreter = Interpreter(model_path=self._path, num_threads=self._settings["threads"])
-        shape = (self._settings["batch"], self._settings["sequence_length"])
         tables = [
             int(tensor["shape"][0])
             for tensor in interpreter.get_tensor_details()
             if tensor["name"] == _LITERT_TABLE
         ]
-        tokens = make_tokens(tables[0] if tables else UNKNOWN_VOCABULARY, *shape)
-        feed = {}
-        for name, tensor in _litert_inputs(interpreter).items():
-            kind = _LITERT_TYPES.get(tensor["dtype"], np.dtype(tensor["dtype"]).name)
-            sizes = [None if size < 0 else int(size) for size in tensor["shape_signature"]]
-            feed[tensor["index"]] = _fill(name, kind, sizes, tokens)
+        found = _litert_inputs(interpreter)
+        self._inputs = [
+            Input(
+                name,
+                f"tensor({_LITERT_TYPES.get(tensor['dtype'], np.dtype(tensor['dtype']).name)})",
+                [None if size < 0 else int(size) for size in tensor["shape_signature"]],
+            )
+            for name, tensor in found.items()
+        ]
+        self._places = {name: int(tensor["index"]) for name, tensor in found.items()}
+        self.fill(vocabulary_of(tables[0] if tables else None, self._settings))
+        for name, _, sizes in self._inputs:
             if None in sizes:
-                interpreter.resize_tensor_input(tensor["index"], shape)
+                interpreter.resize_tensor_input(self._places[name], self.feed[name].shape)
         interpreter.allocate_tensors()
-        return interpreter, feed
+        return interpreter
 
-    def __call__(self) -> npt.NDArray[Any]:
-        interpreter, feed = self._free.get()
+    def fill(self, vocabulary_size: int) -> None:
+        """Make the feed, of so many token ids."""
+        self.vocabulary_size = vocabulary_size
+        self.feed = make_feed(self._inputs, self._settings, vocabulary_size)
+
+    def __call__(self) -> Any:
+        interpreter = self._free.get()
         try:
-            for index, values in feed.items():
-                interpreter.set_tensor(index, values)
+            for name, values in self.feed.items():
+                interpreter.set_tensor(self._places[name], values)
             interpreter.invoke()
-            output: npt.NDArray[Any] = interpreter.get_tensor(self._output)
+            return interpreter.get_tensor(self._output)
         finally:
-            self._free.put((interpreter, feed))
-        return output
+            self._free.put(interpreter)
 
 
-_LITERT_TYPES = {dtype: kind for kind, dtype in _ELEMENT_TYPES.items()}
+_LITERT_TYPES = {np.float32: "float", np.float64: "double", np.bool_: "bool"}
 #: Whose rows are as many as our graphs know tokens; an interpreter does not show their metadata.
 _LITERT_TABLE = "embeddings.word_embeddings.weight"
 _LITERT_PRODUCTS = ("FULLY_CONNECTED", "BATCH_MATMUL", "CONV_2D")
@@ -659,7 +835,8 @@ class NcnnModel:
         self.builds = {"ncnn": ncnn.__version__}
         self.providers = (f"CPU {settings['precision']}",)
         length = settings["sequence_length"]
-        feed = make_inputs(told[VOCABULARY_KEY], settings["batch"], length)
+        self.vocabulary_size = vocabulary_of(told[VOCABULARY_KEY], settings)
+        feed = make_inputs(self.vocabulary_size, settings["batch"], length)
         places = np.arange(length, dtype=np.int32)
         # added to the scores: nothing, since no token is padding
         mask = np.zeros((length, length), np.float32)
@@ -677,7 +854,7 @@ class NcnnModel:
             {name: ncnn.Mat(values) for name, values in arrays.items()} for arrays in self._arrays
         ]
 
-    def __call__(self) -> npt.NDArray[Any]:
+    def __call__(self) -> Any:
         return np.stack([self._run(feed) for feed in self._feeds])
 
     def _run(self, feed: Mapping[str, Any]) -> npt.NDArray[Any]:
@@ -761,7 +938,8 @@ class ExecuTorchModel:
         found = tuple(self._program.metadata("forward").input_tensor_meta(0).sizes())
         if found != shape:
             raise WorkerError("load-error", f"the program is for the shape {found}, not {shape}")
-        feed = make_inputs(told[VOCABULARY_KEY], *shape)
+        self.vocabulary_size = vocabulary_of(told[VOCABULARY_KEY], settings)
+        feed = make_inputs(self.vocabulary_size, *shape)
         self._feed = [torch.from_numpy(values) for values in feed.values()]
         cls._loaded = True
         self._forward = self._program.load_method("forward")
@@ -776,10 +954,9 @@ class ExecuTorchModel:
         number: int = self._program.load_method(name).execute([])[0]
         return number
 
-    def __call__(self) -> npt.NDArray[Any]:
+    def __call__(self) -> Any:
         with self._turn:
-            output: npt.NDArray[Any] = self._forward.execute(self._feed)[0].numpy()
-        return output
+            return self._forward.execute(self._feed)[0].numpy()
 
 
 _XNNPACK = "XnnpackBackend"
@@ -1137,12 +1314,26 @@ class Worker:
         return {"pid": os.getpid(), "python": platform.python_version(), "numpy": np.__version__}
 
     def do_load(
-        self, key: str, path: str, runner: str, settings: Mapping[str, Any]
+        self,
+        key: str,
+        path: str,
+        runner: str,
+        settings: Mapping[str, Any],
+        vocabulary_size: int | None = None,
     ) -> dict[str, Any]:
-        """Make a model ready and run it once."""
+        """Make a model ready and run it once.
+
+        Args:
+            key: Its name from now on.
+            path: Its file.
+            runner: One of `RUNNERS`.
+            settings: The fields of `RunSettings`.
+            vocabulary_size: How many token ids it is fed at most; None for as many as it knows.
+        """
         if runner not in RUNNERS:
             raise WorkerError("load-error", f"this worker has no runtime {runner!r}")
         make = RUNNERS[runner]
+        settings = {**settings, "vocabulary_size": vocabulary_size}
         started = time.perf_counter()
         os.environ.update(getattr(make, "environment", {}))  # read by libraries as they load
         try:
@@ -1151,26 +1342,26 @@ class Worker:
             # the library's own memory is not the model's
             memory = _memory("VmRSS") if _forget_peak() else None
             begun = time.perf_counter()
-            model = make(path, settings)
+            model: Model = make(path, settings)
             loaded = time.perf_counter()
-            output = model()
+            known = model.vocabulary_size
+            outputs, first_seconds = _first_run(model)
         except (MemoryError, WorkerError):
             raise
         except Exception as error:  # runtimes raise classes of their own
             raise WorkerError(_cause(error, "load-error"), _describe(error)) from error
-        checksum = float(np.sum(output, dtype=np.float64))
-        finished = time.perf_counter()
-        if not np.isfinite(checksum):
-            raise WorkerError("wrong-output", "the output holds values that are not finite")
+        checksum = _checksum(outputs)
         self._models[key] = model, settings
         peak = None if memory is None else _memory("VmHWM")
+        fewer = [f"token ids below {model.vocabulary_size}"] * (model.vocabulary_size < known)
         return {
             "load_seconds": imported - started + loaded - begun,
-            "first_seconds": finished - loaded,
-            "providers": list(model.providers),
+            "first_seconds": first_seconds,
+            "providers": [*model.providers, *fewer],
             "builds": model.builds,
             "output_checksum": checksum,
             "memory_bytes": None if peak is None or memory is None else max(0, peak - memory),
+            "vocabulary_size": model.vocabulary_size,
         }
 
     def do_run(
@@ -1181,8 +1372,11 @@ class Worker:
         return measure(model, iterations, warmup, settings, limit_seconds)
 
     def do_output(self, key: str) -> dict[str, Any]:
-        """The first output, exactly."""
-        output = np.ascontiguousarray(self._loaded(key)[0](), dtype="<f4")
+        """The first output that is numbers, exactly."""
+        numbers = _numbers(self._loaded(key)[0]())
+        if numbers is None:
+            raise WorkerError("wrong-output", "no output of the model is made of numbers")
+        output = np.ascontiguousarray(numbers, dtype="<f4")
         values = base64.b64encode(output.tobytes()).decode("ascii")
         return {"shape": list(output.shape), "values": values}
 
@@ -1228,6 +1422,71 @@ class Worker:
         if key not in self._models:
             raise WorkerError("load-error", f"nothing is loaded under {key!r}")
         return self._models[key]
+
+
+def _first_run(model: Model) -> tuple[Any, float]:
+    """Run a model once, of fewer token ids where it does not know those that it was fed.
+
+    Returns:
+        Its outputs, and the seconds that the run took.
+    """
+    failure: Exception | None = None
+    fewer = _FEWER_TOKENS if hasattr(model, "fill") else ()
+    known = model.vocabulary_size
+    for vocabulary_size in (known, *(size for size in fewer if size < known)):
+        if vocabulary_size < known:
+            model.fill(vocabulary_size)  # type: ignore[attr-defined]
+        begun = time.perf_counter()
+        try:
+            outputs = model()
+        except Exception as error:  # runtimes raise classes of their own
+            if _cause(error, "crash") == "out-of-memory":
+                raise
+            failure = failure or error
+            continue
+        return outputs, time.perf_counter() - begun
+    assert failure is not None
+    fed = getattr(model, "feed", None)
+    if fed is None:
+        raise failure
+    listed = ", ".join(f"{name[:40]} {v.dtype} {list(v.shape)}" for name, v in fed.items())
+    raise WorkerError(
+        "load-error",
+        f"{_describe(failure)[:300]}; it was fed {listed[:200]}: maybe it wants another "
+        "--sequence-length or --batch",
+    ) from failure
+
+
+def _numbers(output: Any) -> npt.NDArray[Any] | None:
+    """The first part of an output that is numbers; None where there is none.
+
+    An output may also be texts, missing, or a sequence or a map of outputs.
+    """
+    if isinstance(output, dict):
+        output = list(output.values())
+    if isinstance(output, (list, tuple)):
+        if output and all(isinstance(part, (bool, int, float)) for part in output):
+            return np.asarray(output, np.float64)
+        parts = (_numbers(part) for part in output)
+        return next((numbers for numbers in parts if numbers is not None), None)
+    found = np.asarray(output)
+    return found if found.dtype.kind in "biuf" and found.size else None
+
+
+def _checksum(outputs: Any) -> float:
+    """The sum of the first output that is numbers; zero where there is none.
+
+    Infinite values are left out, with which models exclude what may not be chosen.
+    """
+    numbers = _numbers(outputs)
+    if numbers is None:
+        return 0.0
+    values = numbers.astype(np.float64)
+    finite = values[np.isfinite(values)]
+    if np.isnan(values).any() or not finite.size:
+        raise WorkerError("wrong-output", "the output holds values that are not finite")
+    with np.errstate(over="ignore"):
+        return float(np.nan_to_num(np.sum(finite)))
 
 
 def _describe(error: BaseException) -> str:
