@@ -159,7 +159,7 @@ class _ReplayLaunch:
         traceback: TracebackType | None,
     ) -> None: ...
 
-    def load(self, key: str, artefact: Artefact) -> Loaded:
+    def load(self, key: str, artefact: Artefact, **how: Any) -> Loaded:
         """Take the time of a load."""
         self._device.wait(LOAD_SECONDS)
         return Loaded(LOAD_SECONDS, LOAD_SECONDS, ("replay",), 0.0)

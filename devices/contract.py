@@ -84,9 +84,11 @@ class Loaded:
         load_seconds: Time to make it ready, first inference not included.
         first_seconds: Time of the first inference.
         providers: What really runs it, as the runtime reports.
-        output_checksum: Sum of the output for the fixed input, to see that it computes.
+        output_checksum: Sum of the first output that is numbers, for the fixed input, to see that
+            it computes; infinite ones are left out, and it is zero where there are none.
         memory_bytes: By how much the worker grew at its largest while it loaded and ran the model
             once; None where the system does not tell.
+        vocabulary_size: How many different token ids it is fed; None where that is not told.
     """
 
     load_seconds: float
@@ -94,6 +96,7 @@ class Loaded:
     providers: tuple[str, ...]
     output_checksum: float
     memory_bytes: int | None = None
+    vocabulary_size: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,13 +230,22 @@ class Runtime(Protocol):
 class Launch(Protocol):
     """One fresh worker process; a context manager that ends the process when left."""
 
-    def load(self, key: str, artefact: Artefact, *, settings: RunSettings | None = None) -> Loaded:
+    def load(
+        self,
+        key: str,
+        artefact: Artefact,
+        *,
+        settings: RunSettings | None = None,
+        vocabulary_size: int | None = None,
+    ) -> Loaded:
         """Make an artefact ready under a name.
 
         Args:
             key: The name.
             artefact: What.
             settings: How this model is run, where not as the launch is.
+            vocabulary_size: How many different token ids it is fed at most; None for as many as
+                it says that it knows.
 
         Raises:
             LaunchFailure: The worker failed; nothing more can be asked of this launch.

@@ -178,7 +178,14 @@ class Conversation:
             self._channel.part()
         self._end()
 
-    def load(self, key: str, artefact: Artefact, *, settings: RunSettings | None = None) -> Loaded:
+    def load(
+        self,
+        key: str,
+        artefact: Artefact,
+        *,
+        settings: RunSettings | None = None,
+        vocabulary_size: int | None = None,
+    ) -> Loaded:
         """Make an artefact ready under a name."""
         known = None if artefact.data else artefact.sha256  # which else is that of all its files
         reply = self._ask(
@@ -187,6 +194,7 @@ class Conversation:
             path=self._deliver(artefact.path, known, artefact.data),
             runner=self._runner,
             settings=(settings or self._settings).to_json(),
+            vocabulary_size=vocabulary_size,
             extra_seconds=self._load_patience_seconds,
             waiting=f"iteration: {key} was not loaded and run once",
         )

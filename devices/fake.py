@@ -184,7 +184,14 @@ class _FakeLaunch:
     ) -> None:
         self._alive = False
 
-    def load(self, key: str, artefact: Artefact, *, settings: RunSettings | None = None) -> Loaded:
+    def load(
+        self,
+        key: str,
+        artefact: Artefact,
+        *,
+        settings: RunSettings | None = None,
+        vocabulary_size: int | None = None,
+    ) -> Loaded:
         self._require_alive()
         try:
             document = read_document(artefact.path, kind=_KIND, format=_FORMAT)

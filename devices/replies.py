@@ -122,6 +122,7 @@ def parse_loaded(answer: Mapping[str, Any]) -> Loaded:
         Nonsense: It is something else.
     """
     providers, memory = answer.get("providers"), answer.get("memory_bytes")
+    vocabulary = answer.get("vocabulary_size")
     if not isinstance(providers, list) or len(providers) > _MOST_ENTRIES:
         raise Nonsense(f"{_short(providers)} as providers")
     return Loaded(
@@ -130,6 +131,7 @@ def parse_loaded(answer: Mapping[str, Any]) -> Loaded:
         tuple(parse_text(provider, "a provider") for provider in providers),
         parse_number(answer.get("output_checksum"), "output_checksum", least=-math.inf),
         None if memory is None else _count(memory, "memory_bytes"),
+        None if vocabulary is None else _count(vocabulary, "vocabulary_size"),
     )
 
 

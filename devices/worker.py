@@ -318,8 +318,11 @@ def _sizes(given: Input, role: str, axes: dict[str, int], settings: Mapping[str,
     usual = _usual_sizes(role, len(shape), batch, length)
     sizes = []
     for axis, size in enumerate(shape):
-        fixed = isinstance(size, int) and size >= 0
-        found = size if fixed else _size_of_axis(str(size or ""), axes, batch, length, usual[axis])
+        fixed = _is_fixed(size)
+        name = str(size or "")
+        if axis == 0 and _says_length(name) and len(shape) > 1 and not _is_turned(shape):
+            name = ""  # which says the same as the last axis: it is the usual one
+        found = size if fixed else _size_of_axis(name, axes, batch, length, usual[axis])
         if found is None:
             raise WorkerError(
                 "load-error",
@@ -330,7 +333,7 @@ def _sizes(given: Input, role: str, axes: dict[str, int], settings: Mapping[str,
             axes.setdefault(str(size), found)
         sizes.append(found)
     if role in _OF_THE_TEXT:
-        _check_sizes(given, role, sizes, settings)
+        _check_fixed(given, role, settings)
     return sizes
 
 
@@ -358,25 +361,42 @@ def _size_of_axis(
         return batch
     if "choice" in word:
         return _CHOICES
-    if any(part in word for part in ("seq", "len", "token", "time")):
-        return length
-    return usual
+    return length if _says_length(name) else usual
 
 
-def _check_sizes(given: Input, role: str, sizes: list[int], settings: Mapping[str, Any]) -> None:
+def _says_length(axis: Any) -> bool:
+    """Whether an axis has a name that is one of sequences' lengths."""
+    return any(word in str(axis).lower() for word in ("seq", "len", "token", "time"))
+
+
+def _is_turned(shape: Sequence[Any]) -> bool:
+    """Whether the axis of a sequence stands first, before that of the batch."""
+    return len(shape) > 1 and _says_length(shape[0]) and not _says_length(shape[-1])
+
+
+def _is_fixed(size: Any) -> bool:
+    return isinstance(size, int) and size >= 0
+
+
+def _check_fixed(given: Input, role: str, settings: Mapping[str, Any]) -> None:
     """Fixed axes must be what was asked for, or latencies would be those of other inputs."""
-    helps = []
-    batch = sizes[0] if len(sizes) > 1 else 1
-    broadcast = batch == 1 and role != "tokens"
-    if batch != settings["batch"] and not broadcast:
-        helps.append(f"--batch {batch}")
-    if sizes[-1] != settings["sequence_length"] and "masked" not in given.name.lower():
-        helps.append(f"--sequence-length {sizes[-1]}")
+    shape, helps = given.shape, []
+    batch, length = (shape[:1], shape[-1:]) if not _is_turned(shape) else (shape[-1:], shape[:1])
+    if len(shape) == 1:
+        batch = [1]
+    for option, axis, wanted in (
+        ("batch", batch, settings["batch"]),
+        ("sequence-length", length, settings["sequence_length"]),
+    ):
+        broadcast = option == "batch" and axis == [1] and role != "tokens"
+        partial = option != "batch" and "masked" in given.name.lower()  # a few of the tokens
+        if axis and _is_fixed(axis[0]) and axis[0] != wanted and not broadcast and not partial:
+            helps.append(f"--{option} {axis[0]}")
     if helps:
-        wanted = [settings["batch"], settings["sequence_length"]]
+        asked = [settings["batch"], settings["sequence_length"]]
         raise WorkerError(
             "load-error",
-            f"input {given.name!r} has the fixed shape {sizes}, not {wanted}: give "
+            f"input {given.name!r} has the fixed shape {shape}, not {asked}: give "
             f"{' '.join(helps)}",
         )
 

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from atb.devices.contract import Device, Launch, LaunchFailure
+from atb.devices.contract import Artefact, Device, Launch, LaunchFailure
 from atb.errors import RunError
 from atb.profiler.artefacts import ArtefactStore
 from atb.profiler.comparison import Comparison, ComparisonPlan, PairedLaunch, Side
@@ -58,6 +58,7 @@ class Comparing:
         self._shared = self._conditions[0] == self._conditions[1]
         self._rng = np.random.default_rng(plan.seed)
         self._iterations: dict[int, int] = {}
+        self._tokens: int | None = None
         self._pairs = plan.pairs
         self._launches: list[PairedLaunch] = []
         self._began = device.now()
@@ -121,20 +122,36 @@ class Comparing:
         """One launch: load in random order, then pairs of blocks."""
         started_at = self._device.now()
         reverse = bool(self._rng.integers(2))
+        workers: dict[int, Launch] = {}
         ready: dict[int, _Ready] = {}
+        tokens: dict[int, int | None] = {}
         with contextlib.ExitStack() as stack:
             shared: Launch | None = None
             for index in (1, 0) if reverse else (0, 1):
                 with self._blame(index):
                     artefact = stores[index].get(self._sides[index].subject)
-                    worker = shared or self._enter(stack, index)
-                    shared = worker if self._shared else None
-                    loaded = worker.load(_NAMES[index], artefact)
-                    if not math.isfinite(loaded.output_checksum):
-                        raise LaunchFailure("wrong-output", "the output is not finite")
-                    ready[index] = self._settle(worker, index)
+                    workers[index] = shared or self._enter(stack, index)
+                    shared = workers[index] if self._shared else None
+                    tokens[index] = self._load(workers[index], index, artefact)
+                    ready[index] = self._settle(workers[index], index)
+            known = [count for count in tokens.values() if count is not None]
+            self._tokens = min(known, default=None)
+            for index, count in tokens.items():
+                if count is not None and count != self._tokens:  # in the first launch at most
+                    with self._blame(index):
+                        artefact = stores[index].get(self._sides[index].subject)
+                        self._load(workers[index], index, artefact)
+                        ready[index] = self._settle(workers[index], index)
             values = self._run_pairs(ready)
         return PairedLaunch(started_at, reverse, *values)
+
+    def _load(self, worker: Launch, index: int, artefact: Artefact) -> int | None:
+        """Load a side; how many token ids it is fed, of which both get the same."""
+        name = _NAMES[index]
+        loaded = worker.load(name, artefact, vocabulary_size=self._tokens)
+        if not math.isfinite(loaded.output_checksum):
+            raise LaunchFailure("wrong-output", "the output is not finite")
+        return loaded.vocabulary_size
 
     def _enter(self, stack: contextlib.ExitStack, index: int) -> Launch:
         side = self._sides[index]

@@ -163,8 +163,8 @@ def test_each_side_leads_in_every_other_pair():
         def __exit__(self, *error):
             self._launch.__exit__(*error)
 
-        def load(self, key, artefact):
-            return self._launch.load(key, artefact)
+        def load(self, key, artefact, **how):
+            return self._launch.load(key, artefact, **how)
 
         def run(self, key, **how):
             asked.append(key)
@@ -177,6 +177,34 @@ def test_each_side_leads_in_every_other_pair():
         leads = blocks[::2]
         assert all(a != b for a, b in zip(leads, blocks[1::2], strict=True))
         assert all(a != b for a, b in zip(leads[::2], leads[1::2], strict=True))
+
+
+def test_both_sides_are_fed_the_same_token_ids():
+    device = FakeDevice()
+    knows, fed = {"first": 1000, "second": 30}, []
+
+    class Knowing:
+        def __init__(self, launch):
+            self._launch = launch
+
+        def __enter__(self):
+            self._launch.__enter__()
+            fed.append({})
+            return self
+
+        def __exit__(self, *error):
+            self._launch.__exit__(*error)
+
+        def load(self, key, artefact, *, vocabulary_size=None):
+            fed[-1][key] = min(knows[key], vocabulary_size or knows[key])
+            return replace(self._launch.load(key, artefact), vocabulary_size=fed[-1][key])
+
+        def __getattr__(self, name):
+            return getattr(self._launch, name)
+
+    device.launch = lambda *words: Knowing(FakeDevice.launch(device, *words))
+    compare(device, side(device), side(device), ComparisonPlan(most_launches=2, pairs=2))
+    assert fed == [{"first": 30, "second": 30}] * 2
 
 
 def test_slow_models_get_fewer_pairs_so_that_launches_stay_short():
