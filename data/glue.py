@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +10,10 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from atb.data.rows import find_split, hub_rows
+from atb.data.labelled_rows import GivenRow, label_of, read_table
+from atb.data.rows import counted, find_split, hub_rows
 from atb.data.tasks import Examples, Feature, Outputs, check_split
-from atb.data.unpacking import opened_text
-from atb.errors import BadFile
+from atb.errors import BadFile, InputError
 from atb.files import atomic_path
 
 __all__ = ["GLUE", "GlueTask"]
@@ -28,6 +27,8 @@ _FIRST: tuple[str, ...] = ("sentence1", "premise", "question1", "#1 String")
 _SECOND: tuple[str, ...] = ("sentence2", "hypothesis", "question2", "#2 String")
 # CoLA's training and development files have no header.
 _HEADLESS = ("source", "label", "star", "sentence")
+# Of STS-B.
+_LARGEST_SCORE = 5.0
 
 
 def _accuracy(wanted: _Numbers, found: _Numbers) -> _Scores:
@@ -99,19 +100,33 @@ class GlueTask:
 
         Raises:
             InputError: There is no such split.
-            BadFile: A file does not keep to its layout.
+            BadFile: A file does not keep to its layout, or a row to learn from or to score by has
+                no label.
         """
         check_split(self, split)
         rows = hub_rows(source, self.name, split)
         if rows is not None:
-            return self._examples(source, rows, ())
+            given = [GivenRow(f"row {number}", row) for number, row in enumerate(rows, 1)]
+            return Examples(self._examples(source, given, split))
         path = find_split(Path(source), split, (".tsv", ".txt"))
-        return self._examples(str(path), *_table(path, headless=self.name == "cola"))
+        given, skipped, remarks = read_table(path, _HEADLESS if self.name == "cola" else None)
+        found = self._examples(str(path), given, split)
+        return Examples(found, skipped, (*remarks, *_remarks(str(path), given, found)))
 
     def encode(self, examples: Examples, tokenizer: Any, sequence_length: int) -> list[Feature]:
-        """What a model reads; the longer sentence of a pair is cut first."""
+        """What a model reads; the longer sentence of a pair is cut first.
+
+        Raises:
+            InputError: The sequence length leaves no room for a sentence.
+        """
         first = [row["first"] for row in examples.rows]
         second = [row["second"] for row in examples.rows if "second" in row]
+        special = tokenizer.num_special_tokens_to_add(pair=bool(second))
+        if sequence_length <= special:
+            raise InputError(
+                f"A sequence length of {sequence_length} leaves no room beside the {special} "
+                "special tokens: give 128."
+            )
         found = tokenizer(first, second or None, truncation=True, max_length=sequence_length)
         features = [
             {name: values[place] for name, values in found.items()}
@@ -154,68 +169,83 @@ class GlueTask:
         return f"{min(5.0, max(0.0, float(value))):.3f}"
 
     def _examples(
-        self, source: str, rows: Sequence[Mapping[str, Any]], skipped: tuple[int, ...]
-    ) -> Examples:
-        if not rows:
+        self, source: str, given: Sequence[GivenRow], split: str
+    ) -> tuple[dict[str, Any], ...]:
+        if not given:
             raise BadFile(f"{source} has no rows: get the file anew.")
-        first, second = self._text_columns(source, rows[0])
-        label = next((name for name in _LABELS if name in rows[0]), None)
-        examples = []
-        for number, row in enumerate(rows):
-            example = {"index": row.get("index", row.get("idx", number)), "first": row[first]}
-            if second is not None:
-                example["second"] = row[second]
-            if label is not None and row[label] not in (-1, "-1", -1.0):
-                example["label"] = self._label(source, number, row[label])
-            examples.append(example)
-        return Examples(tuple(examples), len(skipped))
+        columns = self._text_columns(source, given[0].fields)
+        label = next((name for name in _LABELS if name in given[0].fields), None)
+        is_labelled = split not in self.test_splits
+        if label is None and is_labelled:
+            raise BadFile(
+                f"{source} has the columns {', '.join(map(str, given[0].fields))} and none of "
+                f"labels ({' or '.join(_LABELS)}): a file to answer is no {split} split; pass the "
+                "labelled one."
+            )
+        rows, unlabelled = [], []
+        for number, row in enumerate(given):
+            example = {"index": row.fields.get("index", row.fields.get("idx", number))}
+            for name, column in zip(("first", "second"), columns, strict=False):
+                example[name] = _sentence(source, row, column)
+            known = None if label is None else self._label(source, row, row.fields[label])
+            if known is not None:
+                example["label"] = known
+            elif is_labelled:
+                unlabelled.append(row.place)
+            rows.append(example)
+        if unlabelled:
+            raise BadFile(
+                f"{source} has {counted(unlabelled, len(given), 'rows')} without a label: each row "
+                f"of the {split} split needs one; label them or leave them out."
+            )
+        return tuple(rows)
 
-    def _text_columns(self, source: str, row: Mapping[str, Any]) -> tuple[str, str | None]:
+    def _text_columns(self, source: str, row: Mapping[str, Any]) -> list[str]:
         wanted = [_FIRST, _SECOND]
         if self.columns is not None:
             wanted = [(name,) for name in self.columns]
-        found = [next((name for name in names if name in row), None) for names in wanted]
-        if None in found:
+        places = (next((name for name in names if name in row), None) for names in wanted)
+        found = [name for name in places if name is not None]
+        if len(found) < len(wanted):
             raise BadFile(
                 f"{source} has the columns {', '.join(map(str, row))} and {self.name} wants "
                 f"{' and '.join(' or '.join(names) for names in wanted)}: pass its published files."
             )
-        return str(found[0]), None if len(found) == 1 else found[1]
+        return found
 
-    def _label(self, source: str, number: int, value: Any) -> int | float:
+    def _label(self, source: str, row: GivenRow, value: Any) -> int | float | None:
         try:
-            if not self.labels:
-                if not math.isfinite(float(value)):
-                    raise ValueError
-                return float(value)
-            if value in self.labels:
-                return self.labels.index(value)
-            if int(value) in range(len(self.labels)):
-                return int(value)
-        except (TypeError, ValueError):
-            pass
-        wanted = " or ".join(self.labels) if self.labels else "a number"
-        raise BadFile(f"{source}, row {number + 1}: the label is {value!r}, not {wanted}.")
+            return label_of(value, self.labels, _LARGEST_SCORE)
+        except ValueError as error:
+            wanted = " or ".join(self.labels) or f"a number from 0 to {_LARGEST_SCORE:g}"
+            raise BadFile(
+                f"{source}, {row.place}: the label is {value!r:.40}, not {wanted}: correct it."
+            ) from error
 
 
-def _table(path: Path, *, headless: bool) -> tuple[list[dict[str, str]], tuple[int, ...]]:
-    """Rows of a tab-separated file without quoting, and the numbers of those too short to read."""
-    rows: list[dict[str, str]] = []
-    skipped: list[int] = []
-    with opened_text(path) as lines:
-        # not the csv module, whose cells must be short and whose line ends are many
-        table = (line.rstrip("\r\n").split("\t") for line in lines)
-        header: Sequence[str] = _HEADLESS
-        for number, cells in enumerate(table):
-            if number == 0 and not (headless and len(cells) == len(_HEADLESS)):
-                header = [cell.removeprefix("\ufeff") for cell in cells]
-            elif len(cells) < len(header):
-                skipped.append(number)
-            else:
-                rows.append(dict(zip(header, cells, strict=False)))
-    if len(skipped) > len(rows):
-        raise BadFile(f"{path} is not tab-separated with {len(header)} columns: get it anew.")
-    return rows, tuple(skipped)
+def _sentence(source: str, row: GivenRow, column: str) -> str:
+    text = row.fields[column]
+    if not isinstance(text, str):
+        raise BadFile(
+            f"{source}, {row.place}: {column!r} is {text!r:.40} and not a text: correct it."
+        )
+    return text
+
+
+def _remarks(
+    source: str, given: Sequence[GivenRow], rows: Sequence[Mapping[str, Any]]
+) -> tuple[str, ...]:
+    """Of rows without words, which a model can read but hardly learn from."""
+    empty = [
+        row.place
+        for row, example in zip(given, rows, strict=True)
+        if not (example["first"].strip() and example.get("second", "x").strip())
+    ]
+    if len(empty) == len(rows):
+        raise BadFile(f"{source} has no row without an empty sentence: get the file anew.")
+    if not empty:
+        return ()
+    return (f"{source}: {counted(empty, len(rows), 'rows')} have an empty sentence.",)
 
 
 _ENTAILED = ("entailment", "not_entailment")

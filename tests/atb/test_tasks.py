@@ -120,3 +120,43 @@ def test_questions_are_answered(atb, tmp_path, superplm) -> None:
                  "--sequence-length", "128")  # fmt: skip
     assert judged.returncode == 0, judged.stderr
     assert len(json.loads((tmp_path / "answers" / "squad2-dev.json").read_text())) == 8
+
+
+def test_rows_that_cannot_be_learnt_from_are_found_before_anything_is_trained(
+    atb, atb_here, tmp_path, superplm
+) -> None:
+    assert atb("model", "extract", SMALL, "--superplm", superplm, "--out", "m").returncode == 0
+    (tmp_path / "unlabelled").mkdir()
+    write_glue(tmp_path / "films", "sst2")
+    for split in ("train", "dev"):
+        (tmp_path / "unlabelled" / f"{split}.tsv").write_text("sentence\na film\nan owl\n")
+    (tmp_path / "films" / "dev.tsv").write_text("sentence\tlabel\na film\t-1\n")
+    model = ("model", "finetune", "m")
+    whole = ("superplm", "finetune", superplm, "--space", "tiny.toml")
+    refused = [
+        (model, "unlabelled", "train.tsv has the columns sentence and none of labels"),
+        (whole, "unlabelled", "train.tsv has the columns sentence and none of labels"),
+        (model, "films", "dev.tsv has 1 of 1 rows (the first: line 2) without a label"),
+    ]
+    for words, data, message in refused:
+        answer = atb_here(*words, "--task", "sst2", "--data", data, "--out", "out")
+        assert answer.returncode == 2
+        assert message in answer.stderr
+        assert not (tmp_path / "out").exists()
+
+
+def test_what_was_left_out_of_the_rows_is_told(atb, tmp_path, superplm) -> None:
+    assert atb("model", "extract", SMALL, "--superplm", superplm, "--out", "m").returncode == 0
+    write_glue(tmp_path / "films", "sst2")
+    for split, line in (("train", "a film\n"), ("dev", "\t1\n")):
+        with (tmp_path / "films" / f"{split}.tsv").open("a") as file:
+            file.write(line)
+    short, empty = "train.tsv: 1 of 13 lines (the first: line 14) were", "dev.tsv: 1 of 13 rows"
+    task = ("--task", "sst2", "--data", "films", "--epochs", "1")
+    tuned = atb("model", "finetune", "m", *task, "--out", "tuned")
+    assert tuned.returncode == 0, tuned.stderr
+    assert f"warning: films/{short}" in tuned.stderr
+    assert f"warning: films/{empty}" in tuned.stderr
+    assert f"films/{empty}" in atb("model", "evaluate", "tuned", "--data", "films").stderr
+    whole = atb("superplm", "finetune", superplm, "--space", "tiny.toml", *task, "--out", "all")
+    assert f"films/{short}" in whole.stderr

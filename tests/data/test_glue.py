@@ -52,12 +52,14 @@ def test_rows_that_are_too_short_are_left_out_and_counted(tmp_path: Path) -> Non
         file.write("12\t1\t2\tHow far\n")
     found = GLUE["qqp"].read(str(tmp_path), "train")
     assert (len(found), found.skipped) == (12, 1)
+    (remark,) = found.remarks
+    assert "train.tsv: 1 of 13 lines (the first: line 14) were left out" in remark
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("index\tsentence1\tsentence2\tlabel\n0\ta\tb\tmaybe\n", "row 1: the label is 'maybe'"),
+        ("index\tsentence1\tsentence2\tlabel\n0\ta\tb\tmaybe\n", "line 2: the label is 'maybe'"),
         ("index\tsentence1\tlabel\n0\ta\tentailment\n", "rte wants sentence1 or"),
         ("index\tsentence1\tsentence2\tlabel\n", "has no rows"),
         ("index,sentence1\n1,2\n3,4\n", "has the columns"),
@@ -68,6 +70,122 @@ def test_what_is_no_such_file_is_told(tmp_path: Path, content: str, message: str
     (tmp_path / "train.tsv").write_text(content)
     with pytest.raises(BadFile, match=message):
         GLUE["rte"].read(str(tmp_path), "train")
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize("label", ["", "-1", "nan", "-"])
+def test_rows_without_a_label_are_found_by_their_lines(
+    tmp_path: Path, name: str, label: str
+) -> None:
+    header, row, _ = LAYOUTS[name]
+    line = row.replace("{label}", label).replace("{}", "77")
+    task = GLUE[name]
+    for split in ("train", *task.development_splits):
+        path = write_glue(tmp_path, name) / f"{split}.tsv"
+        text = path.read_text()
+        path.write_text("".join(f"{text}{line}\n{line}\n"))
+        first = 14 if header else 13
+        with pytest.raises(
+            BadFile, match=rf"{split}.tsv has 2 of 14 rows \(the first: line {first}\)"
+        ):
+            task.read(str(tmp_path), split)
+        test = (tmp_path / f"{task.test_splits[0]}.tsv").read_text()
+        path.write_text(test)  # the file to answer in the place of the labelled one
+        with pytest.raises(BadFile, match=rf"{split}.tsv .* none of labels .* no {split} split"):
+            task.read(str(tmp_path), split)
+
+
+@pytest.mark.parametrize(
+    ("name", "labels", "known"),
+    [
+        ("sst2", ["1.0", " 0 ", "1"], [1, 0, 1]),  # as pandas writes them beside missing ones
+        ("rte", ["entailment ", "1", "not_entailment"], [0, 1, 1]),
+        ("mnli", ["contradiction", "0", "neutral"], [2, 0, 1]),
+        ("stsb", ["5", "0.250", "3e0"], [5.0, 0.25, 3.0]),
+    ],
+)
+def test_labels_are_read_however_they_are_written(
+    tmp_path: Path, name: str, labels: list[str], known: list[float]
+) -> None:
+    header, row, _ = LAYOUTS[name]
+    lines = [row.replace("{label}", label).replace("{}", "3") for label in labels]
+    (tmp_path / "train.tsv").write_text("\n".join([str(header), *lines]))
+    assert [row["label"] for row in GLUE[name].read(str(tmp_path), "train").rows] == known
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [("sst2", "2"), ("sst2", "0.5"), ("rte", "neutral"), ("mnli", "3"), ("stsb", "2012"),
+     ("stsb", "inf"), ("stsb", "high"), ("cola", "-2")],
+)  # fmt: skip
+def test_a_label_that_the_task_has_not_is_told_by_its_line(
+    tmp_path: Path, name: str, label: str
+) -> None:
+    path = write_glue(tmp_path, name) / "train.tsv"
+    line = LAYOUTS[name][1].replace("{label}", label).replace("{}", "3")
+    number = len(path.read_text().splitlines()) + 3
+    with path.open("a") as file:
+        file.write(f"\ntoo short\n{line}\n")
+    with pytest.raises(BadFile, match=rf"line {number}: the label is '{label}', not "):
+        GLUE[name].read(str(tmp_path), "train")
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_line_ends_of_windows_a_byte_order_mark_and_blank_lines_change_nothing(
+    tmp_path: Path, name: str
+) -> None:
+    path = write_glue(tmp_path, name) / "train.tsv"
+    wanted = GLUE[name].read(str(tmp_path), "train")
+    text = path.read_text().replace("\n", "\r\n")
+    path.write_bytes(b"\xef\xbb\xbf" + f"{text}\r\n  \r\n".encode())
+    assert GLUE[name].read(str(tmp_path), "train") == wanted
+
+
+def test_no_column_is_shifted_by_a_tab_within_a_sentence(tmp_path: Path) -> None:
+    path = write_glue(tmp_path, "sst2") / "train.tsv"
+    with path.open("a") as file:
+        file.write("a film\t1\t0\nanother film\t1\t\t\n")
+    found = GLUE["sst2"].read(str(tmp_path), "train")
+    assert "1 of 14 lines (the first: line 14) were left out" in found.remarks[0]
+    assert found.rows[-1]["first"] == "another film"
+    path.write_text("sentence\tlabel\tlabel\na film\t1\t0\n")
+    with pytest.raises(BadFile, match="the column 'label' twice"):
+        GLUE["sst2"].read(str(tmp_path), "train")
+
+
+def test_empty_sentences_are_told(tmp_path: Path) -> None:
+    (tmp_path / "train.tsv").write_text(
+        "index\tsentence1\tsentence2\tlabel\n0\ta\t \t1\n1\ta\tb\t0\n2\t\tb\t0\n"
+    )
+    found = GLUE["wnli"].read(str(tmp_path), "train")
+    assert len(found) == 3
+    assert "2 of 3 rows (the first: line 2) have an empty sentence" in found.remarks[0]
+    (tmp_path / "train.tsv").write_text("sentence\tlabel\n\t1\n \t0\n")
+    with pytest.raises(BadFile, match="no row without an empty sentence"):
+        GLUE["sst2"].read(str(tmp_path), "train")
+
+
+def test_a_header_is_one_where_files_come_without(tmp_path: Path) -> None:
+    path = write_glue(tmp_path, "cola") / "train.tsv"
+    wanted = GLUE["cola"].read(str(tmp_path), "train").rows
+    path.write_text("source\tlabel\tstar\tsentence\n" + path.read_text())
+    assert GLUE["cola"].read(str(tmp_path), "train").rows == wanted
+
+
+def test_a_row_of_a_dataset_without_text_is_told(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    rows = {"sentence": ["One.", None], "label": [0, 1], "idx": [0, 1]}
+    datasets.DatasetDict({"train": datasets.Dataset.from_dict(rows)}).save_to_disk(tmp_path)
+    with pytest.raises(BadFile, match="row 2: 'sentence' is None and not a text"):
+        GLUE["sst2"].read(str(tmp_path), "train")
+
+
+def test_a_sequence_without_room_is_refused() -> None:
+    pair = Examples(({"first": "a fox", "second": "an owl"},))
+    with pytest.raises(InputError, match="no room beside the 3 special tokens"):
+        GLUE["rte"].encode(pair, tokenizer_of(Vocabulary.read()), 3)
+    (feature,) = GLUE["rte"].encode(pair, tokenizer_of(Vocabulary.read()), 5)
+    assert len(feature["input_ids"]) == 5
 
 
 def test_binary_noise_is_told(tmp_path: Path) -> None:
@@ -94,14 +212,21 @@ def test_the_hub_s_form_is_read(tmp_path: Path) -> None:
     rows = {
         "premise": ["One.", "Two.", "Three."],
         "hypothesis": ["1", "2", "3"],
-        "label": [0, 2, -1],
+        "label": [0, 2, 1],
         "idx": [5, 6, 7],
     }
-    splits = {name: datasets.Dataset.from_dict(rows) for name in ("train", "validation_mismatched")}
+    names = ("train", "validation_mismatched", "test_mismatched")
+    splits = {
+        name: datasets.Dataset.from_dict(
+            {**rows, **({"label": [-1] * 3} if "test" in name else {})}
+        )
+        for name in names
+    }
     datasets.DatasetDict(splits).save_to_disk(tmp_path / "mnli")
-    for split in ("train", "dev_mismatched"):
+    for split in ("train", "dev_mismatched", "test_mismatched"):
         read = GLUE["mnli"].read(str(tmp_path / "mnli"), split).rows
-        assert [row.get("label") for row in read] == [0, 2, None]
+        known = [None] * 3 if "test" in split else [0, 2, 1]
+        assert [row.get("label") for row in read] == known
         assert read[2]["index"] == 7
         assert (read[1]["first"], read[1]["second"]) == ("Two.", "2")
     with pytest.raises(InputError, match="no split 'test_matched'"):
