@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
+from atb.devices.answer_limits import AnswerLimit, limit_of_block, limit_of_request
 from atb.devices.contract import Artefact, ArtefactFile, Block, LaunchFailure, Loaded, OperatorTime
 from atb.devices.replies import (
     Nonsense,
@@ -85,12 +86,13 @@ class Channel(Protocol):
             LaunchFailure: It cannot be brought there.
         """
 
-    def send(self, line: bytes, timeout_seconds: float) -> None:
+    def send(self, line: bytes, timeout_seconds: float, limit: AnswerLimit) -> None:
         """Send a line, with its end.
 
         Args:
             line: What.
             timeout_seconds: How long its answer will be waited for.
+            limit: How much its answer may be; what is more is not kept.
 
         Raises:
             ChannelClosed: The worker is dead.
@@ -218,6 +220,7 @@ class Conversation:
             limit_seconds=self._iteration_limit,
             # streams may have to take turns
             extra_seconds=count * (once * settings.streams + idle),
+            limit=limit_of_block(count * settings.streams),
             waiting=f"block: {count} iterations of {key} did not end",
         )
         return self._read(
@@ -251,6 +254,7 @@ class Conversation:
             iterations=iterations,
             limit_seconds=self._timeout_seconds,
             waiting=f"block: {iterations} texts were not split into tokens",
+            limit=limit_of_block(iterations),
         )
         return self._read(lambda told: parse_block(told, iterations=iterations, warmup=None), reply)
 
@@ -272,7 +276,13 @@ class Conversation:
             raise
 
     def _ask(
-        self, request: str, *, waiting: str, extra_seconds: float = 0.0, **arguments: Any
+        self,
+        request: str,
+        *,
+        waiting: str,
+        extra_seconds: float = 0.0,
+        limit: AnswerLimit | None = None,
+        **arguments: Any,
     ) -> dict[str, Any]:
         """Send a request and wait for its answer, asleep.
 
@@ -281,6 +291,7 @@ class Conversation:
             waiting: What has not happened while there is no answer, with its level first: an
                 iteration, a block or the whole device.
             extra_seconds: How long it may take beside the longest silence.
+            limit: How much the answer may be, where the request alone does not say so.
             arguments: Of the request.
 
         Raises:
@@ -288,9 +299,10 @@ class Conversation:
         """
         self._check_alive()
         timeout_seconds = self._timeout_seconds + extra_seconds
+        limit = limit or limit_of_request(request)
         try:
             content = json.dumps({"do": request, **arguments}).encode() + b"\n"
-            self._channel.send(content, timeout_seconds)
+            self._channel.send(content, timeout_seconds, limit)
             line = self._channel.receive(timeout_seconds)
         except ChannelClosed:
             failure = self._blame(self._channel.death())
@@ -302,7 +314,7 @@ class Conversation:
         if line is None:
             self._end()
             raise LaunchFailure("timeout", f"{waiting} within {timeout_seconds:.3g} s")
-        answer = self._read(parse_line, line)
+        answer = self._read(lambda line: parse_line(line, limit), line)
         if "cause" in answer:
             failure = self._read(parse_failure, answer)
             self._end()

@@ -8,9 +8,13 @@ import queue
 import shlex
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import reduce
+from operator import or_
 from pathlib import Path
 from typing import Any, TypeVar
 
+from atb.devices.answer_limits import AGENT_LIMITS, SMALL, UNASKED, AnswerLimit
 from atb.devices.far_facts import FarFacts
 from atb.devices.replies import Nonsense, parse_line, parse_number, parse_state, parse_text
 from atb.devices.ssh_address import SshAddress
@@ -23,8 +27,7 @@ _FOLDER = Path(__file__).resolve().parent
 _SOURCES = ("platform_facts", "state", "clusters")
 _ANSWER_SECONDS = 60.0
 _PIECE_BYTES = 1 << 20
-_MOST_WAITING = 1000  # messages that nobody asked for
-_NOISE_LINES = 1000  # that a login shell may say before the agent does
+_MOST_UNASKED_BYTES = 1 << 20  # by a connection, what a login shell says included
 _CLOCK_READINGS = 7
 _OLDEST_PYTHON = (3, 9)
 
@@ -54,6 +57,31 @@ class Refused(Exception):
         self.system = system
 
 
+@dataclass
+class _Mailbox:
+    """Where the answers of the agent or of one worker are waited for.
+
+    Attributes:
+        limit: How much the answer may be that is waited for; None while nothing is.
+        ended: Whether the worker's end has been told.
+        messages: What came; None when nothing more will.
+    """
+
+    limit: AnswerLimit | None = None
+    ended: bool = False
+    messages: queue.SimpleQueue[dict[str, Any] | None] = field(default_factory=queue.SimpleQueue)
+
+    def accepts(self, line: bytes) -> bool:
+        """Whether this was asked for; something else that is as long was not."""
+        return self.limit is not None and self.limit.admits(line)
+
+    def put(self, message: dict[str, Any]) -> bool:
+        """Hand an answer over: one for each request."""
+        self.limit = None
+        self.messages.put(message)
+        return True
+
+
 class FarAgent:
     """Connects, starts an agent over there and talks with it.
 
@@ -77,12 +105,12 @@ class FarAgent:
         known_hosts: Path | None = None,
     ) -> None:
         self._address = address
-        self._messages: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
-        self._workers: dict[int, queue.SimpleQueue[dict[str, Any] | None]] = {}
+        self._own = _Mailbox(limit=SMALL)  # first of all it greets
+        self._workers: dict[int, _Mailbox] = {}
         self._launches = 0
         self._nonsense: str | None = None
         self._greeted = False
-        self._lines = 0
+        self._unasked_bytes = 0
         source = (_FOLDER / "agent.py").read_bytes()
         self._command = SshCommand(
             address,
@@ -90,10 +118,11 @@ class FarAgent:
             key=key,
             known_hosts=known_hosts,
             on_line=self._sort,
+            most_bytes=lambda: self._limit().size_bytes,
         )
         try:
             self._command.write(b"%d\n%s" % (len(source), source))
-            self._await(self._messages, _ANSWER_SECONDS)
+            self._await(_ANSWER_SECONDS)
         except ConnectionFailed as error:
             self.close()
             raise ConnectionFailed(
@@ -160,6 +189,7 @@ class FarAgent:
                 suffix = ""
             answer = self.ask("put", sha256=sha256, suffix=suffix, size=size)
             if "path" not in answer:
+                self._own.limit = AGENT_LIMITS["put"]
                 try:
                     while piece := file.read(min(_PIECE_BYTES, size)):
                         size -= len(piece)
@@ -186,12 +216,15 @@ class FarAgent:
         digest = hashlib.sha256(worker.read_bytes()).hexdigest()
         self._launches += 1
         number = self._launches
-        self._workers[number] = queue.SimpleQueue()
+        self._workers[number] = _Mailbox()
         self.ask("start", number=number, worker=digest, environment=dict(environment))
         return number
 
-    def write_line(self, number: int, line: bytes, timeout_seconds: float) -> None:
-        """Send a line to a worker, for whose answer we wait so long."""
+    def write_line(
+        self, number: int, line: bytes, timeout_seconds: float, limit: AnswerLimit
+    ) -> None:
+        """Send a line to a worker, for whose answer of at most so much we wait so long."""
+        self._workers[number].limit = limit
         self._send("line", number=number, line=line.decode().rstrip("\n"), patience=timeout_seconds)
 
     def read_message(self, number: int, timeout_seconds: float) -> dict[str, Any] | None:
@@ -204,8 +237,11 @@ class FarAgent:
 
     def stop(self, number: int, seconds: float) -> None:
         """End a worker, which has so long to end by itself; harmless when repeated."""
-        if self._workers.pop(number, None) is not None and self.alive:
-            self.ask("stop", number=number, seconds=seconds)
+        try:
+            if number in self._workers and self.alive:
+                self.ask("stop", number=number, seconds=seconds)
+        finally:
+            self._workers.pop(number, None)  # what it was asked for may come until then
 
     def ask(self, request: str, **arguments: Any) -> dict[str, Any]:
         """Send a request and wait for the answer.
@@ -215,6 +251,7 @@ class FarAgent:
             Refused: It could not be done.
         """
         try:
+            self._own.limit = AGENT_LIMITS[request]
             self._send(request, **arguments)
             return self._answer(_ANSWER_SECONDS)
         except Refused:
@@ -227,7 +264,7 @@ class FarAgent:
         self._command.write(json.dumps({"do": request, **arguments}).encode() + b"\n")
 
     def _answer(self, timeout_seconds: float) -> dict[str, Any]:
-        message = self._await(self._messages, timeout_seconds)
+        message = self._await(timeout_seconds)
         if "error" in message:
             text = self._read(
                 lambda told: parse_text(told, "an error", most=2000), message["error"]
@@ -238,25 +275,26 @@ class FarAgent:
             raise self._distrust(f"{str(message)[:80]}")
         return answer
 
-    def _await(
-        self, messages: queue.SimpleQueue[dict[str, Any] | None], timeout_seconds: float
-    ) -> dict[str, Any]:
-        message = self._take(messages, timeout_seconds)
+    def _await(self, timeout_seconds: float) -> dict[str, Any]:
+        message = self._take(self._own, timeout_seconds)
         if message is None:
             raise ConnectionFailed(f"{self._address} did not answer in {timeout_seconds:.0f} s.")
         return message
 
-    def _take(
-        self, messages: queue.SimpleQueue[dict[str, Any] | None], timeout_seconds: float
-    ) -> dict[str, Any] | None:
+    def _take(self, box: _Mailbox, timeout_seconds: float) -> dict[str, Any] | None:
         try:
-            message = messages.get(timeout=timeout_seconds)
+            message = box.messages.get(timeout=timeout_seconds)
         except queue.Empty:
             return None
         if message is None:
-            messages.put(None)  # for whoever asks again
+            box.messages.put(None)  # for whoever asks again
             raise ConnectionFailed(f"{self._address} is gone ({self.reason}).")
         return message
+
+    def _limit(self) -> AnswerLimit:
+        """How much may come just now, for whatever was asked for."""
+        boxes = (self._own, *list(self._workers.values()))
+        return reduce(or_, (box.limit for box in boxes if box.limit is not None), UNASKED)
 
     def _sort(self, line: bytes | None) -> None:
         """Put what came where it is waited for; called in the connection's thread."""
@@ -265,37 +303,47 @@ class FarAgent:
         if line is None:
             self._hang_up()
             return
-        self._lines += 1
         try:
-            message = parse_line(line)
-            self._sort_message(message)
+            try:
+                message = parse_line(line, self._limit())
+            except Nonsense:
+                if self._greeted:
+                    raise
+                message = {}  # a login shell's welcome
+            if not self._keep(message, line):
+                self._count_unasked(len(line) + 1)
         except Nonsense as error:
-            if self._greeted or self._lines > _NOISE_LINES:  # else a login shell's welcome
-                self._nonsense = f"it sent {error}"
-                self._hang_up()
+            self._nonsense = f"it sent {error}"
+            self._hang_up()
 
-    def _sort_message(self, message: dict[str, Any]) -> None:
+    def _keep(self, message: dict[str, Any], line: bytes) -> bool:
+        """Keep an answer that was asked for; tells whether it was."""
         if not self._greeted:
-            if message.get("greeting") != "atb-agent 1":
-                raise Nonsense(f"{str(message)[:80]}")
-            self._greeted = True
-            self._messages.put(message)
-            return
+            self._greeted = message.get("greeting") == "atb-agent 1"
+            if self._greeted:
+                self._own.put(message)
+            return self._greeted
         number = message.get("worker")
-        box = self._messages
-        if number is not None:
-            if not isinstance(number, int) or isinstance(number, bool):
-                raise Nonsense(f"the worker {str(number)[:80]}")
-            if number not in self._workers:
-                return  # that has been stopped
-            box = self._workers[number]
-        if box.qsize() >= _MOST_WAITING:
-            raise Nonsense("what nobody asked for")
-        box.put(message)
+        if number is None:
+            return self._own.accepts(line) and self._own.put(message)
+        if not isinstance(number, int) or isinstance(number, bool):
+            raise Nonsense(f"the worker {str(number)[:80]}")
+        box = self._workers.get(number)
+        if box is None:  # it has been stopped
+            return False
+        if "exit" in message and not box.ended:  # comes when it comes
+            box.ended = True
+            return UNASKED.admits(line) and box.put(message)
+        return box.accepts(line) and box.put(message)
+
+    def _count_unasked(self, size_bytes: int) -> None:
+        self._unasked_bytes += size_bytes
+        if self._unasked_bytes > _MOST_UNASKED_BYTES:
+            raise Nonsense(f"more than {_MOST_UNASKED_BYTES:,} bytes that nobody asked for")
 
     def _hang_up(self) -> None:
-        for box in (self._messages, *list(self._workers.values())):
-            box.put(None)
+        for box in (self._own, *list(self._workers.values())):
+            box.messages.put(None)
 
     def _read(self, parse: Callable[[Any], _T], value: Any) -> _T:
         try:

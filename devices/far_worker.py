@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from atb.devices.answer_limits import AnswerLimit
 from atb.devices.contract import ArtefactFile, LaunchFailure
 from atb.devices.conversation import DETAIL_CHARACTERS, ChannelClosed, Death
 from atb.devices.far_agent import FarAgent, Refused
@@ -87,11 +88,11 @@ class FarWorker:
             reason = error.strerror or str(error)
             raise LaunchFailure("load-error", f"{path.name} cannot be read ({reason})") from error
 
-    def send(self, line: bytes, timeout_seconds: float) -> None:
+    def send(self, line: bytes, timeout_seconds: float, limit: AnswerLimit) -> None:
         """Hand a line on."""
         assert self._agent is not None
         try:
-            self._agent.write_line(self._number, line, timeout_seconds)
+            self._agent.write_line(self._number, line, timeout_seconds, limit)
         except ConnectionFailed as error:
             raise LaunchFailure("device-gone", str(error)) from error
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
+from atb.devices.answer_limits import AnswerLimit
 from atb.devices.contract import ArtefactFile, LaunchFailure
 from atb.devices.conversation import DETAIL_CHARACTERS, ChannelClosed, Conversation, Death
 from atb.devices.settings import RunSettings
@@ -76,6 +77,7 @@ class _Pipes:
         self._errors: IO[bytes] | None = None
         self._poll = select.poll()
         self._received = b""
+        self._limit_bytes = 0
 
     @property
     def pid(self) -> int | None:
@@ -109,8 +111,9 @@ class _Pipes:
         # a link is not followed: what belongs to a model lies beside the link
         return str(path.absolute())
 
-    def send(self, line: bytes, timeout_seconds: float) -> None:
+    def send(self, line: bytes, timeout_seconds: float, limit: AnswerLimit) -> None:
         """Write to the process."""
+        self._limit_bytes = limit.size_bytes
         assert self._process is not None
         assert self._process.stdin is not None
         try:
@@ -125,6 +128,12 @@ class _Pipes:
         deadline = time.monotonic() + timeout_seconds
         descriptor = self._process.stdout.fileno()
         while b"\n" not in self._received:
+            if len(self._received) > self._limit_bytes:
+                raise LaunchFailure(
+                    "crash",
+                    f"the worker answered more than the {self._limit_bytes:,} bytes that "
+                    "were asked for",
+                )
             left = deadline - time.monotonic()
             if left <= 0 or not self._poll.poll(1e3 * left):
                 return None

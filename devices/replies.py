@@ -14,6 +14,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from atb.devices.answer_limits import AnswerLimit
 from atb.devices.contract import Block, LaunchFailure, Loaded, OperatorTime
 from atb.devices.state import STATE_FIELDS
 
@@ -58,12 +59,18 @@ class Nonsense(ValueError):
     """A device sent what it should not; the text says what."""
 
 
-def parse_line(line: bytes | str) -> dict[str, Any]:
+def parse_line(line: bytes | str, limit: AnswerLimit | None = None) -> dict[str, Any]:
     """A JSON object of finite numbers.
+
+    Args:
+        line: What came.
+        limit: How much was asked for, of what comes from a device.
 
     Raises:
         Nonsense: It is something else.
     """
+    if limit is not None and isinstance(line, bytes) and not limit.admits(line):
+        raise Nonsense(f"{len(line):,} bytes, more than was asked for: {line[:80]!r}")
     try:
         answer = json.loads(line, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:

@@ -27,8 +27,6 @@ _WRITE_SECONDS = 60.0  # for a piece to be taken, after which the line counts as
 _CLOSE_SECONDS = 5.0  # for what runs over there to clear up
 _KEEPALIVE_SECONDS = 15.0
 _KEEPALIVES = 3  # unanswered ones
-#: The longest line that is taken from over there.
-LINE_BYTES = 64 << 20
 _LAST_WORDS_BYTES = 600
 _GLOBAL_KNOWN_HOSTS = Path("/etc/ssh/ssh_known_hosts")
 
@@ -53,6 +51,7 @@ class SshCommand:
         known_hosts: File of the keys of hosts that are trusted; None for the usual ones.
         on_line: Called in another thread with each line of the command's output, without its end;
             with None when nothing more comes.
+        most_bytes: How long a line may be that comes just now; asked in another thread.
 
     Raises:
         InputError: The key or the file of known hosts cannot be used.
@@ -69,6 +68,7 @@ class SshCommand:
         key: Path | None,
         known_hosts: Path | None,
         on_line: Callable[[bytes | None], None],
+        most_bytes: Callable[[], int],
     ) -> None:
         try:
             import asyncssh  # noqa: F401 - is it there at all?
@@ -76,6 +76,7 @@ class SshCommand:
             raise MissingExtra("asyncssh", "ssh") from error
         self._address = address
         self._on_line = on_line
+        self._most_bytes = most_bytes
         self._connection: Any = None
         self._process: Any = None
         self._last_words = b""
@@ -191,8 +192,8 @@ class SshCommand:
                     pieces, size = [], 0
                 pieces.append(rest)
                 size += len(rest)
-                if size > LINE_BYTES:
-                    self._lose(f"it sent a line of more than {LINE_BYTES >> 20} MiB")
+                if size > (most := self._most_bytes()):
+                    self._lose(f"it sent a line of more than the {most:,} bytes asked for")
                     break
             else:
                 with contextlib.suppress(asyncio.TimeoutError):  # its last words

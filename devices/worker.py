@@ -1513,6 +1513,7 @@ def _describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}".strip(": \n")
 
 
+_DETAIL_CHARACTERS = 2000  # of what a runtime says
 _SHORT_OF_MEMORY = ("bad_alloc", "bad allocation", "allocate memory", "out of memory")
 
 
@@ -1551,9 +1552,12 @@ def main() -> None:
         try:
             reply = worker.answer(request)
         except WorkerError as error:
-            reply = {"cause": error.cause, "detail": str(error)}
+            reply = {"cause": error.cause, "detail": str(error)[-_DETAIL_CHARACTERS:]}
         except Exception as error:  # noqa: BLE001 - the parent gets a record, not a traceback
-            reply = {"cause": _cause(error, "crash"), "detail": _describe(error)}
+            reply = {
+                "cause": _cause(error, "crash"),
+                "detail": _describe(error)[-_DETAIL_CHARACTERS:],
+            }
         replies.write(json.dumps(reply) + "\n")
         replies.flush()
 
