@@ -7,6 +7,7 @@ the truth; noise, drift, preemption and failures are added on request and are re
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -81,6 +82,8 @@ class FakeDevice(FakeProcessor):
         failures: Text form of an architecture -> cause with which it fails.
         seed: Of noise and preemption.
         costs: What the simulated processor takes.
+        room_bytes: What the models of one worker may take together; None for no end.
+        room_cause: How a worker fails that was given more.
     """
 
     def __init__(
@@ -94,11 +97,15 @@ class FakeDevice(FakeProcessor):
         launch_noise: float = 0.0,
         preemption: float = 0.0,
         costs: FakeCosts | None = None,
+        room_bytes: float | None = None,
+        room_cause: str = "out-of-memory",
     ) -> None:
         super().__init__(costs, noise, preemption, slowdown, seed)
         self._name = name
         self.launch_noise = launch_noise
         self.failures = dict(failures or {})
+        self.room_bytes = math.inf if room_bytes is None else room_bytes
+        self.room_cause = room_cause
 
     @property
     def name(self) -> str:
@@ -167,6 +174,7 @@ class _FakeLaunch:
         self._models: dict[str, Architecture] = {}
         self._settings_of: dict[str, RunSettings] = {}
         self._alive = False
+        self._used_bytes = 0
 
     def __enter__(self) -> Self:
         device = self._device
@@ -205,6 +213,9 @@ class _FakeLaunch:
         first = self._device.iterate(2 * self._seconds(key), 1).wall[0]
         checksum = float(architecture.hidden * architecture.layers)
         memory = self._device.costs.memory_bytes(architecture, self._settings)
+        self._used_bytes += memory
+        if self._used_bytes > self._device.room_bytes:
+            raise self._failure(self._device.room_cause, f"{key} does not fit any more")
         return Loaded(_LOAD_SECONDS, float(first), ("simulated",), checksum, memory)
 
     def run(self, key: str, *, iterations: int, warmup: int = 0) -> Block:

@@ -16,7 +16,7 @@ from atb.profiler.subject import Subject
 
 __all__ = ["Journal"]
 
-_FAILURES_TO_QUARANTINE = 2  # the first may have been an accident
+_FAILURES_TO_QUARANTINE = 2  # by itself; the first may have been an accident
 
 
 class Journal:
@@ -38,6 +38,9 @@ class Journal:
         self._records: dict[Subject, dict[tuple[int, int], BlockRecord]] = {}
         for record in database.blocks(campaign):
             self._remember(record)
+        self._memory_bytes: dict[Subject, int] = {}
+        for load in database.loads(campaign):
+            self._remember_load(load)
         self._failed = Counter(
             failure.subject
             for failure in database.failures(campaign=campaign.label)
@@ -47,6 +50,11 @@ class Journal:
     def _remember(self, record: BlockRecord) -> None:
         self._records.setdefault(record.subject, {})[record.launch, record.block] = record
 
+    def _remember_load(self, load: LoadRecord) -> None:
+        grown, known = load.loaded.memory_bytes or 0, self._memory_bytes.get(load.subject, 0)
+        if grown > known:
+            self._memory_bytes[load.subject] = grown
+
     def commit(self, record: BlockRecord) -> None:
         """Write a block; when this returns it is on the disk."""
         self._database.append_block(self._campaign, record)
@@ -55,9 +63,10 @@ class Journal:
     def note_load(self, load: LoadRecord) -> None:
         """Write what loading a model showed."""
         self._database.append_load(self._campaign, load)
+        self._remember_load(load)
 
     def fail(self, subject: Subject | None, failure: LaunchFailure, at: float) -> None:
-        """Write a failure; of the device where no subject is given."""
+        """Write a failure; of no model in particular where no subject is given."""
         campaign = self._campaign
         self._database.append_failure(
             campaign,
@@ -92,6 +101,10 @@ class Journal:
     def count(self, subjects: Iterable[Subject]) -> int:
         """Blocks of these subjects."""
         return sum(len(self._records.get(subject, {})) for subject in subjects)
+
+    def memory_bytes(self, subject: Subject) -> int | None:
+        """By how much a worker grew at most for it; None where that was not told."""
+        return self._memory_bytes.get(subject)
 
     def iterations(self, subject: Subject) -> int | None:
         """Iterations of each stream in its first block, which all of its blocks shall have."""

@@ -88,6 +88,10 @@ class LaunchRun:
         self._acquit = acquit
         self._ready: dict[str, _Ready] = {}
 
+    def holds(self, subject: Subject) -> bool:
+        """Whether it is loaded."""
+        return str(subject) in self._ready
+
     def load(
         self,
         artefacts: Mapping[Subject, Artefact],

@@ -15,6 +15,7 @@ from atb.profiler.journal import Journal
 from atb.profiler.launch_run import LaunchRun, Patience
 from atb.profiler.measurement import MOST_SLOWDOWN
 from atb.profiler.plan import Plan
+from atb.profiler.room import Room
 from atb.profiler.scenarios import shares_workers
 from atb.profiler.sentinel import DriftWatch
 from atb.profiler.subject import Subject
@@ -26,6 +27,10 @@ Progress = Callable[[int, int, str], None]
 
 _DEVICE_FAILURES = 3  # in a row, with nothing measured in between
 _FIRST_WAIT_SECONDS = 1.0  # before a device that failed is tried again; doubled each time
+
+
+#: Subjects with the numbers of their blocks, in the order in which they are timed.
+_Order = Sequence[tuple[Subject, int]]
 
 
 class BudgetSpent(Exception):
@@ -69,6 +74,11 @@ class Launcher:
         self._device_failures = 0
         self._absences: Counter[Subject] = Counter()  # of the device, since each was measured
         self._subject: Subject | None = None  # who is to blame if it fails now
+        self._holds: Callable[[Subject], bool] = lambda _: (
+            False
+        )  # the worker that runs, or ran last
+        self._unexplained = 0  # failures in company of models that were well alone
+        self._room = Room(settings, journal.memory_bytes)
         self._watch = DriftWatch(journal.level, band=MOST_SLOWDOWN)
         self._patience = Patience(plan.patience_seconds)
         budget = plan.budget_seconds
@@ -79,7 +89,7 @@ class Launcher:
     ) -> None:
         """Time what is missing of these launches of these subjects.
 
-        Those that fail are timed once more, alone; the second failure is final.
+        What fails beside others is timed once more alone, where its second failure is final.
 
         Args:
             blocks: How many blocks of whom in each launch.
@@ -98,41 +108,69 @@ class Launcher:
             for block in range(blocks[subject])
         )
         self._wanted = max(self._wanted, self._done + missing)
+        self._room.tell_available(self._available_bytes())
+        alone = not shares_workers(self._scenario)
         for batch in self._plan.batches(healthy):
             for launch in launches:
-                for group in self._plan.groups(
-                    batch, launch, in_order=in_order, alone=not shares_workers(self._scenario)
-                ):
-                    order = self._plan.order(group, launch, blocks)
-                    for suspect in self._measure_group(order, launch):
-                        self._measure_group([item for item in order if item[0] == suspect], launch)
+                for group in self._plan.groups(batch, launch, in_order=in_order, alone=alone):
+                    for part in self._room.parts(group, len(group)):
+                        self._measure_part(self._plan.order(part, launch, blocks), launch)
             for subject in batch:
                 self._artefacts.drop(subject)
 
-    def _measure_group(self, order: Sequence[tuple[Subject, int]], launch: int) -> list[Subject]:
-        """Time the missing blocks; who fails is recorded, left out, and returned for a retry."""
-        suspects: list[Subject] = []
-        while True:
-            missing = [
-                (subject, block)
-                for subject, block in order
-                if subject not in suspects
-                and not self._journal.quarantined(subject)
-                and not self._journal.has(subject, launch, block)
-            ]
-            if not missing:
-                return [a for a in suspects if not self._journal.quarantined(a)]
-            if self._scenario == "cold-start":
-                missing = missing[:1]  # a process starts but once
+    def _available_bytes(self) -> float | None:
+        """What the device says of its memory; one that is away says nothing."""
+        try:
+            told: float | None = self._device.state().get("memory_available_bytes")
+        except LaunchFailure:
+            return None
+        return told
+
+    def _measure_part(self, order: _Order, launch: int) -> None:
+        """Time the missing blocks in a worker, and whatever it takes where that fails."""
+        while missing := self._missing(order, launch):
             try:
-                self._run_worker(missing, launch)
+                # a process starts but once
+                self._run_worker(missing[:1] if self._scenario == "cold-start" else missing, launch)
             except LaunchFailure as failure:
-                subject = self._to_blame(failure)
-                self._journal.fail(subject, failure, self._device.now())
-                if subject is None:
-                    self._bear(failure)
+                subject, company = self._to_blame(failure), {subject for subject, _ in missing}
+                if subject is None or len(company) == 1 or failure.cause == "build-error":
+                    self._journal.fail(subject, failure, self._device.now())
+                    if subject is None:
+                        self._bear(failure)
                 else:
-                    suspects.append(subject)
+                    self._measure_apart(missing, subject, failure, launch)
+
+    def _missing(self, order: _Order, launch: int) -> _Order:
+        return [
+            (subject, block)
+            for subject, block in order
+            if not self._journal.quarantined(subject)
+            and not self._journal.has(subject, launch, block)
+        ]
+
+    def _measure_apart(
+        self, order: _Order, suspect: Subject, failure: LaunchFailure, launch: int
+    ) -> None:
+        """Time what failed in company: alone first, which says whose fault it was.
+
+        One that is well alone is not to blame: its company took too much, and is cut.
+        """
+        company = list(dict.fromkeys(subject for subject, _ in order))
+        held = [subject for subject in company if self._holds(subject)]
+        detail = f"{suspect} beside {len(company) - 1} others: {failure.detail}"
+        self._journal.fail(None, LaunchFailure(failure.cause, detail), self._device.now())
+        self._measure_part([item for item in order if item[0] == suspect], launch)
+        rest = [subject for subject in company if subject != suspect]
+        most_members = len(rest)
+        if not self._journal.quarantined(suspect):
+            most_members = math.ceil(len(rest) / 2)
+            self._unexplained += 1
+            # a crash may be an accident once; that it is again has a reason, such as no memory
+            if failure.cause == "out-of-memory" or self._unexplained > 1:
+                self._room.tell_short(company, held)
+        for part in self._room.parts(rest, most_members):
+            self._measure_part([item for item in order if item[0] in part], launch)
 
     def _to_blame(self, failure: LaunchFailure) -> Subject | None:
         """Whose failure it is: of a device that goes its own, unless it goes again and again then.
@@ -157,9 +195,10 @@ class Launcher:
             ) from failure
         self._device.wait(_FIRST_WAIT_SECONDS * 2 ** (self._device_failures - 1))
 
-    def _run_worker(self, missing: Sequence[tuple[Subject, int]], launch: int) -> None:
+    def _run_worker(self, missing: _Order, launch: int) -> None:
         """One fresh worker: load everything, then one block after the other."""
         artefacts: dict[Subject, Artefact] = {}
+        self._holds = lambda _: False
         for subject, _ in missing:
             if subject not in artefacts:
                 self._on(subject, "building")
@@ -180,6 +219,7 @@ class Launcher:
                 say=self._on,
                 acquit=self._acquit,
             )
+            self._holds = run.holds
             run.load(artefacts, sentinel, cache_sentinel, launch)
             self._device_failures = 0
             run.time(missing, launch, done=self._count)

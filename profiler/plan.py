@@ -13,7 +13,7 @@ from atb.models.architecture import Architecture
 from atb.models.space import SearchSpace
 from atb.profiler.subject import ModelFile, Subject
 
-__all__ = ["SENTINEL", "Plan"]
+__all__ = ["SENTINEL", "Plan", "size_bytes"]
 
 #: Timed next to every block. It fills the inner caches, so that neighbours who use the outer ones
 #: show in it as they do in most models; and its widths are no powers of two, which fall into the
@@ -200,7 +200,8 @@ def _numbers(subject: Subject) -> tuple[int, ...]:
     return a.layers, a.hidden, a.heads, a.qkv, a.feed_forward
 
 
-def _size_bytes(subject: Subject) -> int:
+def size_bytes(subject: Subject) -> int:
+    """About the size of the file that is timed."""
     if isinstance(subject, ModelFile):
         return subject.size_bytes
     return _BYTES_EACH * subject.parameters(vocabulary_size=_TIMING_VOCABULARY)
@@ -211,7 +212,7 @@ def _cut(subjects: Sequence[Subject], *, most_bytes: int, most_members: int) -> 
     parts: list[list[Subject]] = []
     used = 0
     for subject in subjects:
-        size = _size_bytes(subject)
+        size = size_bytes(subject)
         if not parts or len(parts[-1]) == most_members or used + size > most_bytes:
             parts.append([])
             used = 0

@@ -104,7 +104,8 @@ class Failure:
     """Something that could not be measured, and why.
 
     Attributes:
-        subject: What was asked for; None where the device itself failed.
+        subject: What was asked for; None where it was none's fault, as when the device failed, or
+            several models shared a worker.
         conditions: Under which conditions.
         campaign: Name of the campaign.
         cause: One of `LaunchFailure.CAUSES`.
