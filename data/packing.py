@@ -16,7 +16,17 @@ from atb.errors import InputError
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-__all__ = ["LONGEST_SEQUENCE", "PackedDocument", "Packer", "check_sequence_length", "sentences"]
+__all__ = [
+    "LONGEST_SEQUENCE",
+    "MANY_UNKNOWN",
+    "PackedDocument",
+    "Packer",
+    "check_sequence_length",
+    "sentences",
+]
+
+#: Above this share of unknown words a vocabulary is of another language than the text.
+MANY_UNKNOWN = 0.05
 
 # Lengths are stored in 16 bits; far above the positions of any BERT.
 LONGEST_SEQUENCE = 65_535

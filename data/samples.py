@@ -23,18 +23,21 @@ TRAINING_DOCUMENTS = range(108)
 
 
 @lru_cache(maxsize=4)
-def held_out(sequence_length: int = 128, limit: int | None = None) -> TokenShards:
-    """The held-out sample, packed with the shipped vocabulary; takes part of a second.
+def held_out(
+    sequence_length: int = 128, limit: int | None = None, *, vocabulary: Vocabulary | None = None
+) -> TokenShards:
+    """The held-out sample, packed into sequences; takes part of a second.
 
     Args:
         sequence_length: Most tokens of a sequence.
         limit: Take only this many sequences, spread evenly over the books.
+        vocabulary: Cuts the text into tokens; the shipped one by default.
 
     Raises:
         InputError: The sequence length is out of range.
     """
     check_sequence_length(sequence_length)
-    vocabulary = Vocabulary.read()
+    vocabulary = vocabulary or Vocabulary.read()
     documents = Packer(vocabulary, sequence_length).pack(Corpus(HELD_OUT_TEXT).paragraphs())
     sequences = [sequence for document in documents for sequence in document.sequences]
     if limit is not None and limit < len(sequences):
@@ -45,4 +48,6 @@ def held_out(sequence_length: int = 128, limit: int | None = None) -> TokenShard
     lengths = np.array([len(sequence) for sequence in sequences], np.uint16)
     content = hashlib.sha256(tokens.tobytes() + lengths.tobytes()).hexdigest()
     shard = Shard(tokens, lengths)
-    return TokenShards((shard,), sequence_length, size, vocabulary.sha256, content)
+    return TokenShards(
+        (shard,), sequence_length, size, vocabulary.sha256, content, vocabulary.special
+    )

@@ -110,6 +110,12 @@ class TokenShards:
         """Number of tokens, `[CLS]` and `[SEP]` included."""
         return sum(len(shard.tokens) for shard in self.shards)
 
+    @property
+    def unknown_share(self) -> float:
+        """Share of the tokens, special ones left out, that the vocabulary does not know."""
+        unknown = sum(int((shard.tokens == self.special.unknown).sum()) for shard in self.shards)
+        return unknown / max(1, self.token_count - 2 * len(self))
+
     def batch(
         self, indices: Sequence[int] | npt.NDArray[np.integer[Any]]
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

@@ -1,27 +1,25 @@
-"""The tokenizer: BERT's WordPiece over the shipped vocabulary or a user's own."""
+"""The tokenizer: WordPiece over the shipped vocabulary or a user's own."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers, processors
 from tokenizers.models import WordPiece
 
-from atb.errors import BadFile
+from atb.errors import InputError
 from atb.files import atomic_path, prepare_output
 
-__all__ = ["SHIPPED_VOCABULARY", "SpecialTokens", "Vocabulary", "vocabulary_of"]
+__all__ = ["SHIPPED_VOCABULARY", "SpecialNames", "SpecialTokens", "Vocabulary", "vocabulary_of"]
 
 #: BERT's English uncased vocabulary, 30,522 tokens.
 SHIPPED_VOCABULARY = Path(__file__).parent / "vocabulary" / "bert-base-uncased-vocab.txt"
-# The longest input that the exported tokenizer admits; BERT has 512 positions.
+# BERT's positions, the longest input that a saved tokenizer admits by default.
 _POSITIONS = 512
-_FILE, _CONFIGURATION = "vocab.txt", "tokenizer_config.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +37,25 @@ class SpecialTokens:
         return asdict(self)
 
 
-_NAMES = {"pad": "[PAD]", "unknown": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
+@dataclass(frozen=True, slots=True)
+class SpecialNames:
+    """How the tokens that are no text are written; by default as BERT writes them."""
+
+    pad: str = "[PAD]"
+    unknown: str = "[UNK]"
+    cls: str = "[CLS]"
+    sep: str = "[SEP]"
+    mask: str = "[MASK]"
+
+    def for_transformers(self) -> dict[str, str]:
+        """Under the names of a transformers tokenizer's arguments, such as `pad_token`."""
+        return {
+            "cls_token": self.cls,
+            "mask_token": self.mask,
+            "pad_token": self.pad,
+            "sep_token": self.sep,
+            "unk_token": self.unknown,
+        }
 
 
 @dataclass(frozen=True)
@@ -48,29 +64,37 @@ class Vocabulary:
 
     Attributes:
         tokens: In the order of their numbers.
-        lowercase: Whether text is lower-cased and its accents are stripped.
+        lowercase: Whether text is lower-cased.
+        strip_accents: Whether accents are stripped; as `lowercase` when None.
+        split_chinese: Whether each Chinese character is a word of its own.
+        names: How the special tokens are written.
+        definition: The text of a `tokenizer.json` that cuts text otherwise than BERT does, such as
+            with added tokens or another normalizer; None where the fields above tell all.
     """
 
     tokens: tuple[str, ...]
     lowercase: bool = True
+    strip_accents: bool | None = None
+    split_chinese: bool = True
+    names: SpecialNames = SpecialNames()
+    definition: str | None = None
 
     @classmethod
     def read(cls, path: Path | None = None, *, lowercase: bool | None = None) -> Vocabulary:
-        """Read a vocabulary.
+        """Read a vocabulary; `atb.data.tokenizer_files` says which file of a folder counts.
 
         Args:
-            path: A `vocab.txt`, one token a line, or the folder of a transformers tokenizer that
-                holds one; the shipped one by default.
-            lowercase: As a `tokenizer_config.json` beside it tells, or true, when None.
+            path: A `vocab.txt` (one token a line), a `tokenizer.json`, or the folder of a
+                transformers tokenizer; the shipped vocabulary by default.
+            lowercase: As the files tell when None.
 
         Raises:
-            BadFile: It is missing, not text, or lacks a special token.
+            BadFile: It is missing, damaged, not WordPiece, or lacks a special token.
+            InputError: `lowercase` contradicts a `tokenizer.json` of its own kind.
         """
-        if path is not None and path.is_dir():
-            path = path / _FILE
-        if lowercase is None:
-            lowercase = path is None or _lowercase_beside(path)
-        return cls(_read_tokens(path or SHIPPED_VOCABULARY), lowercase)
+        from atb.data.tokenizer_files import read_vocabulary
+
+        return read_vocabulary(path or SHIPPED_VOCABULARY, lowercase=lowercase)
 
     def __len__(self) -> int:
         """Number of tokens."""
@@ -79,93 +103,100 @@ class Vocabulary:
     @cached_property
     def special(self) -> SpecialTokens:
         """Where the special tokens stand."""
-        return SpecialTokens(**{name: self.tokens.index(token) for name, token in _NAMES.items()})
+        return SpecialTokens(*(self.tokens.index(name) for name in astuple(self.names)))
 
     @cached_property
     def sha256(self) -> str:
         """Hash of tokens and form, independent of line ends; it travels with token shards."""
         cased = "" if self.lowercase else "\ncased"
-        return hashlib.sha256(("\n".join(self.tokens) + cased).encode()).hexdigest()
+        other = (self.strip_accents, self.split_chinese, astuple(self.names), self.definition)
+        further = "" if other == _USUAL else "\n" + json.dumps(other)
+        return hashlib.sha256(("\n".join(self.tokens) + cased + further).encode()).hexdigest()
 
     def tokenizer(self) -> Tokenizer:
         """A new tokenizer: normalises, cuts into WordPieces, adds `[CLS] ... [SEP]`."""
+        if self.definition is not None:
+            return Tokenizer.from_str(self.definition)
+        names, special = self.names, self.special
         numbers = {token: number for number, token in enumerate(self.tokens)}
-        tokenizer = Tokenizer(WordPiece(numbers, unk_token=_NAMES["unknown"]))
-        tokenizer.normalizer = normalizers.BertNormalizer(lowercase=self.lowercase)
+        tokenizer = Tokenizer(WordPiece(numbers, unk_token=names.unknown))
+        tokenizer.normalizer = normalizers.BertNormalizer(
+            lowercase=self.lowercase,
+            strip_accents=self.strip_accents,
+            handle_chinese_chars=self.split_chinese,
+        )
         tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
         tokenizer.post_processor = processors.TemplateProcessing(
-            single="[CLS] $A [SEP]",
-            pair="[CLS] $A [SEP] $B:1 [SEP]:1",
-            special_tokens=[("[CLS]", self.special.cls), ("[SEP]", self.special.sep)],
+            single=[names.cls, "$A", names.sep],
+            pair=[names.cls, "$A", names.sep, "$B:1", f"{names.sep}:1"],
+            special_tokens=[(names.cls, special.cls), (names.sep, special.sep)],
         )
         tokenizer.decoder = decoders.WordPiece(prefix="##")
-        tokenizer.add_special_tokens(list(_NAMES.values()))
+        tokenizer.add_special_tokens(list(astuple(names)))
         return tokenizer
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path, *, positions: int = _POSITIONS) -> None:
         """Write what `transformers.AutoTokenizer` and any WordPiece reader load from a folder.
+
+        Args:
+            folder: Where to; made if missing.
+            positions: Tokens of the longest input that the model beside it reads.
 
         Raises:
             InputError: The folder cannot be written.
         """
         prepare_output(folder, directory=True)
-        configuration = {
-            "tokenizer_class": "BertTokenizer",
+        form = {
             "do_lower_case": self.lowercase,
-            "model_max_length": _POSITIONS,
-            "cls_token": "[CLS]",
-            "mask_token": "[MASK]",
-            "pad_token": "[PAD]",
-            "sep_token": "[SEP]",
-            "unk_token": "[UNK]",
+            "strip_accents": self.strip_accents,
+            "tokenize_chinese_chars": self.split_chinese,
+        }
+        usual = self.definition is None
+        configuration = {
+            # the second reads tokenizer.json as it is, where the first makes BERT's of it
+            "tokenizer_class": "BertTokenizer" if usual else "PreTrainedTokenizerFast",
+            "model_max_length": positions,
+            "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
+            **self.names.for_transformers(),
+            **(form if usual else {}),
         }
         contents = {
             "tokenizer.json": self.tokenizer().to_str(pretty=False),
-            _CONFIGURATION: json.dumps(configuration, indent=2) + "\n",
-            _FILE: "\n".join(self.tokens) + "\n",
+            "tokenizer_config.json": json.dumps(configuration, indent=2) + "\n",
+            "vocab.txt": "\n".join(self.tokens) + "\n",
         }
         for name, text in contents.items():
             with atomic_path(folder / name) as temporary:
-                temporary.write_text(text, "utf-8")
+                temporary.write_text(text, "utf-8", newline="\n")
+
+    def with_case(self, lowercase: bool) -> Vocabulary:
+        """The same tokens for text that is lower-cased, or not.
+
+        Raises:
+            InputError: Its `tokenizer.json` is of its own kind and says otherwise.
+        """
+        if lowercase == self.lowercase:
+            return self
+        if self.definition is not None:
+            raise InputError(
+                "The tokenizer.json says itself whether case is kept, and --cased contradicts it: "
+                "leave --cased out."
+            )
+        return Vocabulary(
+            self.tokens, lowercase, self.strip_accents, self.split_chinese, self.names
+        )
 
 
 def vocabulary_of(folder: Path | None) -> Vocabulary:
-    """The vocabulary in a model's folder; the shipped one where it has none."""
-    if folder is None or not (folder / _FILE).is_file():
-        return Vocabulary.read()
-    return Vocabulary.read(folder)
+    """The vocabulary in a model's folder; the shipped one where there is no folder.
+
+    Raises:
+        BadFile: There is none, or a damaged one.
+    """
+    from atb.data.tokenizer_files import vocabulary_of_folder
+
+    return Vocabulary.read() if folder is None else vocabulary_of_folder(folder)
 
 
-def _lowercase_beside(vocabulary_file: Path) -> bool:
-    """What a tokenizer's configuration beside a vocabulary says; true where there is none."""
-    path = vocabulary_file.with_name(_CONFIGURATION)
-    if not path.is_file():
-        return True
-    try:
-        configuration: Any = json.loads(path.read_text("utf-8"))
-        return bool(configuration.get("do_lower_case", True))
-    except (OSError, ValueError, AttributeError) as error:
-        raise BadFile(
-            f"{path} is not a readable tokenizer configuration ({error}): repair it, or pass the "
-            "vocabulary from a folder of its own."
-        ) from error
-
-
-def _read_tokens(path: Path) -> tuple[str, ...]:
-    """The tokens of a vocabulary in order."""
-    try:
-        # split on line feeds only: some tokens are other Unicode line separators
-        text = path.read_text("utf-8").rstrip("\n")
-    except FileNotFoundError as error:
-        raise BadFile(f"There is no vocabulary {path}: check the path.") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadFile(f"{path} is not readable ({error}): pass a vocab.txt.") from error
-    tokens = tuple(text.split("\n"))
-    for token in _NAMES.values():
-        if token not in tokens:
-            raise BadFile(
-                f"{path} is not a BERT vocabulary: it has no {token}; pass the vocab.txt of a BERT."
-            )
-    if len(set(tokens)) != len(tokens):
-        raise BadFile(f"{path} is not a vocabulary: a token stands there twice; repair the file.")
-    return tokens
+# What a vocabulary's hash leaves out, so that those of before keep theirs.
+_USUAL = (None, True, astuple(SpecialNames()), None)

@@ -13,7 +13,7 @@ from atb.files import atomic_path
 from atb.models.card import WEIGHTS, read_card, read_tensors
 from atb.models.superplm import SuperPLM
 
-__all__ = ["EMBEDDED", "load_packed", "load_superplm", "pack"]
+__all__ = ["EMBEDDED", "folder_of", "load_packed", "load_superplm", "pack"]
 
 #: SuperPLMs that ship inside the package, by name.
 EMBEDDED: dict[str, Path] = {"mini": Path(__file__).parent / "mini"}
@@ -79,6 +79,11 @@ def load_packed(folder: Path) -> SuperPLM:
     return SuperPLM.of_card(card).fill(tensors, folder).eval()
 
 
+def folder_of(name_or_folder: str | Path) -> Path:
+    """The folder of an embedded SuperPLM by name, or the folder that was given."""
+    return EMBEDDED.get(str(name_or_folder), Path(name_or_folder))
+
+
 def load_superplm(name_or_folder: str | Path) -> SuperPLM:
     """An embedded SuperPLM by name, or one from a folder, packed or not, in eval mode.
 
@@ -86,7 +91,7 @@ def load_superplm(name_or_folder: str | Path) -> SuperPLM:
         InputError: There is no such SuperPLM.
         BadFile: The folder is no SuperPLM, or a damaged one.
     """
-    folder = EMBEDDED.get(str(name_or_folder), Path(name_or_folder))
+    folder = folder_of(name_or_folder)
     if not folder.is_dir():
         raise InputError(
             f"There is no SuperPLM {str(name_or_folder)!r}: give a folder that `atb superplm` "

@@ -173,6 +173,10 @@ class SuperPLM(nn.Module):
             if name.startswith(prefix) and (layer_of(name) or 0) < architecture.layers
         }
 
+    def parameter_count(self, architecture: Architecture) -> int:
+        """Number of parameters of a slice, its heads included."""
+        return sum(tensor.numel() for tensor in self.sliced(architecture).values())
+
     def _slice(self, name: str, parameter: Tensor, architecture: Architecture) -> Tensor:
         return slice_parameter(name, parameter, self.architecture, architecture)
 
@@ -374,14 +378,11 @@ class SuperPLM(nn.Module):
         return cls.of_card(card).fill(read_tensors(folder / WEIGHTS), folder).eval()
 
     def fill(self, tensors: dict[str, Tensor], source: Path) -> SuperPLM:
-        """Take weights by name.
+        """Take weights by name, and return itself.
 
         Args:
             tensors: All of them.
             source: Where they come from, for the error.
-
-        Returns:
-            Itself.
 
         Raises:
             BadFile: They are not those of this shape.

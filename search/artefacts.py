@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from atb.data.samples import held_out
 from atb.errors import RunError
 
 if TYPE_CHECKING:
+    from atb.data.shards import TokenShards
     from atb.models.modeling_tinybert import TinyBertPreTrainedModel
     from atb.models.onnx_builder import Head
 
 __all__ = [
+    "CHECK_SEQUENCES",
     "FP32_FILE",
     "INT8_FILE",
     "check_graphs",
@@ -34,7 +35,8 @@ FP32_FILE, INT8_FILE = "model.onnx", "model.int8.onnx"
 TOLERANCE = 1e-4
 #: Cosine between outputs in int8 and fp32 on real text below which something is broken.
 _WORST_INT8_COSINE = 0.90
-_CHECK_SEQUENCES = 8
+#: Sequences on which what was written is checked.
+CHECK_SEQUENCES = 8
 
 
 def write_graphs(
@@ -79,8 +81,15 @@ def head_of(model: TinyBertPreTrainedModel) -> Head | None:
     return "qa" if hasattr(model, "qa_outputs") else None
 
 
-def check_graphs(model: TinyBertPreTrainedModel, folder: Path) -> tuple[float, float]:
+def check_graphs(
+    model: TinyBertPreTrainedModel, folder: Path, text: TokenShards
+) -> tuple[float, float]:
     """Hold the written graphs against torch, on text with padding, batches and lengths.
+
+    Args:
+        model: The model.
+        folder: Of the graphs.
+        text: In the model's words, at least `CHECK_SEQUENCES` sequences.
 
     Returns:
         Largest difference in fp32, and the mean cosine of int8.
@@ -91,7 +100,8 @@ def check_graphs(model: TinyBertPreTrainedModel, folder: Path) -> tuple[float, f
     difference = 0.0
     cosines = []
     fp32, int8 = (open_session(folder / name) for name in (FP32_FILE, INT8_FILE))
-    for ids, mask in _inputs(model.config.vocab_size, model.config.max_position_embeddings):
+    for batch in ([0], [1, 2], range(3, CHECK_SEQUENCES)):
+        ids, mask = text.batch(list(batch))
         feeds = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
         with torch.no_grad():
             wanted = run(**{name: torch.from_numpy(a) for name, a in feeds.items()})
@@ -119,19 +129,6 @@ def checks_told(difference: float, cosine: float) -> tuple[str, str]:
         f"`{FP32_FILE}` differs from torch by at most {difference:.1e}.",
         f"`{INT8_FILE}`: mean cosine {cosine:.4f} to float32 on held-out text.",
     )
-
-
-def _inputs(
-    vocabulary_size: int, positions: int
-) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
-    """Real text where the vocabulary is the shipped one, random tokens otherwise."""
-    text = held_out(min(128, positions), _CHECK_SEQUENCES)
-    for batch in ([0], [1, 2], range(3, _CHECK_SEQUENCES)):
-        ids, mask = text.batch(list(batch))
-        if text.vocabulary_size != vocabulary_size:
-            random = np.random.default_rng(0).integers(vocabulary_size, size=ids.shape)
-            ids = np.where(mask == 1, random, 0)
-        yield ids, mask
 
 
 def open_session(path: Path) -> Any:

@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from atb.data.samples import held_out
+from atb.data.packing import MANY_UNKNOWN
+from atb.data.text_model import TextModel
 from atb.errors import BadFile, InputError
 from atb.files import prepare_output
 from atb.models.architecture import Architecture
 from atb.models.history import read_history, write_history
 from atb.search.artefacts import (
+    CHECK_SEQUENCES,
     FP32_FILE,
     INT8_FILE,
     check_graphs,
@@ -116,11 +118,12 @@ def deploy(
 
     if out.resolve() == model.resolve():
         raise InputError(f"{out} is the model itself: choose another --out.")
-    loaded, tokenizer = _read(model)
+    loaded = _read(model)
+    text_model = TextModel.read(model)
     config: Any = loaded.config
     architecture = architecture_of(config)
     stock = _stock(loaded) if layout == "bert" else None
-    calibration = None if quantisation == "dynamic" else _calibration(config, model, rows)
+    calibration = None if quantisation == "dynamic" else _calibration(text_model, rows)
     prepare_output(out, directory=True)
     history = read_history(model)
     with (
@@ -133,16 +136,16 @@ def deploy(
             save_folder(loaded, None, folder)
         else:
             stock.save_pretrained(folder, safe_serialization=True)
-        tokenizer.save_pretrained(folder)
+        text_model.save_tokenizer(folder)
         write_graphs(loaded, folder, calibration)
-        difference, cosine = check_graphs(loaded, folder)
+        difference, cosine = check_graphs(loaded, folder, text_model.sample(CHECK_SEQUENCES))
         scores = {} if rows is None else _scores(folder, model, rows, progress)
         made = Deployment(architecture, layout, difference, cosine, scores)
         card = model_card(
             CardFacts(
                 architecture,
                 history,
-                vocabulary_size=config.vocab_size,
+                parameters=sum(part.numel() for part in (stock or loaded).parameters()),
                 positions=config.max_position_embeddings,
                 checks=(*checks_told(difference, cosine), *_scores_told(scores)),
                 head=head_of(loaded),
@@ -161,10 +164,9 @@ def deploy(
     return made
 
 
-def _read(folder: Path) -> tuple[TinyBertPreTrainedModel, Any]:
-    """A TinyBert with its head, in eval mode, and its tokenizer; no code of the folder runs."""
+def _read(folder: Path) -> TinyBertPreTrainedModel:
+    """A TinyBert with its head, in eval mode; no code of the folder runs."""
     from safetensors import SafetensorError
-    from transformers import AutoTokenizer
 
     from atb.models.stock import TINYBERTS
 
@@ -182,26 +184,26 @@ def _read(folder: Path) -> tuple[TinyBertPreTrainedModel, Any]:
     try:
         with _without_bars():
             model: Any = kind.from_pretrained(folder, use_safetensors=True)
-            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         line = (str(error).splitlines() or [type(error).__name__])[0]
         raise BadFile(f"{folder} cannot be loaded ({line}): make it again.") from error
-    return model.eval(), tokenizer
+    found: TinyBertPreTrainedModel = model.eval()
+    return found
 
 
-def _calibration(
-    config: Any, model: Path, rows: TaskData | None
-) -> list[dict[str, npt.NDArray[np.int64]]]:
+def _calibration(model: TextModel, rows: TaskData | None) -> list[dict[str, npt.NDArray[np.int64]]]:
     """Inputs for static quantisation: training rows of the task, or text of the shipped sample.
 
     Raises:
-        InputError: There are no rows, and the shipped sample has another vocabulary.
+        InputError: There are no rows, and the shipped sample is in another language.
     """
     if rows is not None:
         from atb.training.task_model import TaskModel
 
         examples = rows.task.read(rows.source, "train").draw(_CALIBRATED, 0)
-        features = TaskModel.load(str(model), rows.task).encode(examples, rows.sequence_length)
+        features = TaskModel.load(str(model.folder), rows.task).encode(
+            examples, rows.sequence_length
+        )
         names = ("input_ids", "attention_mask", "token_type_ids")
         return [
             {
@@ -210,11 +212,12 @@ def _calibration(
             }
             for feature in features[:_CALIBRATED]
         ]
-    text = held_out(min(128, config.max_position_embeddings), _CALIBRATED)
-    if text.vocabulary_size != config.vocab_size:
+    text = model.sample(_CALIBRATED)
+    if text.unknown_share > MANY_UNKNOWN:
         raise InputError(
-            "Static quantisation needs text of the model's vocabulary, and the shipped sample has "
-            "another one: give rows of its task with --data, or leave out --quantisation."
+            f"Static quantisation needs text that the model knows, and {text.unknown_share:.0%} of "
+            "the words of the shipped English sample are unknown to it: give rows of its task with "
+            "--data, or leave out --quantisation."
         )
     inputs = []
     for place in range(_CALIBRATED):

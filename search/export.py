@@ -7,12 +7,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from atb.data.samples import held_out
 from atb.data.vocabulary import Vocabulary, vocabulary_of
 from atb.errors import BadFile, InputError
 from atb.files import prepare_output, read_document, write_document
 from atb.models.architecture import Architecture
 from atb.models.history import Stage, write_history
 from atb.search.artefacts import (
+    CHECK_SEQUENCES,
     check_graphs,
     checks_told,
     full_disk_told,
@@ -74,7 +76,8 @@ def export_model(
         out: The folder.
         result: The search that chose it, for the model card.
         source: Folder of the SuperPLM, for what its card says about origin and licences.
-        vocabulary: Of the SuperPLM; the one in `source`, or the shipped one, when None.
+        vocabulary: Of the SuperPLM; when None the one in `source`, and the shipped one where there
+            is no `source` either.
         history: How the model came about, where it was not cut out of a SuperPLM just now.
 
     Raises:
@@ -86,11 +89,11 @@ def export_model(
 
     superplm.check(architecture)
     vocabulary = vocabulary or vocabulary_of(source)
-    words = len(vocabulary)
-    if words != superplm.config.vocab_size:
+    rows, positions = superplm.config.vocab_size, superplm.config.max_position_embeddings
+    if len(vocabulary) > rows:
         raise InputError(
-            f"The vocabulary has {words} tokens and the SuperPLM {superplm.config.vocab_size}: "
-            "pass the vocabulary that it was trained with."
+            f"The vocabulary has {len(vocabulary)} tokens and the SuperPLM {rows}: pass the "
+            "vocabulary that it was trained with."
         )
     prepare_output(out, directory=True)
     weights = superplm_sha256(superplm)
@@ -107,19 +110,24 @@ def export_model(
         tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as temporary,
     ):
         folder = Path(temporary)
-        model = superplm.extract(architecture, "mlm" if superplm.cls is not None else None)
+        model = superplm.extract(
+            architecture,
+            "mlm" if superplm.cls is not None else None,
+            pad_token_id=vocabulary.special.pad,
+        )
         save_folder(model, None, folder)
-        vocabulary.save(folder)
+        vocabulary.save(folder, positions=positions)
         write_graphs(model, folder)
-        difference, cosine = check_graphs(model, folder)
+        text = held_out(min(128, positions), CHECK_SEQUENCES, vocabulary=vocabulary)
+        difference, cosine = check_graphs(model, folder, text)
         made = Export(architecture, weights, request, difference, cosine, sizes_of(folder))
         stages = history or (extraction(superplm.architecture, weights, source, result),)
         card = model_card(
             CardFacts(
                 architecture,
                 stages,
-                vocabulary_size=words,
-                positions=superplm.config.max_position_embeddings,
+                parameters=superplm.parameter_count(architecture),
+                positions=positions,
                 checks=checks_told(difference, cosine),
                 projected=superplm.config.projection_size is not None,
             )

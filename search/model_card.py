@@ -93,7 +93,7 @@ class CardFacts:
     Attributes:
         architecture: The shape.
         history: How the model came about.
-        vocabulary_size: Number of tokens.
+        parameters: How many numbers the model has, heads included.
         positions: Longest sequence.
         checks: What checking the written files has shown, a line each.
         head: Of a task, if there is one.
@@ -104,7 +104,7 @@ class CardFacts:
 
     architecture: Architecture
     history: tuple[Stage, ...]
-    vocabulary_size: int
+    parameters: int
     positions: int
     checks: tuple[str, ...]
     head: str | None = None
@@ -160,7 +160,7 @@ def model_card(facts: CardFacts) -> str:
     licence = str((cut.get("encoder") or {}).get("licence") or "")
     return _TEXT.format(
         architecture=a,
-        parameters=a.parameters(vocabulary_size=facts.vocabulary_size, positions=facts.positions),
+        parameters=facts.parameters,
         positions=facts.positions,
         layers=a.layers,
         hidden=a.hidden,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from atb.data.shards import TokenShards
+from atb.data.text_model import TextModel
 from atb.data.vocabulary import Vocabulary
 from atb.errors import InputError
 from atb.models.card import CARD
@@ -90,24 +91,19 @@ def objective_of(
     return Inheritance(relations, 1.0 if annealed is None else annealed)
 
 
-def open_text(folder: Path, vocabulary: Vocabulary, learner: str) -> TokenShards:
-    """Token shards to train on.
+def open_text(folder: Path, model: TextModel) -> TokenShards:
+    """Token shards for a model.
 
     Args:
         folder: Of the shards.
-        vocabulary: Of what is to be trained.
-        learner: How the user calls that, for the error.
+        model: What is to read them.
 
     Raises:
         BadFile: There are no shards, or damaged ones.
-        InputError: They were prepared with another vocabulary.
+        InputError: They were prepared with another vocabulary, or with longer sequences.
     """
     shards = TokenShards.open(folder)
-    if shards.vocabulary_sha256 != vocabulary.sha256:
-        raise InputError(
-            f"{folder} was prepared with another vocabulary than that of {learner}: prepare it "
-            f"with --vocabulary {learner}."
-        )
+    model.check_text(shards, folder)
     return shards
 
 

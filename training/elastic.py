@@ -17,7 +17,8 @@ from torch import Tensor
 
 from atb.data.hugging_face import HUGGING_FACE
 from atb.data.tasks import Examples, Feature, Task, hold_out
-from atb.data.vocabulary import Vocabulary, vocabulary_of
+from atb.data.text_model import TextModel
+from atb.data.vocabulary import Vocabulary
 from atb.errors import InputError
 from atb.files import prepare_output, read_document, write_document
 from atb.models.architecture import Architecture
@@ -135,7 +136,7 @@ def finetune_elastic(
     trained = train_superplm(
         start, rows, training, out, objective=TaskLearning(), progress=progress
     )
-    vocabulary.save(out)
+    vocabulary.save(out, positions=trained.config.max_position_embeddings)
     content = {
         "task": task.name,
         "seed": settings.seed,
@@ -178,7 +179,8 @@ def elastic_scorer(
             "knows would be among those to score by: give the same data."
         )
     length = min(known["sequence_length"], sequence_length or known["sequence_length"])
-    return TaskScorer(superplm, task, held, vocabulary_of(folder), length, bf16=bf16)
+    words = TextModel.read(folder).vocabulary
+    return TaskScorer(superplm, task, held, words, length, bf16=bf16)
 
 
 class TaskScorer:

@@ -64,6 +64,11 @@ def initialise(
             f"The text has a vocabulary of {text.vocabulary_size} and the encoder of "
             f"{plain.config.vocab_size}: prepare the text with the encoder's vocabulary."
         )
+    if text.sequence_length > plain.config.max_position_embeddings:
+        raise InputError(
+            f"The text has sequences of {text.sequence_length} and the encoder "
+            f"{plain.config.max_position_embeddings} positions: prepare shorter ones."
+        )
     moved = _sensitivities(
         plain, text, seed=seed, probes=probes, batch_size=batch_size, progress=progress
     )

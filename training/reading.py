@@ -7,19 +7,23 @@ space as `dense_fit`. Foreign weights are read as safetensors only.
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping, Set
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from atb.data.text_model import EncoderConfig
 from atb.errors import BadFile
+from atb.models.architecture import Architecture
 from atb.models.card import WEIGHTS, read_tensors
 from atb.models.modeling_tinybert import TinyBertConfig
+from atb.models.slicing import layer_of
 from atb.models.superplm import SuperPLM
+from atb.models.weights import weights_shapes
 
-__all__ = ["read_encoder"]
+__all__ = ["ReadEncoder", "read_encoder", "read_parameters"]
 
 # Beginnings of names under which an encoder is stored: DistributedDataParallel's, and BERT's
 # relatives'.
@@ -28,6 +32,8 @@ _HEAD = "cls.predictions."
 _DECODER = "cls.predictions.decoder.weight"
 _PROJECTION, _QUERY = "bert.projection.weight", "bert.encoder.layer.0.attention.self.query.weight"
 _WORDS = "bert.embeddings.word_embeddings.weight"
+# Numbers of places that older versions of transformers stored among the weights.
+_BUFFERS = (".position_ids", ".token_type_ids")
 # Older names of the same.
 _RENAMED = {
     "dense_fit.": "projection.",
@@ -38,8 +44,42 @@ _RENAMED = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class ReadEncoder:
+    """An encoder that was read, and what of it was there.
+
+    Attributes:
+        superplm: The encoder as a SuperPLM of its own shape, in its own order, in eval mode.
+        stored: Names of its parameters that were stored; the others start fresh.
+    """
+
+    superplm: SuperPLM
+    stored: frozenset[str]
+
+    @property
+    def stored_count(self) -> int:
+        """Number of the parameters that were stored, each counted once."""
+        return sum(
+            parameter.numel()
+            for name, parameter in self.superplm.named_parameters()
+            if name in self.stored
+        )
+
+    @property
+    def fresh_count(self) -> int:
+        """Number of the parameters that start fresh: those of a pooler that was missing."""
+        return sum(p.numel() for p in self.superplm.parameters()) - self.stored_count
+
+
 def read_encoder(folder: Path, *, dropout: float = 0.1, with_projection: bool = False) -> SuperPLM:
-    """An encoder as a SuperPLM of its own shape, in its own order, in eval mode.
+    """An encoder as a SuperPLM; see `read_parameters`."""
+    return read_parameters(folder, dropout=dropout, with_projection=with_projection).superplm
+
+
+def read_parameters(
+    folder: Path, *, dropout: float = 0.1, with_projection: bool = False
+) -> ReadEncoder:
+    """Read an encoder.
 
     Its masked-LM head comes along where there is one; a pooler that is missing starts fresh.
 
@@ -51,39 +91,92 @@ def read_encoder(folder: Path, *, dropout: float = 0.1, with_projection: bool = 
     Raises:
         BadFile: It is no BERT, or its weights are not safetensors.
     """
-    given, sizes = _read_sizes(folder / "config.json")
+    given = EncoderConfig.read(folder)
     stored = _read_stored(folder)
     # the authors' SuperPLM does not tell its query width
-    width = given.get("qkv_size", len(stored[_QUERY]) if _QUERY in stored else None)
+    width = given.qkv_size or (len(stored[_QUERY]) if _QUERY in stored else None)
     projection = stored.get(_PROJECTION) if with_projection else None
     try:
+        _check_shapes(given, width, stored, folder)
         config = TinyBertConfig(
-            **sizes,
+            **given.sizes,
             qkv_size=width,
             projection_size=None if projection is None else len(projection),
-            layer_norm_eps=float(given.get("layer_norm_eps", 1e-12)),
+            layer_norm_eps=given.layer_norm_epsilon,
             hidden_dropout_prob=dropout,
             attention_probs_dropout_prob=dropout,
         )
-    except (TypeError, ValueError) as error:
+        superplm = SuperPLM(config, with_mlm_head=f"{_HEAD}bias" in stored)
+    except BadFile:
+        raise
+    except ValueError as error:
         raise BadFile(f"{folder / 'config.json'} describes no possible BERT: {error}") from error
-    superplm = SuperPLM(config, with_mlm_head=f"{_HEAD}bias" in stored)
     wanted = {name for name, _ in superplm.named_parameters()}
-    missing = {name for name in wanted - set(stored) if not name.startswith("bert.pooler.")}
-    if missing:
-        raise BadFile(
-            f"{folder} lacks the tensor {min(missing)}: give an encoder with BERT's layout."
-        )
-    try:
-        superplm.load_state_dict(
-            {name: stored[name] for name in wanted & set(stored)}, strict=False
-        )
-    except RuntimeError as error:
-        raise BadFile(
-            f"{folder}: config.json and {WEIGHTS} are of different shapes: take it from its source "
-            "again."
-        ) from error
-    return superplm.eval()
+    _check_no_more(stored, wanted, superplm.architecture.layers, folder)
+    taken = {name: stored[name] for name in wanted & set(stored)}
+    _check_complete(
+        {name: tuple(parameter.shape) for name, parameter in superplm.named_parameters()},
+        stored,
+        folder,
+    )
+    superplm.load_state_dict(taken, strict=False)
+    return ReadEncoder(superplm.eval(), frozenset(taken))
+
+
+def _check_shapes(
+    given: EncoderConfig, width: int | None, stored: Mapping[str, Tensor], folder: Path
+) -> None:
+    """Refuse sizes that are not those of the weights, before memory is taken for them."""
+    sizes = given.sizes
+    layers = {layer_of(name) for name in stored} - {None}
+    architecture = Architecture(
+        min(sizes["num_hidden_layers"], len(layers) + 1),
+        sizes["hidden_size"],
+        sizes["num_attention_heads"],
+        width or sizes["hidden_size"],
+        sizes["intermediate_size"],
+    )
+    shapes = weights_shapes(
+        architecture,
+        vocabulary_size=sizes["vocab_size"],
+        positions=sizes["max_position_embeddings"],
+        token_types=sizes["type_vocab_size"],
+    )
+    _check_complete({f"bert.{name}": shape for name, shape in shapes.items()}, stored, folder)
+
+
+def _check_complete(
+    wanted: Mapping[str, tuple[int, ...]], stored: Mapping[str, Tensor], folder: Path
+) -> None:
+    """Refuse weights that lack a tensor, but for those of the pooler, or have another shape."""
+    for name, shape in wanted.items():
+        if name not in stored:
+            if name.startswith("bert.pooler."):
+                continue
+            raise BadFile(f"{folder} lacks the tensor {name}: give an encoder with BERT's layout.")
+        if tuple(stored[name].shape) != shape:
+            raise BadFile(
+                f"{folder}: config.json and {WEIGHTS} are of different shapes, {name} is "
+                f"{tuple(stored[name].shape)} where {shape} is told: take both from their source "
+                "again."
+            )
+
+
+def _check_no_more(
+    stored: Mapping[str, Tensor], wanted: Set[str], layers: int, folder: Path
+) -> None:
+    """Refuse weights that take part in what the encoder computes and that BERT has no place for.
+
+    Heads of tasks are left out, and so are layers above those that the configuration counts.
+    """
+    for name in sorted(set(stored) - wanted):
+        layer = layer_of(name)
+        is_encoder = name.startswith("bert.embeddings.") or (layer is not None and layer < layers)
+        if is_encoder and not name.endswith(_BUFFERS):
+            raise BadFile(
+                f"{folder} has the tensor {name}, which BERT has no place for: give an encoder "
+                "with BERT's layout."
+            )
 
 
 def _read_stored(folder: Path) -> dict[str, Tensor]:
@@ -93,7 +186,14 @@ def _read_stored(folder: Path) -> dict[str, Tensor]:
             f"{folder} has its weights in pytorch_model.bin, which runs code when it is read: "
             f"save them as {WEIGHTS} with the tool that made them, then try again."
         )
-    stored = {_renamed(name): t.float() for name, t in read_tensors(folder / WEIGHTS).items()}
+    stored = {_renamed(name): tensor for name, tensor in read_tensors(folder / WEIGHTS).items()}
+    for name, tensor in stored.items():
+        if not tensor.is_floating_point() and not name.endswith(_BUFFERS):
+            raise BadFile(
+                f"{folder} stores {name} as {str(tensor.dtype).removeprefix('torch.')}: give the "
+                "model as it was before it was quantised."
+            )
+    stored = {name: tensor.float() for name, tensor in stored.items()}
     decoder, words = stored.pop(_DECODER, None), stored.get(_WORDS)
     if decoder is not None and words is not None and not torch.equal(decoder, words):
         raise BadFile(
@@ -110,36 +210,3 @@ def _renamed(name: str) -> str:
         if name.startswith(old) or name.endswith(old):
             name = name.replace(old, new)
     return name if name.startswith(_HEAD) else f"bert.{name}"
-
-
-def _read_sizes(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
-    """All that a configuration says, and the sizes in it."""
-    try:
-        given = json.loads(path.read_text("utf-8"))
-        sizes = {
-            name: int(given[name])
-            for name in (
-                "vocab_size",
-                "hidden_size",
-                "num_hidden_layers",
-                "num_attention_heads",
-                "intermediate_size",
-                "max_position_embeddings",
-                "type_vocab_size",
-            )
-        }
-    except FileNotFoundError as error:
-        raise BadFile(
-            f"There is no {path}: give a transformers folder of a BERT encoder."
-        ) from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BadFile(f"{path} does not describe a BERT encoder ({error!r}).") from error
-    if given.get("hidden_act", "gelu") != "gelu" or given.get("embedding_size") not in (
-        None,
-        sizes["hidden_size"],
-    ):
-        raise BadFile(
-            f"{path.parent} is not laid out like BERT: give an encoder with GELU and embeddings as "
-            "wide as its hidden states."
-        )
-    return given, sizes

@@ -27,11 +27,10 @@ def tokenizer_of(vocabulary: Vocabulary) -> Any:
     """A vocabulary as a tokenizer of transformers."""
     from transformers import PreTrainedTokenizerFast
 
-    names = {f"{name}_token": f"[{name.upper()}]" for name in ("pad", "cls", "sep", "mask", "unk")}
     return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call, unused-ignore]
         tokenizer_object=vocabulary.tokenizer(),
         model_input_names=["input_ids", "token_type_ids", "attention_mask"],
-        **names,
+        **vocabulary.names.for_transformers(),
     )
 
 

@@ -217,7 +217,7 @@ class Teacher:
 
         Raises:
             InputError: There is no such encoder.
-            BadFile: It is an encoder of another kind.
+            BadFile: It is an encoder of another kind, or a folder without its tokenizer.
         """
         from safetensors import SafetensorError
         from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM
@@ -241,8 +241,8 @@ class Teacher:
         _check_names(encoder, name)
         head = getattr(model, "cls", None) if with_head else None
         folder = Path(name)
-        has_words = (folder / "vocab.txt").is_file()
-        digest = vocabulary_of(folder).sha256 if has_words else None
+        # a model of the hub is known by its name alone
+        digest = vocabulary_of(folder).sha256 if folder.is_dir() else None
         found = str(folder.resolve()) if folder.is_dir() else name
         return cls(encoder, head=head, whole=model, vocabulary_sha256=digest, name=found)
 

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Texts for training.", no_args_is_help=True)
 
-#: Above this share of unknown words a vocabulary is of another language than the text.
-_MANY_UNKNOWN = 0.05
 _DEFAULT_SPLIT = "train"
 
 
@@ -110,8 +108,10 @@ def _text(
 def _tell(summary: Summary, *, json: bool) -> None:
     from dataclasses import asdict
 
+    from atb.data.packing import MANY_UNKNOWN
+
     counts = summary.counts
-    if summary.unknown_share > _MANY_UNKNOWN:
+    if summary.unknown_share > MANY_UNKNOWN:
         note(
             f"warning: the vocabulary does not know {summary.unknown_share:.0%} of the words: is "
             "it of the language of the text? Choose another with --vocabulary."

@@ -31,7 +31,7 @@ def extract(
     Writes a transformers folder with its own modelling file, model.onnx and model.int8.onnx.
     """
     from atb.files import prepare_output
-    from atb.models.embedded import EMBEDDED, load_superplm
+    from atb.models.embedded import folder_of, load_superplm
     from atb.models.known import resolve
     from atb.search.export import export_model
 
@@ -40,10 +40,9 @@ def extract(
     loaded.check(shape)
     prepare_output(out, directory=True)
     note(f"extracting {shape} ...")
-    export_model(loaded, shape, out, source=EMBEDDED.get(superplm, Path(superplm)))
-    print_line(
-        f"{out}: {shape}, {shape.parameters():,} parameters, as transformers folder and ONNX"
-    )
+    export_model(loaded, shape, out, source=folder_of(superplm))
+    count = loaded.parameter_count(shape)
+    print_line(f"{out}: {shape}, {count:,} parameters, as transformers folder and ONNX")
 
 
 @app.command("import")
@@ -66,31 +65,28 @@ def import_model(
 
     Writes what `atb model extract` does, or a SuperPLM's folder.
     """
-    from atb.data.vocabulary import vocabulary_of
+    from atb.data.text_model import TextModel
     from atb.files import prepare_output
     from atb.models.history import Stage, read_history
     from atb.models.superplm import CARD
     from atb.search.export import export_model
-    from atb.training.reading import read_encoder
+    from atb.training.reading import read_parameters
 
-    loaded = read_encoder(source, with_projection=True)
-    words = vocabulary_of(source)
-    if len(words) != loaded.config.vocab_size:
-        raise InputError(
-            f"{source} has {loaded.config.vocab_size:,} rows in its word table and a vocabulary "
-            f"of {len(words):,}: put its vocab.txt there."
-        )
+    text_model = TextModel.read(source)
+    read = read_parameters(source, with_projection=True)
+    loaded = read.superplm
     shape = loaded.architecture
     if as_superplm:
         if (out / CARD).exists():
             raise InputError(f"{out} holds a SuperPLM already: choose another --out.")
         prepare_output(out, directory=True)
         loaded.save(out, origin=f"imported from {source.name}")
-        words.save(out)
+        text_model.save_tokenizer(out)
     else:
         history = (*read_history(source), Stage("import", {"source": source.resolve().name}))
-        export_model(loaded, shape, out, vocabulary=words, history=history)
-    print_line(f"{out}: {shape}, {shape.parameters():,} parameters")
+        export_model(loaded, shape, out, vocabulary=text_model.vocabulary, history=history)
+    fresh = f", and a fresh pooler of {read.fresh_count:,}" if read.fresh_count else ""
+    print_line(f"{out}: {shape}, {read.stored_count:,} parameters{fresh}")
 
 
 @app.command("train")
@@ -130,7 +126,7 @@ def train(
     """
     import torch
 
-    from atb.data.vocabulary import vocabulary_of
+    from atb.data.text_model import TextModel
     from atb.training.aims import objective_of, open_text
     from atb.training.further import train_further
     from atb.training.reading import read_encoder
@@ -140,8 +136,9 @@ def train(
     if objective != "mlm" and teacher is None:
         raise InputError(f"--objective {objective} needs a --teacher, such as mini.")
     start = read_encoder(model, dropout=dropout, with_projection=True)
-    words = vocabulary_of(model)
-    shards = open_text(data, words, str(model))
+    text_model = TextModel.read(model)
+    words = text_model.vocabulary
+    shards = open_text(data, text_model)
     aim = objective_of(
         objective,
         start,

@@ -9,28 +9,45 @@ import typer
 
 from atb import completion
 from atb.commands.superplm_scores import evaluate, finetune
-from atb.console import print_line, progress
+from atb.console import note, print_line, progress
 from atb.errors import InputError
 from atb.options import Seed, SuperPLMFolder
 from atb.training.names import Aim
 
 if TYPE_CHECKING:
     from atb.data.shards import TokenShards
+    from atb.data.text_model import TextModel
 
 app = typer.Typer(help="The weight-sharing SuperPLM.", no_args_is_help=True)
 
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the result.")]
 Shards = Annotated[
     Path | None,
-    typer.Option("--data", metavar="DIR", help="Token shards; the shipped sample by default."),
+    typer.Option(
+        "--data",
+        metavar="DIR",
+        help="Token shards in the encoder's vocabulary; by default the shipped English sample, in "
+        "the encoder's words.",
+    ),
 ]
 
 
-def _shards(folder: Path | None) -> TokenShards:
-    from atb.data.samples import held_out
-    from atb.data.shards import TokenShards
+def _text_of(encoder: Path, data: Path | None) -> tuple[TextModel, TokenShards]:
+    """An encoder's tokenizer, and the text in its words on which importance is measured."""
+    from atb.data.packing import MANY_UNKNOWN
+    from atb.data.text_model import TextModel
+    from atb.training.aims import open_text
 
-    return held_out() if folder is None else TokenShards.open(folder)
+    model = TextModel.read(encoder)
+    if data is not None:
+        return model, open_text(data, model)
+    text = model.sample()
+    if text.unknown_share > MANY_UNKNOWN:
+        note(
+            f"warning: {encoder} does not know {text.unknown_share:.0%} of the words of the "
+            "shipped English sample: give --data with text in its language."
+        )
+    return model, text
 
 
 @app.command("init")
@@ -75,7 +92,7 @@ def init(
     """
     import torch
 
-    from atb.data.vocabulary import Vocabulary, vocabulary_of
+    from atb.data.vocabulary import Vocabulary
     from atb.files import prepare_output
     from atb.models.known import resolve
     from atb.models.superplm import CARD, SuperPLM
@@ -92,11 +109,12 @@ def init(
     if source is not None:
         if vocabulary is not None or cased:
             raise InputError("--vocabulary and --cased are for --arch: an encoder has its own.")
-        words = vocabulary_of(source)
+        text_model, text = _text_of(source, data)
+        words = text_model.vocabulary
         with progress("importance") as show:
             superplm = initialise(
                 source,
-                _shards(data),
+                text,
                 layers=layers,
                 kept_layers=kept_layers or "bottom",
                 seed=seed,
@@ -118,7 +136,7 @@ def init(
         origin = "random weights"
     prepare_output(out, directory=True)
     superplm.save(out, origin=origin, seed=seed)
-    words.save(out)
+    words.save(out, positions=superplm.config.max_position_embeddings)
     print_line(f"{out}: {superplm.architecture}, from {origin}")
 
 
@@ -226,8 +244,8 @@ def train(
     """
     import torch
 
-    from atb.data.vocabulary import vocabulary_of
-    from atb.models.embedded import EMBEDDED, load_superplm
+    from atb.data.text_model import TextModel
+    from atb.models.embedded import folder_of, load_superplm
     from atb.models.known import resolve
     from atb.models.space import find_space
     from atb.training.aims import objective_of, open_text
@@ -256,12 +274,12 @@ def train(
     if threads is not None:
         torch.set_num_threads(threads)
     start = load_superplm(superplm)
-    words = vocabulary_of(EMBEDDED.get(superplm, Path(superplm)))
-    shards = open_text(data, words, superplm)
+    text_model = TextModel.read(folder_of(superplm))
+    shards = open_text(data, text_model)
     aim = objective_of(
         objective,
         start,
-        words,
+        text_model.vocabulary,
         teacher,
         attention_weight=attention_weight,
         relation_heads=relation_heads,
@@ -282,7 +300,7 @@ def train(
         )
     if not leads():
         return
-    words.save(out)
+    text_model.save_tokenizer(out)
     print_line(f"{out}: trained {steps} steps; judge it with `atb superplm evaluate {out}`")
 
 

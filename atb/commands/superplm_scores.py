@@ -56,8 +56,8 @@ def finetune(
     """
     import torch
 
-    from atb.data.vocabulary import vocabulary_of
-    from atb.models.embedded import EMBEDDED, load_superplm
+    from atb.data.text_model import TextModel
+    from atb.models.embedded import folder_of, load_superplm
     from atb.models.space import find_space
     from atb.training.elastic import ElasticSettings, finetune_elastic
     from atb.training.known_tasks import find_task
@@ -79,7 +79,7 @@ def finetune(
         bf16=bf16,
     )
     start = load_superplm(superplm)
-    words = vocabulary_of(EMBEDDED.get(superplm, Path(superplm)))
+    words = TextModel.read(folder_of(superplm)).vocabulary
     with progress("fine-tune") as show:
         finetune_elastic(
             start,
@@ -258,8 +258,8 @@ def _full_scorer(
     show: Progress,
 ) -> Callable[[Architecture], dict[str, Any]]:
     """The task's metric of a slice that is fine-tuned alone."""
-    from atb.data.vocabulary import vocabulary_of
-    from atb.models.embedded import EMBEDDED
+    from atb.data.text_model import TextModel
+    from atb.models.embedded import folder_of
     from atb.training.finetuning_settings import with_changes
     from atb.training.full_finetuning import FullFineTuning
     from atb.training.known_tasks import find_task
@@ -267,7 +267,7 @@ def _full_scorer(
     if task is None or data is None or out is None:
         raise InputError("Scoring by finetune needs --task, --data and --out.")
     known = find_task(task)
-    words = vocabulary_of(EMBEDDED.get(name, Path(name)))
+    words = TextModel.read(folder_of(name)).vocabulary
     settings = with_changes(known.name, **changes)
     scorer = FullFineTuning(superplm, words, known, data, settings, folder=out, progress=show)
     return scorer.score

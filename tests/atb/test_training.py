@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from tiny_space import SPACE
 
+from atb.data.vocabulary import Vocabulary
+
 TINY = ("--space", "tiny.toml", "--steps", "3", "--batch", "4", "--threads", "1")
 
 
@@ -60,6 +62,7 @@ def test_from_an_encoder_with_distillation_from_itself(atb, tmp_path, shards) ->
     BertModel(
         BertConfig(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64)
     ).save_pretrained(tmp_path / "encoder")
+    Vocabulary.read().save(tmp_path / "encoder")
     init = atb("superplm", "init", "--from", "encoder", "--data", "shards", "--out", "start")
     assert init.returncode == 0, init.stderr
     for name, more in (
@@ -109,6 +112,7 @@ def test_another_language_and_a_teacher_who_fades(atb, tmp_path: Path) -> None:
     torch.manual_seed(0)
     config = BertConfig(**sizes, vocab_size=len(words), intermediate_size=20)
     BertForMaskedLM(config).save_pretrained(tmp_path / "teacher")
+    Vocabulary(tuple(words), lowercase=False).save(tmp_path / "teacher")
     train = ("superplm", "train", "--superplm", "start", "--data", "shards", "--out", "run",
              "--objective", "inherit", "--teacher", "teacher", "--annealed", "0.5",
              *TINY)  # fmt: skip
@@ -124,7 +128,7 @@ def test_another_language_and_a_teacher_who_fades(atb, tmp_path: Path) -> None:
     extracted = atb("model", "extract", "L1-H16-A1-Q16-F32", "--superplm", "run", "--out", "model")
     assert extracted.returncode == 0, extracted.stderr
     assert (tmp_path / "model" / "vocab.txt").read_text("utf-8").split() == words
-    (tmp_path / "teacher" / "vocab.txt").write_text("\n".join(reversed(words)), "utf-8")
+    Vocabulary(tuple(reversed(words)), lowercase=False).save(tmp_path / "teacher")
     other = atb(*["cased" if word == "start" else word for word in train], "--out", "other")
     assert other.returncode == 2
     assert "another vocabulary" in other.stderr

@@ -123,8 +123,9 @@ def test_static_quantisation_fixes_ranges_from_text(tmp_path: Path, with_rows: b
 
 
 def test_static_quantisation_without_text_of_its_vocabulary_is_refused(tmp_path: Path) -> None:
-    model: Any = TinyBertModel(config_of(SHAPE, vocab_size=500))
-    save_folder(model, tokenizer_of(Vocabulary.read()), tmp_path / "model")
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "слово"]
+    model: Any = TinyBertModel(config_of(SHAPE, vocab_size=len(words)))
+    save_folder(model, tokenizer_of(Vocabulary(tuple(words))), tmp_path / "model")
     with pytest.raises(InputError, match="--data"):
         deploy(tmp_path / "model", tmp_path / "out", quantisation="static")
 

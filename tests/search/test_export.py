@@ -214,6 +214,7 @@ def test_the_card_tells_the_measured_latency_and_its_conditions(
         "text": {"sources": {"one": "Some text, public domain"}},
     }
     (source / "card.json").write_text(json.dumps(facts))
+    Vocabulary.read().save(source)
     export_winner(found(world), superplm, tmp_path / "model", source=source)
     card = (tmp_path / "model" / "README.md").read_text()
     for words in (

@@ -8,6 +8,7 @@ import pytest
 import torch
 from transformers import BertConfig, BertForMaskedLM, BertModel, ElectraConfig, ElectraModel
 
+from atb.data.vocabulary import Vocabulary
 from atb.errors import BadFile, InputError
 from atb.models.architecture import Architecture
 from atb.models.space import SearchSpace
@@ -249,7 +250,9 @@ def test_a_teacher_is_loaded_from_a_transformers_folder(tmp_path: Path, kind: st
     else:
         model = encoder(kind).eval()
     model.save_pretrained(tmp_path)
+    Vocabulary.read().save(tmp_path)
     teacher = Teacher.load(str(tmp_path))
+    assert teacher.vocabulary_sha256 == Vocabulary.read().sha256
     given = batch(masked=True)
     with torch.no_grad():
         wanted = model.base_model(given.input_ids, given.attention_mask).last_hidden_state
