@@ -38,7 +38,11 @@ QUIET_SECONDS = 10.0
 #: Work that is done sooner shows none at all.
 QUIET_FIRST_SECONDS = 1.0
 
-#: Called with what is done, what there is to do, and a word on what is going on.
+#: A bar is drawn anew no sooner, as long as its word is the same.
+REFRESH_SECONDS = 0.1
+
+#: Called with what is done, what there is to do (0 where nobody knows), and a word on what is going
+#: on.
 Progress = Callable[[int, int, str], None]
 
 
@@ -125,7 +129,11 @@ def _lines_of(row: Sequence[str], width: int) -> Iterator[list[str]]:
 
 @contextlib.contextmanager
 def progress(title: str) -> Iterator[Progress]:
-    """Show how far something is: a bar on a terminal, a line now and then elsewhere."""
+    """Show how far something is: a bar on a terminal, a line now and then elsewhere.
+
+    It is drawn only when it is told something, by the thread that tells it: while a block is timed
+    nothing else computes.
+    """
     if not sys.stderr.isatty():
         yield _lines(title)
         return
@@ -147,11 +155,18 @@ def progress(title: str) -> Iterator[Progress]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[word]}", style="dim", markup=False),
     )
-    with Bar(*columns, console=Console(stderr=True)) as bar:
+    with Bar(*columns, console=Console(stderr=True), auto_refresh=False) as bar:
         task = bar.add_task(title, total=None, word="")
+        drawn_at, drawn_word = -REFRESH_SECONDS, ""
 
         def show(done: int, total: int, word: str) -> None:
-            bar.update(task, completed=done, total=total, word=printable(word))
+            nonlocal drawn_at, drawn_word
+            bar.tasks[0].total = total or None  # which `update` takes for no change
+            bar.update(task, completed=done, word=printable(word))
+            now = time.monotonic()
+            if word != drawn_word or done == total or now - drawn_at >= REFRESH_SECONDS:
+                drawn_at, drawn_word = now, word
+                bar.refresh()
 
         yield show
 
@@ -166,12 +181,12 @@ def _lines(title: str) -> Progress:
 
     def show(done: int, total: int, word: str) -> None:
         nonlocal shown, last_total, last_time
-        step = 10 * done // max(total, 1)
+        step = 10 * done // total if total else 0
         now = time.monotonic()
         if now - begun < QUIET_FIRST_SECONDS:
             return
         if total != last_total or step > shown or now - last_time > QUIET_SECONDS:
             shown, last_total, last_time = step, total, now
-            note(f"{title}: {done}/{total} {word}".rstrip())
+            note(f"{title}: {done}{f'/{total}' if total else ''} {word}".rstrip())
 
     return show

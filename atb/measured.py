@@ -12,8 +12,16 @@ if TYPE_CHECKING:
     from atb.profiler.campaign import CampaignResult
     from atb.profiler.details import BreakDown, Tokenisation
     from atb.profiler.measurement import Measurement
+    from atb.profiler.record import Failure
 
-__all__ = ["print_listing", "print_measured"]
+__all__ = ["note_end", "print_listing", "print_measured"]
+
+_ENDED = {
+    "complete": "all that was planned is measured",
+    "within": "the precision asked for is reached",
+    "most-launches": "the precision asked for is not reached by all; more launches were not spent",
+    "budget": "the budget is spent: the same command goes on",
+}
 
 #: Where the picture of operators is written.
 OPERATORS_PICTURE = Path("atb-runs/operators.png")
@@ -48,12 +56,32 @@ def print_measured(
                 print_line()
                 print_line(f"{result.measurements[0].conditions}")
             _print_table(result.measurements)
-        for failure in result.failures:
-            note(f"failed: {failure.subject}: {failure.cause}: {failure.detail}")
+        _note_failures(result.failures)
     for found in extras.get("operators", ()):
         _print_operators(found)
     for found in extras.get("tokenisation", ()):
         _print_tokenisation(found)
+
+
+def note_end(result: CampaignResult) -> None:
+    """Say how a campaign ended, and of how many models that is not so."""
+    failed = len(result.given_up)
+    if failed and not result.measurements and result.ended_by != "budget":
+        note(f"campaign {result.campaign}: nothing is measured, since all {failed} models failed")
+        return
+    but = f", but for {failed} models that failed" if failed > 1 else ""
+    but = ", but for one model that failed" if failed == 1 else but
+    note(f"campaign {result.campaign}: {_ENDED[result.ended_by]}{but}")
+
+
+def _note_failures(failures: Sequence[Failure]) -> None:
+    """One line for all failures of a model for the same cause, with the words of the last."""
+    alike: dict[tuple[str, str], list[Failure]] = {}
+    for failure in failures:
+        alike.setdefault((failure.name, failure.cause), []).append(failure)
+    for (name, cause), found in alike.items():
+        times = f" {len(found)} times" if len(found) > 1 else ""
+        note(f"failed{times}: {name}: {cause}: {found[-1].detail}")
 
 
 def _print_table(measurements: Sequence[Measurement]) -> None:

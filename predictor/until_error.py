@@ -100,7 +100,7 @@ def measure_until(
         database: Opened with `create=True`.
         error: Mean absolute relative error that is wanted, as a share.
         most: Architectures at most.
-        progress: Told after every block.
+        progress: Told after every block how many are done; how many it takes nobody knows.
         stepped: Told after every fit.
 
     Raises:
@@ -115,10 +115,15 @@ def measure_until(
     pool = rows_of(plan.space.sample(np.random.default_rng(plan.seed), min(_POOL, plan.space.size)))
     chosen = choose_rows(basis, pool[:0], pool, _FIRST)
     steps: list[Step] = []
+
+    def tell(done: int, _: int, word: str) -> None:
+        if progress is not None:
+            progress(done, 0, word)
+
     while True:
         subjects = tuple(architecture_at(row) for row in pool[chosen])
         result = run_campaign(
-            device, runtime, settings, replace(plan, subjects=subjects), database, progress=progress
+            device, runtime, settings, replace(plan, subjects=subjects), database, progress=tell
         )
         if not steps:
             before = _chosen_before(database, result.campaign, pool, chosen)

@@ -33,12 +33,14 @@ class CampaignResult:
         ended_by: `complete`: all planned blocks are there, no precision was asked for.
             `within`: the precision asked for is reached. `most-launches`: it is not, and no more
             launches are spent. `budget`: the time was over.
+        given_up: What failed by itself so often that it is not tried again in this campaign.
     """
 
     campaign: str
     measurements: tuple[Measurement, ...]
     failures: tuple[Failure, ...]
     ended_by: str
+    given_up: tuple[Subject, ...] = ()
 
 
 def run_campaign(
@@ -63,7 +65,8 @@ def run_campaign(
         plan: What, and how precisely.
         database: Opened with `create=True`.
         new: Begin another campaign of this name.
-        progress: Told after every block: blocks done, blocks wanted, what is going on.
+        progress: Told after every block: blocks done, blocks wanted (0 where it is not known yet
+            how many), what is going on.
 
     Raises:
         RunError: The device failed repeatedly, or the disk is full; what was measured stays.
@@ -96,7 +99,7 @@ def run_campaign(
             ended_by = _go_on(launcher, journal, plan)
         except BudgetSpent:
             ended_by = "budget"
-    return _result(database, campaign, plan, ended_by)
+    return _result(database, campaign, plan, ended_by, journal)
 
 
 def _go_on(launcher: Launcher, journal: Journal, plan: Plan) -> str:
@@ -136,7 +139,7 @@ def _wanted(subjects: Sequence[Subject], launch: int, journal: Journal, plan: Pl
 
 
 def _result(
-    database: ProfileDatabase, campaign: Campaign, plan: Plan, ended_by: str
+    database: ProfileDatabase, campaign: Campaign, plan: Plan, ended_by: str, journal: Journal
 ) -> CampaignResult:
     found = {m.subject: m for m in database.measurements_then(campaign)}
     return CampaignResult(
@@ -144,6 +147,7 @@ def _result(
         measurements=tuple(found[a] for a in plan.subjects if a in found),
         failures=tuple(database.failures(campaign=campaign.label)),
         ended_by=ended_by,
+        given_up=tuple(filter(journal.quarantined, plan.subjects)),
     )
 
 

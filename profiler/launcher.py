@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from atb.devices.contract import Artefact, Device, LaunchFailure, Runtime
 from atb.devices.settings import RunSettings
@@ -22,7 +22,7 @@ from atb.profiler.subject import Subject
 
 __all__ = ["BudgetSpent", "Launcher", "Progress"]
 
-#: Receives blocks done, blocks wanted, and what is going on.
+#: Receives blocks done, blocks wanted (0 where measuring decides it), and what is going on.
 Progress = Callable[[int, int, str], None]
 
 _DEVICE_FAILURES = 3  # in a row, with nothing measured in between
@@ -70,7 +70,7 @@ class Launcher:
         self._journal = journal
         self._progress = progress
         self._done = journal.count(plan.subjects)
-        self._wanted = 0
+        self._wanted: int | None = None
         self._device_failures = 0
         self._absences: Counter[Subject] = Counter()  # of the device, since each was measured
         self._subject: Subject | None = None  # who is to blame if it fails now
@@ -101,13 +101,12 @@ class Launcher:
             RunError: The device failed repeatedly with nothing measured in between.
         """
         healthy = [subject for subject in blocks if not self._journal.quarantined(subject)]
-        missing = sum(
+        self._expect(
             not self._journal.has(subject, launch, block)
             for subject in healthy
             for launch in launches
             for block in range(blocks[subject])
         )
-        self._wanted = max(self._wanted, self._done + missing)
         self._room.tell_available(self._available_bytes())
         alone = not shares_workers(self._scenario)
         for batch in self._plan.batches(healthy):
@@ -117,6 +116,14 @@ class Launcher:
                         self._measure_part(self._plan.order(part, launch, blocks), launch)
             for subject in batch:
                 self._artefacts.drop(subject)
+
+    def _expect(self, missing: Iterable[bool]) -> None:
+        """Take what is planned as the end that progress goes to, where more is not asked for yet.
+
+        Where the stop rule decides, or launches have to be replaced, nobody knows the end.
+        """
+        planned = self._wanted is None and self._plan.within is None
+        self._wanted = self._done + sum(missing) if planned else 0
 
     def _available_bytes(self) -> float | None:
         """What the device says of its memory; one that is away says nothing."""
@@ -239,4 +246,4 @@ class Launcher:
             raise BudgetSpent
         if self._progress is not None:
             text = what if subject is None else f"{subject}: {what}"
-            self._progress(self._done, self._wanted, text)
+            self._progress(self._done, self._wanted or 0, text)

@@ -120,6 +120,11 @@ class Failure:
     detail: str
     at: float
 
+    @property
+    def name(self) -> str:
+        """Of what failed: a model, or else the device."""
+        return self.conditions.device if self.subject is None else str(self.subject)
+
     def to_json(self) -> dict[str, Any]:
         """As plain values."""
         return {

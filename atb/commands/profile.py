@@ -39,13 +39,6 @@ if TYPE_CHECKING:
 
 DEFAULT_SAMPLES = 200
 
-_ENDED = {
-    "complete": "all that was planned is measured",
-    "within": "the precision asked for is reached",
-    "most-launches": "the precision asked for is not reached by all; more launches were not spent",
-    "budget": "the budget is spent: the same command goes on",
-}
-
 
 def profile(
     place: Annotated[
@@ -216,6 +209,7 @@ def _measure(
 ) -> tuple[list[CampaignResult], dict[str, list[Any]]]:
     """A campaign for each target, and what else was asked for."""
     from atb.data.vocabulary import SHIPPED_VOCABULARY
+    from atb.measured import note_end
     from atb.profiler.campaign import run_campaign
     from atb.profiler.database import ProfileDatabase
     from atb.profiler.details import break_down, time_tokenisation
@@ -230,10 +224,10 @@ def _measure(
             where = (target.device, target.runtime, target.settings)
             with progress("profile") as show:
                 result = run_campaign(*where, plan, database, new=new, progress=show)
-            note(f"campaign {result.campaign}: {_ENDED[result.ended_by]}")
+            note_end(result)
             results.append(result)
             if "operators" in extras:
-                extras["operators"] += break_down(*where, plan.subjects)
+                extras["operators"] += break_down(*where, [m.subject for m in result.measurements])
             if "tokenisation" in extras:
                 timed = time_tokenisation(*where, vocabulary=SHIPPED_VOCABULARY)
                 extras["tokenisation"].append(timed)

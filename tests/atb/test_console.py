@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import sys
+import threading
 
 import pytest
 
-from atb.console import print_table
+from atb.console import print_table, progress
 
 HEADER = ("runtime", "why it cannot be used")
 COMMAND = "`pip install -e '.[openvino]'`"
@@ -50,3 +52,33 @@ def test_what_is_to_be_copied_is_never_broken(capsys, monkeypatch, columns: int)
 
 def test_other_tables_are_as_wide_as_they_are(capsys, monkeypatch) -> None:
     assert len(lines(capsys, monkeypatch, 30, prose=False)) == 3
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_bar_is_drawn_when_it_is_told_something_and_by_no_thread_of_its_own(monkeypatch) -> None:
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setenv("TERM", "xterm")
+    before = threading.enumerate()
+    with progress("profile") as show:
+        show(3, 10, "first: launch 1")
+        assert threading.enumerate() == before
+        drawn = screen.getvalue()
+        assert "3/10" in drawn
+        assert "first: launch 1" in drawn
+        show(4, 0, "second: launch 1")
+        assert "second: launch 1" in screen.getvalue()[len(drawn) :]
+        assert "4/?" in screen.getvalue()[len(drawn) :]
+
+
+def test_of_work_without_a_known_end_lines_tell_what_is_done(capsys, monkeypatch) -> None:
+    monkeypatch.setattr("atb.console.QUIET_FIRST_SECONDS", -1.0)
+    with progress("profile") as show:
+        for done in range(40):
+            show(done, 0, "measuring")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == "profile: 0 measuring"

@@ -338,6 +338,22 @@ def test_progress_counts_every_block_and_says_what_goes_on(database):
     }
 
 
+def test_progress_tells_no_end_where_measuring_decides_it(database):
+    seen = []
+    plan = sampled(3, within=0.002, most_launches=8)
+    run(FakeDevice(noise=0.02), plan, database, progress=lambda *step: seen.append(step))
+    assert {wanted for _, wanted, _ in seen} == {0}
+    assert seen[-1][0] > 3 * plan.fewest_launches * plan.blocks
+
+
+def test_launches_that_replace_others_do_not_move_the_end_that_was_told(database):
+    seen = []
+    device = FakeDevice(slowdown=lambda elapsed: 1.0 if elapsed < 3 else 1.5)
+    plan = sampled(5, patience_seconds=0.1)
+    run(device, plan, database, progress=lambda *step: seen.append(step))
+    assert {wanted for _, wanted, _ in seen} == {5 * plan.launches * plan.blocks, 0}
+
+
 def test_artefacts_are_gone_after_use(database, temporary):
     run(FakeDevice(), sampled(3), database)
     assert list(temporary.iterdir()) == []
