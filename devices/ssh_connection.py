@@ -127,23 +127,7 @@ class SshCommand:
                 shown.append(arguments[-1])
                 return False
 
-        options: dict[str, Any] = {
-            "known_hosts": trusted,
-            "preferred_auth": ["publickey"],
-            "password_auth": False,
-            "kbdint_auth": False,
-            "gss_host": None,
-            "connect_timeout": _CONNECT_SECONDS,
-            "login_timeout": _LOGIN_SECONDS,
-            "keepalive_interval": _KEEPALIVE_SECONDS,
-            "keepalive_count_max": _KEEPALIVES,
-        }
-        if address.user is not None:
-            options["username"] = address.user
-        if address.port is not None:
-            options["port"] = address.port
-        if key is not None:
-            options["client_keys"] = [_read_key(key)]
+        options = _connection_options(address, trusted, None if key is None else _read_key(key))
         try:
             self._connection, _ = await asyncssh.create_connection(Client, address.host, **options)
             self._process = await self._connection.create_process(command, encoding=None)
@@ -228,6 +212,44 @@ class SshCommand:
 
     def _lose(self, reason: str) -> None:
         self._reason = self._reason or reason
+
+
+def _connection_options(address: SshAddress, trusted: bytes, key: Any) -> dict[str, Any]:
+    """How to connect; what is said here stands above the user's configuration of SSH.
+
+    That configuration says how a host is reached and by which key. It is made for logins of a
+    person, whose agent, display, tickets and variables are nothing to a device that is measured.
+
+    Args:
+        address: Where.
+        trusted: Keys of hosts.
+        key: A private key that was read, or None.
+    """
+    options: dict[str, Any] = {
+        "known_hosts": trusted,
+        "preferred_auth": ["publickey"],
+        "password_auth": False,
+        "kbdint_auth": False,
+        "host_based_auth": False,
+        "gss_host": None,
+        "gss_delegate_creds": False,
+        "agent_forwarding": False,
+        "x11_forwarding": False,
+        "request_pty": False,
+        "env": {},
+        "send_env": [],
+        "connect_timeout": _CONNECT_SECONDS,
+        "login_timeout": _LOGIN_SECONDS,
+        "keepalive_interval": _KEEPALIVE_SECONDS,
+        "keepalive_count_max": _KEEPALIVES,
+    }
+    if address.user is not None:
+        options["username"] = address.user
+    if address.port is not None:
+        options["port"] = address.port
+    if key is not None:
+        options["client_keys"] = [key]
+    return options
 
 
 def _words(error: BaseException) -> str:

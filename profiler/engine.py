@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from atb.files import prepare_output
 from atb.profiler.database_errors import translated
 from atb.profiler.migration import migrate
 from atb.profiler.schema import FORMAT, KIND, meta, metadata
-from atb.profiler.server import parse_url, server_engine
+from atb.profiler.server import describe_url, parse_url, server_engine
 from atb.profiler.sqlite_file import (
     check_file,
     file_engine,
@@ -25,6 +26,7 @@ from atb.profiler.sqlite_file import (
 
 __all__ = ["Opened", "alone", "at_one_moment", "open_database"]
 
+_SCHEME = re.compile(r"postgres\w*(\+\w+)?:", re.IGNORECASE)
 #: Any number that is nobody else's: who has this lock may make tables, and open campaigns.
 _OPENING_LOCK = 0x61746264
 
@@ -60,7 +62,8 @@ def open_database(location: str, *, create: bool) -> Opened:
         MissingExtra: The driver of the server is not installed.
     """
     location = location.removeprefix("sqlite:///")
-    if "://" in location:
+    # a URL whose slashes are too few would be taken for a path, and shown with its password
+    if "://" in location or (_SCHEME.match(location) and not Path(location).exists()):
         return _open_server(location, create=create)
     return _open_file(Path(location), create=create)
 
@@ -79,7 +82,7 @@ def _open_file(path: Path, *, create: bool) -> Opened:
 
 def _open_server(text: str, *, create: bool) -> Opened:
     url = parse_url(text)
-    location = url.render_as_string(hide_password=True)
+    location = describe_url(url)
     engine = server_engine(url, create=create)
     with translated(location):
         number = _prepare(engine, location, create=create)

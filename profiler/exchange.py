@@ -2,6 +2,7 @@
 
 History of formats:
     1  measurements, one row each; or, with all raw rows, a `record` a row
+    2  a text of a CSV file that a spreadsheet would take for a formula has a `'` before it
 
 A file of measurements is for people and their tools. One of raw rows holds everything, so that a
 database that imports it says the same: each row is one row of the database, and the column
@@ -10,10 +11,12 @@ database that imports it says the same: each row is one row of the database, and
 
 from __future__ import annotations
 
+import csv
 import importlib.util
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import sqlalchemy as sa
 
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["check_output", "measurement_rows", "raw_rows", "read_raw", "write_table"]
 
-FORMAT = 1
+FORMAT = 2
 SUFFIXES = (".parquet", ".csv")
 _CAMPAIGN = "campaign"
 #: Of a file of raw rows: what each row says beside the columns of its table.
@@ -42,6 +45,8 @@ _FRAME = {
     "conditions_key": sa.Text(),
     "conditions": sa.Text(),
 }
+#: What begins a formula, behind any number of the marks that say that it is none.
+_FORMULA = re.compile("'*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 _ROWS = "rows"  # how many the file has; the last column, so that a cut file shows
 _DTYPES = {"Integer": "Int64", "BigInteger": "Int64", "Double": "Float64"}
 
@@ -161,9 +166,24 @@ def write_table(path: Path, rows: Sequence[Mapping[str, Any]], *, raw: bool) -> 
     )
     with atomic_path(path) as temporary:
         if path.suffix == ".csv":
-            frame.to_csv(temporary, index=False, lineterminator="\n")
+            texts = [name for name in columns if frame[name].dtype == "string"]
+            quoting: Literal[0, 2] = csv.QUOTE_MINIMAL
+            for name in texts:
+                frame[name] = frame[name].map(_guarded, na_action="ignore")
+                if frame[name].str.contains("\r", regex=False).any():
+                    quoting = csv.QUOTE_NONNUMERIC  # it ends a line, and is not quoted else
+            frame.to_csv(temporary, index=False, lineterminator="\n", quoting=quoting)
         else:
             frame.to_parquet(temporary, engine="pyarrow", index=False)
+
+
+def _guarded(text: str) -> str:
+    """A text that a spreadsheet shows and does not carry out; see `_unguarded`."""
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
+def _unguarded(text: str) -> str:
+    return text[1:] if text.startswith("'") and _FORMULA.match(text) else text
 
 
 def _dtype(name: str, rows: Sequence[Mapping[str, Any]], *, raw: bool) -> Any:
@@ -213,7 +233,10 @@ def _read_table(path: Path) -> pd.DataFrame:
         raise BadFile(f"There is no file {path}: check the path.")
     try:
         if path.suffix == ".csv":
-            return pd.read_csv(path, dtype=str, keep_default_na=False, na_values=[])
+            frame = pd.read_csv(path, dtype=str, keep_default_na=False, na_values=[])
+            if "format" not in frame:
+                return frame
+            return frame.where(frame["format"].isin(["1"]), frame.map(_unguarded), axis="index")
         frame = pd.read_parquet(path, engine="pyarrow")
     except (OSError, ValueError, TypeError, NotImplementedError) as error:  # also pyarrow's own
         line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -10,8 +10,10 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from atb.errors import InputError, MissingExtra
 
-__all__ = ["parse_url", "server_engine"]
+__all__ = ["describe_url", "parse_url", "server_engine"]
 
+#: What of the query says where a server is; others may be keys, passwords and paths to them.
+_SHOWN = ("host", "hostaddr", "port", "service")
 _CONNECT_SECONDS = "10"
 #: After how long the server misses a machine that vanished, so that what it held is free again.
 _KEEPALIVE = {
@@ -40,9 +42,23 @@ def parse_url(text: str) -> sa.URL:
             f"--db names the server {url.drivername}: "
             "give a file, or postgresql://USER@HOST/NAME (the driver is psycopg)."
         )
+    if url.host is not None and ("@" in url.host or "/" in url.host):
+        raise InputError(
+            "--db is a database URL with a second @ or / in its first part: write those of a "
+            "password as %40 and %2F."
+        )
+    if (secret := url.query.get("password")) is not None:  # libpq takes it there too
+        last = secret if isinstance(secret, str) else secret[-1]
+        url = url.difference_update_query(["password"]).set(password=last)
     if "connect_timeout" not in url.query:
         url = url.update_query_dict({"connect_timeout": _CONNECT_SECONDS})
     return url
+
+
+def describe_url(url: sa.URL) -> str:
+    """What to call a server: where it is, and nothing that somebody could log in with."""
+    shown = url.difference_update_query([name for name in url.query if name not in _SHOWN])
+    return shown.set(drivername="postgresql").render_as_string(hide_password=True)
 
 
 def server_engine(url: sa.URL, *, create: bool) -> sa.Engine:
@@ -88,7 +104,8 @@ def server_engine(url: sa.URL, *, create: bool) -> sa.Engine:
 def _unreachable(url: sa.URL, error: SQLAlchemyError) -> InputError:
     text = str(getattr(error, "orig", error)).strip()
     line = text.splitlines()[0] if text else type(error).__name__
+    if url.password:
+        line = line.replace(url.password, "***")
     return InputError(
-        f"Cannot reach {url.render_as_string(hide_password=True)} ({line}): "
-        "check host, name, user and password."
+        f"Cannot reach {describe_url(url)} ({line}): check host, name, user and password."
     )

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from atb.data.packing import MANY_UNKNOWN
 from atb.data.text_model import TextModel
 from atb.errors import BadFile, InputError
-from atb.files import prepare_output
+from atb.files import atomic_path, prepare_output
 from atb.models.architecture import Architecture
 from atb.models.history import read_history, write_history
 from atb.search.artefacts import (
@@ -159,8 +159,8 @@ def deploy(
         for name in _FOREIGN:
             (out / name).unlink(missing_ok=True)
         for path in sorted(folder.iterdir()):
-            path.chmod(0o644)
-            path.replace(out / path.name)
+            with atomic_path(out / path.name) as temporary_file:
+                path.replace(temporary_file)
     return made
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from atb.data.samples import held_out
 from atb.data.vocabulary import Vocabulary, vocabulary_of
 from atb.errors import BadFile, InputError
-from atb.files import prepare_output, read_document, write_document
+from atb.files import atomic_path, prepare_output, read_document, write_document
 from atb.models.architecture import Architecture
 from atb.models.history import Stage, write_history
 from atb.search.artefacts import (
@@ -136,8 +136,8 @@ def export_model(
         (folder / CARD).write_text(card, "utf-8")
         (out / MANIFEST).unlink(missing_ok=True)
         for path in sorted(folder.iterdir()):
-            path.chmod(0o644)
-            path.replace(out / path.name)
+            with atomic_path(out / path.name) as temporary_file:
+                path.replace(temporary_file)
         content = {**asdict(made), "architecture": str(architecture)}
         write_document(out / MANIFEST, content, kind=_KIND, format=_FORMAT)
     return made

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -72,7 +71,8 @@ def save_checkpoint(
     for left_over in checkpoints.glob(".partial-*"):  # of a run that was killed while writing
         shutil.rmtree(left_over)
     older = list(checkpoints.glob("step-*"))
-    partial = Path(tempfile.mkdtemp(dir=checkpoints, prefix=".partial-"))
+    partial = checkpoints / f".partial-{step:08}"
+    partial.mkdir()  # with the user's umask, unlike a temporary folder
     try:
         superplm.save(partial / "superplm")
         moments = {

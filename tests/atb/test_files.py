@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -48,3 +50,30 @@ def test_an_unwritable_place_is_refused_before_the_work(tmp_path: Path) -> None:
         prepare_output(tmp_path / "file" / "below.json")
     with pytest.raises(InputError, match="is a folder"):
         prepare_output(tmp_path)
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o002, 0o664), (0o077, 0o600)])
+def test_a_new_file_has_the_mode_of_the_umask_whoever_wrote_it(
+    tmp_path: Path, mask: int, mode: int
+) -> None:
+    path, foreign = tmp_path / "thing.json", tmp_path / "foreign"
+    foreign.touch(mode=0o600)
+    before = os.umask(mask)
+    try:
+        write_document(path, {}, kind="thing", format=1)
+        with atomic_path(tmp_path / "moved.bin") as temporary:
+            foreign.replace(temporary)
+    finally:
+        os.umask(before)
+    for made in (path, tmp_path / "moved.bin"):
+        assert stat.S_IMODE(made.stat().st_mode) == mode
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o664, 0o755])
+def test_a_file_that_is_there_keeps_its_mode(tmp_path: Path, mode: int) -> None:
+    path = tmp_path / "thing.json"
+    path.write_text("old")
+    path.chmod(mode)
+    write_document(path, {}, kind="thing", format=1)
+    assert stat.S_IMODE(path.stat().st_mode) == mode
+    assert read_document(path, kind="thing", format=1)

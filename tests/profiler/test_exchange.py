@@ -209,9 +209,9 @@ def test_a_damaged_cell_is_refused(filled, tmp_path, column, value):
 def test_a_newer_export_is_refused_by_its_number(filled, tmp_path):
     path = export_raw(filled, tmp_path / "all.csv")
     frame = pd.read_csv(path, dtype=str, keep_default_na=False)
-    frame["format"] = "2"
+    frame["format"] = "3"
     frame.to_csv(path, index=False)
-    with pytest.raises(BadFile, match="format 2"):
+    with pytest.raises(BadFile, match="format 3"):
         read_raw(path)
 
 
@@ -261,7 +261,7 @@ def test_measurements_are_a_row_each_with_their_conditions(filled, tmp_path, suf
             shape = (row.layers, row.hidden, row.heads, row.qkv, row.feed_forward)
             a = m.subject
             assert shape == (a.layers, a.hidden, a.heads, a.qkv, a.feed_forward)
-    assert set(frame.format) == {1}
+    assert set(frame.format) == {2}
 
 
 def test_measurements_cannot_be_imported_and_the_error_says_how(filled, tmp_path):

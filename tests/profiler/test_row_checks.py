@@ -1,5 +1,6 @@
 """What cannot be read is not written, and what was written all the same is named and taken out."""
 
+import csv
 import json
 import shutil
 import sqlite3
@@ -14,7 +15,7 @@ from atb.errors import BadFile, RunError
 from atb.files import read_document
 from atb.models.space import SPACES
 from atb.profiler.database import ProfileDatabase
-from atb.profiler.exchange import raw_rows, read_raw, write_table
+from atb.profiler.exchange import measurement_rows, raw_rows, read_raw, write_table
 from atb.profiler.merging import add_campaigns, merge, read_campaigns
 from atb.profiler.record import Failure, LoadRecord
 from atb.profiler.repair import repair
@@ -296,3 +297,48 @@ def test_campaigns_that_are_handed_over_are_written_together(fill, tmp_path):
         added = add_campaigns(database, campaigns)
     assert [one.campaign for one in added] == ["night", "day"]
     assert len(contents(target)) == 2
+
+
+FORMULAS = [
+    '=HYPERLINK("http://x","y")', "+1+1", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "'=1", "''-1",
+    "\uff1d1+1", "'quoted'", "plain", "a=b",
+]  # fmt: skip
+
+
+def test_no_cell_of_a_csv_file_begins_a_formula_and_all_come_back(fill, tmp_path, conditions):
+    path, out = tmp_path / "night.db", tmp_path / "rows.csv"
+    for name in FORMULAS:
+        fill(path, name)
+    with ProfileDatabase(path, create=True) as database:
+        campaign = database.campaigns()[0]
+        for detail in FORMULAS:
+            failure = Failure(None, conditions, campaign.label, "crash", detail, 3.0)
+            database.append_failure(campaign, failure)
+        write_table(out, raw_rows(read_campaigns(database)), raw=True)
+        flat = tmp_path / "measurements.csv"
+        write_table(flat, measurement_rows(database.measurements()), raw=False)
+    for file in (out, flat):
+        with file.open(encoding="utf-8", newline="") as lines:
+            cells = [cell for row in csv.reader(lines) for cell in row]
+        assert not [c for c in cells if c[:1] in "=+-@\t\r\n\uff1d" and c and not is_number(c)]
+    with ProfileDatabase(tmp_path / "target.db", create=True) as database:
+        add_campaigns(database, read_raw(out))
+    assert contents(tmp_path / "target.db") == contents(path)
+
+
+def is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def test_a_file_of_the_first_format_is_read_as_it_was_written(fill, tmp_path):
+    path, out = fill(tmp_path / "night.db", "'=1"), tmp_path / "rows.csv"
+    frame = exported(path, out)
+    assert "''=1" in set(frame.name)
+    frame["format"] = "1"
+    frame.to_csv(out, index=False)
+    (campaign,) = read_raw(out)
+    assert campaign.campaign["name"] == "''=1"
