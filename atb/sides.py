@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from atb.errors import InputError
-from atb.target import find_target
+from atb.target import choose_precision, find_target
 
 if TYPE_CHECKING:
     from atb.devices.artefact_cache import ArtefactCache
@@ -48,6 +48,7 @@ def parse_side(
     Raises:
         InputError: A part of it is unknown or impossible.
     """
+    from atb.devices.registry import find_device, find_runtime
     from atb.models.known import resolve
     from atb.profiler.comparison import Side
     from atb.profiler.subject import ModelFile, Subject
@@ -62,6 +63,9 @@ def parse_side(
     else:
         subject = resolve(name)
     chosen = {**options, **own}
+    if isinstance(subject, ModelFile):
+        runtime = find_runtime(find_device(device), chosen["runtime"])
+        chosen["precision"] = choose_precision(subject, runtime, chosen["precision"])
     settings = {option.replace("-", "_"): chosen[option] for option in _SETTINGS}
     target = find_target(device, **settings, cache=cache)
     return target.device, Side(subject, target.runtime, target.settings)

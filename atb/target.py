@@ -15,18 +15,24 @@ if TYPE_CHECKING:
     from atb.devices.settings import RunSettings
     from atb.profiler.conditions import Conditions
     from atb.profiler.database import ProfileDatabase
+    from atb.profiler.subject import Subject
     from atb.search.verification import Budget, Verifier
 
 __all__ = [
+    "DEFAULT_PRECISION",
     "Target",
     "agreeing_conditions",
     "choose_conditions",
+    "choose_precision",
     "find_serving",
     "find_target",
     "note_emulated",
     "open_cache",
     "parse_affinity",
 ]
+
+#: What --precision is where it is not given.
+DEFAULT_PRECISION = "fp32"
 
 
 @dataclass(frozen=True)
@@ -129,6 +135,28 @@ def find_target(
     )
     place = find_device(device)
     return Target(place, find_serving(place, runtime, [precision], cache), settings)
+
+
+def choose_precision(subject: Subject, runtime: Runtime, asked: str) -> str:
+    """The precision in which a subject is timed; a file has the one that it has.
+
+    Where a runtime does not serve that of a file, it computes it in the one that it serves first.
+
+    Raises:
+        InputError: Another one than that of a file was asked for.
+    """
+    from atb.profiler.subject import ModelFile
+
+    if not isinstance(subject, ModelFile):
+        return asked
+    own = subject.precision if subject.precision in runtime.precisions else runtime.precisions[0]
+    if asked not in (DEFAULT_PRECISION, own):
+        raise InputError(
+            f"{subject.name} computes in {own} on {runtime.name}, and {asked} was asked for: a "
+            "file is timed as it is; leave --precision out, or give it to an architecture, as in "
+            f"tinybert-4,precision={asked}."
+        )
+    return own
 
 
 def note_emulated(conditions: Conditions) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -12,11 +13,14 @@ from atb.errors import BadFile
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["DataFile", "ExternalTensor", "data_files", "read_graph", "relocated", "tensors_of"]
+__all__ = ["DataFile", "ExternalTensor", "data_files", "precision_of", "read_graph", "relocated"]
 
 #: Formats that are not ONNX; OpenVINO's own keeps its weights in a second file of the same name.
 _OPENVINO, _OPENVINO_WEIGHTS = ".xml", ".bin"
 _NOT_ONNX = (".ort", ".pte", ".tflite", _OPENVINO)
+#: Operators that compute with integers, or round what others compute with to them. One that only
+#: reads integers, as of weights that are small in the file, computes with floats.
+_QUANTISED = re.compile(r"^QLinear|^QGemm$|^QAttention$|^(Dynamic)?Quantize|^(MatMul|Conv)Integer")
 _SHOWN_CHARACTERS = 80  # of a location in a message
 
 
@@ -86,22 +90,34 @@ def read_graph(path: Path) -> onnx.ModelProto | None:
         return None
 
 
-def tensors_of(message: Any) -> Iterator[onnx.TensorProto]:
-    """Every tensor in a message, those of sub-graphs, functions and sparse weights included."""
+def precision_of(path: Path) -> str:
+    """In which precision a model computes its products, by its operators: `fp32` or `int8`.
+
+    A file of another format than ONNX counts as `fp32`.
+    """
     import onnx
 
-    if isinstance(message, onnx.TensorProto):
-        yield message
-        return
-    for field, value in message.ListFields():
-        if field.message_type is not None:
-            for part in [value] if hasattr(value, "ListFields") else value:
-                yield from tensors_of(part)
+    graph = read_graph(path)
+    nodes = () if graph is None else _parts(graph, onnx.NodeProto)
+    return "int8" if any(_QUANTISED.search(node.op_type) for node in nodes) else "fp32"
 
 
 def external_tensors(graph: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
-    """The tensors of a graph that lie in other files."""
-    return (tensor for tensor in tensors_of(graph) if tensor.data_location == tensor.EXTERNAL)
+    """The tensors of a graph that lie in other files, wherever in the graph they are used."""
+    import onnx
+
+    found = _parts(graph, onnx.TensorProto)
+    return (tensor for tensor in found if tensor.data_location == tensor.EXTERNAL)
+
+
+def _parts(message: Any, kind: type) -> Iterator[Any]:
+    """All messages of a kind within one, those of sub-graphs and functions included."""
+    if isinstance(message, kind):
+        yield message
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for part in [value] if hasattr(value, "ListFields") else value:
+                yield from _parts(part, kind)
 
 
 def data_files(path: Path) -> tuple[DataFile, ...]:

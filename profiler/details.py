@@ -11,11 +11,13 @@ import numpy as np
 
 from atb.devices.contract import Device, OperatorTime, Runtime
 from atb.devices.settings import RunSettings
+from atb.devices.worker import RUNNERS
+from atb.errors import InputError
 from atb.profiler.artefacts import ArtefactStore
 from atb.profiler.conditions import Conditions
 from atb.profiler.subject import Subject
 
-__all__ = ["BreakDown", "Tokenisation", "break_down", "time_tokenisation"]
+__all__ = ["BreakDown", "Tokenisation", "break_down", "require_operators", "time_tokenisation"]
 
 _OPERATOR_ITERATIONS = 30
 _TOKENISATION_ITERATIONS = 200
@@ -78,6 +80,20 @@ class Tokenisation:
             "tokenisation_seconds": self.seconds,
             "runs": self.runs,
         }
+
+
+def require_operators(runtime: Runtime) -> None:
+    """Make sure that a runtime tells what its operators take.
+
+    Raises:
+        InputError: It does not.
+    """
+    telling = [name for name, runner in RUNNERS.items() if hasattr(runner, "operators")]
+    if runtime.name in RUNNERS and runtime.name not in telling:
+        raise InputError(
+            f"{runtime.name} does not tell what its operators take: leave --operators out, or give "
+            f"--runtime {' or '.join(telling)}."
+        )
 
 
 def break_down(

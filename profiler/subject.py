@@ -9,6 +9,7 @@ from pathlib import Path
 from atb.devices.artefact import describe_model
 from atb.errors import BadFile
 from atb.models.architecture import Architecture
+from atb.models.model_files import precision_of
 from atb.text import given_text
 
 __all__ = ["ModelFile", "Subject", "parse_subject"]
@@ -27,12 +28,14 @@ class ModelFile:
             in other files.
         path: Where it lies now; None where a database tells of it.
         size_bytes: Of all its files; zero where a database tells of it.
+        precision: In which it computes its products; `fp32` where a database tells of it.
     """
 
     name: str
     sha256: str
     path: Path | None = field(default=None, compare=False)
     size_bytes: int = field(default=0, compare=False)
+    precision: str = field(default="fp32", compare=False)
 
     @classmethod
     def of(cls, path: Path) -> ModelFile:
@@ -48,7 +51,7 @@ class ModelFile:
                 f"Cannot read the model {path} ({error.strerror}): check the path."
             ) from error
         name, sha256 = given_text(path.name), artefact.sha256[:_HASH_CHARACTERS]
-        return cls(name, sha256, path, artefact.size_bytes)
+        return cls(name, sha256, path, artefact.size_bytes, precision_of(path))
 
     def __str__(self) -> str:
         return f"{self.name}@{self.sha256}"

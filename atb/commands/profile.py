@@ -31,6 +31,7 @@ from atb.options import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from atb.devices.contract import Runtime
     from atb.profiler.campaign import CampaignResult
     from atb.profiler.plan import Plan
     from atb.profiler.subject import Subject
@@ -163,12 +164,16 @@ def profile(
     plan = _plan(space, samples, _subjects(arch, model), {**how, "seed": seed, "name": name})
     sweep = _sweep(precision, threads, batch, sequence_length, scenario, interval, streams)
 
-    from atb.devices.registry import find_device
+    from atb.devices.registry import find_device, find_runtime
     from atb.sweep import expand_affinity
     from atb.target import open_cache
 
     found = find_device(_device_name(place, device))
     sweep = replace(sweep, affinities=expand_affinity(affinity, found))
+    parts: dict[str, Plan] = {}
+    if model:
+        parts = _by_precision(plan, find_runtime(found, runtime))
+        sweep = replace(sweep, precisions=list(parts))
     targets = sweep.targets(found, runtime, open_cache(cache))
     if until_error is not None:
         _require_choice(arch, model, new=new_campaign, further=operators or tokenisation)
@@ -177,7 +182,8 @@ def profile(
         return
     asked = {"operators": operators, "tokenisation": tokenisation}
     further = [word for word, wanted in asked.items() if wanted]
-    results, extras = _measure(targets, plan, db, new=new_campaign, further=further)
+    planned = [(target, parts.get(target.settings.precision, plan)) for target in targets]
+    results, extras = _measure(planned, db, new=new_campaign, further=further)
     print_measured(results, extras, json=json)
     if not any(result.measurements for result in results):
         raise typer.Exit(1)
@@ -204,33 +210,46 @@ def _require_choice(
         )
 
 
+def _by_precision(plan: Plan, runtime: Runtime) -> dict[str, Plan]:
+    """The parts of a plan by the precision in which their subjects are timed."""
+    from atb.target import DEFAULT_PRECISION, choose_precision
+
+    parts: dict[str, list[Subject]] = {}
+    for subject in plan.subjects:
+        own = choose_precision(subject, runtime, DEFAULT_PRECISION)
+        parts.setdefault(own, []).append(subject)
+    return {own: replace(plan, subjects=tuple(subjects)) for own, subjects in parts.items()}
+
+
 def _measure(
-    targets: list[Target], plan: Plan, db: str, *, new: bool, further: list[str]
+    planned: list[tuple[Target, Plan]], db: str, *, new: bool, further: list[str]
 ) -> tuple[list[CampaignResult], dict[str, list[Any]]]:
     """A campaign for each target, and what else was asked for."""
     from atb.data.vocabulary import SHIPPED_VOCABULARY
     from atb.measured import note_end
     from atb.profiler.campaign import run_campaign
     from atb.profiler.database import ProfileDatabase
-    from atb.profiler.details import break_down, time_tokenisation
+    from atb.profiler.details import break_down, require_operators, time_tokenisation
     from atb.target import note_emulated
 
-    note_emulated(targets[0].conditions)
+    if "operators" in further:
+        require_operators(planned[0][0].runtime)
+    note_emulated(planned[0][0].conditions)
     results: list[CampaignResult] = []
     extras: dict[str, list[Any]] = {word: [] for word in further}
     with ProfileDatabase(db, create=True) as database:
-        for target in targets:
+        for target, plan in planned:
             note(f"{target.conditions}: {len(plan.subjects)} models into {database.location}")
             where = (target.device, target.runtime, target.settings)
+            if "tokenisation" in extras:  # first, since the device may lack the library
+                timed = time_tokenisation(*where, vocabulary=SHIPPED_VOCABULARY)
+                extras["tokenisation"].append(timed)
             with progress("profile") as show:
                 result = run_campaign(*where, plan, database, new=new, progress=show)
             note_end(result)
             results.append(result)
             if "operators" in extras:
                 extras["operators"] += break_down(*where, [m.subject for m in result.measurements])
-            if "tokenisation" in extras:
-                timed = time_tokenisation(*where, vocabulary=SHIPPED_VOCABULARY)
-                extras["tokenisation"].append(timed)
     return results, extras
 
 

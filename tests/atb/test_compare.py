@@ -7,13 +7,16 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from atb.devices.fake import FakeRuntime
+from atb.devices.onnxruntime_cpu import OnnxRuntimeCpu, quantise
 from atb.devices.settings import RunSettings
 from atb.errors import BadFile, InputError
+from atb.models.architecture import Architecture
 from atb.models.known import KNOWN
 from atb.sides import parse_side
 
@@ -157,6 +160,30 @@ def test_a_file_has_the_precision_that_it_has(tmp_path: Path) -> None:
         parse_side(f"{path},precision=int8", "fake", OPTIONS)
     with pytest.raises(BadFile, match=r"model\.onnx"):
         parse_side(str(path), "fake", OPTIONS)
+
+
+def test_a_file_is_called_by_the_precision_in_which_it_computes(tmp_path: Path) -> None:
+    settings = RunSettings()
+    built = OnnxRuntimeCpu().build(Architecture.parse(SMALL), settings, tmp_path).path
+    small = tmp_path / "small.onnx"
+    quantise(built, small)
+    for path, precision in ((built, "fp32"), (small, "int8")):
+        _, side = parse_side(str(path), "local", {**OPTIONS, "runtime": "onnxruntime"})
+        assert side.settings == replace(settings, precision=precision)
+    asked = {**OPTIONS, "precision": "int8"}
+    with pytest.raises(InputError, match=r"in fp32 on onnxruntime.*leave --precision out"):
+        parse_side(str(built), "local", asked)
+    assert parse_side(str(small), "local", asked)[1].settings.precision == "int8"
+    (tmp_path / "no.onnx").write_bytes(b"x")
+    with pytest.raises(InputError, match="timed as it is"):
+        parse_side(str(tmp_path / "no.onnx"), "local", asked)
+
+
+def test_a_runtime_computes_a_file_in_a_precision_that_it_serves(tmp_path: Path) -> None:
+    pytest.importorskip("openvino", reason="OpenVINO is not installed")
+    built = OnnxRuntimeCpu().build(Architecture.parse(SMALL), RunSettings("int8"), tmp_path).path
+    _, side = parse_side(str(built), "local", {**OPTIONS, "runtime": "openvino"})
+    assert side.settings.precision == "fp32"  # its products are
 
 
 @pytest.mark.slow

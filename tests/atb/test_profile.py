@@ -98,6 +98,28 @@ def test_a_model_of_ones_own_is_measured_and_known_by_its_content(atb, model) ->
     assert [m["architecture"] for m in listed] == [found["architecture"]]
 
 
+@pytest.mark.slow
+def test_files_are_measured_in_the_precision_that_each_has(atb, model, tmp_path) -> None:
+    from atb.devices.onnxruntime_cpu import quantise
+
+    quantise(model, tmp_path / "small.onnx")
+    words = ("--model", "mine.onnx", "--model", "small.onnx", "--patience", "1s", "--json")
+    measured = document(atb("profile", *words))["measurements"]
+    found = {m["architecture"].split("@")[0]: m["conditions"]["precision"] for m in measured}
+    assert found == {"mine.onnx": "fp32", "small.onnx": "int8"}
+
+
+def test_operators_that_a_runtime_does_not_tell_are_refused_before_anything_runs(
+    atb_here, tmp_path
+) -> None:
+    pytest.importorskip("ncnn", reason="ncnn is not installed")
+    done = atb_here("profile", "local", "--runtime", "ncnn", "--arch", SHAPE, "--operators")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "leave --operators out, or give --runtime onnxruntime" in done.stderr
+    assert not list(tmp_path.rglob("*.db"))
+
+
 def test_a_predictor_is_not_fitted_on_models_without_an_architecture(atb, model) -> None:
     assert atb("profile", "--model", "mine.onnx").returncode == 0
     done = atb("predictor", "train")

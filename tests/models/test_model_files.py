@@ -11,7 +11,7 @@ from foreign import as_hugging_face_keeps_it, keep_outside, set_location, write_
 from onnx import TensorProto, helper, numpy_helper
 
 from atb.errors import BadFile
-from atb.models.model_files import data_files, relocated
+from atb.models.model_files import data_files, precision_of, relocated
 
 
 def change(path: Path, **entries: object) -> Path:
@@ -134,3 +134,36 @@ def test_a_graph_can_be_told_new_places_of_its_weights(tmp_path: Path) -> None:
     told = {entry.key: entry.value for entry in tensor.external_data}
     assert told["location"] == "elsewhere"
     assert relocated(path, {"weights.bin": "weights.bin"}) == path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("operator", "precision"),
+    [
+        ("MatMulInteger", "int8"),
+        ("DynamicQuantizeLinear", "int8"),
+        ("DynamicQuantizeMatMul", "int8"),
+        ("QLinearMatMul", "int8"),
+        ("QuantizeLinear", "int8"),
+        ("QGemm", "int8"),
+        ("DequantizeLinear", "fp32"),
+        ("MatMul", "fp32"),
+    ],
+)
+def test_the_precision_of_a_model_is_that_of_its_operators(
+    tmp_path: Path, operator: str, precision: str
+) -> None:
+    value = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])
+    inner = helper.make_graph([helper.make_node(operator, ["x"], ["y"])], "g", [], [value])
+    node = helper.make_node("If", ["x"], ["z"], then_branch=inner, else_branch=inner)
+    path = tmp_path / "m.onnx"
+    path.write_bytes(
+        helper.make_model(helper.make_graph([node], "g", [value], [value])).SerializeToString()
+    )
+    assert precision_of(path) == precision
+
+
+@pytest.mark.parametrize("content", [b"", b"x", b"\xff" * 50])
+def test_what_is_no_onnx_counts_as_fp32(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "m.onnx").write_bytes(content)
+    assert precision_of(tmp_path / "m.onnx") == "fp32"
+    assert data_files(tmp_path / "m.onnx") == ()
