@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+import shlex
 import tomllib
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -35,21 +38,56 @@ def test_the_tests_named_for_them_exist() -> None:
         assert not name or f"def {name}(" in text, (file, name)
 
 
-@pytest.mark.parametrize(("guide", "fewest"), [("training", 13), ("searching", 10), ("devices", 7)])
-def test_the_commands_of_the_guides_exist_with_their_options(guide: str, fewest: int) -> None:
+@lru_cache
+def root_command() -> Any:
     from atb.cli import app
 
-    root = typer.main.get_command(app)
-    text = (ROOT / "docs" / f"{guide}.md").read_text("utf-8")
-    lines = re.findall(r"^(?:torchrun .*-m )?atb (.+)$", text, re.MULTILINE)
-    assert len(lines) >= fewest
-    for line in lines:
-        words = line.split()
-        command = root.commands[words[0]]
-        if subcommands := getattr(command, "commands", {}):
-            command = subcommands[words[1]]
-        known = {option for parameter in command.params for option in parameter.opts}
-        assert set(re.findall(r"(?<= )--[a-z0-9-]+", line)) <= known, line
+    return typer.main.get_command(app)
+
+
+def command_of(words: list[str]) -> tuple[Any, list[str]]:
+    """The command that words begin with, and the rest of them."""
+    command = root_command()
+    while words and (subcommands := getattr(command, "commands", {})):
+        assert words[0] in subcommands, words
+        command, words = subcommands[words[0]], words[1:]
+    return command, words
+
+
+@pytest.mark.parametrize(
+    ("page", "fewest"),
+    [("README.md", 8), ("docs/training.md", 13), ("docs/searching.md", 10), ("docs/devices.md", 7)],
+)
+def test_the_commands_of_the_pages_are_whole_and_understood(page: str, fewest: int) -> None:
+    text = (ROOT / page).read_text("utf-8")
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    typed = "\n".join(block for language, block in blocks if not language)
+    lines = re.findall(r"^(?:torchrun .*-m )?atb (.+)$", typed, re.MULTILINE)
+    whole = [line for line in lines if " | " not in line and not re.search(r" {2,}|\[", line)]
+    assert len(whole) >= fewest
+    for line in whole:
+        if line == "--version":
+            continue
+        command, words = command_of(shlex.split(line))
+        # parses every word, as it would be before the command begins
+        assert command.make_context(command.name, words).params, line
+
+
+def test_commands_that_messages_and_pages_name_exist_with_their_options() -> None:
+    named = 0
+    for path in SAID:
+        joined = re.sub(r'"\s*\n\s*f?"', "", path.read_text("utf-8"))  # of strings over lines
+        for code in re.findall(r"`atb ([a-z][^`]*)`", joined):
+            words = code.replace("...", " ").split()
+            start = next((i for i, word in enumerate(words) if not word.islower()), len(words))
+            plain = [word for word in words[:start] if re.fullmatch(r"[a-z]+", word)]
+            command, _ = command_of([*plain[:2]])
+            known = {option for parameter in command.params for option in parameter.opts}
+            asked = {word for word in words if re.fullmatch(r"--[a-z][a-z-]+", word)}
+            assert getattr(command, "commands", None) is None or not asked, (path, code)
+            assert asked <= known | {"--help", "--version"}, (path, code)
+            named += 1
+    assert named > 80
 
 
 def test_the_example_of_a_recipe_can_be_read() -> None:
