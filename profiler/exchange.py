@@ -169,8 +169,9 @@ def write_table(path: Path, rows: Sequence[Mapping[str, Any]], *, raw: bool) -> 
             texts = [name for name in columns if frame[name].dtype == "string"]
             quoting: Literal[0, 2] = csv.QUOTE_MINIMAL
             for name in texts:
-                frame[name] = frame[name].map(_guarded, na_action="ignore")
-                if frame[name].str.contains("\r", regex=False).any():
+                guarded = frame[name].map(_guarded, na_action="ignore")
+                frame[name] = guarded.astype("string")
+                if any("\r" in text for text in guarded.dropna()):
                     quoting = csv.QUOTE_NONNUMERIC  # it ends a line, and is not quoted else
             frame.to_csv(temporary, index=False, lineterminator="\n", quoting=quoting)
         else:
