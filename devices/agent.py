@@ -36,6 +36,7 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,10 @@ class Requests:
     def _receive(self) -> None:
         if not select.select([0], [], [], self.patience)[0]:
             raise Gone
-        chunk = os.read(0, _CHUNK_BYTES)
+        try:
+            chunk = os.read(0, _CHUNK_BYTES)
+        except OSError as error:
+            raise Gone from error
         if not chunk:
             raise Gone
         self._received += chunk
@@ -100,11 +104,18 @@ _WRITING = threading.Lock()
 
 
 def send(**message: Any) -> None:
-    """Write one line, whole."""
+    """Write one line, whole.
+
+    Raises:
+        Gone: Nobody listens any more.
+    """
     content = memoryview(json.dumps(message).encode() + b"\n")
     with _WRITING:
         while content:
-            content = content[os.write(1, content) :]
+            try:
+                content = content[os.write(1, content) :]
+            except OSError as error:
+                raise Gone from error
 
 
 class Store:
@@ -201,7 +212,7 @@ class Worker:
     def _hand_on(self) -> None:
         assert self._process.stdout is not None
         pending: list[bytes] = []
-        with contextlib.suppress(OSError):  # nobody listens any more
+        with contextlib.suppress(OSError, Gone):
             while True:
                 chunk = self._process.stdout.read(_CHUNK_BYTES)
                 if not chunk:
@@ -368,6 +379,7 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix=_FOLDER_PREFIX))
     requests = Requests()
     agent = Agent(folder, requests)
+    code = 0
     try:
         with (folder / "locking").open("wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -384,14 +396,17 @@ def main() -> None:
                 else:
                     if answer is not None:
                         send(answer=answer)
-    except (Gone, OSError):
+    except (Gone, SystemExit):
         pass
+    except BaseException:  # noqa: BLE001 - the exit below would hide it from who asked
+        traceback.print_exc()
+        code = 1
     finally:
         for number in _ENDING:
             signal.signal(number, signal.SIG_IGN)  # what is begun is finished
         agent.end()
         shutil.rmtree(str(folder), ignore_errors=True)
-        os._exit(0)  # whatever thread still tries to write
+        os._exit(code)  # whatever thread still tries to write
 
 
 if __name__ == "__main__":

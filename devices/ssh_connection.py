@@ -28,6 +28,7 @@ _CLOSE_SECONDS = 5.0  # for what runs over there to clear up
 _KEEPALIVE_SECONDS = 15.0
 _KEEPALIVES = 3  # unanswered ones
 _LAST_WORDS_BYTES = 600
+_LAST_WORDS_SECONDS = 5.0  # that they may come after the end
 _GLOBAL_KNOWN_HOSTS = Path("/etc/ssh/ssh_known_hosts")
 
 _T = TypeVar("_T")
@@ -160,6 +161,7 @@ class SshCommand:
             process.stdin.write(content)
             await process.stdin.drain()
         except (asyncssh.Error, OSError, AttributeError) as error:
+            await self._hear_out()
             self._lose(_words(error))
             raise ConnectionFailed(f"{self._address} is gone ({self.reason}).") from error
 
@@ -180,8 +182,7 @@ class SshCommand:
                     self._lose(f"it sent a line of more than the {most:,} bytes asked for")
                     break
             else:
-                with contextlib.suppress(asyncio.TimeoutError):  # its last words
-                    await asyncio.wait_for(asyncio.shield(self._readers[1]), 1.0)
+                await self._hear_out()
                 self._lose(f"what ran there has ended{_code(self._process)}")
         except (asyncssh.Error, OSError, AttributeError) as error:
             self._lose(_words(error))
@@ -197,6 +198,11 @@ class SshCommand:
         with contextlib.suppress(asyncssh.Error, OSError, AttributeError):
             while chunk := await self._process.stderr.read(1 << 16):
                 self._last_words = (self._last_words + chunk)[-_LAST_WORDS_BYTES:]
+
+    async def _hear_out(self) -> None:
+        """Wait for the last words of a command that has ended."""
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(asyncio.shield(self._readers[1]), _LAST_WORDS_SECONDS)
 
     async def _close(self, process: Any) -> None:
         self._lose("the connection is closed")

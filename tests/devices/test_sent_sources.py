@@ -115,3 +115,27 @@ def test_they_run_on_python_3_9(name: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("requests", "code", "words"),
+    [
+        (b"", 0, b""),  # whoever asked is gone
+        (b"no request\n", 1, b"JSONDecodeError"),
+        (b"[]\n", 1, b"pop"),
+    ],
+)
+def test_an_agent_that_fails_by_a_fault_of_its_own_says_which(
+    tmp_path: Path, requests: bytes, code: int, words: bytes
+) -> None:
+    done = subprocess.run(
+        [sys.executable, FOLDER / "agent.py"],
+        input=requests,
+        capture_output=True,
+        env={"TMPDIR": str(tmp_path)},
+        check=False,
+    )
+    assert done.returncode == code
+    assert words in done.stderr
+    assert bool(done.stderr) == bool(words)
+    assert list(tmp_path.iterdir()) == []

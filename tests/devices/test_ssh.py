@@ -108,6 +108,26 @@ def test_a_name_of_ours_is_taken(server: OpenSsh) -> None:
         add(server, "local")
 
 
+@pytest.mark.parametrize(
+    "script",
+    [
+        "echo ImportError: no libpython >&2; exit 127",  # at once, its input unread
+        "cat >/dev/null & echo ImportError: no libpython >&2; sleep 1; exit 1",
+        "exec 1>&-; sleep 0.5; echo ImportError: no libpython >&2; exit 1",
+        "cat >/dev/null & exec 1>&-; sleep 3; echo ImportError: no libpython >&2; exit 1",
+        "echo ImportError: no libpython >&2; kill -KILL $$",
+    ],
+)
+def test_a_python_that_does_not_start_has_the_last_word(
+    server: OpenSsh, tmp_path: Path, script: str
+) -> None:
+    broken = tmp_path / "broken"
+    broken.write_text(f"#!/bin/sh\n{script}\n")
+    broken.chmod(0o755)
+    with pytest.raises(RunError, match="ImportError: no libpython"):
+        add(server, python=str(broken))
+
+
 def test_a_wrong_host_key_is_refused(server: OpenSsh) -> None:
     saved = save_device(server)
     server.kill()
@@ -350,7 +370,7 @@ def test_its_clock_is_followed(server: OpenSsh, tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_told(server: OpenSsh, tmp_path: Path) -> None:
-    device = far_device(server, python=str(_short_of_disk(tmp_path, kibibytes=64)))
+    device = far_device(server, python=str(_short_of_disk(tmp_path, kibibytes=128)))
     runtime = device.runtimes["onnxruntime"]
     artefact = runtime.build(Architecture(2, 128, 4, 128, 512), SETTINGS, tmp_path)
     with device.launch(runtime, SETTINGS) as launch, pytest.raises(LaunchFailure) as caught:
