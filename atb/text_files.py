@@ -28,8 +28,8 @@ _MARKS = (
 _CHUNK_BYTES = 1 << 20
 
 
-def unpacked(raw: io.BufferedReader) -> BinaryIO:
-    """The bytes of an opened file, unpacked where its first bytes say that it is packed.
+def unpacked(raw: io.BufferedReader) -> io.BufferedReader:
+    """The bytes of an opened file, unpacked where its first ones say that it is packed.
 
     The name of a file is not asked: it may lack the ending, or have one in upper case.
 
@@ -78,17 +78,17 @@ def one_line(error: BaseException) -> str:
     return printable(lines[0])[:200]
 
 
-def _zstandard(raw: io.BufferedReader) -> BinaryIO:
+def _zstandard(raw: io.BufferedReader) -> io.BufferedReader:
     try:
         import pyarrow as pa
     except ImportError as error:
         raise MissingExtra("pyarrow", "parquet", wanted_for=f"Unpacking {raw.name}") from error
-    return cast(BinaryIO, io.BufferedReader(pa.CompressedInputStream(raw, "zstd")))
+    return io.BufferedReader(pa.CompressedInputStream(raw, "zstd"))
 
 
-_PACKED: tuple[tuple[bytes, Callable[[io.BufferedReader], BinaryIO]], ...] = (
-    (b"\x1f\x8b", lambda raw: cast(BinaryIO, gzip.GzipFile(fileobj=raw))),
-    (b"BZh", lambda raw: cast(BinaryIO, bz2.BZ2File(raw))),
-    (b"\xfd7zXZ\0", lambda raw: cast(BinaryIO, lzma.LZMAFile(raw))),  # noqa: SIM115
+_PACKED: tuple[tuple[bytes, Callable[[io.BufferedReader], io.BufferedReader]], ...] = (
+    (b"\x1f\x8b", lambda raw: cast(io.BufferedReader, gzip.GzipFile(fileobj=raw))),
+    (b"BZh", lambda raw: cast(io.BufferedReader, bz2.BZ2File(raw))),
+    (b"\xfd7zXZ\0", lambda raw: cast(io.BufferedReader, lzma.LZMAFile(raw))),  # noqa: SIM115
     (b"\x28\xb5\x2f\xfd", _zstandard),
 )

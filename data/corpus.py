@@ -12,9 +12,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-from atb.data.layouts import PARQUET, SUFFIXES, documents_of, parquet_documents
+from atb.data.layouts import SUFFIXES, documents_of
+from atb.data.paragraphs import NULL_TEXT, NoDocuments
+from atb.data.parquet_texts import is_parquet, parquet_documents
 from atb.data.unpacking import errors_told, unpacked
 from atb.errors import BadFile, InputError
+from atb.text_files import BYTE_ORDER_MARK
 
 __all__ = ["EVERYTHING", "Corpus", "Text"]
 
@@ -24,6 +27,8 @@ EVERYTHING = range(2**62)
 _LONGEST_LINE = 1 << 20
 # A document beyond this many characters counts as several, for the same reason.
 _LONGEST_DOCUMENT = 1 << 24
+# Files in a note.
+_MOST_NAMED = 5
 
 
 class Text(Protocol):
@@ -41,6 +46,11 @@ class Text(Protocol):
         """How much was read, from 0 to 1; None where that is not known."""
         ...
 
+    @property
+    def notes(self) -> list[str]:
+        """How it was read so far, and what was left out, as sentences."""
+        ...
+
     def paragraphs(self, documents: range = EVERYTHING) -> Iterator[str]:
         """The paragraphs of some documents; an empty string ends each document."""
         ...
@@ -51,6 +61,9 @@ class Corpus:
 
     Attributes:
         files: What is read, in order.
+        files_by_layout: Of the files that were begun so far, which were read as what.
+        left_out: Files of the folder that are not read, with the reason in a few words.
+        null_texts: Documents so far whose text is null, which were left out.
         documents_read: Documents that were begun so far, of those asked for.
 
     Raises:
@@ -62,28 +75,38 @@ class Corpus:
 
         Args:
             source: A file of a layout that `atb.data.layouts` knows, or a folder of them.
-            column: Where the text is in JSON lines and Parquet files.
+            column: Where the text is in JSON, CSV, TSV and Parquet files.
         """
-        if source.is_dir():
-            self.files = [
-                path
-                for path in sorted(source.rglob("*"))
-                if path.is_file() and SUFFIXES.fullmatch(path.name)
-            ]
-            if not self.files:
-                raise InputError(
-                    f"No text in {source}: put files there that end in .txt, .jsonl or .parquet, "
-                    "or WikiExtractor's."
-                )
-        elif source.is_file():
-            self.files = [source]
-        else:
-            raise InputError(f"There is no file or folder {source}: check the path.")
+        self.files_by_layout: dict[str, list[Path]] = {}
+        self.left_out: dict[Path, str] = {}
+        self.null_texts = 0
         self.documents_read = 0
+        self.files = [source] if source.is_file() else self._files_below(source)
         self._column = column
         self._bytes_before = 0
         self._bytes_total = max(1, sum(path.stat().st_size for path in self.files))
         self._raw: io.BufferedReader | None = None
+
+    def _files_below(self, folder: Path) -> list[Path]:
+        """The files of a folder that are text by their names; hidden ones are not."""
+        if not folder.is_dir():
+            raise InputError(f"There is no file or folder {folder}: check the path.")
+        files = []
+        for path in sorted(folder.rglob("*")):
+            if not path.is_file():
+                continue
+            if any(part.startswith(".") for part in path.relative_to(folder).parts):
+                self.left_out[path] = "hidden"
+            elif not SUFFIXES.fullmatch(path.name):
+                self.left_out[path] = "no text by its ending"
+            else:
+                files.append(path)
+        if not files:
+            raise InputError(
+                f"No text in {folder}: put files there that end in .txt, .jsonl, .json, .csv, .tsv "
+                "or .parquet, or WikiExtractor's."
+            )
+        return files
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -96,6 +119,19 @@ class Corpus:
         here = self._raw.tell() if self._raw is not None and not self._raw.closed else 0
         return min(1.0, (self._bytes_before + here) / self._bytes_total)
 
+    @property
+    def notes(self) -> list[str]:
+        """Which files were read as what so far, and what was left out, as sentences."""
+        notes = [
+            f"Read as {layout}: {_named(files)}." for layout, files in self.files_by_layout.items()
+        ]
+        for reason in dict.fromkeys(self.left_out.values()):
+            files = [path for path, why in self.left_out.items() if why == reason]
+            notes.append(f"Left out, {reason}: {_named(files)}.")
+        if self.null_texts:
+            notes.append(f"Left out, as their text is null: {self.null_texts} documents.")
+        return notes
+
     def paragraphs(self, documents: range = EVERYTHING) -> Iterator[str]:
         """The paragraphs of some documents; an empty string ends each document.
 
@@ -103,7 +139,7 @@ class Corpus:
             documents: Their numbers, counted from 0 across all files.
 
         Raises:
-            BadFile: A file is not UTF-8 text, its compression is damaged, or its layout broken.
+            BadFile: A file is no text, its compression is damaged, or its layout broken.
         """
         everything = itertools.chain.from_iterable(map(self._documents, self.files))
         for number, document in enumerate(_cut(everything)):
@@ -118,13 +154,31 @@ class Corpus:
             yield ""
 
     def _documents(self, path: Path) -> Iterator[Iterable[str]]:
-        """The documents of one file."""
+        """The documents of one file; one of data without texts is left out beside others."""
         with errors_told(path), path.open("rb") as self._raw:
-            if path.suffix == PARQUET:
-                yield from parquet_documents(path, self._raw, self._column)
+            try:
+                layout, documents = self._layout(path, self._raw)
+            except NoDocuments as error:
+                self.left_out[path] = f"without {self._column!r}"
+                if set(self.files) <= self.left_out.keys():
+                    raise BadFile(str(error)) from error
             else:
-                yield from documents_of(path, _lines(path, self._raw), self._column)
+                self.files_by_layout.setdefault(layout, []).append(path)
+                for document in documents:
+                    self.null_texts += document is NULL_TEXT
+                    yield document
         self._bytes_before += path.stat().st_size
+
+    def _layout(self, path: Path, raw: io.BufferedReader) -> tuple[str, Iterator[Iterable[str]]]:
+        if is_parquet(path, raw):
+            return "Parquet", parquet_documents(path, raw, self._column)
+        return documents_of(path, _lines(path, raw), self._column)
+
+
+def _named(files: list[Path]) -> str:
+    shown = ", ".join(path.name for path in files[:_MOST_NAMED])
+    more = len(files) - _MOST_NAMED
+    return f"{shown} and {more} more" if more > 0 else shown
 
 
 def _cut(documents: Iterable[Iterable[str]]) -> Iterator[Iterable[str]]:
@@ -161,5 +215,8 @@ def _lines(path: Path, raw: io.BufferedReader) -> Iterator[str]:
     with errors_told(path), unpacked(path, raw) as text:
         while line := text.readline(_LONGEST_LINE):
             if "\0" in line:
-                raise BadFile(f"{path} is binary, not text: pass text files in UTF-8.")
-            yield line
+                raise BadFile(
+                    f"{path} is binary, or UTF-16 without a byte-order mark: pass text in UTF-8."
+                )
+            # also within a file, where several that began with one were joined
+            yield line.replace(BYTE_ORDER_MARK, "")

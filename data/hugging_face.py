@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from atb.data.corpus import EVERYTHING
-from atb.data.layouts import paragraphs_of
-from atb.errors import BadFile, InputError, MissingExtra
+from atb.data.paragraphs import NULL_TEXT, paragraphs_in
+from atb.errors import InputError, MissingExtra
 
 __all__ = ["HUGGING_FACE", "HuggingFaceText", "is_saved_dataset", "open_dataset"]
 
@@ -28,6 +28,7 @@ class HuggingFaceText:
 
     Attributes:
         documents_read: Documents that were begun so far, of those asked for.
+        null_texts: Rows so far whose text is null, which were left out.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class HuggingFaceText:
             InputError: There is no such dataset, split or column, or the library is missing.
         """
         self.documents_read = 0
+        self.null_texts = 0
         self._rows = open_dataset(name, configuration, split, revision)
         self._column = column
         names = self._rows.column_names
@@ -77,6 +79,13 @@ class HuggingFaceText:
         """How many of the rows have been read, where it is known how many there are."""
         return self._seen / self._count if self._count else None
 
+    @property
+    def notes(self) -> list[str]:
+        """What was left out so far, as sentences."""
+        return (
+            [f"Left out, as their text is null: {self.null_texts} rows."] if self.null_texts else []
+        )
+
     def paragraphs(self, documents: range = EVERYTHING) -> Iterator[str]:
         """The paragraphs of some rows; an empty string ends each document.
 
@@ -84,9 +93,12 @@ class HuggingFaceText:
             BadFile: A row holds no text.
         """
         number = -1
-        for row in self._texts():
+        for row_number, row in enumerate(self._rows):
             self._seen += 1
-            paragraphs = paragraphs_of(row)
+            place = f"Row {row_number} of the dataset"
+            text = paragraphs_in(row.get(self._column), place, self._column)
+            self.null_texts += text is NULL_TEXT
+            paragraphs = list(text)
             number += bool(paragraphs)
             if number >= documents.stop:
                 return
@@ -94,16 +106,6 @@ class HuggingFaceText:
                 self.documents_read += 1
                 yield from paragraphs
                 yield ""
-
-    def _texts(self) -> Iterable[str]:
-        for number, row in enumerate(self._rows):
-            text = row.get(self._column)
-            if not isinstance(text, str):
-                raise BadFile(
-                    f"Row {number} of the dataset has no text in {self._column!r} but "
-                    f"{text!r:.40}: name the column of the text with --column."
-                )
-            yield text
 
 
 def open_dataset(

@@ -1,72 +1,91 @@
 """Layouts of text files, each read as a stream of documents, each a stream of paragraphs.
 
 Plain text: one paragraph a line, a blank line between documents. WikiExtractor's files: `<doc ...>`
-and `</doc>` around each article, or JSON lines. JSON lines and Parquet: a document a row.
+and `</doc>` around each article, or JSON lines. JSON, CSV and TSV with a header, and Parquet: a
+document a row. A text that is null is `NULL_TEXT`.
 """
 
 from __future__ import annotations
 
+import csv
 import html
-import io
 import itertools
-import json
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from atb.errors import BadFile, MissingExtra
+from atb.data.json_texts import has_text, json_documents, whole_lines
+from atb.data.paragraphs import NULL_TEXT, NoDocuments, paragraphs_of
+from atb.errors import BadFile
+from atb.text_files import one_line
 
-__all__ = ["PARQUET", "SUFFIXES", "documents_of", "paragraphs_of", "parquet_documents"]
+__all__ = ["SUFFIXES", "documents_of"]
 
+_PACKED = r"(\.(gz|xz|bz2|zst))?"
 #: Names of files that are text: with these endings, and `wiki_00` as WikiExtractor writes them.
 SUFFIXES = re.compile(
-    r"(.+\.(txt|jsonl|ndjson)|wiki_\d+)(\.(gz|xz|bz2))?|.+\.parquet", re.IGNORECASE
+    rf"(.+\.(txt|json|jsonl|ndjson|csv|tsv)|wiki_\d+){_PACKED}|.+\.parquet", re.IGNORECASE
 )
-PARQUET = ".parquet"
-_JSON_LINES = re.compile(r".+\.(jsonl|ndjson)(\.(gz|xz|bz2))?", re.IGNORECASE)
-# Rows of a Parquet file in memory at a time.
-_ROWS_AT_ONCE = 1000
+_JSON = re.compile(rf".+\.(json|jsonl|ndjson){_PACKED}", re.IGNORECASE)
+_DELIMITED = re.compile(rf".+\.(csv|tsv){_PACKED}", re.IGNORECASE)
+_ARRAY = re.compile(r'\s*\[\s*\{\s*"')
+_MARKUP = re.compile(r"\s*<(\?xml|!doctype|html|mediawiki)\b", re.IGNORECASE)
+_DELIMITERS = (",", "\t", ";", "|")
+# A text of more characters in one cell is a quotation mark that nobody closed.
+_LONGEST_CELL = 1 << 28
+
+_Documents = Iterator[Iterable[str]]
 
 
-def documents_of(path: Path, lines: Iterator[str], column: str) -> Iterator[Iterable[str]]:
+def documents_of(path: Path, pieces: Iterator[str], column: str) -> tuple[str, _Documents]:
     """The documents of a text file, its layout told from its name and its first line.
 
     Args:
-        path: For errors.
-        lines: Of the file.
-        column: Where the text is in JSON lines.
+        path: For errors and for its name.
+        pieces: Of the file's text: lines, long ones in pieces.
+        column: Where the text is in JSON, CSV and TSV.
+
+    Returns:
+        What the layout is called, and the documents.
 
     Raises:
         BadFile: It does not keep to its layout.
+        NoDocuments: It is data that has no such column.
     """
-    first = next((line for line in lines if line.strip()), None)
-    if first is None:
-        return
-    lines = itertools.chain([first], lines)
-    if first.startswith("<doc "):
-        yield from _wiki_extractor_documents(lines)
-    elif _JSON_LINES.fullmatch(path.name) or (
-        path.name.startswith("wiki_") and first.startswith("{")
-    ):
-        yield from _json_documents(path, lines, column)
+    begun = []
+    for piece in pieces:
+        begun.append(piece)
+        if piece.strip():
+            break
     else:
-        yield from _plain_documents(lines)
+        return "an empty file", iter(())
+    first = begun[-1]
+    pieces = itertools.chain(begun, pieces)
+    if first.startswith("<doc "):
+        return "WikiExtractor's articles", _wiki_extractor_documents(pieces)
+    is_wiki = path.name.lower().startswith("wiki_") and first.startswith("{")
+    is_json = is_wiki or _ARRAY.match(first) or has_text(first, column)
+    if _JSON.fullmatch(path.name) or is_json:
+        return json_documents(path, first, pieces, column)
+    if found := _DELIMITED.fullmatch(path.name):
+        return found[1].upper(), _delimited_documents(path, pieces, column)
+    if _MARKUP.match(first):
+        raise BadFile(
+            f"{path} is XML or a web page: extract its text first, a dump of Wikipedia's for "
+            "example with WikiExtractor."
+        )
+    return "plain text", _plain_documents(pieces)
 
 
-def paragraphs_of(text: str) -> list[str]:
-    """The lines of one document that are not blank."""
-    return [line.strip() for line in text.splitlines() if line.strip()]
-
-
-def _plain_documents(lines: Iterator[str]) -> Iterator[Iterable[str]]:
+def _plain_documents(lines: Iterator[str]) -> _Documents:
     stripped = (line.strip() for line in lines)
     for is_text, document in itertools.groupby(stripped, bool):
         if is_text:
             yield document
 
 
-def _wiki_extractor_documents(lines: Iterator[str]) -> Iterator[Iterable[str]]:
+def _wiki_extractor_documents(lines: Iterator[str]) -> _Documents:
     """Articles; their titles, which the header repeats as their first line, are left out."""
     for line in lines:
         if line.startswith("<doc "):
@@ -75,58 +94,52 @@ def _wiki_extractor_documents(lines: Iterator[str]) -> Iterator[Iterable[str]]:
             yield (html.unescape(line.strip()) for line in inside if line.strip())
 
 
-def _json_documents(path: Path, lines: Iterator[str], column: str) -> Iterator[Iterable[str]]:
-    for number, line in enumerate(_whole(lines), start=1):
-        if line.strip():
-            yield paragraphs_of(_text_of(path, number, line, column))
-
-
-def _whole(pieces: Iterator[str]) -> Iterator[str]:
-    """Whole lines, of which long ones come in pieces."""
-    line = ""
-    for piece in pieces:
-        line += piece
-        if line.endswith("\n"):
-            yield line
-            line = ""
-    yield line
-
-
-def _text_of(path: Path, number: int, line: str, column: str) -> str:
-    try:
-        text: Any = json.loads(line)[column]
-    except json.JSONDecodeError as error:
-        raise BadFile(f"{path}, line {number} is not JSON ({error.msg}): repair it.") from error
-    except (KeyError, TypeError) as error:
-        raise BadFile(
-            f"{path}, line {number} has no {column!r}: name the field of the text with --column."
-        ) from error
-    if not isinstance(text, str):
-        raise BadFile(f"{path}, line {number}: {column!r} is no text but {text!r:.40}.")
-    return text
-
-
-def parquet_documents(path: Path, raw: io.BufferedReader, column: str) -> Iterator[Iterable[str]]:
-    """The rows of a Parquet file, read in pieces.
+def _delimited_documents(path: Path, pieces: Iterator[str], column: str) -> _Documents:
+    """The rows below a header, by the column of the text.
 
     Raises:
-        BadFile: It is no Parquet file, or has no such column of texts.
-        MissingExtra: pyarrow is not installed.
+        NoDocuments: There is no such column.
     """
+    lines = whole_lines(pieces)
+    above, header = next((n, line) for n, line in enumerate(lines) if line.strip())
+    delimiter = max(_DELIMITERS, key=lambda mark: _fit(header, mark, column))
+    names = _cells(header, delimiter)
+    if column not in names:
+        raise NoDocuments(
+            f"{path} has no column {column!r}: name one of {', '.join(names)[:200]} with --column."
+        )
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    return _delimited_rows(path, reader, above + 1, names, column)
+
+
+def _delimited_rows(
+    path: Path, reader: Any, above: int, names: list[str], column: str
+) -> _Documents:
+    place = names.index(column)
+    csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_CELL))
     try:
-        import pyarrow as pa
-        from pyarrow import parquet
-    except ImportError as error:
-        raise MissingExtra("pyarrow", "parquet", wanted_for="A Parquet file") from error
-    try:
-        file = parquet.ParquetFile(raw)
-        if column not in file.schema_arrow.names:
-            raise BadFile(
-                f"{path} has no column {column!r}: name one of "
-                f"{', '.join(file.schema_arrow.names)} with --column."
-            )
-        for batch in file.iter_batches(_ROWS_AT_ONCE, columns=[column]):
-            for text in batch.column(0).to_pylist():
-                yield paragraphs_of(str(text or ""))
-    except pa.ArrowInvalid as error:
-        raise BadFile(f"{path} is not a readable Parquet file ({error}).") from error
+        for cells in reader:
+            while len(cells) > len(names) and not cells[-1].strip():
+                cells.pop()
+            if cells and len(cells) != len(names):
+                raise BadFile(
+                    f"{path}, line {above + reader.line_num} has {len(cells)} cells and the header "
+                    f"has {len(names)}: put texts with separators in quotation marks."
+                )
+            if cells:
+                yield paragraphs_of(cells[place]) if cells[place].strip() else NULL_TEXT
+    except csv.Error as error:
+        raise BadFile(
+            f"{path}, line {above + reader.line_num} cannot be cut into cells ({one_line(error)}): "
+            "double the quotation marks within texts."
+        ) from error
+
+
+def _fit(header: str, delimiter: str, column: str) -> tuple[bool, int]:
+    names = _cells(header, delimiter)
+    return column in names, len(names)
+
+
+def _cells(header: str, delimiter: str) -> list[str]:
+    reader = csv.reader([header], delimiter=delimiter, skipinitialspace=True)
+    return [name.strip() for name in next(reader, [])]

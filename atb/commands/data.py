@@ -40,7 +40,11 @@ def prepare(
         bool, typer.Option("--cased", help="Keep case and accents, for a cased vocabulary.")
     ] = False,
     column: Annotated[
-        str, typer.Option("--column", help="Where the text is in JSON lines, Parquet, datasets.")
+        str,
+        typer.Option(
+            "--column",
+            help="The field or column of the text in JSON, CSV, TSV, Parquet and datasets.",
+        ),
     ] = "text",
     split: Annotated[
         str | None, typer.Option("--split", help="Of a dataset; train by default.")
@@ -59,7 +63,8 @@ def prepare(
     """Pack whole sentences of a text into token shards for training.
 
     Files: plain text (one paragraph a line, a blank line between documents), WikiExtractor's
-    output, JSON lines, Parquet; text also packed as .gz, .xz or .bz2. The same command goes on
+    output, JSON lines, JSON, CSV and TSV with a header, Parquet; all but Parquet also packed as
+    .gz, .xz, .bz2 or .zst. Which file was read as what is said on stderr. The same command goes on
     where it was interrupted.
     """
     from atb.data.preparation import prepare as prepare_shards
@@ -78,6 +83,8 @@ def prepare(
                 int(1000 * (share or 0)), 1000, f"{tokens:,} tokens"
             ),
         )
+    for sentence in text.notes:
+        note(sentence)
     _tell(summary, json=json)
 
 
