@@ -15,6 +15,7 @@ Every implementation passes the suites of `atb.devices.testing` by adding one li
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ if TYPE_CHECKING:  # devices are listed without it
     import numpy.typing as npt
 
 __all__ = [
+    "COARSE_CLOCK",
     "Artefact",
     "ArtefactFile",
     "Block",
@@ -40,6 +42,9 @@ __all__ = [
     "OperatorTime",
     "Runtime",
 ]
+
+#: What to say of an iteration that took no time.
+COARSE_CLOCK = "the device's clock is too coarse for it; measure a larger model or batch"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +141,16 @@ class Block:
     minor_faults: int | None = None
     major_faults: int | None = None
     span_seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse iterations that took no time, whichever device tells them.
+
+        Raises:
+            LaunchFailure: With cause `wrong-output`.
+        """
+        wall = self.wall_seconds
+        if wall and not (min(wall) > 0 and math.isfinite(sum(wall))):
+            raise LaunchFailure("wrong-output", f"an iteration took {min(wall)} s: {COARSE_CLOCK}")
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Self:

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from atb.devices.answer_limits import AnswerLimit
-from atb.devices.contract import Block, LaunchFailure, Loaded, OperatorTime
+from atb.devices.contract import COARSE_CLOCK, Block, LaunchFailure, Loaded, OperatorTime
 from atb.devices.state import STATE_FIELDS
 
 if TYPE_CHECKING:
@@ -171,6 +171,8 @@ def parse_block(answer: Mapping[str, Any], *, iterations: int, warmup: int | Non
     }
     for name in _ALWAYS:
         fields[name] = _readings(answer, name, {iterations})
+    if not min(fields["wall_seconds"], default=1.0) > 0:
+        raise Nonsense(f"0 s for an iteration: {COARSE_CLOCK}")
     for name in _WHERE_TOLD:
         fields[name] = _readings(answer, name, {0, iterations})
     for name in _FAULTS:

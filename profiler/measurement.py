@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from atb.models.architecture import Architecture
 from atb.profiler.cache import CachePressure
+from atb.profiler.clock import coarse_step_seconds
 from atb.profiler.conditions import Conditions
 from atb.profiler.energy import energy_of_inference
 from atb.profiler.estimators import (
@@ -244,6 +245,8 @@ class Measurement:
         disturbed, count = self.method.disturbed_share(self.blocks, threads=self._threads)
         if disturbed > MOST_DISTURBED * count:
             found.append(f"{disturbed} of {count} blocks preempted")
+        if (step := coarse_step_seconds(self.blocks)) is not None:
+            found.append(f"steps of {1e3 * step:.3g} ms of the device's clock show in the readings")
         return tuple(found)
 
     @cached_property
