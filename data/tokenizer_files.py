@@ -18,7 +18,7 @@ from tokenizers import AddedToken, Tokenizer
 from atb.data.vocabulary import SpecialNames, Vocabulary
 from atb.errors import BadFile
 
-__all__ = ["find_tokenizer", "read_json_object", "read_vocabulary", "vocabulary_of_folder"]
+__all__ = ["find_tokenizer", "find_vocabulary", "read_json_object", "read_vocabulary"]
 
 _WORDS, _TOKENIZER, _CONFIGURATION = "vocab.txt", "tokenizer.json", "tokenizer_config.json"
 _MODEL = "config.json"
@@ -66,24 +66,19 @@ def read_vocabulary(path: Path, *, lowercase: bool | None = None) -> Vocabulary:
     return vocabulary if lowercase is None else vocabulary.with_case(lowercase)
 
 
-def vocabulary_of_folder(folder: Path) -> Vocabulary:
-    """The vocabulary in a model's folder.
+def find_vocabulary(folder: Path) -> Vocabulary | None:
+    """The vocabulary in a model's folder; None where it tells none.
 
     The card of a SuperPLM may name the shipped one by its hash in place of a tokenizer.
 
     Raises:
-        BadFile: There is none, or a damaged one.
+        BadFile: It is damaged.
     """
     if find_tokenizer(folder) is not None:
         return Vocabulary.read(folder)
     shipped, card = Vocabulary.read(), folder / "superplm.json"
     named = read_json_object(card, "SuperPLM's card") if card.is_file() else {}
-    if named.get("vocabulary_sha256") != shipped.sha256:
-        raise BadFile(
-            f"{folder} holds no tokenizer: put the tokenizer.json or the vocab.txt there that its "
-            "model was trained with."
-        )
-    return shipped
+    return shipped if named.get("vocabulary_sha256") == shipped.sha256 else None
 
 
 def read_json_object(path: Path, what: str) -> dict[str, Any]:

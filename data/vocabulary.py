@@ -11,7 +11,7 @@ from pathlib import Path
 from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers, processors
 from tokenizers.models import WordPiece
 
-from atb.errors import InputError
+from atb.errors import BadFile, InputError
 from atb.files import atomic_path, prepare_output
 
 __all__ = ["SHIPPED_VOCABULARY", "SpecialNames", "SpecialTokens", "Vocabulary", "vocabulary_of"]
@@ -193,9 +193,15 @@ def vocabulary_of(folder: Path | None) -> Vocabulary:
     Raises:
         BadFile: There is none, or a damaged one.
     """
-    from atb.data.tokenizer_files import vocabulary_of_folder
+    from atb.data.tokenizer_files import find_vocabulary
 
-    return Vocabulary.read() if folder is None else vocabulary_of_folder(folder)
+    found = Vocabulary.read() if folder is None else find_vocabulary(folder)
+    if found is None:
+        raise BadFile(
+            f"{folder} holds no tokenizer: put the tokenizer.json or the vocab.txt there that its "
+            "model was trained with."
+        )
+    return found
 
 
 # What a vocabulary's hash leaves out, so that those of before keep theirs.

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from atb.data.tokenizer_files import find_vocabulary
 from atb.data.vocabulary import vocabulary_of
 from atb.errors import BadFile, InputError
 from atb.models.embedded import EMBEDDED
@@ -307,8 +308,8 @@ def vocabulary_sha256_of(superplm: SuperPLM) -> str | None:
     """Hash of a SuperPLM's vocabulary; None where nothing tells it, as of one made in memory."""
     if superplm.folder is None:
         return None
-    words = vocabulary_of(superplm.folder)
-    return words.sha256 if len(words) <= superplm.config.vocab_size else None
+    words = find_vocabulary(superplm.folder)
+    return None if words is None else words.sha256
 
 
 def _name_of(superplm: SuperPLM) -> str | None:

@@ -191,9 +191,11 @@ def search(
     for where in (target, *(found for _, found in elsewhere.values())):
         note_emulated(where.conditions)
 
-    from atb.models.embedded import load_superplm
+    from atb.data.text_model import TextModel
+    from atb.models.embedded import folder_of, load_superplm
 
     loaded = load_superplm(superplm)
+    TextModel.read(folder_of(superplm))  # the winner is handed over with its words
     request = SearchRequest(
         on_search_grid(whole, grid, loaded.architecture),
         limit,

@@ -140,9 +140,11 @@ def evaluate(
     does: each slice is fine-tuned alone on a task, which takes hours; the same command goes on with
     those that are missing.
     """
-    from atb.models.embedded import load_superplm
+    from atb.data.text_model import TextModel
+    from atb.models.embedded import folder_of, load_superplm
 
     loaded = load_superplm(superplm)
+    TextModel.read(folder_of(superplm))
     proxy = proxy or _default(loaded)
     if proxy != "finetune" and (task or out):
         raise InputError(f"--proxy {proxy} has no use for --task and --out: leave them out.")
