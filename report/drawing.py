@@ -26,6 +26,7 @@ __all__ = [
     "in_both_widths",
     "interval_bar",
     "is_narrow",
+    "label_of",
     "new_figure",
     "number_axis",
     "robust_range",
@@ -168,6 +169,11 @@ def interval_bar(
     """A horizontal bar over an interval of seconds, on an axis of milliseconds."""
     if interval is not None:
         axes.plot([1e3 * bound for bound in interval], [height] * 2, color=colour, linewidth=1.6)
+
+
+def label_of(text: str) -> str:
+    """A name for a legend, which would leave one out that begins with an underscore."""
+    return f" {text}" if text.startswith("_") else text
 
 
 def with_interval(seconds: float, interval: tuple[float, float]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from atb.profiler.details import BreakDown
-from atb.report.drawing import BLUE, GREEN, GREY, MUTED, ORANGE, new_figure
+from atb.report.drawing import BLUE, GREEN, GREY, MUTED, ORANGE, label_of, new_figure
 from atb.report.numbers import many, milliseconds
 from atb.report.style import picture_style
 from atb.report.svg import Picture
@@ -43,7 +43,7 @@ def operators(found: Sequence[BreakDown]) -> Picture:
                 [100 * share.get(kind, 0.0) for kind in kinds],
                 thickness,
                 color=_COLOURS[i % len(_COLOURS)] if len(found) <= len(_COLOURS) else GREY,
-                label=f"{model.subject}, {milliseconds(seconds)} in all operators",
+                label=label_of(f"{model.subject}, {milliseconds(seconds)} in all operators"),
             )
             axes.bar_label(bars, fmt="%.1f", padding=3, fontsize=8)
         axes.set_yticks(places, kinds)

@@ -28,6 +28,7 @@ from atb.report.sections import device_section, latency_section, predictor_secti
 from atb.report.style import COLOURS, DARK
 from atb.report.svg import Picture
 from atb.search.result import SearchResult
+from atb.text import printable
 
 __all__ = ["write_page"]
 
@@ -224,6 +225,7 @@ def _render(context: Mapping[str, Any]) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
+        finalize=_printable,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -246,6 +248,13 @@ def _render(context: Mapping[str, Any]) -> str:
         light=COLOURS,
         dark=DARK,
     )
+
+
+def _printable(value: Any) -> Any:
+    """Text of others without what turns writing around or is no character of a page."""
+    if not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    return "\n".join(map(printable, value.split("\n")))
 
 
 def _drawn(picture: Picture) -> Markup:

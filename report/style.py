@@ -75,6 +75,7 @@ def picture_style() -> Iterator[None]:
         "svg.hashsalt": "atb",
         "text.color": COLOURS["ink"],
         "text.parse_math": False,
+        "text.usetex": False,
         "xtick.color": COLOURS["muted"],
         "xtick.labelcolor": COLOURS["ink"],
         "ytick.color": COLOURS["muted"],

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from atb.report.style import COLOURS, picture_style
+from atb.text import printable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,6 +21,8 @@ __all__ = ["Picture"]
 _SVG = "http://www.w3.org/2000/svg"
 _XLINK = "http://www.w3.org/1999/xlink"
 _REFERENCE = re.compile(r"(?:url\()?#([\w-]+)\)?")
+#: What may stand in a name, and in no document of XML.
+_NOT_OF_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _SHAPES = ("use", "path")
 
 
@@ -45,15 +48,18 @@ class Picture:
         buffer = io.StringIO()
         with picture_style():
             self.figure.savefig(buffer, format="svg", metadata=_NO_METADATA)
-        root = ET.fromstring(buffer.getvalue())  # noqa: S314  (our own drawing, just made)
+        drawn = _NOT_OF_XML.sub("\ufffd", buffer.getvalue())
+        root = ET.fromstring(drawn)  # noqa: S314  (our own drawing, just made)
         _drop(root, "metadata", "style")
         for group, tips in self.tips.items():
             _add_tips(root, group, tips)
+        for element in root.iter():
+            element.text = element.text and printable(element.text)
         _tidy_ids(root, self.name)
         for size in ("width", "height"):
             root.attrib.pop(size, None)
         root.set("role", "img")
-        root.set("aria-label", self.description)
+        root.set("aria-label", printable(self.description))
         return _themed(_serialised(root))
 
     def save(self, path: Path) -> None:
