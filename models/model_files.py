@@ -58,7 +58,7 @@ class ExternalTensor:
         Raises:
             ValueError: The location leaves the graph's folder, or a size is not one.
         """
-        entries = {entry.key: entry.value for entry in tensor.external_data}
+        entries = {_text(entry.key): _text(entry.value) for entry in tensor.external_data}
         location = entries.get("location", "")
         place = PurePosixPath(location)
         inside = location.isprintable() and "\\" not in location and ".." not in place.parts
@@ -99,7 +99,7 @@ def precision_of(path: Path) -> str:
 
     graph = read_graph(path)
     nodes = () if graph is None else _parts(graph, onnx.NodeProto)
-    return "int8" if any(_QUANTISED.search(node.op_type) for node in nodes) else "fp32"
+    return "int8" if any(_QUANTISED.search(_text(node.op_type)) for node in nodes) else "fp32"
 
 
 def external_tensors(graph: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
@@ -108,6 +108,11 @@ def external_tensors(graph: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
 
     found = _parts(graph, onnx.TensorProto)
     return (tensor for tensor in found if tensor.data_location == tensor.EXTERNAL)
+
+
+def _text(value: str | bytes) -> str:
+    """A text of a graph, which is handed out as bytes where it is not UTF-8."""
+    return value if isinstance(value, str) else value.decode("utf-8", "replace")
 
 
 def _parts(message: Any, kind: type) -> Iterator[Any]:

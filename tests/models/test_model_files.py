@@ -167,3 +167,13 @@ def test_what_is_no_onnx_counts_as_fp32(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "m.onnx").write_bytes(content)
     assert precision_of(tmp_path / "m.onnx") == "fp32"
     assert data_files(tmp_path / "m.onnx") == ()
+
+
+def test_names_that_are_no_text_are_read_as_far_as_they_are(tmp_path: Path) -> None:
+    path = write_embedding(tmp_path / "m.onnx")
+    path.write_bytes(path.read_bytes().replace(b"Gather", b"Gath\xe9r"))
+    assert precision_of(path) == "fp32"
+    keep_outside(write_embedding(path))
+    path.write_bytes(path.read_bytes().replace(b"weights.bin", b"weight\xe9.bin"))
+    with pytest.raises(BadFile, match="copy it there"):
+        data_files(path)
