@@ -126,24 +126,55 @@ def read_columns(
     Args:
         names: Of the columns.
         columns: Their cells.
-        separator: What stands between the cells of a text file. Where it is a semicolon, a comma
-            in a number is its decimal mark, and `1.024` may be either; elsewhere that has a decimal
-            point, and `1,024` may be either. Other cells, such as `8,5`, can decide.
+        separator: What stands between the cells of a text file. Where it is a comma, `1.024` has
+            a decimal point, and where it is a semicolon, `1,024` has a decimal comma. Else other
+            cells, such as `8,5`, decide.
     """
-    parsed = [[_parse(cell) for cell in cells] for cells in columns]
-    kinds = [_unusable(cells) for cells in parsed]
-    shown = {
-        cell.mark
-        for kind, cells in zip(kinds, parsed, strict=True)
-        for cell in cells
-        if kind is None and cell.mark is not None
-    }
-    return [
-        Column(name, np.full(len(cells), np.nan), unusable=kind)
-        if kind is not None
-        else _switch(name, cells) or _numbers(name, cells, shown, separator)
-        for name, cells, kind in zip(names, parsed, kinds, strict=True)
+    plain = [_plain(cells) for cells in columns]
+    parsed = [
+        [] if quick is not None else [_parse(cell) for cell in cells]
+        for quick, cells in zip(plain, columns, strict=True)
     ]
+    kinds = [_unusable(cells) if cells else None for cells in parsed]
+    marks = {
+        cell.mark for k, cells in zip(kinds, parsed, strict=True) if k is None for cell in cells
+    }
+    shown = {mark for mark in (*marks, *(quick.mark for quick in plain if quick)) if mark}
+    read = []
+    for name, cells, quick, kind in zip(names, parsed, plain, kinds, strict=True):
+        if quick is not None:
+            read.append(Column(name, quick.values))
+        elif kind is not None:
+            read.append(Column(name, np.full(len(cells), np.nan), unusable=kind))
+        else:
+            read.append(_switch(name, cells) or _numbers(name, cells, shown, separator))
+    return read
+
+
+@dataclass(frozen=True, slots=True)
+class _Plain:
+    """A column of plain numbers, and the decimal mark that they show."""
+
+    values: FloatArray
+    mark: str | None
+
+
+def _plain(cells: Sequence[Cell]) -> _Plain | None:
+    """The short way, for columns in which each cell leaves no doubt: nearly all."""
+    kinds = set(map(type, cells))
+    mark = None
+    if kinds == {str}:
+        texts = [cell for cell in cells if isinstance(cell, str)]
+        if not all(map(_PLAIN.fullmatch, texts)) or max(map(len, texts)) > _LONGEST_NUMBER:
+            return None
+        pointed = [text for text in texts if "." in text]
+        if pointed and all(_THOUSANDS.fullmatch(text.translate(_SWAPPED)) for text in pointed):
+            return None
+        mark = "." if pointed else None
+    elif not kinds <= {int, float}:
+        return None
+    values = np.array([float(cell) for cell in cells], dtype=np.float64)  # type: ignore[arg-type]
+    return _Plain(values, mark) if np.isfinite(values).all() else None
 
 
 def _parse(cell: Cell) -> _Parsed:
@@ -261,11 +292,16 @@ def _decimal_mark(cells: Sequence[_Parsed], shown: set[str], separator: str | No
     if own:
         return own.most_common(1)[0][0]
     unclear = [cell for cell in cells if cell.is_number and cell.point != cell.comma]
+    if not unclear:
+        return "."
     with_commas = any(cell.has_comma for cell in unclear)
     # where commas are decimal marks, semicolons stand between cells
     marks = shown | ({","} if separator == ";" and with_commas else set())
-    if not unclear or (not marks and not with_commas and separator != ";"):
-        return "."
+    if not marks and not with_commas:
+        # 1.024 beside 512 may be a thousand; beside 1.152 it has three places behind the point
+        is_fixed = len(unclear) == sum(cell.is_number for cell in cells)
+        is_point = separator == "," or (is_fixed and separator != ";")
+        return "." if is_point else None
     return next(iter(marks)) if len(marks) == 1 else None
 
 

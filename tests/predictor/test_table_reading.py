@@ -146,6 +146,7 @@ def test_every_row_that_a_column_fails_in_is_named(tmp_path: Path) -> None:
         ('width,time\n1,"1,250"\n2,"12,500"\n', "('1,250' may have a decimal comma"),
         ("width\ttime\n1,024\t9\n2,048\t12\n", "('1,024' may have a decimal comma"),
         ("width;time\n1.024;9\n2.048;12\n", "('1.024' may have a decimal point"),
+        ("width\ttime\n512\t9\n1.024\t12\n", "('1.024' may have a decimal point"),
         ("width;time\n1;8.25\n2;1,250\n", "('1,250' may have a decimal comma"),
         ("width;time\n1,024;8.25\n2,048;9.5\n", "('1,024' may have a decimal comma"),
         (text(decimal=lambda n: f"{n} ± 0.1"), "holds text such as '0.61 ± 0.1'"),
@@ -168,10 +169,19 @@ def test_what_may_mean_two_things_or_none_is_refused(content, told: str, tmp_pat
     assert told in refused(tmp_path, content, target)
 
 
-def test_semicolons_tell_that_commas_are_decimal_marks(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("content", "values"),
+    [
+        ("width;time\n1;1,250\n2;2,250\n", [1.25, 2.25]),
+        ("width,time\n1,1.250\n2,2\n", [1.25, 2]),
+        ("width\ttime\n1\t1.250\n2\t2.250\n", [1.25, 2.25]),
+        ("width\ttime\n8,5\t1.250\n9,5\t2\n", [1250, 2]),
+    ],
+)
+def test_separators_and_other_numbers_tell_the_decimal_mark(content, values, tmp_path) -> None:
     path = tmp_path / "table.csv"
-    path.write_text("width;time\n" + "".join(f"{i};{i},250\n" for i in range(1, 9)))
-    assert read_table(path, target="time").observed.values[:2].tolist() == [1.25, 2.25]
+    path.write_text(content)
+    assert read_table(path, target="time").observed.values.tolist() == values
 
 
 def test_what_is_left_out_is_named_with_its_reason(tmp_path: Path) -> None:
