@@ -1,4 +1,4 @@
-"""What a model file shows before it is timed: weights on which a processor may slow down."""
+"""What a model file shows before it is timed: weights that make its latency another one."""
 
 from __future__ import annotations
 
@@ -30,10 +30,12 @@ class WeightFacts:
     Attributes:
         count: How many there are.
         denormal: How many are denormal: not zero, and below the smallest normal number.
+        halves: How many more there are of 16 bits.
     """
 
     count: int
     denormal: int
+    halves: int = 0
 
     @property
     def denormal_share(self) -> float:
@@ -54,14 +56,16 @@ def inspect_weights(path: Path) -> WeightFacts | None:
     if graph is None:
         return None
     data = {file.location: file.path for file in data_files(path)}
-    count = denormal = 0
+    count = denormal = halves = 0
     for tensor in graph.graph.initializer:
+        if tensor.data_type in (tensor.FLOAT16, tensor.BFLOAT16):
+            halves += math.prod(tensor.dims)
         weights = _floats(tensor, data)
         if weights is not None:
             sizes = np.abs(weights)
             count += sizes.size
             denormal += int(np.count_nonzero((sizes > 0) & (sizes < np.finfo(sizes.dtype).tiny)))
-    return WeightFacts(count, denormal)
+    return WeightFacts(count, denormal, halves)
 
 
 def _floats(
@@ -91,12 +95,16 @@ def weight_warnings(path: Path) -> tuple[str, ...]:
     holds some is slower than another of its shape. Training with weight decay leaves them behind
     in rows that nothing uses.
     """
-    facts = inspect_weights(path)
-    if facts is None or facts.denormal_share < _TELLING_SHARE:
-        return ()
-    told = (
-        f"{100 * facts.denormal_share:.2g}% of the weights are denormal numbers, on which "
-        "processors may be slow: set them to zero, or this model's latency is not that of its "
-        "architecture."
-    )
-    return (told,)
+    facts, found = inspect_weights(path), []
+    if facts is not None and facts.denormal_share >= _TELLING_SHARE:
+        found.append(
+            f"{100 * facts.denormal_share:.2g}% of the weights are denormal numbers, on which "
+            "processors may be slow: set them to zero, or this model's latency is not that of its "
+            "architecture."
+        )
+    if facts is not None and facts.halves > facts.count:
+        found.append(
+            "the weights have 16 bits, for which conditions have no word: they say fp32, in which "
+            "most processors compute them after a conversion."
+        )
+    return tuple(found)

@@ -41,6 +41,13 @@ def test_a_model_of_denormal_weights_is_warned_of_and_a_usual_one_is_not(tmp_pat
     assert "10% of the weights are denormal" in warning
 
 
+def test_weights_of_16_bits_are_told(tmp_path: Path) -> None:
+    halves, few = np.ones((8, 8), np.float16), np.ones(8, np.float32)
+    (warning,) = weight_warnings(write(tmp_path / "half.onnx", halves, few))
+    assert "16 bits" in warning
+    assert weight_warnings(write(tmp_path / "few.onnx", halves[0, :4], few)) == ()
+
+
 def test_a_model_without_weights_has_no_share(tmp_path: Path) -> None:
     facts = inspect_weights(write(tmp_path / "none.onnx"))
     assert facts is not None
