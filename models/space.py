@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -58,6 +59,7 @@ class SearchSpace:
         feed_forward: Values of F.
         qkv: Values of Q; pairs that the heads do not divide are left out.
         head_size: Width of one head, in place of `qkv`.
+        widest_head: Of `qkv`: pairs with wider heads are left out; None leaves none out.
     """
 
     name: str
@@ -67,6 +69,7 @@ class SearchSpace:
     feed_forward: Dimension
     qkv: Dimension | None = None
     head_size: int | None = None
+    widest_head: int | None = None
 
     def __post_init__(self) -> None:
         if (self.qkv is None) == (self.head_size is None):
@@ -80,7 +83,13 @@ class SearchSpace:
         if self.head_size is not None:
             return tuple((heads, heads * self.head_size) for heads in self.heads.values)
         assert self.qkv is not None
-        return tuple((a, q) for a in self.heads.values for q in self.qkv.values if q % a == 0)
+        widest = self.widest_head or self.qkv.last
+        return tuple(
+            (a, q)
+            for a in self.heads.values
+            for q in self.qkv.values
+            if q % a == 0 and q // a <= widest
+        )
 
     @property
     def genes(self) -> tuple[tuple[Any, ...], ...]:
@@ -90,7 +99,7 @@ class SearchSpace:
     @property
     def size(self) -> int:
         """Number of architectures."""
-        return int(np.prod([len(values) for values in self.genes], dtype=np.int64))
+        return math.prod(len(values) for values in self.genes)
 
     @property
     def largest(self) -> Architecture:
@@ -202,10 +211,13 @@ class SearchSpace:
             yield block
 
     def on_grid(self, *, hidden: int, feed_forward: int, qkv: int, heads: int) -> SearchSpace:
-        """The same space on a coarser grid of these steps (finer ones leave it as it is)."""
+        """The part of the space on a coarser grid of about these steps.
+
+        A step becomes the next multiple of the space's own, so that all members are the space's.
+        """
 
         def coarser(dimension: Dimension, step: int) -> Dimension:
-            return replace(dimension, step=max(step, dimension.step))
+            return replace(dimension, step=math.ceil(step / dimension.step) * dimension.step)
 
         return replace(
             self,
@@ -221,23 +233,32 @@ class SearchSpace:
         Raises:
             InputError: Nothing is left.
         """
+        if self.head_size is not None and self.head_size > largest.head_size:
+            raise InputError(
+                f"The space {self.name} has heads of {self.head_size} and the SuperPLM {largest}, "
+                f"whose heads are {largest.head_size} wide, does not hold it: choose another space "
+                "or SuperPLM."
+            )
 
         def cut(dimension: Dimension, last: int) -> Dimension:
             return replace(dimension, last=min(dimension.last, last))
 
-        if self.head_size is not None and self.head_size > largest.head_size:
-            raise InputError(
-                f"The space {self.name} has heads of {self.head_size} and the SuperPLM "
-                f"{largest} of {largest.head_size}: choose another space or SuperPLM."
+        widest = max(qkv // heads for heads, qkv in self.attention)
+        try:
+            return replace(
+                self,
+                layers=cut(self.layers, largest.layers),
+                hidden=cut(self.hidden, largest.hidden),
+                heads=cut(self.heads, largest.heads),
+                feed_forward=cut(self.feed_forward, largest.feed_forward),
+                qkv=None if self.qkv is None else cut(self.qkv, largest.qkv),
+                widest_head=largest.head_size if widest > largest.head_size else self.widest_head,
             )
-        return replace(
-            self,
-            layers=cut(self.layers, largest.layers),
-            hidden=cut(self.hidden, largest.hidden),
-            heads=cut(self.heads, largest.heads),
-            feed_forward=cut(self.feed_forward, largest.feed_forward),
-            qkv=None if self.qkv is None else cut(self.qkv, largest.qkv),
-        )
+        except InputError as error:  # a dimension, or the attention, has no value left
+            raise InputError(
+                f"The space {self.name} begins at {self.smallest} and the SuperPLM is {largest}, "
+                "which does not hold it: choose another space or SuperPLM."
+            ) from error
 
     def to_json(self) -> dict[str, Any]:
         """The document of `atb space show --json`: name, size, dimensions."""
@@ -258,8 +279,9 @@ class SearchSpace:
             "step": step,
             "count": len(widths),
         }
-        if self.head_size is not None:
-            dimensions["qkv"]["head_size"] = self.head_size
+        for name in ("head_size", "widest_head"):
+            if getattr(self, name) is not None:
+                dimensions["qkv"][name] = getattr(self, name)
         return {"name": self.name, "size": self.size, "dimensions": dimensions}
 
     @classmethod

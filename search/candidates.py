@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from atb.errors import InputError
 from atb.models.architecture import Architecture
-from atb.models.space import SearchSpace, fast_rule
+from atb.models.space import SPACES, SearchSpace, fast_rule
 from atb.predictor.predictor import LatencyPredictor
 from atb.search.bounds import BoundReach
 from atb.search.constraint import LatencyLimit, Percentile
@@ -31,34 +31,32 @@ GRIDS: dict[str, dict[str, int]] = {
     "paper": {"hidden": 4, "feed_forward": 4, "qkv": 12, "heads": 1},
 }
 _BLOCK_ROWS = 1_000_000
+#: Architectures that are listed at most; so many take a few minutes.
+_MOST_LISTED = 500_000_000
 #: From a picosecond to thirty years.
 _ANY_LATENCY = LatencyLimit(1e9, (1e-21, 1.0))
 
 
 def on_search_grid(
-    space: SearchSpace, grid: str = "search", largest: Architecture | None = None
+    space: SearchSpace, grid: str | None = None, largest: Architecture | None = None
 ) -> SearchSpace:
     """The part of a space that is searched.
 
     Args:
         space: The whole space.
-        grid: A name of `GRIDS`; a space that is coarser stays as it is.
+        grid: A name of `GRIDS`. When None, a built-in space is searched on the grid `search`, and
+            a user's own as it is written.
         largest: Shape of the SuperPLM, when there is one.
 
     Raises:
         InputError: The grid is unknown, or the SuperPLM holds nothing of the space.
     """
-    if grid not in GRIDS:
+    if grid is None and SPACES.get(space.name) == space:
+        grid = "search"
+    if grid is not None and grid not in GRIDS:
         raise InputError(f"There is no grid {grid!r}: choose {' or '.join(GRIDS)}.")
-    searched = space.on_grid(**GRIDS[grid])
-    if largest is None:
-        return searched
-    if not searched.smallest.fits(largest):
-        raise InputError(
-            f"The space {space.name} begins at {searched.smallest} and the SuperPLM is {largest}, "
-            "which does not hold it: choose another space or SuperPLM."
-        )
-    return searched.limited_to(largest)
+    searched = space if grid is None else space.on_grid(**GRIDS[grid])
+    return searched if largest is None else searched.limited_to(largest)
 
 
 @dataclass(frozen=True)
@@ -160,8 +158,14 @@ def feasible(
         progress: Told the architectures seen and their total.
 
     Raises:
-        InputError: Nothing lies in the window; the message tells what is reachable.
+        InputError: Nothing lies in the window; the message tells what is reachable. Or the space is
+            too large to be listed.
     """
+    if space.size > _MOST_LISTED:
+        raise InputError(
+            f"The space {space.name} has {space.size:,} architectures and at most "
+            f"{_MOST_LISTED:,} are searched: write larger steps, or search it on a --grid."
+        )
     reach = _Reach()
     parts: list[tuple[npt.NDArray[Any], ...]] = []
     seen = 0

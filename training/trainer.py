@@ -7,7 +7,7 @@ import hashlib
 import math
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -154,7 +154,8 @@ def train_superplm(
     Args:
         superplm: The starting point; trained in place.
         text: Token shards, or the rows of a task.
-        settings: How.
+        settings: How. Of their space what the SuperPLM holds is trained: a pair of few heads and a
+            great query width may have wider heads than the largest architecture.
         out: Folder of the run: the trained SuperPLM, the log of losses, checkpoints meanwhile.
         objective: What to train towards; by default masked-LM where there is a head for it, and
             else distillation of the whole into its slices.
@@ -170,6 +171,7 @@ def train_superplm(
     """
     source = TextSource(text) if isinstance(text, TokenShards) else text
     _check(superplm, source, settings)
+    settings = _held(superplm, settings)
     objective = objective or _default_objective(superplm)
     objective.check(superplm, settings.space)
     taught_by = described_teacher(objective)
@@ -240,6 +242,13 @@ def _check(superplm: SuperPLM, source: Source, settings: TrainingSettings) -> No
             f"The text has sequences of {source.sequence_length} and the SuperPLM "
             f"{superplm.config.max_position_embeddings} positions: prepare shorter ones."
         )
+
+
+def _held(superplm: SuperPLM, settings: TrainingSettings) -> TrainingSettings:
+    """The settings with that part of their space which the SuperPLM holds."""
+    if settings.chosen:
+        return settings
+    return replace(settings, space=settings.space.limited_to(superplm.architecture))
 
 
 def _default_objective(superplm: SuperPLM) -> Objective:

@@ -37,6 +37,7 @@ from atb.options import (
 )
 from atb.scoring import Scoring
 from atb.searching import note_spent, run_one, run_several
+from atb.spaces import held_by, on_grid
 
 if TYPE_CHECKING:
     from atb.search.result import SearchResult
@@ -78,8 +79,15 @@ def search(
     ] = "evolved+",
     space: SpaceName = "mini",
     grid: Annotated[
-        str, typer.Option("--grid", metavar="search|paper", help="Steps 16/32/12/1, or 4/4/12/1.")
-    ] = "search",
+        str | None,
+        typer.Option(
+            "--grid",
+            metavar="search|paper",
+            help="Steps of hidden size, feed-forward, query width and heads: 16, 32, 12, 1 or "
+            "4, 4, 12, 1. By default `search` for the built-in spaces, and a space of your own as "
+            "it is written.",
+        ),
+    ] = None,
     window: Annotated[
         str | None,
         typer.Option(
@@ -150,11 +158,9 @@ def search(
     The same command resumes an interrupted search. Writes result.json and model/, a transformers
     folder with model.onnx and model.int8.onnx.
     """
-    from atb.models.space import find_space
     from atb.predictor.file import load
     from atb.predictor.predictor import require_conditions
     from atb.profiler.database import ProfileDatabase
-    from atb.search.candidates import on_search_grid
     from atb.search.constraint import WHOLE, WINDOW
     from atb.search.contract import MethodSettings
     from atb.search.joint import Place
@@ -181,7 +187,7 @@ def search(
         affinity=affinity,
         cache=kept,
     )
-    whole = on_search_grid(find_space(space), grid)
+    whole = on_grid(space, grid)
     # all that can be refused is refused before torch is imported and the SuperPLM loaded
     SearchRequest(whole, limit, method, settings, seed, finalists)
     fitted = load(predictor, target.settings)
@@ -197,7 +203,7 @@ def search(
     loaded = load_superplm(superplm)
     TextModel.read(folder_of(superplm))  # the winner is handed over with its words
     request = SearchRequest(
-        on_search_grid(whole, grid, loaded.architecture),
+        held_by(whole, superplm, loaded.architecture),
         limit,
         method,
         settings,
@@ -220,12 +226,13 @@ def search(
         bf16=bf16,
         where=workers,
     )
+    made = None if others else scoring.proxy(loaded)  # before there is a file
     with ProfileDatabase(db, create=True) as database:
         places = [
             Place(name, latencies[name], known, where.verifier(database, time_left))
             for name, (known, where) in elsewhere.items()
         ]
-        if others:
+        if made is None:
             several = {predictor.stem: (fitted, target), **others}
             result = run_several(
                 request, several, scoring, database, loaded, out=out, budget_seconds=budget_seconds
@@ -236,7 +243,7 @@ def search(
                 result = run_one(
                     request,
                     fitted,
-                    scoring.proxy(loaded),
+                    made,
                     verifier,
                     loaded,
                     out=out,

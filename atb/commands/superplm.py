@@ -12,6 +12,7 @@ from atb.commands.superplm_scores import evaluate, finetune
 from atb.console import note, print_line, progress
 from atb.errors import InputError
 from atb.options import Seed, SuperPLMFolder
+from atb.spaces import note_held
 from atb.training.names import Aim
 
 if TYPE_CHECKING:
@@ -274,6 +275,8 @@ def train(
     if threads is not None:
         torch.set_num_threads(threads)
     start = load_superplm(superplm)
+    if not only:
+        note_held(settings.space, start.architecture)
     text_model = TextModel.read(folder_of(superplm))
     shards = open_text(data, text_model)
     aim = objective_of(

@@ -12,6 +12,7 @@ from atb.commands.finetune import TaskData, TaskName, note_remark
 from atb.console import Progress, note, print_json, print_line, print_table, progress
 from atb.errors import InputError
 from atb.options import HeldOutShards, Json, Seed, SpaceName, TeacherFolder
+from atb.spaces import note_held
 
 if TYPE_CHECKING:
     from atb.models.architecture import Architecture
@@ -79,6 +80,7 @@ def finetune(
         bf16=bf16,
     )
     start = load_superplm(superplm)
+    note_held(settings.space, start.architecture)
     words = TextModel.read(folder_of(superplm)).vocabulary
     with progress("fine-tune") as show:
         finetune_elastic(

@@ -112,6 +112,66 @@ def test_a_space_is_cut_to_what_a_super_model_holds() -> None:
         SPACES["mlm"].limited_to(KNOWN["minilm-6"])
 
 
+def pairs_with_wide_heads(heads: Dimension, qkv: Dimension) -> SearchSpace:
+    one = Dimension(1, 2)
+    return SearchSpace("own", one, Dimension(16, 64, 16), heads, Dimension(32, 64, 32), qkv=qkv)
+
+
+@pytest.mark.parametrize(
+    ("heads", "qkv"),
+    [
+        (Dimension(2, 8, 2), Dimension(32, 96, 16)),  # few heads over a great width
+        (Dimension(2, 3), Dimension(48, 64, 16)),  # three heads divide only the smaller width
+        (Dimension(1, 4), Dimension(12, 48, 12)),
+    ],
+)
+def test_only_slices_are_left_of_a_space_whose_heads_have_no_one_width(
+    heads: Dimension, qkv: Dimension
+) -> None:
+    space = pairs_with_wide_heads(heads, qkv)
+    whole = space.largest
+    held = space.limited_to(whole)
+    members = [Architecture(*row.tolist()) for block in held.blocks() for row in block]
+    wanted = [Architecture(*row.tolist()) for block in space.blocks() for row in block]
+    wanted = [architecture for architecture in wanted if architecture.fits(whole)]
+    assert members == wanted
+    assert 0 < held.size < space.size
+    drawn = held.sample(np.random.default_rng(0), held.size)
+    for architecture in (*drawn, held.largest, held.smallest):
+        assert architecture.fits(whole)
+        assert all(near.fits(whole) for near in held.neighbours(architecture))
+    assert held.limited_to(whole) == held
+    assert held.to_json() != space.to_json()
+
+
+def test_a_space_of_which_nothing_is_held_is_refused_by_name() -> None:
+    space = pairs_with_wide_heads(Dimension(2, 4), Dimension(32, 64, 16))
+    for largest in (
+        Architecture(2, 64, 8, 32, 64),  # heads too narrow for any pair
+        Architecture(2, 64, 1, 64, 64),  # too few heads
+        Architecture(2, 8, 4, 64, 64),
+    ):
+        with pytest.raises(InputError, match=r"space own begins at .* choose another"):
+            space.limited_to(largest)
+
+
+def test_a_coarser_grid_has_members_of_the_space_only() -> None:
+    space = SearchSpace(
+        "own", Dimension(1, 2), Dimension(64, 256, 24), Dimension(2, 8), Dimension(64, 256, 40),
+        qkv=Dimension(64, 256, 8),
+    )  # fmt: skip
+    coarse = space.on_grid(**SEARCH_GRID)
+    assert coarse.size < space.size
+    assert all(
+        architecture in space for architecture in coarse.sample(np.random.default_rng(0), 99)
+    )
+
+
+def test_the_size_of_a_huge_space_is_exact() -> None:
+    wide = Dimension(1, 60_000)
+    assert SearchSpace("own", wide, wide, wide, wide, head_size=1).size == 60_000**4
+
+
 def test_a_users_own_space_is_read_from_toml(tmp_path: Path) -> None:
     path = tmp_path / "own.toml"
     path.write_text(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -113,6 +114,28 @@ def test_grids_have_the_published_sizes() -> None:
     assert set(GRIDS) == {"search", "paper"}
     with pytest.raises(InputError, match="grid"):
         on_search_grid(SPACES["kd"], "fine")
+
+
+def test_a_space_of_ones_own_is_searched_as_it_is_written() -> None:
+    own = SearchSpace(
+        "own", Dimension(1, 2), Dimension(64, 128, 4), Dimension(4, 4), Dimension(64, 128, 4),
+        qkv=Dimension(64, 128, 4),
+    )  # fmt: skip
+    assert on_search_grid(own) == own
+    coarse = on_search_grid(own, "search")
+    assert coarse.size < on_search_grid(own, "paper").size < own.size
+    named_like_a_built_in_one = replace(own, name="mlm")
+    assert on_search_grid(named_like_a_built_in_one) == named_like_a_built_in_one
+    whole = Architecture(2, 128, 4, 96, 128)
+    assert on_search_grid(own, largest=whole) == own.limited_to(whole)
+
+
+def test_a_space_too_large_to_be_listed_is_refused(world: Any) -> None:
+    wide = Dimension(1, 2000)
+    own = SearchSpace("own", Dimension(1, 2), wide, Dimension(1, 8), wide, head_size=32)
+    with pytest.raises(InputError, match="has 640,000,000 arch") as refused:
+        feasible(replace(own, layers=Dimension(1, 20)), world.predictor(), LatencyLimit(0.01))
+    assert "--grid" in str(refused.value)
 
 
 def test_a_limit_below_reach_names_the_smallest_reachable_latency(world: Any) -> None:
