@@ -27,6 +27,7 @@ from atb.commands import (
 )
 from atb.console import complain, prepare_streams, print_line
 from atb.errors import AtbError, Interrupted
+from atb.launched import refuse_several
 
 __all__ = ["app", "main"]
 
@@ -88,6 +89,7 @@ def main() -> NoReturn:
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
+        refuse_several(sys.argv[1:])
         code = app(prog_name="atb", standalone_mode=False)
     except Interrupted as error:
         complain(str(error))

@@ -10,14 +10,17 @@ import codecs
 import contextlib
 import io
 import json
+import os
 import re
 import shutil
 import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from atb.launched import speaks
 from atb.text import plain_ascii, printable
 
 __all__ = [
@@ -47,7 +50,12 @@ Progress = Callable[[int, int, str], None]
 
 
 def prepare_streams() -> None:
-    """Let stdout and stderr replace what their encoding does not have, rather than fail."""
+    """Let stdout and stderr replace what their encoding does not have, rather than fail.
+
+    Of several processes that were launched together one prints results.
+    """
+    if not speaks():
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 -- to the end
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=_REPLACING)
@@ -69,12 +77,13 @@ def _shown(text: str) -> str:
 
 def complain(message: str) -> None:
     """Say what went wrong."""
-    sys.stderr.write(f"atb: {printable(message)}\n")
+    note(f"atb: {message}")
 
 
 def note(message: str) -> None:
     """Say something beside the result."""
-    sys.stderr.write(f"{printable(message)}\n")
+    if speaks():
+        sys.stderr.write(f"{printable(message)}\n")
 
 
 def print_line(text: str = "") -> None:
@@ -134,7 +143,7 @@ def progress(title: str) -> Iterator[Progress]:
     It is drawn only when it is told something, by the thread that tells it: while a block is timed
     nothing else computes.
     """
-    if not sys.stderr.isatty():
+    if not (sys.stderr.isatty() and speaks()):
         yield _lines(title)
         return
     from rich.console import Console

@@ -38,6 +38,7 @@ from atb.training.task_learning import (
     tokenizer_of,
 )
 from atb.training.trainer import Progress, train_superplm
+from atb.training.workers import leads
 
 __all__ = ["ElasticSettings", "TaskScorer", "elastic_scorer", "finetune_elastic"]
 
@@ -52,6 +53,8 @@ class ElasticSettings:
         space: Where the slices come from.
         epochs: Passes over the training rows.
         batch_size: Rows in a step.
+        batch_parts: Parts that they are cut into, each with slices of its own; several processes
+            share them.
         sequence_length: Most tokens of a feature; as AutoTinyBERT has it for the task when None.
         sampling: How slices are drawn.
         in_place: Whether the largest teaches the others.
@@ -66,6 +69,7 @@ class ElasticSettings:
     space: SearchSpace
     epochs: float = 10.0
     batch_size: int = 32
+    batch_parts: int = 1
     sequence_length: int | None = None
     sampling: Sampling = "sandwich"
     in_place: bool = False
@@ -84,6 +88,7 @@ class ElasticSettings:
             self.space,
             steps=max(1, math.ceil(rows * self.epochs / max(1, self.batch_size))),
             batch_size=self.batch_size,
+            batch_parts=self.batch_parts,
             sampling=self.sampling,
             in_place=self.in_place,
             random_samples=self.random_samples,
@@ -106,7 +111,8 @@ def finetune_elastic(
 ) -> SuperPLM:
     """Fine-tune all slices on a task, but for rows held out to score them by.
 
-    The same call resumes a run that was stopped, and reads one that is done.
+    The same call resumes a run that was stopped, and reads one that is done. Where several
+    processes make it (`torchrun`), they share the parts of each batch.
 
     Args:
         superplm: The starting point; left as it is.
@@ -136,6 +142,8 @@ def finetune_elastic(
     trained = train_superplm(
         start, rows, training, out, objective=TaskLearning(), progress=progress
     )
+    if not leads():
+        return trained
     vocabulary.save(out, positions=trained.config.max_position_embeddings)
     content = {
         "task": task.name,

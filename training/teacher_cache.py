@@ -23,6 +23,7 @@ from atb.errors import BadFile, InputError
 from atb.files import prepare_output, read_document, write_document
 from atb.training.identity import fingerprint
 from atb.training.teacher import AttentionStates, Batch, Target, Teacher
+from atb.training.workers import leader_first
 
 __all__ = ["CachedTeacher"]
 
@@ -73,7 +74,8 @@ class CachedTeacher(Teacher):
             "sequence_length": text.sequence_length,
             "widths": widths,
         }
-        self._store = _open(folder, card)
+        with leader_first():  # one makes the files, and the others find them
+            self._store = _open(folder, card)
 
     def __call__(
         self, batch: Batch, *, attention: bool = False, vocabulary_logits: bool = False

@@ -7,21 +7,37 @@ process adds up the gradients of its parts, and one reduction a step adds up tho
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from atb.errors import InputError
 
-__all__ = ["Workers", "leads"]
+if TYPE_CHECKING:
+    from accelerate import PartialState
+
+__all__ = ["Workers", "leader_first", "leads"]
 
 
 def leads() -> bool:
     """Whether this process, of those that were launched together, is the one that writes."""
+    return bool(_together().is_main_process)
+
+
+@contextlib.contextmanager
+def leader_first() -> Iterator[None]:
+    """Let the process that writes go through first, and the others when it is done."""
+    with _together().main_process_first():
+        yield
+
+
+def _together() -> PartialState:
     from accelerate import PartialState
 
-    return bool(PartialState().is_main_process)
+    return PartialState(cpu=not torch.cuda.is_available())
 
 
 class Workers:
@@ -67,8 +83,8 @@ class Workers:
         """
         if parts < self.count:
             raise InputError(
-                f"{self.count} processes share {parts} parts of a batch: give at least "
-                f"--batch-parts {self.count}."
+                f"{self.count} processes cannot share a batch that is cut into {parts}: give at "
+                f"least --batch-parts {self.count}."
             )
         return range(self._accelerator.process_index, parts, self.count)
 

@@ -36,8 +36,16 @@ def finetune(
         bool,
         typer.Option("--in-place", help="The sandwich's largest learns, and teaches the others."),
     ] = False,
+    batch_parts: Annotated[
+        int,
+        typer.Option(
+            "--batch-parts",
+            help="Parts of a step's rows, each with sub-models of its own; at least as many as "
+            "processes that torchrun starts.",
+        ),
+    ] = 1,
     random_samples: Annotated[
-        int, typer.Option("--random-samples", help="Random sub-models for each step.")
+        int, typer.Option("--random-samples", help="Random sub-models for each part.")
     ] = 2,
     epochs: Annotated[float, typer.Option("--epochs")] = 10.0,
     batch: Annotated[int, typer.Option("--batch", help="Rows in a step.")] = 32,
@@ -69,6 +77,7 @@ def finetune(
         space=find_space(space),
         epochs=epochs,
         batch_size=batch,
+        batch_parts=batch_parts,
         sequence_length=sequence_length,
         sampling=sampling,
         in_place=in_place,
