@@ -15,9 +15,10 @@ from torch.nn import functional
 from atb.data.masking import mask_tokens
 from atb.data.samples import held_out
 from atb.data.shards import TokenShards
+from atb.data.tokenizer_files import find_tokenizer
+from atb.data.vocabulary import vocabulary_of
 from atb.errors import InputError
 from atb.models.architecture import Architecture
-from atb.models.embedded import EMBEDDED
 from atb.models.superplm import SuperPLM
 from atb.training.objectives import mean_pooled
 from atb.training.score_teacher import ScoreTeacher, score_teacher
@@ -59,12 +60,14 @@ def held_out_text(
         limit: Take only this many sequences, from everywhere in the text; all when None.
 
     Raises:
-        BadFile: There are no shards, or damaged ones.
+        BadFile: There are no shards, or damaged ones; or the SuperPLM's folder has no tokenizer.
         InputError: The shipped sample is wanted and the SuperPLM has another vocabulary.
     """
     if folder is not None:
         text = TokenShards.open(folder)
         return text if limit is None else text.spread(limit)
+    if superplm.folder is not None:
+        vocabulary_of(superplm.folder)  # without a tokenizer nobody knows what it speaks
     sample = held_out(min(_SAMPLE_LENGTH, superplm.config.max_position_embeddings), limit)
     if not _is_spoken(superplm, sample):
         raise InputError(
@@ -82,8 +85,9 @@ def _is_spoken(superplm: SuperPLM, text: TokenShards) -> bool:
 
 
 def _preparing(superplm: SuperPLM) -> str:
-    folder = superplm.folder or "DIR"
-    own = "" if folder in EMBEDDED.values() else f" --vocabulary {folder}"
+    folder = superplm.folder
+    has_words = folder is not None and find_tokenizer(folder) is not None
+    own = f" --vocabulary {folder}" if has_words else ""
     return f"`atb data prepare TEXT{own} --out SHARDS`"
 
 
