@@ -29,13 +29,17 @@ def coarse_step_seconds(blocks: Sequence[BlockRecord]) -> float | None:
     """
     if not blocks or len(set(blocks[0].readings.wall_seconds)) > _MOST_VALUES:
         return None
-    within = [np.asarray(record.readings.wall_seconds) for record in blocks]
+    within = [np.sort(record.readings.wall_seconds) for record in blocks]
     readings = np.concatenate(within)
-    steps = np.concatenate([np.diff(np.sort(values)) for values in within])
-    steps = steps[steps > 1e-9 * readings.max()]  # the same value, computed in two ways
-    if len(readings) < _FEWEST_READINGS or not len(steps):
+    # without differences of the same value, computed in two ways
+    steps = [
+        differences[differences > 1e-9 * readings.max()] for differences in map(np.diff, within)
+    ]
+    # what takes one of two times, as by a change of the frequency, does so in a few blocks
+    varying = sum(len(found) > 0 for found in steps)
+    if len(readings) < _FEWEST_READINGS or 2 * varying <= len(blocks):
         return None
-    step = float(steps.min())
+    step = float(np.concatenate(steps).min())
     multiples = readings / step
     if step < _TELLING_SHARE * float(np.median(readings)):
         return None

@@ -114,6 +114,11 @@ def test_the_step_of_a_clock_shows_in_readings_that_are_its_multiples(
     assert found == (None if step is None else pytest.approx(step))
 
 
+def test_a_machine_that_ran_at_two_speeds_has_no_coarse_clock() -> None:
+    steady, changing, slow = (records(wall) for wall in ([0.1] * 5, [0.1, 0.1, 0.12], [0.12] * 5))
+    assert coarse_step_seconds([*changing, *steady, *slow]) is None
+
+
 def test_a_block_of_no_time_is_no_block() -> None:
     with pytest.raises(LaunchFailure, match=r"took 0\.0 s"):
         records([0.1, 0.0])
