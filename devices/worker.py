@@ -1370,9 +1370,9 @@ class Worker:
             raise
         except Exception as error:  # runtimes raise classes of their own
             raise WorkerError(_cause(error, "load-error"), _describe(error)) from error
+        peak = None if memory is None else _memory("VmHWM")
         checksum = _checksum(outputs)
         self._models[key] = model, settings
-        peak = None if memory is None else _memory("VmHWM")
         fewer = [f"token ids below {model.vocabulary_size}"] * (model.vocabulary_size < known)
         return {
             "load_seconds": imported - started + loaded - begun,
@@ -1501,12 +1501,14 @@ def _checksum(outputs: Any) -> float:
     numbers = _numbers(outputs)
     if numbers is None:
         return 0.0
-    values = numbers.astype(np.float64)
-    finite = values[np.isfinite(values)]
-    if np.isnan(values).any() or not finite.size:
-        raise WorkerError("wrong-output", "the output holds values that are not finite")
-    with np.errstate(over="ignore"):
-        return float(np.nan_to_num(np.sum(finite)))
+    with np.errstate(all="ignore"):
+        total = float(np.sum(numbers, dtype=np.float64))
+        if np.isfinite(total):
+            return total
+        finite = np.isfinite(numbers)
+        if np.isnan(numbers).any() or not finite.any():
+            raise WorkerError("wrong-output", "the output holds values that are not finite")
+        return float(np.nan_to_num(np.sum(numbers, dtype=np.float64, where=finite)))
 
 
 def _describe(error: BaseException) -> str:
