@@ -148,7 +148,10 @@ class Comparing:
     def _load(self, worker: Launch, index: int, artefact: Artefact) -> int | None:
         """Load a side; how many token ids it is fed, of which both get the same."""
         name = _NAMES[index]
-        loaded = worker.load(name, artefact, vocabulary_size=self._tokens)
+        if self._tokens is None:
+            loaded = worker.load(name, artefact)
+        else:
+            loaded = worker.load(name, artefact, vocabulary_size=self._tokens)
         if not math.isfinite(loaded.output_checksum):
             raise LaunchFailure("wrong-output", "the output is not finite")
         return loaded.vocabulary_size
