@@ -213,10 +213,13 @@ def _lines(path: Path, raw: io.BufferedReader) -> Iterator[str]:
     """Lines of an opened file, in pieces of bounded size."""
     # told here and not where the file is opened: documents are read outside of that block
     with errors_told(path), unpacked(path, raw) as text:
+        number = 1
         while line := text.readline(_LONGEST_LINE):
             if "\0" in line:
                 raise BadFile(
-                    f"{path} is binary, or UTF-16 without a byte-order mark: pass text in UTF-8."
+                    f"{path}, line {number} holds a NUL character: it is binary, or UTF-16 without "
+                    "a byte-order mark; pass text in UTF-8."
                 )
+            number += line.endswith("\n")
             # also within a file, where several that began with one were joined
             yield line.replace(BYTE_ORDER_MARK, "")

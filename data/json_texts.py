@@ -98,17 +98,17 @@ def _of_lines(path: Path, lines: Iterable[tuple[int, str]], column: str) -> _Doc
 def _of_object(path: Path, lines: Iterable[tuple[int, str]], column: str) -> _Documents:
     """The texts of an object that may go over many lines, or of several one after another."""
     numbers, texts = zip(*lines, strict=True)
-    text, place, values = "".join(texts), 0, []
+    text, place, passed, values = "".join(texts), 0, 0, []
     while place < len(text):
-        line = numbers[min(text.count("\n", 0, place), len(numbers) - 1)]
+        where = f"{path}, line {numbers[passed]}"
         try:
-            value, place = json.JSONDecoder().raw_decode(text, place)
+            value, end = json.JSONDecoder().raw_decode(text, place)
         except _ERRORS as error:
-            at = getattr(error, "pos", place)
-            line = numbers[min(text.count("\n", 0, at), len(numbers) - 1)]
-            raise _no_json(path, line, error) from error
-        values.append((f"{path}, line {line}", value))
-        place = _BLANKS.match(text, place).end()  # type: ignore[union-attr]  # it always matches
+            passed += text.count("\n", place, getattr(error, "pos", place))
+            raise _no_json(path, numbers[min(passed, len(numbers) - 1)], error) from error
+        values.append((where, value))
+        end = _BLANKS.match(text, end).end()  # type: ignore[union-attr]  # it always matches
+        passed, place = passed + text.count("\n", place, end), end
     if len(values) > 1:
         return (_document(value, where, column) for where, value in values)
     return _within(path, values[0][1], column)

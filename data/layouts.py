@@ -109,13 +109,12 @@ def _delimited_documents(path: Path, pieces: Iterator[str], column: str) -> _Doc
             f"{path} has no column {column!r}: name one of {', '.join(names)[:200]} with --column."
         )
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
-    return _delimited_rows(path, reader, above + 1, names, column)
+    return _delimited_rows(path, reader, above + 1, names, names.index(column))
 
 
 def _delimited_rows(
-    path: Path, reader: Any, above: int, names: list[str], column: str
+    path: Path, reader: Any, above: int, names: list[str], place: int
 ) -> _Documents:
-    place = names.index(column)
     csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_CELL))
     try:
         for cells in reader:
@@ -126,6 +125,9 @@ def _delimited_rows(
                     f"{path}, line {above + reader.line_num} has {len(cells)} cells and the header "
                     f"has {len(names)}: put texts with separators in quotation marks."
                 )
+            # a text that begins with a quotation mark would swallow the rows up to the next one
+            if reader.dialect.delimiter == "\t" and any("\n" in c and "\t" in c for c in cells):
+                raise csv.Error("one goes over several lines and holds tabs")
             if cells:
                 yield paragraphs_of(cells[place]) if cells[place].strip() else NULL_TEXT
     except csv.Error as error:

@@ -165,7 +165,7 @@ def _plain(cells: Sequence[Cell]) -> _Plain | None:
     mark = None
     if kinds == {str}:
         texts = [cell for cell in cells if isinstance(cell, str)]
-        if not all(map(_PLAIN.fullmatch, texts)) or max(map(len, texts)) > _LONGEST_NUMBER:
+        if max(map(len, texts)) > _LONGEST_NUMBER or not all(map(_PLAIN.fullmatch, texts)):
             return None
         pointed = [text for text in texts if "." in text]
         if pointed and all(_THOUSANDS.fullmatch(text.translate(_SWAPPED)) for text in pointed):
@@ -307,5 +307,5 @@ def _decimal_mark(cells: Sequence[_Parsed], shown: set[str], separator: str | No
 
 def unit_of_name(name: str) -> str | None:
     """The unit of time that a column's name ends in, as `latency_ms` and `latency (ms)` do."""
-    found = _NAMED_UNIT.fullmatch(name)
+    found = _NAMED_UNIT.fullmatch(name[-_LONGEST_NUMBER:])
     return None if found is None else _TIMES.get(found["bracket"] or found["suffix"])

@@ -28,8 +28,8 @@ _SEPARATORS = (",", ";", "\t", "|")
 _SAMPLE_LINES = 50
 #: Names in an error message.
 _MOST_LISTED = 12
-# The line below the header of a Markdown table.
-_RULE = re.compile(r"[:| -]*-[:| -]*")
+# Of the line below the header of a Markdown table.
+_RULE = set(":- ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +234,11 @@ def _rows(
     try:
         for cells in reader:
             stripped = [cell.strip() for cell in cells]
-            if any(stripped) and not (separator == "|" and _RULE.fullmatch("|".join(stripped))):
+            # a quotation mark that nobody closed would swallow the rows up to the next one
+            if begun and any("\n" in cell and separator in cell for cell in stripped):
+                raise csv.Error("a cell goes over several lines and holds separators")
+            is_rule = separator == "|" and set().union(*stripped) <= _RULE
+            if any(stripped) and not is_rule:
                 yield lines[begun][0], stripped
             begun = reader.line_num
     except csv.Error as error:

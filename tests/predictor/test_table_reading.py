@@ -125,6 +125,7 @@ def refused(tmp_path: Path, content: str | bytes, target: str = "time", **words)
         ("3,64,-2", "Row 13 of FILE (line 14) has time -2"),
         ("3,64", "has 3 cells and line 14 has 2"),
         ("3,64,1.5,7", "has 3 cells and line 14 has 4"),
+        ('"3,64,1.5\n4,64",64,1.5', "Line 14 of FILE cannot be cut into cells (a cell goes over"),
         ('3,64,"1.5', "Line 14 of FILE cannot be cut into cells"),
     ],
 )
@@ -256,6 +257,13 @@ def test_a_column_keeps_the_unit_that_it_was_learnt_in(cells, unit, told, tmp_pa
             notes()
     else:
         assert [told in note for note in notes()] == ([True] if told else [])
+
+
+@pytest.mark.parametrize("cell", ["9" * 120_000 + "x", "-" * 120_000 + "x", "(" * 120_000])
+@pytest.mark.parametrize("content", ["width,{}\n1,2\n", "width|time\n1|2\n{}|3\n"])
+def test_very_long_cells_take_no_long_time(content: str, cell: str, tmp_path: Path) -> None:
+    """They did where a pattern tried every way of cutting a cell in two."""
+    assert refused(tmp_path, content.format(cell))
 
 
 def test_damaged_packing_is_told(tmp_path: Path) -> None:
