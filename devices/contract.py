@@ -260,7 +260,7 @@ class Launch(Protocol):
             artefact: What.
             settings: How this model is run, where not as the launch is.
             vocabulary_size: How many different token ids it is fed at most; None for as many as
-                it says that it knows.
+                it says that it knows. It is given only where `Loaded` tells such a number.
 
         Raises:
             LaunchFailure: The worker failed; nothing more can be asked of this launch.

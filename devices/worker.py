@@ -340,7 +340,7 @@ def _sizes(given: Input, role: str, axes: dict[str, int], settings: Mapping[str,
 def _usual_sizes(role: str, rank: int, batch: int, length: int) -> list[int | None]:
     """What free axes are, where their names do not say it."""
     if rank == 1:
-        return [length if role in _OF_THE_TEXT else batch]
+        return [length if role in ("tokens", "mask", "segments") else batch]
     if rank == 2:
         return [batch, length]
     if role in _OF_THE_TEXT:  # the choices of each row; heads, and who is shown to whom
@@ -381,6 +381,8 @@ def _is_fixed(size: Any) -> bool:
 def _check_fixed(given: Input, role: str, settings: Mapping[str, Any]) -> None:
     """Fixed axes must be what was asked for, or latencies would be those of other inputs."""
     shape, helps = given.shape, []
+    if len(shape) == 1 and role != "tokens":  # one number for each sequence
+        return
     batch, length = (shape[:1], shape[-1:]) if not _is_turned(shape) else (shape[-1:], shape[:1])
     if len(shape) == 1:
         batch = [1]

@@ -111,6 +111,15 @@ def test_scalars_and_what_a_decoder_said_before_are_filled_in() -> None:
     assert np.ptp(feed["encoder_hidden_states"]) > 0
 
 
+@pytest.mark.parametrize("axis", [None, "batch", 2])
+def test_a_place_in_each_sequence_is_one_number_for_each(axis: Any) -> None:
+    feed = feed_of(
+        ("input_ids", "tensor(int64)", ["batch", "sequence"]),
+        ("start_positions", "tensor(int64)", [axis]),
+    )
+    assert feed["start_positions"].shape == (2,)
+
+
 @pytest.mark.parametrize(
     ("shape", "helps"),
     [
