@@ -75,7 +75,12 @@ class FakeDevice(FakeProcessor):
     Args:
         name: What it is called.
         noise: Relative standard deviation of each iteration.
-        launch_noise: Relative standard deviation of a factor that a launch keeps.
+        launch_noise: Relative standard deviation of a factor that each model has of its own in
+            each launch, as by where its memory lies: what is timed beside it does not show it.
+        level_noise: The same of a factor that each model keeps as long as the device lives, such as
+            a day: no number of launches shows it.
+        sharing_noise: Standard deviation, over models, of the power of `slowdown` that acts on
+            them: around one, so that they share a drift in part.
         preemption: Probability that an iteration is preempted: its wall time grows, its CPU time
             does not.
         slowdown: Simulated seconds since the device began -> factor on time; drift and steps.
@@ -95,6 +100,8 @@ class FakeDevice(FakeProcessor):
         failures: Mapping[str, str] | None = None,
         *,
         launch_noise: float = 0.0,
+        level_noise: float = 0.0,
+        sharing_noise: float = 0.0,
         preemption: float = 0.0,
         costs: FakeCosts | None = None,
         room_bytes: float | None = None,
@@ -103,6 +110,8 @@ class FakeDevice(FakeProcessor):
         super().__init__(costs, noise, preemption, slowdown, seed)
         self._name = name
         self.launch_noise = launch_noise
+        self.level_noise = level_noise
+        self.sharing_noise = sharing_noise
         self.failures = dict(failures or {})
         self.room_bytes = math.inf if room_bytes is None else room_bytes
         self.room_cause = room_cause
@@ -142,6 +151,22 @@ class FakeDevice(FakeProcessor):
         """
         return sum(self.costs.terms(architecture, settings).values())
 
+    def level_factor(self, architecture: Architecture) -> float:
+        """How much longer a model takes than `latency`, as long as the device lives."""
+        return max(0.1, 1.0 + self.level_noise * self._drawn(architecture, 0))
+
+    def power(self, architecture: Architecture) -> float:
+        """The power of `slowdown` that acts on a model."""
+        return 1.0 + self.sharing_noise * self._drawn(architecture, 1)
+
+    def _drawn(self, architecture: Architecture, which: int) -> float:
+        """A standard normal number of a model's own, the same whenever it is asked for."""
+        import numpy as np
+
+        a = architecture
+        numbers = (self.seed, which, a.layers, a.hidden, a.heads, a.qkv, a.feed_forward)
+        return float(np.random.default_rng(numbers).normal())
+
     def launch(self, runtime: Runtime, settings: RunSettings) -> Launch:
         """Prepare a simulated worker."""
         return _FakeLaunch(self, settings)
@@ -170,17 +195,14 @@ class _FakeLaunch:
     def __init__(self, device: FakeDevice, settings: RunSettings) -> None:
         self._device = device
         self._settings = settings
-        self._factor = 1.0
+        self._factors: dict[str, float] = {}
         self._models: dict[str, Architecture] = {}
         self._settings_of: dict[str, RunSettings] = {}
         self._alive = False
         self._used_bytes = 0
 
     def __enter__(self) -> Self:
-        device = self._device
-        device.wait(_PROCESS_SECONDS)
-        if device.launch_noise:
-            self._factor = max(0.1, float(device.rng.normal(1.0, device.launch_noise)))
+        self._device.wait(_PROCESS_SECONDS)
         self._alive = True
         return self
 
@@ -208,9 +230,14 @@ class _FakeLaunch:
             raise self._failure("load-error", str(error)) from error
         self._fail_if_told(architecture, ("load-error", "out-of-memory", "wrong-output"))
         self._models[key] = architecture
+        self._factors[key] = self._device.level_factor(architecture)
+        if self._device.launch_noise:
+            own = float(self._device.rng.normal(1.0, self._device.launch_noise))
+            self._factors[key] *= max(0.1, own)
         self._settings_of[key] = settings or self._settings
         self._device.wait(_LOAD_SECONDS)
-        first = self._device.iterate(2 * self._seconds(key), 1).wall[0]
+        power = self._device.power(architecture)
+        first = self._device.iterate(2 * self._seconds(key), 1, power=power).wall[0]
         checksum = float(architecture.hidden * architecture.layers)
         memory = self._device.costs.memory_bytes(architecture, self._settings)
         self._used_bytes += memory
@@ -227,6 +254,7 @@ class _FakeLaunch:
             self._seconds(key),
             pace=pace_of(settings),
             streams=settings.streams,
+            power=device.power(architecture),
             crowding=device.costs.crowding(settings),
         )
         warm = iterate(warmup)
@@ -290,7 +318,7 @@ class _FakeLaunch:
 
     def _seconds(self, key: str) -> float:
         latency = self._device.latency(self._models[key], self._settings_of[key])
-        return self._factor * latency
+        return self._factors[key] * latency
 
     def _model(self, key: str) -> Architecture:
         self._require_alive()

@@ -143,6 +143,7 @@ class FakeProcessor:
         pace: Pace | None = None,
         streams: int = 1,
         crowding: float = 1.0,
+        power: float = 1.0,
     ) -> Iterations:
         """Run iterations of this exact latency on the simulated clock.
 
@@ -152,6 +153,7 @@ class FakeProcessor:
             pace: How much time passes before each of them; None for none.
             streams: How many begin at the same time; the slowest ends the round.
             crowding: How many times longer each takes since they share the CPUs.
+            power: Of the slowdown that acts on them.
         """
         import numpy as np
 
@@ -170,7 +172,8 @@ class FakeProcessor:
             pause = 0.0 if pace is None else pace(self.elapsed)
             self.elapsed += pause
             cold = pause >= self.costs.idle_seconds
-            factor = self.slowdown(self.elapsed) * (self.costs.idle_factor if cold else 1.0)
+            slower = self.slowdown(self.elapsed) ** power
+            factor = slower * (self.costs.idle_factor if cold else 1.0)
             longest = 0.0
             for i in range(first, first + streams):
                 begin[i] = self.elapsed

@@ -90,6 +90,46 @@ def test_noise_of_a_launch_stays_the_same_within_it(tmp_path: Path) -> None:
     assert blocks[0].wall_seconds != blocks[1].wall_seconds
 
 
+def launch_of(device: FakeDevice, folder: Path, *models: Architecture) -> list[float]:
+    """Seconds of each model in one launch."""
+    runtime = device.runtimes["fake"]
+    with device.launch(runtime, SETTINGS) as launch:
+        for model in models:
+            launch.load(str(model), runtime.build(model, SETTINGS, folder))
+        return [launch.run(str(model), iterations=1).wall_seconds[0] for model in models]
+
+
+def factors_of(device: FakeDevice, folder: Path, launches: int) -> np.ndarray:
+    """How much longer two models take than they should, float64 [launches, 2]."""
+    models = ARCHITECTURE, Architecture(3, 96, 3, 96, 384)
+    exact = [device.latency(model, SETTINGS) for model in models]
+    found = [launch_of(device, folder, *models) for _ in range(launches)]
+    return np.array(found) / exact
+
+
+def test_noise_of_a_launch_is_each_models_own(tmp_path: Path) -> None:
+    factors = factors_of(FakeDevice(launch_noise=0.02), tmp_path, 300)
+    assert factors.std(axis=0) == pytest.approx([0.02, 0.02], rel=0.15)
+    assert abs(np.corrcoef(factors.T)[0, 1]) < 0.2  # what is timed beside it says nothing of it
+
+
+def test_noise_of_the_level_is_shown_by_no_launch(tmp_path: Path) -> None:
+    factors = factors_of(FakeDevice(level_noise=0.02), tmp_path, 3)
+    assert factors == pytest.approx(np.tile(factors[0], (3, 1)))
+    assert factors[0, 0] != pytest.approx(factors[0, 1], rel=1e-4)
+    another_day = factors_of(FakeDevice(level_noise=0.02, seed=1), tmp_path, 1)
+    assert another_day[0, 0] != pytest.approx(factors[0, 0], rel=1e-4)
+
+
+def test_models_share_a_drift_in_part(tmp_path: Path) -> None:
+    device = FakeDevice(sharing_noise=0.3, slowdown=lambda elapsed: 1.1)
+    one, other = np.log(factors_of(device, tmp_path, 1)[0]) / np.log(1.1)
+    assert one == pytest.approx(device.power(ARCHITECTURE))
+    assert 0 < abs(one - other) < 1.5
+    wholly = factors_of(FakeDevice(slowdown=lambda elapsed: 1.1), tmp_path, 1)[0]
+    assert wholly == pytest.approx([1.1, 1.1])
+
+
 def test_preemption_shows_in_wall_time_and_switches_but_not_in_cpu_time(tmp_path: Path) -> None:
     device = FakeDevice(preemption=0.2)
     exact = device.latency(ARCHITECTURE, SETTINGS)
