@@ -261,9 +261,13 @@ def make_feed(inputs: Sequence[Input], settings: Mapping[str, Any], vocabulary_s
         vocabulary_size: How many token ids there are.
     """
     roles = {given.name: _role(given) for given in inputs}
-    nameless = [
-        given.name for given in inputs if roles[given.name] == "nameless" and "int" in given.kind
-    ]
+    whole = [given for given in inputs if "int" in given.kind]
+    rows = [given for given in whole if len(given.shape) != 1]
+    if any(roles[given.name] in ("tokens", "nameless") for given in rows):
+        # beside rows of tokens, what has one number for each is the name of an example
+        roles |= {g.name: "other" for g in whole if g not in rows and roles[g.name] == "tokens"}
+    rows_first = sorted(whole, key=lambda given: given not in rows)
+    nameless = [given.name for given in rows_first if roles[given.name] == "nameless"]
     if "tokens" not in roles.values() and nameless:
         roles[nameless[0]] = "tokens"
     axes: dict[str, int] = {}

@@ -111,6 +111,14 @@ def test_scalars_and_what_a_decoder_said_before_are_filled_in() -> None:
     assert np.ptp(feed["encoder_hidden_states"]) > 0
 
 
+@pytest.mark.parametrize("tokens", ["input_ids", "x"])
+def test_the_name_of_an_example_is_no_text_of_tokens(tokens: str) -> None:
+    for name in ("example_ids", "number"):
+        feed = feed_of((name, "tensor(int64)", ["n"]), (tokens, "tensor(int64)", ["n", "s"]))
+        assert feed[name].shape == (2,)
+        assert (feed[tokens] == make_tokens(100, 2, 8)).all()
+
+
 @pytest.mark.parametrize("axis", [None, "batch", 2])
 def test_a_place_in_each_sequence_is_one_number_for_each(axis: Any) -> None:
     feed = feed_of(
