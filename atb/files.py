@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import math
 import os
+import re
 import secrets
 import stat
 import tempfile
@@ -13,14 +15,17 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from atb.errors import BadFile, InputError
+from atb.errors import AtbError, BadFile, InputError, RunError
 
 __all__ = [
+    "atomic_folder",
     "atomic_path",
     "check_document",
     "prepare_output",
     "read_document",
+    "refusal_of_system",
     "write_document",
+    "writing_told",
 ]
 
 
@@ -44,6 +49,79 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_folder(out: Path, *, last: str | None = None) -> Iterator[Path]:
+    """Yield an empty folder whose files take their places in `out` when the block ends well.
+
+    Until then nothing in `out` is touched, and a folder that was not there is not left behind.
+
+    Args:
+        out: Where the files are to be; other files there stay.
+        last: The file by which a reader knows that all are there: removed first, put back last.
+
+    Raises:
+        InputError: The folder cannot be written.
+        RunError: The disk is full.
+    """
+    is_new = not out.exists()
+    prepare_output(out, directory=True)
+    try:
+        with (
+            writing_told(out),
+            tempfile.TemporaryDirectory(dir=out, prefix=".partial-") as temporary,
+        ):
+            folder = Path(temporary)
+            yield folder
+            if last is not None:
+                (out / last).unlink(missing_ok=True)
+            for path in sorted(folder.iterdir(), key=lambda path: (path.name == last, path.name)):
+                with atomic_path(out / path.name) as file:
+                    path.replace(file)
+    except BaseException:
+        if is_new:
+            with contextlib.suppress(OSError):  # what was put there meanwhile stays
+                out.rmdir()
+        raise
+
+
+@contextlib.contextmanager
+def writing_told(out: Path) -> Iterator[None]:
+    """Turn what any library raises where a disk is full into one sentence.
+
+    Raises:
+        RunError: In place of that.
+    """
+    try:
+        yield
+    except (AtbError, BrokenPipeError):
+        raise
+    except Exception as error:
+        refused = refusal_of_system(error, out)
+        if refused is None:
+            raise
+        raise RunError(
+            f"Cannot write to {out} ({refused.strerror or refused}): what was there is kept; make "
+            "room and give the same command again."
+        ) from error
+
+
+def refusal_of_system(error: Exception, path: Path) -> OSError | None:
+    """What the operating system refused, told by an error of any library; None where it did not.
+
+    Libraries in Rust raise errors of their own with its number in their text, torch says only that
+    it could not write, and onnx finds what it has just written cut off.
+    """
+    if isinstance(error, OSError):
+        return error
+    number = re.search(r"\(os error (\d+)\)", str(error))
+    if number is not None:
+        return OSError(int(number[1]), os.strerror(int(number[1])), str(path))
+    is_torch = isinstance(error, RuntimeError) and "inline_container" in str(error)
+    if is_torch or type(error).__name__ == "DecodeError":
+        return OSError(errno.EIO, "what was written there is cut off", str(path))
+    return None
 
 
 def prepare_output(path: Path, *, directory: bool = False) -> Path:

@@ -10,12 +10,22 @@ from typing import Any
 from torch import Tensor
 
 from atb.errors import BadFile
-from atb.files import read_document, write_document
+from atb.files import atomic_path, read_document, refusal_of_system, write_document
 from atb.models.architecture import Architecture
 from atb.models.modeling_tinybert import TinyBertConfig
 from atb.models.slicing import architecture_of, config_of
 
-__all__ = ["CARD", "FORMAT", "KIND", "WEIGHTS", "Card", "read_card", "read_tensors", "write_card"]
+__all__ = [
+    "CARD",
+    "FORMAT",
+    "KIND",
+    "WEIGHTS",
+    "Card",
+    "read_card",
+    "read_tensors",
+    "write_card",
+    "write_tensors",
+]
 
 CARD = "superplm.json"
 WEIGHTS = "model.safetensors"
@@ -108,6 +118,26 @@ def read_card(folder: Path) -> Card:
         raise BadFile(
             f"{folder / CARD} is damaged ({error}): take the folder from its source again."
         ) from error
+
+
+def write_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Write a safetensors file, whole or not at all.
+
+    Args:
+        tensors: By name; those that do not lie in memory as they are to be stored are copied.
+        path: Where to.
+
+    Raises:
+        OSError: The file cannot be written, as on a full disk.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    with atomic_path(path) as temporary:
+        try:
+            save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary)
+        except SafetensorError as error:
+            raise refusal_of_system(error, path) or error from error
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

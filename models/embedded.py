@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from atb.errors import BadFile, InputError
-from atb.files import atomic_path
-from atb.models.card import WEIGHTS, read_card, read_tensors
+from atb.files import atomic_folder
+from atb.models.card import CARD, WEIGHTS, read_card, read_tensors, write_tensors
 from atb.models.superplm import SuperPLM
 
 __all__ = ["EMBEDDED", "folder_of", "load_packed", "load_superplm", "pack"]
@@ -34,16 +34,14 @@ def pack(superplm: SuperPLM, folder: Path, **facts: Any) -> None:
     Raises:
         InputError: It would be larger than what ships inside the package.
     """
-    from safetensors.torch import save_file
-
     tensors: dict[str, Tensor] = {}
     for name, parameter in superplm.named_parameters():
         values = parameter.detach()
         if values.dim() < 2:
-            tensors[name] = values.contiguous()
+            tensors[name] = values
             continue
         scale = values.abs().amax(1).clamp(min=torch.finfo(torch.float32).tiny) / _LARGEST  # [rows]
-        tensors[name] = (values / scale[:, None]).round().to(torch.int8).contiguous()
+        tensors[name] = (values / scale[:, None]).round().to(torch.int8)
         tensors[name + _SCALE] = scale
     size = sum(tensor.nbytes for tensor in tensors.values())
     if size > _BYTES_LIMIT:
@@ -51,9 +49,9 @@ def pack(superplm: SuperPLM, folder: Path, **facts: Any) -> None:
             f"The SuperPLM {superplm.architecture} packs to {size:,} bytes and the limit is "
             f"{_BYTES_LIMIT:,}: save it unpacked instead."
         )
-    with atomic_path(folder / WEIGHTS) as temporary:
-        save_file(tensors, temporary)
-    superplm.write_card(folder, storage="int8", **facts)
+    with atomic_folder(folder, last=CARD) as temporary:
+        write_tensors(tensors, temporary / WEIGHTS)
+        superplm.write_card(temporary, storage="int8", **facts)
 
 
 def load_packed(folder: Path) -> SuperPLM:

@@ -14,9 +14,8 @@ from torch.func import functional_call
 from torch.nn import functional
 
 from atb.errors import BadFile, InputError
-from atb.files import atomic_path
 from atb.models.architecture import Architecture
-from atb.models.card import CARD, WEIGHTS, Card, read_card, read_tensors, write_card
+from atb.models.card import CARD, WEIGHTS, Card, read_card, read_tensors, write_card, write_tensors
 from atb.models.modeling_tinybert import (
     TinyBertConfig,
     TinyBertForMaskedLM,
@@ -345,11 +344,8 @@ class SuperPLM(nn.Module):
             folder: Where to; made if missing.
             **facts: Further JSON-able facts for the card.
         """
-        from safetensors.torch import save_file
-
-        tensors = {name: tensor.detach().contiguous() for name, tensor in self.named_parameters()}
-        with atomic_path(folder / WEIGHTS) as temporary:
-            save_file(tensors, temporary)
+        tensors = {name: tensor.detach() for name, tensor in self.named_parameters()}
+        write_tensors(tensors, folder / WEIGHTS)
         self.write_card(folder, storage="float32", **facts)
 
     def write_card(self, folder: Path, *, storage: str, **facts: Any) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +22,6 @@ __all__ = [
     "INT8_FILE",
     "check_graphs",
     "checks_told",
-    "full_disk_told",
     "head_of",
     "open_session",
     "sizes_of",
@@ -169,15 +167,3 @@ def _cosine(
 def sizes_of(folder: Path) -> dict[str, int]:
     """Bytes of the files in a folder, by name."""
     return {path.name: path.stat().st_size for path in sorted(folder.iterdir()) if path.is_file()}
-
-
-@contextlib.contextmanager
-def full_disk_told(out: Path) -> Iterator[None]:
-    """Turn a full disk into a sentence."""
-    try:
-        yield
-    except OSError as error:
-        raise RunError(
-            f"Cannot write the model to {out} ({error.strerror or error}): make room and run the "
-            "same command again."
-        ) from error

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +17,7 @@ import numpy.typing as npt
 from atb.data.packing import MANY_UNKNOWN
 from atb.data.text_model import TextModel
 from atb.errors import BadFile, InputError
-from atb.files import atomic_path, prepare_output
+from atb.files import atomic_folder
 from atb.models.architecture import Architecture
 from atb.models.history import read_history, write_history
 from atb.search.artefacts import (
@@ -27,7 +26,6 @@ from atb.search.artefacts import (
     INT8_FILE,
     check_graphs,
     checks_told,
-    full_disk_told,
     head_of,
     open_session,
     write_graphs,
@@ -124,14 +122,8 @@ def deploy(
     architecture = architecture_of(config)
     stock = _stock(loaded) if layout == "bert" else None
     calibration = None if quantisation == "dynamic" else _calibration(text_model, rows)
-    prepare_output(out, directory=True)
     history = read_history(model)
-    with (
-        full_disk_told(out),
-        _without_bars(),
-        tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as temporary,
-    ):
-        folder = Path(temporary)
+    with atomic_folder(out) as folder, _without_bars():
         if stock is None:
             save_folder(loaded, None, folder)
         else:
@@ -158,9 +150,6 @@ def deploy(
         write_history(folder, history)
         for name in _FOREIGN:
             (out / name).unlink(missing_ok=True)
-        for path in sorted(folder.iterdir()):
-            with atomic_path(out / path.name) as temporary_file:
-                path.replace(temporary_file)
     return made
 
 

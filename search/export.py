@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,14 +9,13 @@ from typing import TYPE_CHECKING
 from atb.data.samples import held_out
 from atb.data.vocabulary import Vocabulary, vocabulary_of
 from atb.errors import BadFile, InputError
-from atb.files import atomic_path, prepare_output, read_document, write_document
+from atb.files import atomic_folder, read_document, write_document
 from atb.models.architecture import Architecture
 from atb.models.history import Stage, write_history
 from atb.search.artefacts import (
     CHECK_SEQUENCES,
     check_graphs,
     checks_told,
-    full_disk_told,
     sizes_of,
     write_graphs,
 )
@@ -95,7 +93,6 @@ def export_model(
             f"The vocabulary has {len(vocabulary)} tokens and the SuperPLM {rows}: pass the "
             "vocabulary that it was trained with."
         )
-    prepare_output(out, directory=True)
     weights = superplm_sha256(superplm)
     request = "" if result is None else result.request
     before = _find(out)
@@ -105,11 +102,7 @@ def export_model(
         request,
     ):
         return before
-    with (
-        full_disk_told(out),
-        tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as temporary,
-    ):
-        folder = Path(temporary)
+    with atomic_folder(out, last=MANIFEST) as folder:
         model = superplm.extract(
             architecture,
             "mlm" if superplm.cls is not None else None,
@@ -134,12 +127,8 @@ def export_model(
         )
         write_history(folder, stages)
         (folder / CARD).write_text(card, "utf-8")
-        (out / MANIFEST).unlink(missing_ok=True)
-        for path in sorted(folder.iterdir()):
-            with atomic_path(out / path.name) as temporary_file:
-                path.replace(temporary_file)
         content = {**asdict(made), "architecture": str(architecture)}
-        write_document(out / MANIFEST, content, kind=_KIND, format=_FORMAT)
+        write_document(folder / MANIFEST, content, kind=_KIND, format=_FORMAT)
     return made
 
 

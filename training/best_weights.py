@@ -14,12 +14,11 @@ from typing import Any
 
 import torch
 import transformers
-from safetensors.torch import save_file
 
 from atb.data.tasks import Examples
 from atb.errors import RunError
 from atb.files import read_document, write_document
-from atb.models.card import read_tensors
+from atb.models.card import read_tensors, write_tensors
 from atb.training.finetuning_settings import FineTuning
 from atb.training.memory import give_back_memory, keep_freed_memory
 from atb.training.prediction import collated
@@ -137,7 +136,7 @@ class _Keeper(transformers.TrainerCallback):  # type: ignore[misc, unused-ignore
         """Make the checkpoint whole."""
         folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
         if self.weights:
-            save_file(self.weights, folder / _BEST)
+            write_tensors(self.weights, folder / _BEST)
         content = {"score": self.score if self.weights else None, "step": self.step}
         write_document(folder / _WHOLE, content, kind=_KIND, format=_FORMAT)
 

@@ -6,43 +6,24 @@ A run's folder holds `checkpoints/step-00000200/` with `superplm/` (weights and 
 
 from __future__ import annotations
 
-import contextlib
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from atb.errors import BadFile, RunError
+from atb.errors import BadFile
 from atb.files import read_document, write_document
-from atb.models.card import read_tensors
+from atb.models.card import read_tensors, write_tensors
 from atb.models.superplm import SuperPLM
 from atb.training.identity import check_same_run
 
-__all__ = ["load_checkpoint", "save_checkpoint", "writing_told"]
+__all__ = ["load_checkpoint", "save_checkpoint"]
 
 KIND, FORMAT = "training-checkpoint", 1
 _OPTIMIZER = "optimizer.safetensors"
 _CARD = "checkpoint.json"
-
-
-@contextlib.contextmanager
-def writing_told(out: Path) -> Iterator[None]:
-    """Turn a full disk into one sentence.
-
-    Raises:
-        RunError: In place of what writing raised.
-    """
-    from safetensors import SafetensorError
-
-    try:
-        yield
-    except (OSError, SafetensorError) as error:
-        raise RunError(
-            f"Cannot write to {out} ({error}): the last checkpoint is kept; make room and give the "
-            "same command again."
-        ) from error
 
 
 def save_checkpoint(
@@ -64,8 +45,6 @@ def save_checkpoint(
         tokens: Tokens seen.
         run: What the run depends on; the same is asked for on resuming.
     """
-    from safetensors.torch import save_file
-
     checkpoints = folder / "checkpoints"
     checkpoints.mkdir(parents=True, exist_ok=True)
     for left_over in checkpoints.glob(".partial-*"):  # of a run that was killed while writing
@@ -76,11 +55,11 @@ def save_checkpoint(
     try:
         superplm.save(partial / "superplm")
         moments = {
-            f"{name}/{key}": value.contiguous()
+            f"{name}/{key}": value
             for name, parameter in superplm.named_parameters()
             for key, value in optimizer.state.get(parameter, {}).items()
         }
-        save_file(moments, partial / _OPTIMIZER)
+        write_tensors(moments, partial / _OPTIMIZER)
         card = {"step": step, "tokens": tokens, "run": dict(run)}
         write_document(partial / _CARD, card, kind=KIND, format=FORMAT)
         partial.rename(checkpoints / f"step-{step:08}")

@@ -17,10 +17,9 @@ from typing import Any
 
 from atb.data.tasks import Examples, Task, hold_out
 from atb.errors import BadFile, InputError
-from atb.files import prepare_output, read_document, write_document
+from atb.files import prepare_output, read_document, write_document, writing_told
 from atb.models.history import Stage, read_history, write_history
 from atb.training.best_weights import train_for_best
-from atb.training.checkpoint import writing_told
 from atb.training.finetuning_settings import FineTuning
 from atb.training.identity import check_same_run
 from atb.training.task_model import TaskModel

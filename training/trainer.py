@@ -16,11 +16,11 @@ from torch import Tensor
 
 from atb.data.shards import TokenShards
 from atb.errors import InputError, RunError
-from atb.files import prepare_output, read_document
+from atb.files import prepare_output, read_document, writing_told
 from atb.models.card import CARD, FORMAT, KIND
 from atb.models.superplm import SuperPLM
 from atb.training.batches import Batches, Source, TextSource
-from atb.training.checkpoint import load_checkpoint, save_checkpoint, writing_told
+from atb.training.checkpoint import load_checkpoint, save_checkpoint
 from atb.training.contract import Objective, outcome
 from atb.training.identity import check_same_run, run_identity
 from atb.training.log import MetricsLog

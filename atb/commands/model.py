@@ -30,7 +30,6 @@ def extract(
 
     Writes a transformers folder with its own modelling file, model.onnx and model.int8.onnx.
     """
-    from atb.files import prepare_output
     from atb.models.embedded import folder_of, load_superplm
     from atb.models.known import resolve
     from atb.search.export import export_model
@@ -38,7 +37,6 @@ def extract(
     shape = resolve(architecture)
     loaded = load_superplm(superplm)
     loaded.check(shape)
-    prepare_output(out, directory=True)
     note(f"extracting {shape} ...")
     export_model(loaded, shape, out, source=folder_of(superplm))
     count = loaded.parameter_count(shape)
@@ -66,7 +64,7 @@ def import_model(
     Writes what `atb model extract` does, or a SuperPLM's folder.
     """
     from atb.data.text_model import TextModel
-    from atb.files import prepare_output
+    from atb.files import atomic_folder
     from atb.models.history import Stage, read_history
     from atb.models.superplm import CARD
     from atb.search.export import export_model
@@ -79,9 +77,9 @@ def import_model(
     if as_superplm:
         if (out / CARD).exists():
             raise InputError(f"{out} holds a SuperPLM already: choose another --out.")
-        prepare_output(out, directory=True)
-        loaded.save(out, origin=f"imported from {source.name}")
-        text_model.save_tokenizer(out)
+        with atomic_folder(out, last=CARD) as folder:
+            loaded.save(folder, origin=f"imported from {source.name}")
+            text_model.save_tokenizer(folder)
     else:
         history = (*read_history(source), Stage("import", {"source": source.resolve().name}))
         export_model(loaded, shape, out, vocabulary=text_model.vocabulary, history=history)

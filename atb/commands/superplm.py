@@ -94,7 +94,7 @@ def init(
     import torch
 
     from atb.data.vocabulary import Vocabulary
-    from atb.files import prepare_output
+    from atb.files import atomic_folder
     from atb.models.known import resolve
     from atb.models.superplm import CARD, SuperPLM
     from atb.training.initialise import initialise
@@ -135,9 +135,9 @@ def init(
             projection_size=projection,
         )
         origin = "random weights"
-    prepare_output(out, directory=True)
-    superplm.save(out, origin=origin, seed=seed)
-    words.save(out, positions=superplm.config.max_position_embeddings)
+    with atomic_folder(out, last=CARD) as folder:
+        superplm.save(folder, origin=origin, seed=seed)
+        words.save(folder, positions=superplm.config.max_position_embeddings)
     print_line(f"{out}: {superplm.architecture}, from {origin}")
 
 
