@@ -14,6 +14,7 @@ from atb.devices.far_agent import FarAgent
 from atb.devices.registry import DeviceListing, list_saved, taken_names
 from atb.devices.ssh import read_facts
 from atb.devices.ssh_address import SshAddress
+from atb.devices.user_folders import expand_user
 from atb.errors import InputError
 
 __all__ = ["add_device", "remove_device"]
@@ -53,7 +54,7 @@ def add_device(
             f"`atb devices remove {name}`, or choose another name."
         )
     key, known_hosts = (
-        None if path is None else path.expanduser().absolute() for path in (key, known_hosts)
+        None if path is None else expand_user(path).absolute() for path in (key, known_hosts)
     )
     place = SshAddress.parse(address)
     agent = FarAgent(place, python=python, key=key, known_hosts=known_hosts)

@@ -23,7 +23,6 @@ than the last request's `patience` it ends, and leaves neither a file nor a proc
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -40,6 +39,11 @@ import traceback
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+try:
+    import fcntl
+except ImportError:
+    sys.exit("devices must run Linux or macOS")
 
 GREETING = "atb-agent 1"
 

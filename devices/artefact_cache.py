@@ -18,6 +18,7 @@ from pathlib import Path
 from atb.devices.artefact_key import artefact_key
 from atb.devices.contract import Artefact, Runtime
 from atb.devices.settings import RunSettings
+from atb.devices.user_folders import cache_folder
 from atb.files import atomic_path
 from atb.models.architecture import Architecture
 
@@ -195,13 +196,8 @@ def default_folder() -> Path | None:
     """
     if own := os.environ.get(FOLDER_VARIABLE):
         return Path(own)
-    caches = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    if not caches.is_absolute():  # as the XDG specification wants it
-        try:
-            caches = Path.home() / ".cache"
-        except RuntimeError:
-            return None
-    return caches / "autotinybert" / "artefacts"
+    caches = cache_folder()
+    return None if caches is None else caches / "artefacts"
 
 
 class _Damaged(Exception):

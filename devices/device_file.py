@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from atb.devices.far_facts import FarFacts
-from atb.devices.known_files import configuration_folder
 from atb.devices.ssh_address import SshAddress
+from atb.devices.user_folders import configuration_folder
 from atb.errors import BadFile, InputError
 from atb.files import read_document, write_document
 
@@ -82,10 +82,15 @@ def check_name(name: str) -> None:
         )
 
 
-def devices_path() -> Path:
-    """Where the file is: `ATB_DEVICES`, or else in the user's folder of configurations."""
-    named = os.environ.get("ATB_DEVICES")
-    return Path(named) if named else configuration_folder() / "devices.json"
+def devices_path() -> Path | None:
+    """Where the file is: `ATB_DEVICES`, or else in the user's folder of configurations.
+
+    None for a user without a home.
+    """
+    if named := os.environ.get("ATB_DEVICES"):
+        return Path(named)
+    folder = configuration_folder()
+    return None if folder is None else folder / "devices.json"
 
 
 def read_devices() -> dict[str, SavedDevice]:
@@ -95,7 +100,7 @@ def read_devices() -> dict[str, SavedDevice]:
         BadFile: The file is damaged.
     """
     path = devices_path()
-    if not path.exists():
+    if path is None or not _is_there(path):
         return {}
     document = read_document(path, kind=_KIND, format=_FORMAT)
     try:
@@ -109,6 +114,14 @@ def read_devices() -> dict[str, SavedDevice]:
         ) from error
 
 
+def _is_there(path: Path) -> bool:
+    """Whether there is a file; in a home folder of somebody else there is none of ours."""
+    try:
+        return path.exists()
+    except PermissionError:
+        return "ATB_DEVICES" in os.environ  # it was named, and reading it says why it cannot be
+
+
 def write_devices(devices: Mapping[str, SavedDevice]) -> Path:
     """Write all of them, and tell where.
 
@@ -116,6 +129,11 @@ def write_devices(devices: Mapping[str, SavedDevice]) -> Path:
         InputError: The file cannot be written.
     """
     path = devices_path()
+    if path is None:
+        raise InputError(
+            "Devices are kept in the home folder and none is known: set HOME or XDG_CONFIG_HOME, "
+            "or name a file with ATB_DEVICES."
+        )
     entries = {name: devices[name].to_json() for name in sorted(devices)}
     try:
         write_document(path, {"devices": entries}, kind=_KIND, format=_FORMAT)

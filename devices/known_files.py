@@ -5,13 +5,13 @@ What is in them, `atb.predictor.known` says; here are only names and paths.
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
+from atb.devices.user_folders import configuration_folder
 from atb.errors import InputError
 
-__all__ = ["check_known_name", "configuration_folder", "find_known_file", "known_files", "own_file"]
+__all__ = ["check_known_name", "find_known_file", "known_files", "own_file"]
 
 #: Where the package's own are.
 SHIPPED_FOLDER = Path(__file__).resolve().with_name("known")
@@ -20,14 +20,6 @@ _OWN_FOLDER = "known-devices"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 #: Means another machine on every machine.
 _NAMELESS = "local"
-
-
-def configuration_folder() -> Path:
-    """Where the user's devices are written down: beside `ATB_DEVICES`, else as XDG says."""
-    if devices := os.environ.get("ATB_DEVICES"):
-        return Path(devices).parent
-    base = os.environ.get("XDG_CONFIG_HOME")
-    return (Path(base) if base else Path.home() / ".config") / "autotinybert"
 
 
 def check_known_name(name: str) -> str:
@@ -53,9 +45,16 @@ def own_file(name: str) -> Path:
     """Where the user's own known device of this name is, or will be.
 
     Raises:
-        InputError: None may be called so.
+        InputError: None may be called so, or the user has no folder for it.
     """
-    return configuration_folder() / _OWN_FOLDER / f"{check_known_name(name)}.json"
+    check_known_name(name)
+    folder = configuration_folder()
+    if folder is None:
+        raise InputError(
+            "Known devices are kept in the home folder and none is known: set HOME or "
+            "XDG_CONFIG_HOME, or name a file with --out."
+        )
+    return folder / _OWN_FOLDER / f"{name}.json"
 
 
 def known_files() -> dict[str, Path]:
@@ -64,7 +63,8 @@ def known_files() -> dict[str, Path]:
     An own one hides a shipped one of the same name.
     """
     found: dict[str, Path] = {}
-    for folder in (SHIPPED_FOLDER, configuration_folder() / _OWN_FOLDER):
+    own = configuration_folder()
+    for folder in (SHIPPED_FOLDER, *([] if own is None else [own / _OWN_FOLDER])):
         # a hidden one is half written
         found |= {p.stem: p for p in folder.glob("*.json") if not p.name.startswith(".")}
     return dict(sorted(found.items()))

@@ -17,6 +17,7 @@ from atb.devices.answer_limits import AnswerLimit
 from atb.devices.contract import ArtefactFile, LaunchFailure
 from atb.devices.conversation import DETAIL_CHARACTERS, ChannelClosed, Conversation, Death
 from atb.devices.settings import RunSettings
+from atb.errors import InputError
 
 __all__ = ["ProcessLaunch"]
 
@@ -71,6 +72,11 @@ class _Pipes:
     """The channel to a child process."""
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
+        if not hasattr(select, "poll") or not hasattr(os, "killpg"):
+            raise InputError(
+                "Models are timed on Linux and macOS and this system is neither: run atb there, on "
+                "Windows in WSL 2, or time them on another device that `atb devices add` reaches."
+            )
         self._command = command
         self._environment = environment
         self._process: subprocess.Popen[bytes] | None = None

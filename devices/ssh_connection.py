@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from atb.devices.ssh_address import SshAddress
+from atb.devices.user_folders import home_folder
 from atb.errors import InputError, MissingExtra, RunError
 
 __all__ = ["ConnectionFailed", "HostRefused", "SshCommand"]
@@ -118,6 +119,11 @@ class SshCommand:
     async def _open(self, command: str, key: Path | None, known_hosts: Path | None) -> None:
         import asyncssh
 
+        if home_folder() is None:
+            raise InputError(
+                "SSH looks for its configuration and keys in the home folder and none is known: "
+                "set HOME."
+            )
         address = self._address
         trusted = _read_known_hosts(known_hosts)
         shown: list[Any] = []
@@ -270,7 +276,9 @@ def _code(process: Any) -> str:
 
 def _read_known_hosts(path: Path | None) -> bytes:
     """The content of the files; never empty, since asyncssh would look elsewhere then."""
-    usual = (Path("~/.ssh/known_hosts").expanduser(), _GLOBAL_KNOWN_HOSTS)
+    home = home_folder()
+    own = [] if home is None else [home / ".ssh" / "known_hosts"]
+    usual = (*own, _GLOBAL_KNOWN_HOSTS)
     content = b"#\n"
     for file in usual if path is None else (path,):
         try:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
+import secrets
 import shutil
 import tempfile
 from pathlib import Path
@@ -13,6 +14,7 @@ from atb.devices.artefact import describe_model, gather
 from atb.devices.contract import Artefact, LaunchFailure, Runtime
 from atb.devices.settings import RunSettings
 from atb.errors import BadFile, RunError
+from atb.profiler.file_lock import release, take
 from atb.profiler.subject import ModelFile, Subject
 
 __all__ = ["ArtefactStore"]
@@ -27,11 +29,13 @@ class ArtefactStore:
         self._runtime = runtime
         self._settings = settings
         self._folder: Path | None = None
+        self._lock: int | None = None
         self._built: dict[Subject, Artefact] = {}
 
     def __enter__(self) -> Self:
-        _sweep(Path(tempfile.gettempdir()))
-        self._folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
+        parent = Path(tempfile.gettempdir())
+        _sweep(parent)
+        self._folder, self._lock = _make_folder(parent)
         return self
 
     def __exit__(
@@ -42,6 +46,8 @@ class ArtefactStore:
     ) -> None:
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
+            if self._lock is not None:
+                release(_lock_of(self._folder), self._lock)
 
     def get(self, subject: Subject) -> Artefact:
         """The artefact of a subject, built now if it is not there; a user's own model is one.
@@ -92,19 +98,33 @@ def _found(model: ModelFile) -> Artefact:
     return artefact
 
 
-def _sweep(folder: Path) -> None:
-    """Delete what killed processes left behind."""
-    for left in folder.glob(f"{_PREFIX}*"):
-        owner = left.name.removeprefix(_PREFIX).split("-")[0]
-        if owner.isdigit() and not _runs(int(owner)):
-            shutil.rmtree(left, ignore_errors=True)
+def _make_folder(parent: Path) -> tuple[Path, int | None]:
+    """A folder that nobody sweeps while this process lives, and the descriptor of its lock.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    descriptor = None
+    while descriptor is None:  # another one may sweep a lock before it is had
+        folder = parent / f"{_PREFIX}{secrets.token_hex(8)}"
+        try:
+            descriptor = take(_lock_of(folder))
+        except OSError:  # a file system that knows no locks; without one nobody sweeps the folder
+            _lock_of(folder).unlink(missing_ok=True)
+            break
+    folder.mkdir(mode=0o700)
+    return folder, descriptor
 
 
-def _runs(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True  # somebody else's
-    return True
+def _lock_of(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.lock")
+
+
+def _sweep(parent: Path) -> None:
+    """Delete what killed processes left behind: folders whose lock nobody has."""
+    for lock in parent.glob(f"{_PREFIX}*.lock"):
+        with contextlib.suppress(OSError):  # somebody else's
+            descriptor = take(lock)
+            if descriptor is not None:
+                shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
+                release(lock, descriptor)

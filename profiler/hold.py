@@ -8,8 +8,6 @@ campaign there. On PostgreSQL it is an advisory lock of the session that writes.
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from atb.errors import InputError, RunError
 from atb.profiler.database_errors import translated
 from atb.profiler.engine import Opened
+from atb.profiler.file_lock import release, take
 from atb.profiler.record import Campaign
 
 __all__ = ["hold"]
@@ -66,7 +65,7 @@ def _hold_beside_file(opened: Opened, campaign: Campaign) -> Iterator[None]:
     taken: list[int] = []
 
     def ask() -> bool:
-        descriptor = _lock(path)
+        descriptor = take(path)
         if descriptor is not None:
             taken.append(descriptor)
         return bool(taken)
@@ -81,41 +80,19 @@ def _hold_beside_file(opened: Opened, campaign: Campaign) -> Iterator[None]:
     try:
         yield
     finally:
-        _release(path, *taken)
+        release(path, *taken)
 
 
 def _lock_file(database: Path, name: str) -> Path:
     return database.with_name(f".{database.name}.{name}.lock")
 
 
-def _lock(path: Path) -> int | None:
-    """Lock a file, which is made if it is missing; None where another one has it."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # its last holder may have deleted it between the two lines above
-        if os.path.samestat(os.fstat(descriptor), path.stat()):
-            return descriptor
-    except (BlockingIOError, FileNotFoundError):
-        pass  # the answer is no
-    except OSError:
-        os.close(descriptor)
-        raise
-    os.close(descriptor)
-    return None
-
-
-def _release(path: Path, descriptor: int) -> None:
-    path.unlink(missing_ok=True)  # before the lock is gone, so that it is nobody else's
-    os.close(descriptor)
-
-
 def _sweep(database: Path) -> None:
     """Delete what killed processes left behind."""
     for left in database.parent.glob(_lock_file(database, "*").name):
-        descriptor = _lock(left)
+        descriptor = take(left)
         if descriptor is not None:
-            _release(left, descriptor)
+            release(left, descriptor)
 
 
 # -------------------------------------------------------------------- on a server

@@ -7,11 +7,11 @@ import pytest
 from atb.devices import known_files as module
 from atb.devices.known_files import (
     check_known_name,
-    configuration_folder,
     find_known_file,
     known_files,
     own_file,
 )
+from atb.devices.user_folders import configuration_folder
 from atb.errors import InputError
 
 

@@ -1,8 +1,8 @@
+import contextlib
 import itertools
 import tempfile
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,9 +11,11 @@ from atb.devices.fake import FakeDevice
 from atb.devices.settings import RunSettings
 from atb.errors import InputError, RunError
 from atb.models.known import KNOWN
-from atb.models.space import find_space
+from atb.models.space import SPACES, find_space
+from atb.profiler.artefacts import ArtefactStore
 from atb.profiler.campaign import measure, run_campaign
 from atb.profiler.database import ProfileDatabase
+from atb.profiler.file_lock import release, take
 from atb.profiler.measurement import WIDTH_TOLERANCE
 from atb.profiler.plan import Plan
 
@@ -401,12 +403,29 @@ def test_artefacts_are_gone_after_use(database, temporary):
 
 
 def test_artefacts_of_a_killed_process_are_swept(database, temporary):
-    dead, alive = Path(temporary / "atb-artefacts-999999999-x"), temporary / "atb-artefacts-1-x"
-    for folder in (dead, alive):
+    """Who lives is told by locks: numbers of processes mean nothing in another container."""
+    left, used = temporary / "atb-artefacts-left", temporary / "atb-artefacts-used"
+    unknown = temporary / "atb-artefacts-1-x"  # without a lock, as an older version made them
+    for folder in (left, used, unknown):
         folder.mkdir()
         (folder / "model.onnx").touch()
+    (temporary / "atb-artefacts-left.lock").touch()
+    lock = temporary / "atb-artefacts-used.lock"
+    descriptor = take(lock)
+    assert descriptor is not None
     run(FakeDevice(), sampled(1), database)
-    assert list(temporary.iterdir()) == [alive]
+    assert sorted(temporary.iterdir()) == [unknown, used, lock]
+    release(lock, descriptor)
+
+
+def test_artefacts_are_swept_by_nobody_while_they_are_used(temporary):
+    device = FakeDevice()
+    stores = [ArtefactStore(device.runtimes["fake"], RunSettings()) for _ in range(3)]
+    subject = SPACES["mini"].smallest
+    with contextlib.ExitStack() as entered:
+        found = [entered.enter_context(store).get(subject).path for store in stores]
+        assert all(path.is_file() for path in found)
+    assert list(temporary.iterdir()) == []
 
 
 def test_a_full_disk_ends_a_campaign_that_goes_on_later(database):

@@ -94,7 +94,7 @@ def test_a_place_without_room_for_a_lock_is_refused(location, monkeypatch):
 
     with ProfileDatabase(location, create=True) as database:
         campaign = open_campaign(database)
-        monkeypatch.setattr("atb.profiler.hold.os.open", fail)
+        monkeypatch.setattr("atb.profiler.file_lock.os.open", fail)
         with pytest.raises(InputError, match="No space left"), database.hold(campaign):
             pytest.fail("nothing was held")
 
