@@ -8,12 +8,16 @@ from typing import Any
 
 import onnxruntime
 import pytest
+from far import far_device
 from foreign import keep_outside, write_embedding
 from onnx import TensorProto
+from openssh import OpenSsh
 
 from atb.devices.artefact import describe_model
 from atb.devices.contract import LaunchFailure
 from atb.devices.far_worker import FarWorker
+from atb.devices.registry import find_device, find_runtime
+from atb.devices.settings import RunSettings
 
 
 class Board:
@@ -78,3 +82,17 @@ def test_files_of_another_format_that_name_each_other_are_refused(
     artefact = describe_model(tmp_path / "m.xml")
     with pytest.raises(LaunchFailure, match=r"load-error: m\.xml is no ONNX graph"):
         channel.deliver(artefact.path, None, artefact.data)
+
+
+@pytest.mark.slow
+def test_a_model_in_several_files_computes_there_what_it_does_here(
+    shared_openssh: OpenSsh, tmp_path: Path
+) -> None:
+    path = keep_outside(write_embedding(tmp_path / "mine/model.onnx"), lambda name: f"parts/{name}")
+    artefact, settings, checksums = describe_model(path), RunSettings(sequence_length=8), []
+    remote = far_device(shared_openssh)
+    for device in (remote, find_device("local")):
+        with device.launch(find_runtime(device, "onnxruntime"), settings) as launch:
+            checksums.append(launch.load("m", artefact).output_checksum)
+    remote.close()
+    assert checksums[0] == checksums[1]

@@ -12,11 +12,9 @@ from pathlib import Path
 
 import pytest
 from far import far_device, save_device
-from foreign import keep_outside, write_embedding
 from openssh import OpenSsh, make_key, running_openssh
 
 from atb.devices.added import add_device, remove_device
-from atb.devices.artefact import describe_model
 from atb.devices.contract import LaunchFailure
 from atb.devices.device_file import SavedDevice, read_devices
 from atb.devices.far_agent import FarAgent, Refused
@@ -103,17 +101,6 @@ def test_a_device_is_added_found_and_removed(server: OpenSsh) -> None:
         find_device("far")
     with pytest.raises(InputError, match="no remote device"):
         remove_device("far")
-
-
-def test_a_model_in_several_files_is_sent_whole(server: OpenSsh, tmp_path: Path) -> None:
-    path = keep_outside(write_embedding(tmp_path / "mine/model.onnx"), lambda name: f"parts/{name}")
-    artefact, checksums = describe_model(path), []
-    remote = far_device(server)
-    for device in (remote, find_device("local")):
-        with device.launch(find_runtime(device, "onnxruntime"), SETTINGS) as launch:
-            checksums.append(launch.load("m", artefact).output_checksum)
-    remote.close()
-    assert checksums[0] == checksums[1]
 
 
 def test_a_name_of_ours_is_taken(server: OpenSsh) -> None:
