@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from atb.errors import InputError
-from atb.target import choose_precision, find_target
+from atb.target import DEFAULT_PRECISION, choose_precision, find_target
 
 if TYPE_CHECKING:
     from atb.devices.artefact_cache import ArtefactCache
@@ -48,7 +49,6 @@ def parse_side(
     Raises:
         InputError: A part of it is unknown or impossible.
     """
-    from atb.devices.registry import find_device, find_runtime
     from atb.models.known import resolve
     from atb.profiler.comparison import Side
     from atb.profiler.subject import ModelFile, Subject
@@ -63,12 +63,15 @@ def parse_side(
     else:
         subject = resolve(name)
     chosen = {**options, **own}
+    asked = chosen["precision"]
     if isinstance(subject, ModelFile):
-        runtime = find_runtime(find_device(device), chosen["runtime"])
-        chosen["precision"] = choose_precision(subject, runtime, chosen["precision"])
+        chosen["precision"] = DEFAULT_PRECISION
     settings = {option.replace("-", "_"): chosen[option] for option in _SETTINGS}
     target = find_target(device, **settings, cache=cache)
-    return target.device, Side(subject, target.runtime, target.settings)
+    precision = choose_precision(subject, target.runtime, asked)
+    return target.device, Side(
+        subject, target.runtime, replace(target.settings, precision=precision)
+    )
 
 
 def _setting(part: str, text: str) -> tuple[str, str | int]:
