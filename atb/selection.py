@@ -112,9 +112,7 @@ def select_table(path: Path, target: str | None, features: str | None, order: st
     if target is None:
         raise InputError("--table came without --target: name the column that is to be predicted.")
     names = None if features is None else [name.strip() for name in features.split(",")]
-    table = read_table(path, target=target, features=names, order=order)
-    note_reading(table.notes, table.left_out)
-    return table
+    return read_table(path, target=target, features=names, order=order)
 
 
 def note_reading(notes: Sequence[str], left_out: Sequence[LeftOut] = ()) -> None:

@@ -40,6 +40,7 @@ def train_on_table(
     prepare_output(out)
     predictor = fit_table(table, np.random.default_rng(seed), coverage=share)
     save_table_predictor(predictor, out)
+    note_reading(table.notes, table.left_out)
     summary, model = predictor.summary, predictor.model
     if json:
         print_json(

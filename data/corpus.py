@@ -103,8 +103,8 @@ class Corpus:
                 files.append(path)
         if not files:
             raise InputError(
-                f"No text in {folder}: put files there that end in .txt, .jsonl, .json, .csv, .tsv "
-                "or .parquet, or WikiExtractor's."
+                f"No text in {folder}{_but(self.left_out)}: put files there that end in .txt, "
+                ".jsonl, .json, .csv, .tsv or .parquet, or WikiExtractor's."
             )
         return files
 
@@ -173,6 +173,11 @@ class Corpus:
         if is_parquet(path, raw):
             return "Parquet", parquet_documents(path, raw, self._column)
         return documents_of(path, _lines(path, raw), self._column)
+
+
+def _but(left_out: dict[Path, str]) -> str:
+    """The files that are there all the same, for a message."""
+    return f", only {_named(list(left_out))}" if left_out else ""
 
 
 def _named(files: list[Path]) -> str:

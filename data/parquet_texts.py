@@ -60,7 +60,7 @@ def _check_column(path: Path, schema: Any, column: str) -> None:
     Raises:
         BadFile: It is not so.
     """
-    import pyarrow as pa
+    from pyarrow import types as is_type
 
     if schema.names.count(column) != 1:
         how_many = "several columns" if column in schema.names else "no column"
@@ -69,11 +69,12 @@ def _check_column(path: Path, schema: Any, column: str) -> None:
             "--column."
         )
     kind = schema.field(column).type
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+    if is_type.is_list(kind) or is_type.is_large_list(kind) or is_type.is_fixed_size_list(kind):
         kind = kind.value_type
-    if pa.types.is_dictionary(kind):
+    if is_type.is_dictionary(kind):
         kind = kind.value_type
-    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind)):
+    texts = (is_type.is_string, is_type.is_large_string, is_type.is_string_view, is_type.is_null)
+    if not any(is_text(kind) for is_text in texts):
         raise BadFile(
             f"The column {column!r} of {path} holds {schema.field(column).type} and no text: name "
             "another one with --column."

@@ -26,6 +26,8 @@ _FOREIGN = {
 #: What can stand between cells, beside white space.
 _SEPARATORS = (",", ";", "\t", "|")
 _SAMPLE_LINES = 50
+#: Characters of a column's name.
+_LONGEST_NAME = 200
 #: Names in an error message.
 _MOST_LISTED = 12
 # Of the line below the header of a Markdown table.
@@ -295,11 +297,12 @@ def _name(path: Path, name: str) -> str:
     """A column's name on one line.
 
     Raises:
-        InputError: It cannot be printed.
+        InputError: It cannot be printed, or is longer than any name.
     """
     name = " ".join(name.split())
-    if not name.isprintable():
+    if not name.isprintable() or len(name) > _LONGEST_NAME:
         raise InputError(
-            f"A column of {path} is called {quoted(name)}, which cannot be printed: rename it."
+            f"A column of {path} is called {quoted(name)}: give it a name that can be printed, of "
+            f"at most {_LONGEST_NAME} characters."
         )
     return name

@@ -126,9 +126,10 @@ def _of_table(
 ) -> tuple[Observations, Mapping[str, Regressor]]:
     from atb.predictor.peers import PEERS, WorkTerms
     from atb.predictor.table import table_bases
-    from atb.selection import select_table
+    from atb.selection import note_reading, select_table
 
     table = select_table(path, target, features, None)
+    note_reading(table.notes, table.left_out)
     return table.observed, {OURS: WorkTerms(list(table_bases(table).values())), **PEERS}
 
 

@@ -143,6 +143,13 @@ def test_a_folder_says_what_was_read_as_what_and_what_was_not(tmp_path: Path) ->
     ]
 
 
+def test_a_folder_of_nothing_to_read_is_refused_with_what_is_there(tmp_path: Path) -> None:
+    (tmp_path / "._a.txt").write_bytes(b"\0")
+    (tmp_path / "notes.md").write_text("# Notes")
+    with pytest.raises(InputError, match=r"only \._a\.txt, notes\.md: put files there"):
+        Corpus(tmp_path)
+
+
 def test_a_folder_without_the_field_is_refused_and_not_left_out(tmp_path: Path) -> None:
     for name in ("a.csv", "b.csv"):
         (tmp_path / name).write_text("id,body\n1,x\n")
@@ -214,8 +221,13 @@ class TestParquet:
         assert list(corpus.paragraphs()) == PARAGRAPHS
         assert corpus.null_texts == 1
 
-    def test_strings_of_few_kinds_are_texts(self, tmp_path: Path) -> None:
-        column = self.pa.array(list(TEXTS)).dictionary_encode()
+    @pytest.mark.parametrize("kind", ["large_string", "string_view", "dictionary"])
+    def test_strings_of_every_kind_are_texts(self, kind: str, tmp_path: Path) -> None:
+        column = self.pa.array(list(TEXTS))
+        if kind == "dictionary":
+            column = column.dictionary_encode()
+        else:
+            column = column.cast(getattr(self.pa, kind)())
         assert list(Corpus(self.written(tmp_path / "a.parquet", column)).paragraphs()) == PARAGRAPHS
 
     @pytest.mark.parametrize("column", [[1, 2], [[1], [2]], [True], [{"a": "b"}], [b"raw"]])

@@ -148,7 +148,7 @@ def _trouble(read: Callable[[Path], object], path: Path) -> str | None:
                 warnings.simplefilter("ignore", nobodys)
             read(path)
     except AtbError as error:
-        return None if is_a_sentence(str(error)) else f"no sentence: {str(error)!r}"
+        return None if is_a_sentence(str(error)) else f"no sentence: {str(error)[:300]!r}"
     except BaseException as error:  # a Rust panic is a BaseException
         if isinstance(error, KeyboardInterrupt | SystemExit):
             raise
