@@ -223,7 +223,7 @@ def read_raw(path: Path) -> list[CampaignRows]:
 
 
 def _damaged(path: Path, what: str) -> BadFile:
-    return BadFile(f"{path} is truncated or damaged ({what}): export it again.")
+    return BadFile(f"{path} is truncated or damaged ({printable(what)}): export it again.")
 
 
 def _read_table(path: Path) -> pd.DataFrame:

@@ -160,6 +160,7 @@ def test_files_are_short_enough_to_read() -> None:
     long = {p: n for p in tracked if (n := len((ROOT / p).read_text("utf-8").splitlines())) > 400}
     long.pop("models/modeling_tinybert.py", None)  # one file, since it travels with every model
     long.pop("devices/worker.py", None)  # one file, since it is what is sent to a board
+    long.pop("devices/agent.py", None)  # likewise
     assert long == {}
 
 

@@ -1,4 +1,3 @@
-import contextlib
 import itertools
 import tempfile
 from collections import Counter
@@ -11,11 +10,9 @@ from atb.devices.fake import FakeDevice
 from atb.devices.settings import RunSettings
 from atb.errors import InputError, RunError
 from atb.models.known import KNOWN
-from atb.models.space import SPACES, find_space
-from atb.profiler.artefacts import ArtefactStore
+from atb.models.space import find_space
 from atb.profiler.campaign import measure, run_campaign
 from atb.profiler.database import ProfileDatabase
-from atb.profiler.file_lock import release, take
 from atb.profiler.measurement import WIDTH_TOLERANCE
 from atb.profiler.plan import Plan
 
@@ -395,37 +392,6 @@ def test_launches_that_replace_others_do_not_move_the_end_that_was_told(database
     plan = sampled(5, patience_seconds=0.1)
     run(device, plan, database, progress=lambda *step: seen.append(step))
     assert {wanted for _, wanted, _ in seen} == {5 * plan.launches * plan.blocks, 0}
-
-
-def test_artefacts_are_gone_after_use(database, temporary):
-    run(FakeDevice(), sampled(3), database)
-    assert list(temporary.iterdir()) == []
-
-
-def test_artefacts_of_a_killed_process_are_swept(database, temporary):
-    """Who lives is told by locks: numbers of processes mean nothing in another container."""
-    left, used = temporary / "atb-artefacts-left", temporary / "atb-artefacts-used"
-    unknown = temporary / "atb-artefacts-1-x"  # without a lock, as an older version made them
-    for folder in (left, used, unknown):
-        folder.mkdir()
-        (folder / "model.onnx").touch()
-    (temporary / "atb-artefacts-left.lock").touch()
-    lock = temporary / "atb-artefacts-used.lock"
-    descriptor = take(lock)
-    assert descriptor is not None
-    run(FakeDevice(), sampled(1), database)
-    assert sorted(temporary.iterdir()) == [unknown, used, lock]
-    release(lock, descriptor)
-
-
-def test_artefacts_are_swept_by_nobody_while_they_are_used(temporary):
-    device = FakeDevice()
-    stores = [ArtefactStore(device.runtimes["fake"], RunSettings()) for _ in range(3)]
-    subject = SPACES["mini"].smallest
-    with contextlib.ExitStack() as entered:
-        found = [entered.enter_context(store).get(subject).path for store in stores]
-        assert all(path.is_file() for path in found)
-    assert list(temporary.iterdir()) == []
 
 
 def test_a_full_disk_ends_a_campaign_that_goes_on_later(database):

@@ -9,13 +9,12 @@ from racing import opened, race
 
 from atb.devices.contract import Loaded
 from atb.devices.settings import RunSettings
-from atb.errors import AtbError, BadFile, InputError, RunError
+from atb.errors import BadFile, InputError, RunError
 from atb.models.known import KNOWN
 from atb.profiler import schema
 from atb.profiler.database import ProfileDatabase
 from atb.profiler.estimators import DEFAULT_ESTIMATOR
 from atb.profiler.record import Failure, LoadRecord
-from atb.profiler.server import describe_url, parse_url
 from atb.profiler.subject import ModelFile
 
 
@@ -392,32 +391,3 @@ def test_a_copy_taken_while_writing_reads_whole_blocks(location, conditions, mak
             shutil.copy(f"{location}{suffix}", f"{copy}{suffix}")
     with ProfileDatabase(copy) as database:
         assert len(database.blocks(campaign)) == 5
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "postgresql://me:s3cret@127.0.0.1:1/atb",
-        "postgresql://me@127.0.0.1:1/atb?password=s3cret",
-        "postgresql://me@127.0.0.1:1/atb?sslpassword=s3cret&application_name=s3cret",
-        "postgresql://me:first@127.0.0.1:1/atb?password=other&password=s3cret",
-        "postgresql://:s3cret@127.0.0.1:1/atb",
-        "postgresql://me:a@s3cret@127.0.0.1:1/atb",
-        "postgresql://me:s3cret@127.0.0.1:port/atb",
-        "postgresql:/me:s3cret@127.0.0.1/atb",
-        "postgres:me:s3cret@127.0.0.1/atb",
-        "mysql://me:s3cret@127.0.0.1/atb",
-    ],
-)
-def test_no_error_shows_a_password_wherever_it_stood(url):
-    with pytest.raises(AtbError) as refused:
-        ProfileDatabase(url)
-    told = str(refused.value)
-    assert "s3cret" not in told
-    assert "--db" in told or "***@127.0.0.1:1/atb" in told
-
-
-def test_a_server_is_called_by_its_place_alone():
-    url = parse_url("postgresql://me@host/atb?password=s3cret&host=/run/pg&sslkey=/home/me/key")
-    assert url.password == "s3cret"
-    assert describe_url(url) == "postgresql://me:***@host/atb?host=%2Frun%2Fpg"

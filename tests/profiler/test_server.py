@@ -1,0 +1,36 @@
+"""URLs of servers: where a database is, and never a password."""
+
+import pytest
+
+from atb.errors import AtbError
+from atb.profiler.database import ProfileDatabase
+from atb.profiler.server import describe_url, parse_url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://me:s3cret@127.0.0.1:1/atb",
+        "postgresql://me@127.0.0.1:1/atb?password=s3cret",
+        "postgresql://me@127.0.0.1:1/atb?sslpassword=s3cret&application_name=s3cret",
+        "postgresql://me:first@127.0.0.1:1/atb?password=other&password=s3cret",
+        "postgresql://:s3cret@127.0.0.1:1/atb",
+        "postgresql://me:a@s3cret@127.0.0.1:1/atb",
+        "postgresql://me:s3cret@127.0.0.1:port/atb",
+        "postgresql:/me:s3cret@127.0.0.1/atb",
+        "postgres:me:s3cret@127.0.0.1/atb",
+        "mysql://me:s3cret@127.0.0.1/atb",
+    ],
+)
+def test_no_error_shows_a_password_wherever_it_stood(url):
+    with pytest.raises(AtbError) as refused:
+        ProfileDatabase(url)
+    told = str(refused.value)
+    assert "s3cret" not in told
+    assert "--db" in told or "@127.0.0.1:1/atb" in told
+
+
+def test_a_server_is_called_by_its_place_alone():
+    url = parse_url("postgresql://me@host/atb?password=s3cret&host=/run/pg&sslkey=/home/me/key")
+    assert url.password == "s3cret"
+    assert describe_url(url) == "postgresql://me:***@host/atb?host=%2Frun%2Fpg"
