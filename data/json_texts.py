@@ -44,7 +44,8 @@ def json_documents(
         NoDocuments: It is one object without texts.
     """
     if first.lstrip().startswith("["):
-        return "JSON array", _of_array(path, pieces, column)
+        elements = ((f"{path}, element {n}", v) for n, v in enumerate(_items(path, pieces), 1))
+        return "JSON array", _documents(elements, column)
     numbered = enumerate(whole_lines(pieces), 1)
     lines = ((number, line) for number, line in numbered if line.strip())
     if _LINES.fullmatch(path.name) and first.strip() != "{":
@@ -53,7 +54,8 @@ def json_documents(
     if _is_json(begun[0][1]):
         begun += itertools.islice(lines, 1)
         if len(begun) > 1:
-            return "JSON lines", _of_lines(path, itertools.chain(begun, lines), column)
+            values = _values_of_lines(path, itertools.chain(begun, lines))
+            return "JSON lines", _documents(values, column)
     return "JSON object", _of_object(path, itertools.chain(begun, lines), column)
 
 
@@ -87,12 +89,29 @@ def _is_json(text: str) -> bool:
 
 
 def _of_lines(path: Path, lines: Iterable[tuple[int, str]], column: str) -> _Documents:
+    return (_document(value, place, column) for place, value in _values_of_lines(path, lines))
+
+
+def _values_of_lines(path: Path, lines: Iterable[tuple[int, str]]) -> Iterator[tuple[str, Any]]:
     for number, line in lines:
         try:
             value = json.loads(line)
         except _ERRORS as error:
             raise _no_json(path, number, error) from error
-        yield _document(value, f"{path}, line {number}", column)
+        yield f"{path}, line {number}", value
+
+
+def _documents(values: Iterator[tuple[str, Any]], column: str) -> _Documents:
+    """The documents of values, each with its place.
+
+    Raises:
+        NoDocuments: The first one has no text, so that the file describes something else.
+    """
+    begun = list(itertools.islice(values, 1))
+    for place, value in begun:
+        if not _is_document(value, column):
+            raise NoDocuments(_without(place, column))
+    return (_document(value, place, column) for place, value in itertools.chain(begun, values))
 
 
 def _of_object(path: Path, lines: Iterable[tuple[int, str]], column: str) -> _Documents:
@@ -149,11 +168,6 @@ def _within(path: Path, value: Any, column: str) -> _Documents:
     )
 
 
-def _of_array(path: Path, pieces: Iterator[str], column: str) -> _Documents:
-    for number, value in enumerate(_items(path, pieces), 1):
-        yield _document(value, f"{path}, element {number}", column)
-
-
 def _items(path: Path, pieces: Iterator[str]) -> Iterator[Any]:
     """Elements of an array, with no more of it in memory than a piece or an element."""
     text, place, line = "", 0, 1
@@ -201,12 +215,18 @@ def _more(pieces: Iterator[str], least: int) -> str:
     return "".join(found)
 
 
+def _is_document(value: Any, column: str) -> bool:
+    return isinstance(value, str) or (isinstance(value, dict) and column in value)
+
+
 def _document(value: Any, place: str, column: str) -> Iterable[str]:
-    if isinstance(value, dict) and column in value:
-        return paragraphs_in(value[column], place, column)
-    if isinstance(value, str):
-        return paragraphs_in(value, place, column)
-    raise BadFile(f"{place} has no {column!r}: name the field of the text with --column.")
+    if not _is_document(value, column):
+        raise BadFile(_without(place, column))
+    return paragraphs_in(value if isinstance(value, str) else value[column], place, column)
+
+
+def _without(place: str, column: str) -> str:
+    return f"{place} has no {column!r}: name the field of the text with --column."
 
 
 def _no_json(path: Path, line: int, reason: Exception | str) -> BadFile:

@@ -121,6 +121,7 @@ def test_a_folder_says_what_was_read_as_what_and_what_was_not(tmp_path: Path) ->
         "b.json": json.dumps([{"text": None}, {"text": "It is late."}]).encode(),
         "c.csv": b"id,text\n1,\n2,A day.\n",
         "d/empty.txt": b"",
+        "index.json": b'[{"id": 1}, {"id": 2}]',
         "info.json": b'{"license": "none"}',
         "labels.csv": b"id,label\n1,x\n",
         "notes.md": b"# Notes",
@@ -138,7 +139,7 @@ def test_a_folder_says_what_was_read_as_what_and_what_was_not(tmp_path: Path) ->
         "Read as an empty file: empty.txt.",
         "Left out, hidden: ._a.txt, a.txt, .DS_Store.",
         "Left out, no text by its ending: notes.md.",
-        "Left out, without 'text': info.json, labels.csv.",
+        "Left out, without 'text': index.json, info.json, labels.csv.",
         "Left out, as their text is null: 2 documents.",
     ]
 
@@ -181,6 +182,8 @@ def test_halves_of_characters_are_replaced(tmp_path: Path) -> None:
         ("a.json", b'[{"text": "a"},\n {"text": 3}]', "element 2 has no text in 'text' but 3"),
         ("a.json", b'[{"text": "a"},\n {"text": "b"]', "line 2 is not JSON"),
         ("a.json", b'[{"text": "a"}\n', "line 2 is not JSON .*it ends where , is wanted"),
+        ("a.json", b'[{"body": "a"}]', "element 1 has no 'text': name the field"),
+        ("a.json", b'{"text": "a"}\n{"body": "b"}\n', "line 2 has no 'text': name the field"),
         ("a.json", b'[{"text": "a"}] {}', "goes on after its end"),
         ("a.json", b'{"text": \n\n tru}', "line 3 is not JSON"),
         ("a.json", b'{"text":\n"a"}\n\n{"text":\n\n nul}', "line 6 is not JSON"),
