@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from atb.data.layouts import SUFFIXES, documents_of
-from atb.data.paragraphs import NULL_TEXT, NoDocuments
+from atb.data.paragraphs import NULL_TEXT, NoDocuments, check_not_all_null
 from atb.data.parquet_texts import is_parquet, parquet_documents
 from atb.data.unpacking import errors_told, unpacked
 from atb.errors import BadFile, InputError
@@ -142,9 +142,11 @@ class Corpus:
             BadFile: A file is no text, its compression is damaged, or its layout broken.
         """
         everything = itertools.chain.from_iterable(map(self._documents, self.files))
+        count = 0
         for number, document in enumerate(_cut(everything)):
             if number >= documents.stop:
                 return
+            count += 1
             if number not in documents:
                 for _ in document:
                     pass
@@ -152,6 +154,7 @@ class Corpus:
             self.documents_read += 1
             yield from document
             yield ""
+        check_not_all_null(count, self.null_texts, self._column)
 
     def _documents(self, path: Path) -> Iterator[Iterable[str]]:
         """The documents of one file; one of data without texts is left out beside others."""

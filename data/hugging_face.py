@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from atb.data.corpus import EVERYTHING
-from atb.data.paragraphs import NULL_TEXT, paragraphs_in
+from atb.data.paragraphs import NULL_TEXT, check_not_all_null, paragraphs_in
 from atb.errors import InputError, MissingExtra
 
 __all__ = ["HUGGING_FACE", "HuggingFaceText", "is_saved_dataset", "open_dataset"]
@@ -106,6 +106,7 @@ class HuggingFaceText:
                 self.documents_read += 1
                 yield from paragraphs
                 yield ""
+        check_not_all_null(number + 1, self.null_texts, self._column)
 
 
 def open_dataset(

@@ -182,6 +182,7 @@ def test_halves_of_characters_are_replaced(tmp_path: Path) -> None:
         ("a.json", b'[{"text": "a"},\n {"text": 3}]', "element 2 has no text in 'text' but 3"),
         ("a.json", b'[{"text": "a"},\n {"text": "b"]', "line 2 is not JSON"),
         ("a.json", b'[{"text": "a"}\n', "line 2 is not JSON .*it ends where , is wanted"),
+        ("a.jsonl", b'{"text": null}\n' * 3, "null in each of 3 documents: name the field"),
         ("a.json", b'[{"body": "a"}]', "element 1 has no 'text': name the field"),
         ("a.json", b'{"text": "a"}\n{"body": "b"}\n', "line 2 has no 'text': name the field"),
         ("a.json", b'[{"text": "a"}] {}', "goes on after its end"),
