@@ -223,7 +223,8 @@ _ELEMENT_TYPES = {
 }
 #: What an input is for, by words in its name, the first that fits.
 _ROLES = (
-    ("other", ("unique", "label", "masked_lm_weight", "past", "cache")),
+    ("other", ("unique", "label", "masked_lm_weight", "past", "cache", "global_attention")),
+    ("heads", ("head_mask",)),
     ("positions", ("position",)),
     ("tokens", ("masked_lm_ids",)),
     ("mask", ("mask",)),

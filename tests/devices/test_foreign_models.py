@@ -111,6 +111,18 @@ def test_scalars_and_what_a_decoder_said_before_are_filled_in() -> None:
     assert np.ptp(feed["encoder_hidden_states"]) > 0
 
 
+def test_masks_of_heads_let_all_through_and_no_token_is_a_global_one() -> None:
+    feed = feed_of(
+        ("input_ids", "tensor(int64)", ["batch", "sequence"]),
+        ("global_attention_mask", "tensor(int64)", ["batch", "sequence"]),
+        ("head_mask", "tensor(float)", [3, 12]),
+        ("bbox", "tensor(int64)", ["batch", "sequence", 4]),
+    )
+    assert not feed["global_attention_mask"].any()
+    assert (feed["head_mask"] == np.ones((3, 12))).all()
+    assert feed["bbox"].shape == (2, 8, 4)
+
+
 @pytest.mark.parametrize("tokens", ["input_ids", "x"])
 def test_the_name_of_an_example_is_no_text_of_tokens(tokens: str) -> None:
     for name in ("example_ids", "number"):
