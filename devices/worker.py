@@ -309,6 +309,8 @@ def _fill(
         values = np.full(sizes, length)
     elif dtype.kind == "f" and len(sizes) > 2 and role == "nameless":  # embeddings, or a picture
         values = (np.arange(math.prod(sizes)) % 7919 / 7919 - 0.5).reshape(sizes)
+    elif role == "nameless" and dtype.kind in "iu":  # a mask, or one of the fewest tokens
+        values = np.full(sizes, min(1, vocabulary_size - 1))
     else:
         values = np.ones(sizes)
     return np.ascontiguousarray(values, dtype=dtype)
@@ -1469,7 +1471,7 @@ def _first_run(model: Model) -> tuple[Any, float]:
         except Exception as error:  # runtimes raise classes of their own
             if _cause(error, "crash") == "out-of-memory":
                 raise
-            failure = failure or error
+            failure = error  # the last one is of ids that every model knows
             continue
         return outputs, time.perf_counter() - begun
     assert failure is not None
