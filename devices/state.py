@@ -156,8 +156,30 @@ def _system(root: Path) -> Readings:
 
 
 def _memory(root: Path) -> int | None:
+    """What may still be used; a container's limit may leave less than the machine has."""
     words = _words_after(root / "proc/meminfo", "MemAvailable:")
-    return 1024 * int(words[0]) if words else None
+    told = [_container_memory(root)] + ([1024 * int(words[0])] if words else [])
+    return min((left for left in told if left is not None), default=None)
+
+
+def _container_memory(root: Path) -> int | None:
+    """What a container's limit leaves, with cached files, which make room (control groups 2, 1)."""
+    folder = root / "sys/fs/cgroup"
+    names = (
+        ("memory.max", "memory.current", "memory.stat", "inactive_file"),
+        (
+            "memory/memory.limit_in_bytes",
+            "memory/memory.usage_in_bytes",
+            "memory/memory.stat",
+            "total_inactive_file",
+        ),
+    )
+    for limit, usage, counts, cached in names:
+        numbers = _numbers([folder / limit, folder / usage])  # a limit may be the word `max`
+        if len(numbers) == 2:
+            files = _words_after(folder / counts, cached)
+            return max(0, numbers[0] - numbers[1] + (int(files[0]) if files else 0))
+    return None
 
 
 def _energy(root: Path) -> Readings:

@@ -125,6 +125,28 @@ def test_the_older_control_groups_tell_a_quota_too(tmp_path: Path, quota: str, c
     assert read_state(tmp_path)["usable_cpus"] == cpus
 
 
+@pytest.mark.parametrize(
+    ("limit", "left"),
+    [("3000000", 3_000_000 - 2_500_000 + 400_000), ("max", 4096_000), ("9000000000", 4096_000)],
+)
+def test_a_containers_limit_leaves_less_memory(tmp_path: Path, limit: str, left: int) -> None:
+    for names in (
+        ("memory.max", "memory.current", "memory.stat", "inactive_file"),
+        (
+            "memory/memory.limit_in_bytes",
+            "memory/memory.usage_in_bytes",
+            "memory/memory.stat",
+            "total_inactive_file",
+        ),
+    ):
+        folder = tmp_path / names[0].replace("/", "-")
+        write(folder, "proc/meminfo", "MemAvailable:    4000 kB\n")
+        write(folder, f"sys/fs/cgroup/{names[0]}", f"{limit}\n")
+        write(folder, f"sys/fs/cgroup/{names[1]}", "2500000\n")
+        write(folder, f"sys/fs/cgroup/{names[2]}", f"anon 7\n{names[3]} 400000\n")
+        assert read_state(folder)["memory_available_bytes"] == left
+
+
 def test_energy_between_two_states_survives_a_counter_that_began_again(tmp_path: Path) -> None:
     states = []
     # two packages of a range of 100 J; the second one turns over in between
