@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import unicodedata
 
-__all__ = ["given_text", "plain_ascii", "printable"]
+__all__ = ["given_text", "plain_ascii", "printable", "printable_lines"]
 
 #: How a typewriter writes what we write; other characters lose their accents, or are a `?`.
 _PLAIN = {
@@ -44,6 +44,11 @@ def printable(text: str) -> str:
         return text
     shown = (c if c.isprintable() or _is_blank(c) else _escaped(c) for c in _flat(text))
     return "".join(shown)
+
+
+def printable_lines(text: str) -> str:
+    """The same of every line of a text."""
+    return "\n".join(printable(line.rstrip("\r")) for line in text.split("\n"))
 
 
 def _flat(text: str) -> str:

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 from atb.devices.settings import RunSettings
 from atb.errors import RunError
 from atb.models.architecture import Architecture
+from atb.text import printable_lines
 
 if TYPE_CHECKING:  # devices are listed without it
     import numpy as np
@@ -190,7 +191,8 @@ class LaunchFailure(RunError):
     Attributes:
         cause: One of `crash`, `timeout`, `out-of-memory`, `load-error`, `wrong-output`,
             `device-gone`, `build-error`.
-        detail: What was seen, such as the signal or the last lines of the worker's errors.
+        detail: What was seen, such as the signal or the last lines of the worker's errors; whatever
+            the worker wrote, its lines are printable.
     """
 
     CAUSES = (
@@ -205,9 +207,9 @@ class LaunchFailure(RunError):
 
     def __init__(self, cause: str, detail: str) -> None:
         assert cause in self.CAUSES
-        super().__init__(f"{cause}: {detail}")
         self.cause = cause
-        self.detail = detail
+        self.detail = printable_lines(detail)
+        super().__init__(f"{cause}: {self.detail}")
 
 
 @runtime_checkable

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 from atb.errors import AtbError, BadFile, InputError, RunError
+from atb.text import printable
 
 __all__ = ["translated"]
 
@@ -33,7 +34,7 @@ def translated(location: str) -> Iterator[None]:
 
 def _explain(error: Exception, location: str) -> AtbError:
     original = error.orig if isinstance(error, DBAPIError) else error
-    text = str(original)
+    text = printable(str(original).strip().partition("\n")[0])
     if "full" in text or "disk I/O" in text or "No space left" in text:
         return RunError(
             f"The disk of {location} is full or failing ({text}): what was measured stays; "
@@ -49,5 +50,5 @@ def _explain(error: Exception, location: str) -> AtbError:
         return InputError(f"Cannot open {location} ({text}): choose another place with --db.")
     if "locked" in text:
         return RunError(f"{location} is in use by another process: try again when it has ended.")
-    line = text.strip().splitlines()[0] if text.strip() else type(error).__name__
-    return RunError(f"The database {location} failed ({line}): check that it can be reached.")
+    what = text or type(error).__name__
+    return RunError(f"The database {location} failed ({what}): check that it can be reached.")

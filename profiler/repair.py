@@ -21,7 +21,7 @@ from atb.profiler.database import ProfileDatabase
 from atb.profiler.database_errors import translated
 from atb.profiler.engine import alone
 from atb.profiler.merging import PARTS
-from atb.profiler.row_checks import ROW_ERRORS, check_part, why
+from atb.profiler.row_checks import ROW_ERRORS, check_part, check_texts, why
 from atb.profiler.rows import row_to_campaign, row_to_conditions
 
 __all__ = ["TakenRow", "repair"]
@@ -125,6 +125,7 @@ def _orphans(
 
 def _reason(decode: Any, values: Mapping[str, Any]) -> str | None:
     try:
+        check_texts(values)
         decode(SimpleNamespace(**values))
     except ROW_ERRORS as error:
         return why(error)

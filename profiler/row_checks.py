@@ -24,7 +24,15 @@ from atb.text import printable
 if TYPE_CHECKING:
     from atb.profiler.record import Campaign
 
-__all__ = ["ROW_ERRORS", "BadRow", "check_part", "check_rows", "decode_rows", "why"]
+__all__ = [
+    "ROW_ERRORS",
+    "BadRow",
+    "check_part",
+    "check_rows",
+    "check_texts",
+    "decode_rows",
+    "why",
+]
 
 #: What decoding a row raises that is none.
 ROW_ERRORS = (
@@ -62,6 +70,7 @@ def decode_rows(
     found = []
     for row in rows:
         try:
+            check_texts(row._mapping)
             found.append(decode(row))
         except ROW_ERRORS as error:
             raise BadFile(
@@ -94,7 +103,7 @@ def check_rows(
         "document": conditions["document"],
     }
     try:
-        _check_texts(known)
+        check_texts(known)
         decoded = row_to_campaign(SimpleNamespace(**known))
     except ROW_ERRORS as error:
         label = printable(str(campaign.get("label")))
@@ -129,7 +138,7 @@ def check_part(name: str, row: Mapping[str, Any], campaign: Campaign | None) -> 
         AtbError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError,
             ValueError: It cannot; these are `ROW_ERRORS`.
     """
-    _check_texts(row)
+    check_texts(row)
     values: Any = SimpleNamespace(**row)
     if name == "failures":
         row_to_failure(campaign, values)  # type: ignore[arg-type]
@@ -137,7 +146,12 @@ def check_part(name: str, row: Mapping[str, Any], campaign: Campaign | None) -> 
         {"sessions": row_to_within, "blocks": row_to_block, "loads": row_to_load}[name](values)
 
 
-def _check_texts(row: Mapping[str, Any]) -> None:
+def check_texts(row: Mapping[Any, Any]) -> None:
+    """Look whether every text of a row is one.
+
+    Raises:
+        ValueError: One holds what no encoding and no database knows.
+    """
     for name, value in row.items():
         if isinstance(value, str) and ("\0" in value or not _is_unicode(value)):
             raise ValueError(f"its {name} holds characters that are none")

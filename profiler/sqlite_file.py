@@ -16,6 +16,7 @@ from atb.errors import BadFile
 from atb.profiler.database_errors import translated
 from atb.profiler.migration import migrate
 from atb.profiler.schema import FORMAT, KIND, meta
+from atb.text import printable
 
 __all__ = ["check_file", "file_engine", "foreign", "parse_format", "snapshot_engine"]
 
@@ -88,7 +89,7 @@ def _look_into(path: Path, *, create: bool) -> int | None:
         (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         if verdict != "ok":
             raise BadFile(
-                f"{path} is corrupted ({verdict.splitlines()[-1]}): restore a copy, "
+                f"{path} is corrupted ({printable(verdict.splitlines()[-1])}): restore a copy, "
                 "or choose another with --db."
             )
         names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
@@ -122,9 +123,16 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
 
 def _connect_to(uri: str) -> sqlite3.Connection:
     # autocommit: transactions begin where SQLAlchemy says so, not where the driver guesses
-    return sqlite3.connect(
+    connection = sqlite3.connect(
         uri, uri=True, timeout=_LOCK_SECONDS, isolation_level=None, check_same_thread=False
     )
+    connection.text_factory = _decode
+    return connection
+
+
+def _decode(content: bytes) -> str:
+    """Text that need not be any: who reads a row says which one it is, SQLite would not."""
+    return content.decode("utf-8", "surrogateescape")
 
 
 def file_engine(path: Path, *, create: bool) -> sa.Engine:

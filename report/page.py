@@ -28,7 +28,7 @@ from atb.report.sections import device_section, latency_section, predictor_secti
 from atb.report.style import COLOURS, DARK
 from atb.report.svg import Picture
 from atb.search.result import SearchResult
-from atb.text import printable
+from atb.text import printable_lines
 
 __all__ = ["write_page"]
 
@@ -254,7 +254,7 @@ def _printable(value: Any) -> Any:
     """Text of others without what turns writing around or is no character of a page."""
     if not isinstance(value, str) or isinstance(value, Markup):
         return value
-    return "\n".join(map(printable, value.split("\n")))
+    return printable_lines(value)
 
 
 def _drawn(picture: Picture) -> Markup:

@@ -155,3 +155,11 @@ def test_a_failure_has_a_known_cause() -> None:
     for answer in ({"cause": "whim", "detail": "no"}, {"cause": [], "detail": ""}, {"cause": None}):
         with pytest.raises(Nonsense):
             replies.parse_failure(answer)
+
+
+def test_what_a_worker_says_of_its_failure_is_printable() -> None:
+    told = "Traceback:\r\n  \x1b[31mred\x1b[0m \x1b]52;c;aGk=\x07\n\x9b2J\u202egnp"
+    failure = replies.parse_failure({"cause": "crash", "detail": told})
+    for text in (failure.detail, str(failure)):
+        assert all(line.isprintable() for line in text.split("\n"))
+    assert len(failure.detail.split("\n")) == 3

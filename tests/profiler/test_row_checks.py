@@ -74,6 +74,10 @@ BAD = [
     ("conditions", "key", "f" * 16),
     ("conditions", "document", "{}"),
     ("conditions", "document", "not JSON"),
+    *(
+        (table, column, sqlite3.Binary(b"caf\xe9"))
+        for table, column in (("campaigns", "label"), ("failures", "detail"), ("blocks", "state"))
+    ),
 ]
 
 
@@ -102,7 +106,11 @@ def fill(conditions, make_record):
 
 def change(path: Path, table: str, column: str, value: object) -> None:
     connection = sqlite3.connect(path)
-    statement = f"UPDATE atb_{table} SET {column} = ? WHERE id = (SELECT min(id) FROM atb_{table})"
+    # bytes as text, as a program of another encoding writes it
+    new = "CAST(? AS TEXT)" if isinstance(value, memoryview) else "?"
+    statement = (
+        f"UPDATE atb_{table} SET {column} = {new} WHERE id = (SELECT min(id) FROM atb_{table})"
+    )
     connection.execute(statement, (value,))
     connection.commit()
     connection.close()
@@ -278,7 +286,7 @@ def test_what_a_device_may_not_answer_is_not_written(fill, tmp_path, make_record
     with ProfileDatabase(path, create=True) as database:
         (campaign,) = database.campaigns()
         for bad in (
-            replace(good, readings=replace(good.readings, wall_seconds=(float("nan"),) * 5)),
+            replace(good, readings=replace(good.readings, cpu_seconds=(float("nan"),) * 5)),
             replace(good, readings=replace(good.readings, cpu_seconds=(0.1,))),
             replace(good, state={"load": float("inf")}),
             replace(good, artefact_sha256="/etc/passwd"),
