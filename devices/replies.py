@@ -52,6 +52,8 @@ _WHERE_TOLD = ("wait_seconds", "process_cpu_seconds")
 _COUNTS = ("voluntary_switches", "involuntary_switches")
 _BLOCK_FIELDS = (*_ALWAYS, *_WHERE_TOLD, "warmup_seconds", "started_at", "span_seconds")
 _FAULTS = ("minor_faults", "major_faults")
+_BLOCK_NAMES = frozenset((*_BLOCK_FIELDS, *_FAULTS))
+_WHOLE, _NUMBERS = frozenset({int}), frozenset({int, float})
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
@@ -72,7 +74,7 @@ def parse_line(line: bytes | str, limit: AnswerLimit | None = None) -> dict[str,
     if limit is not None and isinstance(line, bytes) and not limit.admits(line):
         raise Nonsense(f"{len(line):,} bytes, more than was asked for: {line[:80]!r}")
     try:
-        answer = json.loads(line, parse_constant=_refuse_constant)
+        answer = _JSON.decode(line.decode() if isinstance(line, bytes) else line)
     except (ValueError, RecursionError) as error:
         raise Nonsense(f"{line[:80]!r}") from error
     if not isinstance(answer, dict):
@@ -82,6 +84,9 @@ def parse_line(line: bytes | str, limit: AnswerLimit | None = None) -> dict[str,
 
 def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is no number")
+
+
+_JSON = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 def parse_text(value: Any, what: str, *, most: int = _MOST_CHARACTERS) -> str:
@@ -162,7 +167,7 @@ def parse_block(answer: Mapping[str, Any], *, iterations: int, warmup: int | Non
     Raises:
         Nonsense: It is something else.
     """
-    strangers = set(answer) - {*_BLOCK_FIELDS, *_FAULTS}
+    strangers = answer.keys() - _BLOCK_NAMES
     if strangers:
         raise Nonsense(f"the reading {_short(min(strangers))}")
     fields: dict[str, Any] = {
@@ -198,10 +203,11 @@ def _readings(
         length = len(values) if isinstance(values, list) else _short(values)
         raise Nonsense(f"{length} readings of {name}")
     # whole lists at a time: millions of readings are decoded with every look into a database
-    kinds, most = ({int}, _MOST_COUNT) if name in _COUNTS else ({int, float}, _MOST_SECONDS)
-    if values and not (set(map(type, values)) <= kinds and 0 <= min(values) <= max(values) <= most):
+    kinds, most = (_WHOLE, _MOST_COUNT) if name in _COUNTS else (_NUMBERS, _MOST_SECONDS)
+    found = set(map(type, values))
+    if values and not (found <= kinds and 0 <= min(values) <= max(values) <= most):
         raise Nonsense(f"{_short(values)} as {name}")
-    return tuple(values if name in _COUNTS else map(float, values))
+    return tuple(values if name in _COUNTS or int not in found else map(float, values))
 
 
 def parse_operators(answer: Mapping[str, Any]) -> tuple[OperatorTime, ...]:

@@ -30,6 +30,10 @@ def translated(location: str) -> Iterator[None]:
         ) from error
     except (SQLAlchemyError, sqlite3.Error) as error:
         raise _explain(error, location) from error
+    except UnicodeDecodeError as error:  # of what SQLite says of a damaged file
+        raise BadFile(
+            f"{location} is corrupted: restore a copy or choose another with --db."
+        ) from error
 
 
 def _explain(error: Exception, location: str) -> AtbError:

@@ -1,9 +1,12 @@
-"""URLs of servers: where a database is, and never a password."""
+"""What is said of a database: where it is and what is wrong, and never a password."""
+
+import sqlite3
 
 import pytest
 
-from atb.errors import AtbError
+from atb.errors import AtbError, BadFile
 from atb.profiler.database import ProfileDatabase
+from atb.profiler.database_errors import translated
 from atb.profiler.server import describe_url, parse_url
 
 
@@ -34,3 +37,10 @@ def test_a_server_is_called_by_its_place_alone():
     url = parse_url("postgresql://me@host/atb?password=s3cret&host=/run/pg&sslkey=/home/me/key")
     assert url.password == "s3cret"
     assert describe_url(url) == "postgresql://me:***@host/atb?host=%2Frun%2Fpg"
+
+
+@pytest.mark.parametrize("said", [b"\xee", b"malformed database schema (\x0e\n\x1b[2J)"])
+def test_what_a_database_says_of_its_damage_is_one_sentence(said):
+    with pytest.raises(BadFile, match="corrupted") as refused, translated("night.db"):
+        raise sqlite3.DatabaseError(said.decode())
+    assert str(refused.value).isprintable()
