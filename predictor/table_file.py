@@ -286,9 +286,15 @@ def _width(path: Path, header: list[str], rows: _Rows) -> int:
     for (line, cells), count in zip(rows, filled, strict=True):
         del cells[max(width, count) :]
         if len(cells) != width:
+            is_header = {max(width, count) for count in filled} == {len(cells)}
+            repair = (
+                "name each column"
+                if is_header
+                else "repair the line, or put a # before lines that are neither header nor rows"
+            )
             raise BadFile(
-                f"The header of {path} has {width} cells and line {line} has {len(cells)}: repair "
-                "the line, or put a # before lines that are neither header nor rows."
+                f"The header of {path} has {width} cells and line {line} has {len(cells)}: "
+                f"{repair}."
             )
     return width
 

@@ -157,6 +157,7 @@ def test_every_row_that_a_column_fails_in_is_named(tmp_path: Path) -> None:
         (text(header=("depth", "a" * 201, "time")), "at most 200 characters"),
         ("\n".join(text().splitlines()[1:]), "where the names of the columns are wanted"),
         ("Pi 4, warm\n" + text(), "The header of FILE has 2 cells and line 2 has 3"),
+        ("width,time\n1,2,3\n4,5,6\n", "has 2 cells and line 2 has 3: name each column"),
         ("depth,width,time\n", "holds no rows"),
         ("# only a comment\n", "holds no rows"),
         ('[{"depth": 1}]', "is JSON"),
