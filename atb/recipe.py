@@ -78,10 +78,10 @@ def read_recipe(path: Path) -> Recipe:
         BadFile: It is missing, not TOML, or has a table that is no stage.
     """
     try:
-        tables = tomllib.loads(path.read_text("utf-8"))
+        tables = tomllib.loads(path.read_text("utf-8-sig"))
     except FileNotFoundError as error:
         raise BadFile(f"There is no recipe {path}: check the path.") from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BadFile(f"{path} is not a readable TOML file: {error}.") from error
     for name, table in tables.items():
         if name not in STAGES or not isinstance(table, dict):

@@ -13,10 +13,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib.format import open_memmap
 
 from atb.data.vocabulary import SpecialTokens
 from atb.errors import BadFile
@@ -225,8 +227,9 @@ def _load_shard(folder: Path, number: int, counts: Mapping[str, Any]) -> Shard:
     for name in ("tokens", "lengths"):
         path = folder / f"{name}-{number:05}.npy"
         try:
-            arrays.append(np.load(path, mmap_mode="r", allow_pickle=False))
-        except (OSError, ValueError, EOFError) as error:
+            arrays.append(open_memmap(path, mode="r"))
+        # NumPy reads the head of a damaged file as Python's syntax
+        except (OSError, ValueError, EOFError, SyntaxError, TokenError) as error:
             raise BadFile(f"{path} is missing or truncated: prepare the text again.") from error
     tokens, lengths = arrays[0], np.asarray(arrays[1])
     fits = (

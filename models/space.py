@@ -295,10 +295,10 @@ class SearchSpace:
             BadFile: It is missing, not TOML, or lacks something.
         """
         try:
-            table = tomllib.loads(path.read_text("utf-8"))
+            table = tomllib.loads(path.read_text("utf-8-sig"))
         except FileNotFoundError as error:
             raise BadFile(f"There is no search space file {path}: check the path.") from error
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise BadFile(f"{path} is not a readable TOML file: {error}.") from error
         return cls._from_table(table, path)
 
