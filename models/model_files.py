@@ -133,8 +133,14 @@ def data_files(path: Path) -> tuple[DataFile, ...]:
             looked for beside the link first, and then beside what the link leads to.
 
     Raises:
-        BadFile: One of them is missing, too short, or outside of the graph's folder.
+        BadFile: One of them is missing, too short, or outside of the graph's folder; or the file is
+            what Git LFS leaves in place of one that was not fetched.
     """
+    if _is_pointer(path):
+        raise BadFile(
+            f"{path} is not the model but what Git LFS keeps in its place: run `git lfs pull` "
+            "there first."
+        )
     if path.suffix.lower() == _OPENVINO:
         location = path.with_suffix(_OPENVINO_WEIGHTS).name
         return (DataFile(location, _find(path, location, 0)),)
@@ -150,6 +156,13 @@ def data_files(path: Path) -> tuple[DataFile, ...]:
         end = told.offset_bytes + (told.length_bytes or 0)
         ends[told.location] = max(ends.get(told.location, 0), end)
     return tuple(DataFile(name, _find(path, name, end)) for name, end in sorted(ends.items()))
+
+
+def _is_pointer(path: Path) -> bool:
+    """Whether a file only names a large one of Git LFS."""
+    with path.open("rb") as file:
+        head = file.read(100)
+    return head.startswith(b"version ") and b"git-lfs" in head
 
 
 def _find(path: Path, location: str, least_bytes: int) -> Path:

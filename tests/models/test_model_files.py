@@ -111,6 +111,13 @@ def test_a_file_of_weights_that_was_cut_off_is_named(tmp_path: Path) -> None:
         data_files(path)
 
 
+def test_a_file_that_git_lfs_did_not_fetch_is_named(tmp_path: Path) -> None:
+    pointer = "version https://git-lfs.example/spec/v1\noid sha256:0\nsize 436000000\n"
+    (tmp_path / "m.onnx").write_text(pointer)
+    with pytest.raises(BadFile, match="git lfs pull"):
+        data_files(tmp_path / "m.onnx")
+
+
 @pytest.mark.parametrize("entries", [{"offset": -1}, {"length": "many"}, {"offset": 1.5}])
 def test_sizes_that_are_none_are_refused(tmp_path: Path, entries: dict[str, object]) -> None:
     path = keep_outside(write_embedding(tmp_path / "model.onnx"))
