@@ -26,8 +26,7 @@ from atb.models.architecture import Architecture
 from atb.profiler import schema
 from atb.profiler.measurement import Measurement
 from atb.profiler.merging import PARTS, CampaignRows
-from atb.profiler.row_checks import ROW_ERRORS, BadRow, why
-from atb.text import printable
+from atb.profiler.row_checks import ROW_ERRORS, BadRow, shortened, why
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -223,7 +222,7 @@ def read_raw(path: Path) -> list[CampaignRows]:
 
 
 def _damaged(path: Path, what: str) -> BadFile:
-    return BadFile(f"{path} is truncated or damaged ({printable(what)}): export it again.")
+    return BadFile(f"{path} is truncated or damaged ({shortened(what)}): export it again.")
 
 
 def _read_table(path: Path) -> pd.DataFrame:
@@ -305,7 +304,7 @@ def _campaigns(rows: Sequence[Mapping[str, Any]]) -> list[CampaignRows]:
         uuid, record = row["campaign_uuid"], row["record"]
         if (record == _CAMPAIGN) == (uuid in heads):
             what = "is there twice" if uuid in heads else "comes after its rows, or not at all"
-            raise BadRow(f"row {number}: the campaign {printable(str(uuid))} {what}")
+            raise BadRow(f"row {number}: the campaign {shortened(str(uuid))} {what}")
         if record == _CAMPAIGN:
             heads[uuid], parts[uuid] = row, {name: [] for name in PARTS}
         else:

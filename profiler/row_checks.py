@@ -31,6 +31,7 @@ __all__ = [
     "check_rows",
     "check_texts",
     "decode_rows",
+    "shortened",
     "why",
 ]
 
@@ -50,7 +51,12 @@ class BadRow(ValueError):
 def why(error: BaseException) -> str:
     """What is wrong with a row, in a few printable words."""
     text = f"it has no {error}" if isinstance(error, KeyError) else str(error)
-    return printable(text or type(error).__name__)[:_MOST_CHARACTERS]
+    return shortened(text or type(error).__name__)
+
+
+def shortened(text: str) -> str:
+    """What came, as far as a sentence has room for it."""
+    return printable(text[:_MOST_CHARACTERS])[:_MOST_CHARACTERS]
 
 
 def decode_rows(
@@ -106,7 +112,7 @@ def check_rows(
         check_texts(known)
         decoded = row_to_campaign(SimpleNamespace(**known))
     except ROW_ERRORS as error:
-        label = printable(str(campaign.get("label")))
+        label = shortened(str(campaign.get("label")))
         raise BadRow(f"the campaign {label}: {why(error)}") from error
     places = set()
     for name, rows in parts.items():
@@ -121,7 +127,7 @@ def check_rows(
                 places.add(place)
             except ROW_ERRORS as error:
                 raise BadRow(
-                    f"row {number} of the {name} of the campaign {printable(decoded.label)}: "
+                    f"row {number} of the {name} of the campaign {shortened(decoded.label)}: "
                     f"{why(error)}"
                 ) from error
 

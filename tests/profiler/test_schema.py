@@ -6,6 +6,7 @@ campaign `night` (a precision was asked for) by the older one, `day` and `night-
 
 import contextlib
 import json
+import os
 import shutil
 import signal
 import sqlite3
@@ -264,3 +265,14 @@ def make_format_1(url, conditions):
             " %s, %s, %s, %s)",
             block,
         )
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o002, 0o664), (0o077, 0o600)])
+def test_a_new_file_has_the_mode_of_the_umask(location, mask, mode):
+    before = os.umask(mask)
+    try:
+        with ProfileDatabase(location, create=True):
+            beside = [path.stat().st_mode & 0o777 for path in location.parent.glob("*.db*")]
+    finally:
+        os.umask(before)
+    assert set(beside) == {mode}
