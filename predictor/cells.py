@@ -221,6 +221,7 @@ def _unusable(cells: Sequence[_Parsed]) -> str | None:
         return "is empty"
     if len(texts) > numbers and _switch_words(cells) is None:
         return f"holds text such as {quoted(texts[0].cell)}"
+    # 1a, 2b and 3c are names, and no numbers of three units
     units = Counter(cell.unit for cell in cells if cell.is_number)
     (_, most), *_ = units.most_common(1) or [(None, 0)]
     if len(units) > 2 and 2 * most <= numbers:
@@ -229,12 +230,13 @@ def _unusable(cells: Sequence[_Parsed]) -> str | None:
 
 
 def _switch_words(cells: Sequence[_Parsed]) -> dict[str, float] | None:
-    """The two words of which a column consists, with their values."""
+    """The two words of which a column consists, with their values; None of other columns."""
     words = {str(cell.cell).strip().lower() for cell in cells if not cell.missing}
     return next((pair for pair in _SWITCHES if words <= pair.keys()), None)
 
 
 def _switch(name: str, cells: Sequence[_Parsed]) -> Column | None:
+    """A column of two words as zeros and ones; None of other columns."""
     words = _switch_words(cells)
     if words is None:
         return None

@@ -260,7 +260,7 @@ def _header(
     line, first = rows[0]
     if not any(map(is_number, first)):
         return first, rows[1:]
-    if comments:  # as NumPy's savetxt writes a header
+    if comments and 2 * sum(map(is_number, first)) >= len(first):  # as NumPy's savetxt writes it
         named = [cell.strip() for cell in _cut(comments[-1].lstrip("# \t"), separator)]
         if len(named) == len(first) and not any(map(is_number, named)):
             return named, rows

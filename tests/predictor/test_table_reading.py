@@ -66,6 +66,8 @@ SAME = {
     "lines of commas": text() + ",,\n,,\n",
     "comments": '# 30 "warm runs\n' + text() + "# the end\n",
     "a comment for a header": "# measured today\n# " + text(),
+    "a comment of as many words above a header with a digit": "# a board, warm, at night, idle\n"
+    + text().replace("\n", ",4\n").replace("time,4", "time,4bit"),
     "a header again": text() + "depth,width,time\n",
     "Windows line ends": text(end="\r\n"),
     "old Macintosh line ends": text(end="\r"),
