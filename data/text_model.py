@@ -13,7 +13,7 @@ from typing import Any
 
 from atb.data.samples import held_out
 from atb.data.shards import TokenShards
-from atb.data.tokenizer_files import read_json_object
+from atb.data.tokenizer_files import read_json_object, shown
 from atb.data.vocabulary import Vocabulary, vocabulary_of
 from atb.errors import BadFile, InputError
 
@@ -89,7 +89,7 @@ class EncoderConfig:
 def _whole(name: str, value: object) -> int:
     """A positive whole number."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{name} is {'missing' if value is None else repr(value)}")
+        raise ValueError(f"{name} is {'missing' if value is None else shown(repr(value))}")
     return value
 
 
@@ -108,7 +108,8 @@ def _family_of(given: Mapping[str, Any], folder: Path) -> str:
         named = maker
     if named not in _FAMILIES:
         raise BadFile(
-            f"{folder} is a {named} model, which computes something else than BERT: {_SUPPORTED}."
+            f"{folder} is a {shown(named)} model, which computes something else than BERT: "
+            f"{_SUPPORTED}."
         )
     return str(named)
 
@@ -124,8 +125,8 @@ def _check_settings(given: Mapping[str, Any], hidden_size: int, folder: Path) ->
         found = given.get(name, values[0])
         if found not in values:
             raise BadFile(
-                f"{folder} is not laid out like BERT, its {name} is {found!r}: give an encoder "
-                f"with {name} {values[0]!r}; {_SUPPORTED}."
+                f"{folder} is not laid out like BERT, its {name} is {shown(repr(found))}: give an "
+                f"encoder with {name} {values[0]!r}; {_SUPPORTED}."
             )
 
 

@@ -18,7 +18,7 @@ from tokenizers import AddedToken, Tokenizer
 from atb.data.vocabulary import SpecialNames, Vocabulary
 from atb.errors import BadFile
 
-__all__ = ["find_tokenizer", "find_vocabulary", "read_json_object", "read_vocabulary"]
+__all__ = ["find_tokenizer", "find_vocabulary", "read_json_object", "read_vocabulary", "shown"]
 
 _WORDS, _TOKENIZER, _CONFIGURATION = "vocab.txt", "tokenizer.json", "tokenizer_config.json"
 _MODEL = "config.json"
@@ -30,6 +30,8 @@ _FORM = {
     "strip_accents": "strip_accents",
     "tokenize_chinese_chars": "handle_chinese_chars",
 }
+# Characters of a foreign value in a message.
+_LONGEST_SHOWN = 120
 _ARGUMENTS = {
     "pad": "pad_token",
     "unknown": "unk_token",
@@ -61,7 +63,8 @@ def read_vocabulary(path: Path, *, lowercase: bool | None = None) -> Vocabulary:
     # the tokenizers library raises bare Exceptions
     except Exception as error:
         raise BadFile(
-            f"{path} is not a readable tokenizer ({error}): take it from its source again."
+            f"{path} is not a readable tokenizer ({shown(str(error))}): take it from its source "
+            "again."
         ) from error
     return vocabulary if lowercase is None else vocabulary.with_case(lowercase)
 
@@ -79,6 +82,12 @@ def find_vocabulary(folder: Path) -> Vocabulary | None:
     shipped, card = Vocabulary.read(), folder / "superplm.json"
     named = read_json_object(card, "SuperPLM's card") if card.is_file() else {}
     return shipped if named.get("vocabulary_sha256") == shipped.sha256 else None
+
+
+def shown(value: object) -> str:
+    """A value of somebody's file, as a message shows it: on one line and not too long."""
+    text = value if isinstance(value, str) and value.isprintable() else repr(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
 
 
 def read_json_object(path: Path, what: str) -> dict[str, Any]:
@@ -140,9 +149,9 @@ def _names(configuration: Mapping[str, Any], usual: Mapping[str, str]) -> Specia
 def _from_words(path: Path, configuration: Mapping[str, Any]) -> Vocabulary:
     """A `vocab.txt` with what its configuration says."""
     if not _is_bert(configuration):
+        kind = shown(configuration.get("tokenizer_class", "tokenizer"))
         raise BadFile(
-            f"{path.parent} has a {configuration.get('tokenizer_class', 'tokenizer')} that does "
-            f"more than BERT's WordPiece with its {_WORDS}, and only WordPiece is supported: put "
+            f"{path.parent} has a {kind} that does more than BERT's WordPiece with its {_WORDS}, and only WordPiece is supported: put "
             f"its {_TOKENIZER} there, or give another model."
         )
     tokens = _read_words(path)
@@ -165,8 +174,8 @@ def _from_words(path: Path, configuration: Mapping[str, Any]) -> Vocabulary:
         tokenizer.add_tokens([token])
         if tokenizer.token_to_id(token.content) != number:
             raise BadFile(
-                f"{path.parent}: the added token {token.content!r} is to be number {number}, and "
-                f"{path.name} has {len(tokens)} tokens: take both from one source."
+                f"{path.parent}: the added token {shown(token.content)} is to be number {number}, "
+                f"and {path.name} has {len(tokens)} tokens: take both from one source."
             )
     return _of_document(json.loads(tokenizer.to_str()), names, path)
 
@@ -187,8 +196,8 @@ def _from_definition(path: Path, configuration: Mapping[str, Any]) -> Vocabulary
     kind = _kind_of(document.get("model"))
     if kind != "WordPiece":
         raise BadFile(
-            f"{path} is a {kind} tokenizer, and only WordPiece is supported: give a BERT whose "
-            "tokenizer is WordPiece."
+            f"{path} is a {shown(kind)} tokenizer, and only WordPiece is supported: give a BERT "
+            "whose tokenizer is WordPiece."
         )
     names = _names(configuration, _named_by(document, path))
     if _is_bert(configuration):
@@ -223,8 +232,8 @@ def _named_by(document: Mapping[str, Any], path: Path) -> dict[str, str]:
     frame = _tokenizer(document).encode("").tokens
     if len(frame) != 2:
         raise BadFile(
-            f"{path} puts {' '.join(frame) or 'nothing'} around a text, and BERT reads it between "
-            "one token and another: give a BERT's tokenizer."
+            f"{path} puts {shown(' '.join(frame) or 'nothing')} around a text, and BERT reads it "
+            "between one token and another: give a BERT's tokenizer."
         )
     return {**usual, "cls": frame[0], "sep": frame[1]}
 
@@ -295,7 +304,8 @@ def _check_special(names: SpecialNames, tokens: tuple[str, ...], path: Path) -> 
     for name in astuple(names):
         if name not in tokens:
             raise BadFile(
-                f"{path} is not a BERT vocabulary: it has no {name}; pass the tokenizer of a BERT."
+                f"{path} is not a BERT vocabulary: it has no {shown(name)}; pass the tokenizer "
+                "of a BERT."
             )
 
 

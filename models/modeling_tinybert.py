@@ -126,10 +126,24 @@ class TinyBertEmbeddings(nn.Module):
         self.LayerNorm = nn.LayerNorm(hidden, eps=config.layer_norm_eps)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
-    def forward(self, input_ids: Tensor, token_type_ids: Tensor | None) -> Tensor:
-        """Numbers [batch, length] -> states [batch, length, hidden]."""
-        words = self.word_embeddings(input_ids)  # [B, T, H]
-        positions = self.position_embeddings.weight[: input_ids.shape[1]]  # [T, H]
+    def forward(
+        self,
+        input_ids: Tensor | None,
+        token_type_ids: Tensor | None,
+        position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+    ) -> Tensor:
+        """Numbers [batch, length], or rows of the word table -> states [batch, length, hidden]."""
+        if (input_ids is None) == (inputs_embeds is None):
+            raise ValueError("Give either input_ids or inputs_embeds, and not both.")
+        words = self.word_embeddings(input_ids) if inputs_embeds is None else inputs_embeds
+        length, most = words.shape[1], self.position_embeddings.num_embeddings
+        if position_ids is not None:
+            positions = self.position_embeddings(position_ids)  # [B, T, H]
+        elif length > most:
+            raise ValueError(f"A sequence of {length} tokens is longer than the {most} positions.")
+        else:
+            positions = self.position_embeddings.weight[:length]  # [T, H]
         if token_type_ids is None:
             types = self.token_type_embeddings.weight[0]
         else:
@@ -150,8 +164,14 @@ class TinyBertSelfAttention(nn.Module):
         self.value = nn.Linear(config.hidden_size, config.qkv_size)
         self.dropout_probability = config.attention_probs_dropout_prob
 
-    def forward(self, hidden: Tensor, mask: Tensor | None) -> tuple[Tensor, _States]:
-        """States [batch, length, hidden] -> [batch, length, qkv], and queries, keys, values."""
+    def forward(
+        self, hidden: Tensor, mask: Tensor | None, with_weights: bool = False
+    ) -> tuple[Tensor, _States, Tensor | None]:
+        """States [batch, length, hidden] -> [batch, length, qkv], and what led to them.
+
+        That is queries, keys and values, and the attention [batch, heads, length, length] if it is
+        asked for.
+        """
         batch, length, _ = hidden.shape
 
         def split(states: Tensor) -> Tensor:
@@ -159,15 +179,23 @@ class TinyBertSelfAttention(nn.Module):
 
         states = self.query(hidden), self.key(hidden), self.value(hidden)
         query, key, value = (split(one) for one in states)  # [B, A, T, D]
+        # clamped, since the lowest float32 is minus infinity in half precision
+        added = None if mask is None else mask.clamp(torch.finfo(query.dtype).min).to(query)
+        dropped = self.dropout_probability if self.training else 0.0
+        if with_weights:
+            scores = query @ key.transpose(-1, -2) / self.head_size**0.5
+            weights = (scores if added is None else scores + added).softmax(-1)
+            weights = functional.dropout(weights, dropped)
+            context = weights @ value
+            return context.transpose(1, 2).reshape(batch, length, -1), states, weights
         context = functional.scaled_dot_product_attention(
             query,
             key,
             value,
-            # clamped, since the lowest float32 is minus infinity in half precision
-            attn_mask=None if mask is None else mask.clamp(torch.finfo(query.dtype).min).to(query),
-            dropout_p=self.dropout_probability if self.training else 0.0,
+            attn_mask=added,
+            dropout_p=dropped,
         )
-        return context.transpose(1, 2).reshape(batch, length, -1), states
+        return context.transpose(1, 2).reshape(batch, length, -1), states, None
 
 
 class TinyBertResidual(nn.Module):
@@ -193,10 +221,12 @@ class TinyBertAttention(nn.Module):
         self.self = TinyBertSelfAttention(config)
         self.output = TinyBertResidual(config.qkv_size, config)
 
-    def forward(self, hidden: Tensor, mask: Tensor | None) -> tuple[Tensor, _States]:
-        """States [batch, length, hidden] -> the same shape, and queries, keys, values."""
-        context, states = self.self(hidden, mask)
-        return self.output(context, hidden), states
+    def forward(
+        self, hidden: Tensor, mask: Tensor | None, with_weights: bool = False
+    ) -> tuple[Tensor, _States, Tensor | None]:
+        """States [batch, length, hidden] -> the same shape, and what led to them."""
+        context, states, weights = self.self(hidden, mask, with_weights)
+        return self.output(context, hidden), states, weights
 
 
 class TinyBertIntermediate(nn.Module):
@@ -220,10 +250,12 @@ class TinyBertLayer(nn.Module):
         self.intermediate = TinyBertIntermediate(config)
         self.output = TinyBertResidual(config.intermediate_size, config)
 
-    def forward(self, hidden: Tensor, mask: Tensor | None) -> tuple[Tensor, _States]:
-        """States [batch, length, hidden] -> the same shape, and queries, keys, values."""
-        attended, states = self.attention(hidden, mask)
-        return self.output(self.intermediate(attended), attended), states
+    def forward(
+        self, hidden: Tensor, mask: Tensor | None, with_weights: bool = False
+    ) -> tuple[Tensor, _States, Tensor | None]:
+        """States [batch, length, hidden] -> the same shape, and what led to them."""
+        attended, states, weights = self.attention(hidden, mask, with_weights)
+        return self.output(self.intermediate(attended), attended), states, weights
 
 
 class TinyBertEncoder(nn.Module):
@@ -289,6 +321,26 @@ class TinyBertPreTrainedModel(PreTrainedModel):  # type: ignore[misc, unused-ign
             nn.init.zeros_(module.bias)
 
 
+def _chosen(asked: bool | None, config: PretrainedConfig, name: str) -> bool:
+    """What a call asks for, or else what the configuration says."""
+    return bool(getattr(config, name, False) if asked is None else asked)
+
+
+def _added_mask(attention_mask: Tensor | None, hidden: Tensor) -> Tensor | None:
+    """What is added to scores [batch, heads, length, length]: the lowest number on padding."""
+    if attention_mask is None:
+        return None
+    if attention_mask.dim() == 2:
+        attention_mask = attention_mask[:, None, :]
+    if attention_mask.dim() != 3:
+        raise ValueError(
+            f"An attention mask has the shape [batch, length] or [batch, length, length], and not "
+            f"{tuple(attention_mask.shape)}."
+        )
+    dropped = 1.0 - attention_mask[:, None].to(hidden.dtype)
+    return dropped * torch.finfo(hidden.dtype).min
+
+
 class TinyBertModel(TinyBertPreTrainedModel):
     """Embeddings, encoder, pooler, and the sentence projection where the configuration has one."""
 
@@ -312,40 +364,54 @@ class TinyBertModel(TinyBertPreTrainedModel):
 
     def forward(  # noqa: PLR0917 -- transformers' own convention
         self,
-        input_ids: Tensor,
+        input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
         token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
-        output_attention_states: bool = False,
         return_dict: bool | None = None,
-        **_: Any,
+        output_attention_states: bool = False,
     ) -> Any:
-        """Encode token numbers.
+        """Encode token numbers, as `transformers.BertModel` does.
 
         Args:
             input_ids: [batch, length].
-            attention_mask: [batch, length], 1 for tokens and 0 for padding; all ones if None.
+            attention_mask: [batch, length], or [batch, length, length] with a row for each token
+                that attends, 1 for tokens and 0 for padding; all ones if None.
             token_type_ids: [batch, length], segment of each token; zeros if None.
-            output_hidden_states: Whether to return the output of every layer.
+            position_ids: [batch, length] or [1, length], place of each token; in order if None.
+            inputs_embeds: [batch, length, hidden], rows of the word table, in place of `input_ids`.
+            output_attentions: Whether to return the attention of every layer, [batch, heads,
+                length, length]; as the configuration says if None.
+            output_hidden_states: Whether to return the output of every layer; as the configuration
+                says if None.
+            return_dict: Whether to return a `TinyBertOutput` or a tuple; as the configuration says
+                if None.
             output_attention_states: Whether to return the last layer's queries, keys and values.
-            return_dict: Whether to return a `TinyBertOutput` or a tuple.
+
+        Raises:
+            ValueError: There are neither numbers nor rows, both, too many tokens, or a mask of
+                another shape.
         """
-        hidden = self.embeddings(input_ids, token_type_ids)
-        mask = None
-        if attention_mask is not None:  # [B, 1, 1, T], the lowest number on padding
-            dropped = 1.0 - attention_mask[:, None, None, :].to(hidden.dtype)
-            mask = dropped * torch.finfo(hidden.dtype).min
-        states, attention_states = [hidden], None
+        with_weights = _chosen(output_attentions, self.config, "output_attentions")
+        hidden = self.embeddings(input_ids, token_type_ids, position_ids, inputs_embeds)
+        mask = _added_mask(attention_mask, hidden)
+        states, attentions, attention_states = [hidden], [], None
         for layer in self.encoder.layer:
-            hidden, attention_states = layer(hidden, mask)
+            hidden, attention_states, weights = layer(hidden, mask, with_weights)
             states.append(hidden)
+            attentions.append(weights)
+        with_states = _chosen(output_hidden_states, self.config, "output_hidden_states")
         output = TinyBertOutput(
             last_hidden_state=hidden,
             pooler_output=self.pooler(hidden),
-            hidden_states=tuple(states) if output_hidden_states else None,
+            hidden_states=tuple(states) if with_states else None,
+            attentions=tuple(attentions) if with_weights else None,
             attention_states=attention_states if output_attention_states else None,
         )
-        return output if return_dict is not False else output.to_tuple()
+        return output if _chosen(return_dict, self.config, "return_dict") else output.to_tuple()
 
     def sentence_embeddings(
         self,
@@ -363,6 +429,21 @@ class TinyBertModel(TinyBertPreTrainedModel):
         return functional.normalize(mean, dim=-1)
 
 
+def _asked_for(encoded: TinyBertOutput) -> dict[str, Any]:
+    """What an output with a head hands on of the encoder's."""
+    return {"hidden_states": encoded.hidden_states, "attentions": encoded.attentions}
+
+
+def _classification_loss(logits: Tensor, labels: Tensor, problem_type: str | None) -> Tensor:
+    """Loss of logits [batch, labels] against classes, numbers, or ones and zeros of each label."""
+    several = problem_type is None and logits.shape[-1] > 1 and labels.is_floating_point()
+    if several or problem_type == "multi_label_classification":
+        return functional.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype))
+    if problem_type == "regression" or (problem_type is None and logits.shape[-1] == 1):
+        return functional.mse_loss(logits, labels.to(logits.dtype).view_as(logits))
+    return functional.cross_entropy(logits, labels.view(-1))
+
+
 class TinyBertForMaskedLM(TinyBertPreTrainedModel):
     """TinyBert with a head over the vocabulary, tied to the word table."""
 
@@ -372,23 +453,36 @@ class TinyBertForMaskedLM(TinyBertPreTrainedModel):
         self.cls = nn.ModuleDict({"predictions": TinyBertPredictions(config)})
         self.post_init()
 
-    def forward(
+    def forward(  # noqa: PLR0917 -- transformers' own convention
         self,
-        input_ids: Tensor,
+        input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
         token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
         labels: Tensor | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
-        **_: Any,
     ) -> Any:
         """Logits [batch, length, vocabulary]; the loss over labels other than -100."""
-        hidden = self.bert(input_ids, attention_mask, token_type_ids).last_hidden_state
+        encoded = self.bert(
+            input_ids,
+            attention_mask,
+            token_type_ids,
+            position_ids,
+            inputs_embeds,
+            output_attentions,
+            output_hidden_states,
+            return_dict=True,
+        )
+        hidden = encoded.last_hidden_state
         logits = self.cls["predictions"](hidden, self.bert.embeddings.word_embeddings.weight)
         loss = None
         if labels is not None:
             loss = functional.cross_entropy(logits.flatten(0, 1), labels.flatten())
-        output = MaskedLMOutput(loss=loss, logits=logits)
-        return output if return_dict is not False else output.to_tuple()
+        output = MaskedLMOutput(loss=loss, logits=logits, **_asked_for(encoded))
+        return output if _chosen(return_dict, self.config, "return_dict") else output.to_tuple()
 
 
 class TinyBertForSequenceClassification(TinyBertPreTrainedModel):
@@ -401,25 +495,39 @@ class TinyBertForSequenceClassification(TinyBertPreTrainedModel):
         self.classifier = nn.Linear(config.hidden_size, int(config.num_labels or 1))
         self.post_init()
 
-    def forward(
+    def forward(  # noqa: PLR0917 -- transformers' own convention
         self,
-        input_ids: Tensor,
+        input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
         token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
         labels: Tensor | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
-        **_: Any,
     ) -> Any:
-        """Logits [batch, labels]; squared error for one label, cross entropy for more."""
-        pooled = self.bert(input_ids, attention_mask, token_type_ids).pooler_output
-        logits = self.classifier(self.dropout(pooled))
+        """Logits [batch, labels], and the loss that the configuration's `problem_type` names.
+
+        Where it names none: squared error for one label, cross entropy for classes of more, and
+        binary cross entropy for numbers of more.
+        """
+        encoded = self.bert(
+            input_ids,
+            attention_mask,
+            token_type_ids,
+            position_ids,
+            inputs_embeds,
+            output_attentions,
+            output_hidden_states,
+            return_dict=True,
+        )
+        logits = self.classifier(self.dropout(encoded.pooler_output))
         loss = None
-        if labels is not None and self.config.num_labels == 1:
-            loss = functional.mse_loss(logits.squeeze(-1), labels.to(logits.dtype).view(-1))
-        elif labels is not None:
-            loss = functional.cross_entropy(logits, labels.view(-1))
-        output = SequenceClassifierOutput(loss=loss, logits=logits)
-        return output if return_dict is not False else output.to_tuple()
+        if labels is not None:
+            loss = _classification_loss(logits, labels, self.config.problem_type)
+        output = SequenceClassifierOutput(loss=loss, logits=logits, **_asked_for(encoded))
+        return output if _chosen(return_dict, self.config, "return_dict") else output.to_tuple()
 
 
 class TinyBertForQuestionAnswering(TinyBertPreTrainedModel):
@@ -433,16 +541,29 @@ class TinyBertForQuestionAnswering(TinyBertPreTrainedModel):
 
     def forward(  # noqa: PLR0917 -- transformers' own convention
         self,
-        input_ids: Tensor,
+        input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
         token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
         start_positions: Tensor | None = None,
         end_positions: Tensor | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
-        **_: Any,
     ) -> Any:
         """Start and end logits [batch, length]; the loss leaves out answers beyond the text."""
-        hidden = self.bert(input_ids, attention_mask, token_type_ids).last_hidden_state
+        encoded = self.bert(
+            input_ids,
+            attention_mask,
+            token_type_ids,
+            position_ids,
+            inputs_embeds,
+            output_attentions,
+            output_hidden_states,
+            return_dict=True,
+        )
+        hidden = encoded.last_hidden_state
         start, end = (part.contiguous() for part in self.qa_outputs(hidden).unbind(-1))
         loss = None
         if start_positions is not None and end_positions is not None:
@@ -453,8 +574,10 @@ class TinyBertForQuestionAnswering(TinyBertPreTrainedModel):
                 functional.cross_entropy(start, first, ignore_index=length)
                 + functional.cross_entropy(end, last, ignore_index=length)
             ) / 2
-        output = QuestionAnsweringModelOutput(loss=loss, start_logits=start, end_logits=end)
-        return output if return_dict is not False else output.to_tuple()
+        output = QuestionAnsweringModelOutput(
+            loss=loss, start_logits=start, end_logits=end, **_asked_for(encoded)
+        )
+        return output if _chosen(return_dict, self.config, "return_dict") else output.to_tuple()
 
 
 _AUTO_CLASSES: dict[Any, type[TinyBertPreTrainedModel]] = {

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from atb.data.packing import MANY_UNKNOWN
 from atb.data.text_model import TextModel
+from atb.data.vocabulary import Vocabulary
 from atb.errors import BadFile, InputError
 from atb.files import atomic_folder
 from atb.models.architecture import Architecture
@@ -141,6 +142,7 @@ def deploy(
                 positions=config.max_position_embeddings,
                 checks=(*checks_told(difference, cosine), *_scores_told(scores)),
                 head=head_of(loaded),
+                is_shipped_vocabulary=text_model.vocabulary == Vocabulary.read(),
                 stock=stock is not None,
                 projected=stock is None and config.projection_size is not None,
                 quantisation=quantisation,

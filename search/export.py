@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from atb.data.samples import held_out
 from atb.data.vocabulary import Vocabulary, vocabulary_of
@@ -16,6 +16,7 @@ from atb.search.artefacts import (
     CHECK_SEQUENCES,
     check_graphs,
     checks_told,
+    head_of,
     sizes_of,
     write_graphs,
 )
@@ -65,8 +66,9 @@ def export_model(
 ) -> Export:
     """Write a transformers folder, `model.onnx`, `model.int8.onnx`, tokenizer and model card.
 
-    All of it is written and checked elsewhere first; the files then take their places one by one,
-    the manifest last. An export of the same weights by the same search is not made twice.
+    Of a SuperPLM that was fine-tuned on a task, the task's head comes along. All of it is written
+    and checked elsewhere first; the files then take their places one by one, the manifest last.
+    An export of the same weights by the same search is not made twice.
 
     Args:
         superplm: Where the weights come from.
@@ -84,6 +86,7 @@ def export_model(
         RunError: What was written computes something else than torch, or the disk is full.
     """
     from atb.models.modeling_tinybert import save_folder
+    from atb.training.elastic import task_of
 
     superplm.check(architecture)
     vocabulary = vocabulary or vocabulary_of(source)
@@ -104,9 +107,7 @@ def export_model(
         return before
     with atomic_folder(out, last=MANIFEST) as folder:
         model = superplm.extract(
-            architecture,
-            "mlm" if superplm.cls is not None else None,
-            pad_token_id=vocabulary.special.pad,
+            architecture, _head_of(superplm), pad_token_id=vocabulary.special.pad
         )
         save_folder(model, None, folder)
         vocabulary.save(folder, positions=positions)
@@ -114,7 +115,8 @@ def export_model(
         text = held_out(min(128, positions), CHECK_SEQUENCES, vocabulary=vocabulary)
         difference, cosine = check_graphs(model, folder, text)
         made = Export(architecture, weights, request, difference, cosine, sizes_of(folder))
-        stages = history or (extraction(superplm.architecture, weights, source, result),)
+        task = None if source is None else task_of(source)
+        stages = history or (extraction(superplm.architecture, weights, source, result, task),)
         card = model_card(
             CardFacts(
                 architecture,
@@ -122,7 +124,9 @@ def export_model(
                 parameters=superplm.parameter_count(architecture),
                 positions=positions,
                 checks=checks_told(difference, cosine),
+                head=head_of(model),
                 projected=superplm.config.projection_size is not None,
+                is_shipped_vocabulary=vocabulary == Vocabulary.read(),
             )
         )
         write_history(folder, stages)
@@ -130,6 +134,13 @@ def export_model(
         content = {**asdict(made), "architecture": str(architecture)}
         write_document(folder / MANIFEST, content, kind=_KIND, format=_FORMAT)
     return made
+
+
+def _head_of(superplm: SuperPLM) -> Literal["mlm", "classification", "qa"] | None:
+    """The head that is handed over with a slice: the task's where there is one."""
+    if superplm.task_head is not None:
+        return "qa" if superplm.task_head[0] == "qa" else "classification"
+    return "mlm" if superplm.cls is not None else None
 
 
 def export_winner(

@@ -21,8 +21,7 @@ _SOURCE_CARD, _SOURCE_KIND, _SOURCE_FORMAT = "card.json", "superplm-model-card",
 
 _TEXT = """---
 library_name: transformers
-language: en
-{license}tags:
+{language}{license}tags:
 - autotinybert
 - bert
 - tinybert
@@ -100,6 +99,7 @@ class CardFacts:
         stock: Whether it is a stock BERT.
         projected: Whether it has a projection to sentence vectors.
         quantisation: Of int8, `dynamic` or `static`.
+        is_shipped_vocabulary: Whether its words are those of BERT's English vocabulary.
     """
 
     architecture: Architecture
@@ -111,10 +111,15 @@ class CardFacts:
     stock: bool = False
     projected: bool = False
     quantisation: str = "dynamic"
+    is_shipped_vocabulary: bool = True
 
 
 def extraction(
-    largest: Architecture, weights_sha256: str, source: Path | None, result: SearchResult | None
+    largest: Architecture,
+    weights_sha256: str,
+    source: Path | None,
+    result: SearchResult | None,
+    task: str | None = None,
 ) -> Stage:
     """The stage of a slice that was cut out of a SuperPLM.
 
@@ -123,8 +128,11 @@ def extraction(
         weights_sha256: Hash of its weights.
         source: Its folder, whose card tells origin and licences.
         result: The search that chose the slice, if one did.
+        task: What the SuperPLM was fine-tuned on, if it was.
     """
     facts: dict[str, Any] = {"superplm": str(largest), "sha256": weights_sha256}
+    if task is not None:
+        facts["task"] = task
     origin = _source_facts(source)
     if origin.get("encoder"):
         facts["encoder"] = {name: origin["encoder"].get(name) for name in ("name", "licence")}
@@ -167,6 +175,7 @@ def model_card(facts: CardFacts) -> str:
         heads=a.heads,
         qkv=a.qkv,
         feed_forward=a.feed_forward,
+        language="language: en\n" if facts.is_shipped_vocabulary else "",
         license=f"license: {licence.lower()}\n" if licence else "",
         purpose=_purpose(facts.history),
         latency=_latency(cut.get("search")),
@@ -178,7 +187,7 @@ def model_card(facts: CardFacts) -> str:
         outputs=_OUTPUTS[facts.head],
         quantised="statically" if facts.quantisation == "static" else "dynamically",
         checks="\n".join(f"- {check}" for check in facts.checks),
-        origin=_origin(cut, last_stage(facts.history, "import")),
+        origin=_origin(facts, cut, last_stage(facts.history, "import")),
     )
 
 
@@ -186,6 +195,12 @@ def _purpose(history: tuple[Stage, ...]) -> str:
     tuned = last_stage(history, "finetune")
     if tuned is not None:
         return f", fine-tuned on {tuned['task']}."
+    cut = last_stage(history, "extract") or {}
+    if cut.get("task"):
+        return (
+            f", fine-tuned on {cut['task']} together with all slices of its SuperPLM: fine-tune it "
+            "alone for the best scores."
+        )
     if last_stage(history, "train") is not None:
         return ", trained further as a general encoder: fine-tune it on your task."
     return ", not trained further: fine-tune it on your task before you rely on it."
@@ -243,6 +258,8 @@ def _told(stage: Stage) -> str:
         return f"Fine-tuned on {facts['task']}: {scores}."
     cut = f"Cut out of a SuperPLM of shape {facts['superplm']}"
     search = facts.get("search")
+    if facts.get("task"):
+        cut += f" that was fine-tuned on {facts['task']}"
     if search is None:
         return f"{cut}, chosen by hand."
     low, high = search["window"]
@@ -261,7 +278,7 @@ def _scoring(search: Mapping[str, Any]) -> str:
     return f" ({told})" if told else ""
 
 
-def _origin(cut: Mapping[str, Any], taken_over: Mapping[str, Any] | None) -> str:
+def _origin(facts: CardFacts, cut: Mapping[str, Any], taken_over: Mapping[str, Any] | None) -> str:
     lines = []
     if cut:
         lines.append(
@@ -275,7 +292,8 @@ def _origin(cut: Mapping[str, Any], taken_over: Mapping[str, Any] | None) -> str
         lines.append("- Licence and training text are those of the SuperPLM: see its own card.")
     if taken_over is not None:
         lines.append(f"- Licence and training text are those of {taken_over['source']}.")
-    lines.append("- Vocabulary: BERT uncased WordPiece (Google, Apache-2.0), unless replaced.")
+    if facts.is_shipped_vocabulary:
+        lines.append("- Vocabulary: BERT uncased WordPiece (Google, Apache-2.0).")
     return "\n".join(lines)
 
 

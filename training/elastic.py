@@ -40,7 +40,7 @@ from atb.training.task_learning import (
 from atb.training.trainer import Progress, train_superplm
 from atb.training.workers import leads
 
-__all__ = ["ElasticSettings", "TaskScorer", "elastic_scorer", "finetune_elastic"]
+__all__ = ["ElasticSettings", "TaskScorer", "elastic_scorer", "finetune_elastic", "task_of"]
 
 _TASK, _KIND, _FORMAT = "task.json", "elastic-task", 1
 
@@ -155,6 +155,18 @@ def finetune_elastic(
     }
     write_document(out / _TASK, content, kind=_KIND, format=_FORMAT)
     return trained
+
+
+def task_of(folder: Path) -> str | None:
+    """The task that a SuperPLM's folder was fine-tuned on; None where it was on none.
+
+    Raises:
+        BadFile: What tells it is damaged.
+    """
+    path = folder / _TASK
+    if not path.is_file():
+        return None
+    return str(read_document(path, kind=_KIND, format=_FORMAT).get("task"))
 
 
 def elastic_scorer(

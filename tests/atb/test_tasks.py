@@ -31,6 +31,12 @@ def test_slices_are_fine_tuned_together_and_scored(atb, atb_here, tmp_path, supe
     (scored,) = json.loads(found.stdout)["scores"]
     assert scored["architecture"] == SMALL
     assert set(scored) == {"architecture", "accuracy", "loss"}
+    cut = atb("model", "extract", SMALL, "--superplm", "elastic", "--out", "cut")
+    assert cut.returncode == 0, cut.stderr
+    judged = atb("model", "evaluate", "cut", "--task", "rte", "--data", "rte")
+    assert judged.returncode == 0, judged.stderr  # the head of the task came along
+    card = (tmp_path / "cut" / "README.md").read_text()
+    assert "fine-tuned on rte together with all slices" in card.replace("RTE", "rte")
     alone = ("superplm", "evaluate", superplm, "--proxy", "finetune", "--task", "rte", "--data",
              "rte", "--arch", SMALL, "--out", "alone", "--json")  # fmt: skip
     (scored,) = json.loads(atb(*alone).stdout)["scores"]
