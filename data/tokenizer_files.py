@@ -151,8 +151,8 @@ def _from_words(path: Path, configuration: Mapping[str, Any]) -> Vocabulary:
     if not _is_bert(configuration):
         kind = shown(configuration.get("tokenizer_class", "tokenizer"))
         raise BadFile(
-            f"{path.parent} has a {kind} that does more than BERT's WordPiece with its {_WORDS}, and only WordPiece is supported: put "
-            f"its {_TOKENIZER} there, or give another model."
+            f"{path.parent} has a {kind} that does more than BERT's WordPiece with its {_WORDS}, "
+            f"and only WordPiece is supported: put its {_TOKENIZER} there, or give another model."
         )
     tokens = _read_words(path)
     names = _names(configuration, {})
