@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import itertools
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -77,6 +78,7 @@ class Corpus:
             source: A file of a layout that `atb.data.layouts` knows, or a folder of them.
             column: Where the text is in JSON, CSV, TSV and Parquet files.
         """
+        self._source = source
         self.files_by_layout: dict[str, list[Path]] = {}
         self.left_out: dict[Path, str] = {}
         self.null_texts = 0
@@ -110,8 +112,14 @@ class Corpus:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Names and sizes of the files."""
-        return {"files": {path.name: path.stat().st_size for path in self.files}}
+        """Names and sizes of the files, with their folders where a name occurs twice."""
+        counts = Counter(path.name for path in self.files)
+        names = [
+            path.name if counts[path.name] == 1 else path.relative_to(self._source).as_posix()
+            for path in self.files
+        ]
+        sizes = [path.stat().st_size for path in self.files]
+        return {"files": dict(zip(names, sizes, strict=True))}
 
     @property
     def share_read(self) -> float:

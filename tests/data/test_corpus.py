@@ -159,6 +159,16 @@ def test_a_folder_without_the_field_is_refused_and_not_left_out(tmp_path: Path) 
     assert list(Corpus(tmp_path, column="body").paragraphs()) == ["x", "", "x", ""]
 
 
+def test_files_of_one_name_in_several_folders_are_told_apart(tmp_path: Path) -> None:
+    for name in ("AA/wiki_00", "AB/wiki_00", "AB/wiki_01"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("The ferry leaves.")
+    before = Corpus(tmp_path).identity
+    assert list(before["files"]) == ["AA/wiki_00", "AB/wiki_00", "wiki_01"]
+    (tmp_path / "AA/wiki_00").write_text("It is late.")
+    assert Corpus(tmp_path).identity != before
+
+
 def test_halves_of_characters_are_replaced(tmp_path: Path) -> None:
     path = tmp_path / "cut.jsonl"
     path.write_text('{"text": "rain \\ud83d\\nsun \\ud83d\\ude00"}\n')
