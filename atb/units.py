@@ -17,6 +17,8 @@ __all__ = [
 ]
 
 _SECONDS = {"us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
+#: A slip of the keyboard, not a time that somebody waits.
+_LONGEST_SECONDS = 366 * 86_400.0
 _PREFIXES = {"u": 1e-6, "µ": 1e-6, "m": 1e-3, "": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}
 _BINARY = {"Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30}
 _AMOUNT = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s*([^\d\s.]*)", re.IGNORECASE)
@@ -34,7 +36,8 @@ def parse_duration(text: str) -> float:
     """Turn `10ms`, `1.5 s`, `10min` or `2h` into seconds.
 
     Raises:
-        InputError: The unit is missing or unknown, or the amount is not above zero.
+        InputError: The unit is missing or unknown, or the amount is not above zero, or is more than
+            a year.
     """
     amount = _amount(text)
     if amount is None:
@@ -48,7 +51,10 @@ def parse_duration(text: str) -> float:
         )
     if number <= 0:
         raise InputError(f"The duration {text!r} is not above zero: give a positive amount.")
-    return number * _SECONDS[unit.lower()]
+    seconds = number * _SECONDS[unit.lower()]
+    if seconds > _LONGEST_SECONDS:
+        raise InputError(f"The duration {text!r} is longer than a year: give a shorter one.")
+    return seconds
 
 
 def parse_amount(text: str, unit: str, *, or_none: bool = False) -> float:

@@ -195,7 +195,7 @@ def _device_name(place: str | None, device: str | None) -> str:
         raise InputError(
             f"Two devices were given, {place} and --device {device}: name one of them."
         )
-    return place or device or "local"
+    return next((name for name in (place, device) if name is not None), "local")
 
 
 def _require_choice(

@@ -15,6 +15,7 @@ SEARCH = ("search", "--device", "fake", "--predictor", "predictor.json", "--out"
 
 CASES: dict[str, tuple[tuple[str, ...], str]] = {
     "unknown device": (("profile", "toaster", "--samples", "2"), "toaster"),
+    "a device without a name": (("profile", "", "--samples", "2"), "no device ''"),
     "two devices": ((*PROFILE, "--device", "local"), "fake and --device local"),
     "unknown runtime": ((*PROFILE, "--runtime", "steam"), "steam"),
     "unknown space": ((*PROFILE, "--space", "maxi"), "maxi"),
@@ -27,6 +28,7 @@ CASES: dict[str, tuple[tuple[str, ...], str]] = {
     "no threads": ((*PROFILE, "--threads", "0"), "threads"),
     "negative batch": ((*PROFILE, "--batch", "-1"), "batch"),
     "unitless budget": ((*PROFILE, "--budget", "10"), "unit"),
+    "a budget of centuries": ((*PROFILE, "--budget", "1e9h"), "longer than a year"),
     "negative budget": ((*PROFILE, "--budget", "-10min"), "10min"),
     "share without percent sign": ((*PROFILE, "--within", "0.01"), "percent"),
     "bad affinity": ((*PROFILE, "--affinity", "a,b"), "affinity"),
