@@ -58,10 +58,10 @@ build recipe.toml
 TRAINING = """
 data prepare text.txt --out shards --sequence-length 16
 superplm evaluate mini --samples 2
-superplm finetune mini --task rte --data rte --epochs 1 --train-rows 16 --out elastic
-superplm evaluate elastic --samples 2 --data rte
+superplm evaluate mini --arch L1-H128-A2-Q64-F128
 model finetune model --task rte --data rte --epochs 1 --out finetuned
 model evaluate finetuned --data rte
+model export finetuned --out deployed
 """
 #: Tried where a server is at hand, and where all of it is measured anyway.
 ELSEWHERE = {"devices add", "quickstart"}
