@@ -65,6 +65,8 @@ def test_the_commands_of_the_pages_are_whole_and_understood(page: str, fewest: i
     lines = re.findall(r"^(?:torchrun .*-m )?atb (.+)$", typed, re.MULTILINE)
     whole = [line for line in lines if " | " not in line and not re.search(r" {2,}|\[", line)]
     assert len(whole) >= fewest
+    written = re.findall(r"(?<= --out )\S+", "\n".join(whole))
+    assert len(written) == len(set(written)), "one command would meet what another wrote"
     for line in whole:
         if line == "--version":
             continue
