@@ -98,7 +98,8 @@ def main() -> NoReturn:
         complain(str(error))
         code = error.exit_code
     except _UsageProblem as error:
-        message = error.format_message()  # type: ignore[attr-defined]
+        # typer's checks by pydantic say "Value error, ..." before what is wrong
+        message = error.format_message().replace("Value error, ", "")  # type: ignore[attr-defined]
         # without arguments the help was shown, and there is no message
         if message:
             complain(f"{message.rstrip('.')} (see --help).")

@@ -103,6 +103,10 @@ CASES: dict[str, tuple[tuple[str, ...], str]] = {
     "search budget without a unit": ((*SEARCH, "--latency", "10ms", "--budget", "5"), "unit"),
     "search budget of nothing": ((*SEARCH, "--latency", "10ms", "--budget", "0s"), "above zero"),
     "bad window": ((*SEARCH, "--latency", "10ms", "--window", "1.1"), "window"),
+    "unknown proxy": (
+        (*SEARCH, "--latency", "10ms", "--proxy", "guess"),
+        "atb: Invalid value for '--proxy': 'guess' is not one of",
+    ),
     "missing corpus": (("data", "prepare", "none.txt", "--out", "runs/shards"), "none.txt"),
     "missing SuperPLM": (
         ("superplm", "train", "--superplm", "none", "--data", "x", "--out", "y"),

@@ -26,11 +26,11 @@ devices check fake
 space list
 space show kd
 space sample mini --samples 2
-profile fake --samples 16
+profile fake --samples 20
 profile --list
 profile fake --threads 1,2 --arch s4 --campaign two
 profile fake --arch s1 --operators --tokenisation --campaign one
-profile fake --samples 20 --until-error 9% --campaign chosen
+profile fake --samples 14 --until-error 30% --campaign chosen
 database info
 database export --campaign profile --out rows.csv
 database export --blocks --out blocks.csv
@@ -41,7 +41,7 @@ predictor train --campaign profile
 predictor train --table numbers.csv --target ms --out table.json
 predictor evaluate
 predictor evaluate --table numbers.csv --predictor table.json
-predictor compare --campaign profile --peers ridge --splits 1 --sizes 8
+predictor compare --campaign profile --peers ridge --splits 1 --sizes 10
 predictor transfer --predictor atb-runs/predictor.json --device fake --threads 2 --samples 5 \
   --db transferred.db --out transferred.json
 devices bundle board --device fake
