@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from atb.commands.search import show
 from atb.devices.settings import RunSettings
 from atb.errors import BadFile, InputError
 from atb.profiler.database import ProfileDatabase
@@ -221,6 +222,15 @@ def test_a_limit_is_met_by_the_whole_interval(
     assert all(f"<td>{cell}</td>" in row for row in rows)
     rule = "The winner is the best-scoring finalist whose whole interval is within the limit"
     assert (rule in words(html)) == (cell == "met")
+
+
+@pytest.mark.parametrize(("high", "certain"), [(5.92e-3, True), (6.2e-3, False)])
+def test_the_terminal_says_so_too(
+    run: Run, capsys: pytest.CaptureFixture[str], high: float, certain: bool
+) -> None:
+    show(with_bounds(run.result, 5.85e-3, high), Path("out"))
+    told = "limit     not certain to be met: an interval reaches above it"
+    assert (told in capsys.readouterr().out) == (not certain)
 
 
 def test_a_place_where_the_interval_reaches_above_its_limit_is_named(
