@@ -167,7 +167,14 @@ def require_reach(request: SearchRequest, predictors: Sequence[LatencyPredictor]
     for predictor in predictors:
         try:
             reach = BoundReach(request.bounds, request.deployed(predictor))
-            feasible(request.space, predictor, known, largest=request.largest, bounds=reach)
+            feasible(
+                request.space,
+                predictor,
+                known,
+                largest=request.largest,
+                bounds=reach,
+                layout=request.layout,
+            )
         except InputError as error:
             refused = refused or error
         else:

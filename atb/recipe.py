@@ -156,6 +156,9 @@ def _search(tables: _Tables, out: Path) -> Iterator[str]:
     yield from ("--predictor", str(out / "predictor.json"), "--out", str(out / "search"))
     if "superplm" in tables:
         yield from ("--superplm", str(out / "superplm"))
+    layout = tables.get("export", {}).get("format")
+    if layout is not None and "format" not in tables["search"]:
+        yield from ("--format", str(layout))
     if "space" in tables.get("profile", {}) and "space" not in tables["search"]:
         yield from ("--space", str(tables["profile"]["space"]))
     yield from (*_target(tables), *_options(tables["search"]))

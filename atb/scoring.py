@@ -29,10 +29,12 @@ class Scoring:
         elastic: Folders of `--proxy task`.
         held_out: Token shards to score on, of `--held-out`; None for the shipped sample.
         teacher: Where the teacher of `distillation` is, of `--teacher`; None where the card says.
-        bf16: Of `--proxy task`: matrix products in bfloat16.
+        task: Of `--proxy finetune`: name of the task.
+        data: Of `--proxy finetune`: where the task's rows are.
+        bf16: Of `--proxy task` and `finetune`: matrix products in bfloat16.
         where: Processes, or a Ray cluster, as `--workers` says it; None for this process.
         precision: In which slices run.
-        sequence_length: Of `--proxy task`: tokens to which rows are cut.
+        sequence_length: Of `--proxy task` and `finetune`: tokens to which rows are cut.
     """
 
     superplm: str
@@ -40,6 +42,8 @@ class Scoring:
     elastic: tuple[Path, ...] = ()
     held_out: Path | None = None
     teacher: str | None = None
+    task: str | None = None
+    data: str | None = None
     bf16: bool = False
     where: str | None = None
     precision: str = "fp32"
@@ -62,6 +66,8 @@ class Scoring:
             self.elastic,
             held_out=self.held_out,
             teacher=self.teacher,
+            task=self.task,
+            data=self.data,
             bf16=self.bf16,
             precision=self.precision,
             sequence_length=self.sequence_length,

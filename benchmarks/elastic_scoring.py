@@ -22,7 +22,8 @@ from ranking import FOLDERS, SPACE
 from record import machine, write_result
 from scipy.stats import kendalltau
 
-from atb.search.proxy import TaskProxy, make_proxy
+from atb.search.proxy import make_proxy
+from atb.search.task_proxy import TaskProxy
 from atb.search.workers import Processes
 
 

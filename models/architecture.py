@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from atb.errors import BadArchitecture
 
-__all__ = ["Architecture"]
+__all__ = ["Architecture", "stock_heads"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -106,6 +106,19 @@ class Architecture:
         """Multiply-add operations of the encoder for one sequence, softmax and norms left out."""
         h, q, f, s = self.hidden, self.qkv, self.feed_forward, sequence_length
         return self.layers * (s * (4 * h * q + 2 * h * f) + 2 * s * s * q)
+
+
+def stock_heads(architecture: Architecture) -> int | None:
+    """How many heads a stock BERT needs to be equal: at least as many, at least as wide.
+
+    Returns:
+        The smallest number that divides the hidden size; None where there is none.
+    """
+    hidden = architecture.hidden
+    for heads in range(architecture.heads, hidden // architecture.head_size + 1):
+        if hidden % heads == 0:
+            return heads
+    return None
 
 
 def parameter_count(layers: Any, hidden: Any, qkv: Any, feed_forward: Any, *, tables: int) -> Any:

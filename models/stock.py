@@ -22,7 +22,7 @@ from transformers import (
 )
 
 from atb.errors import InputError
-from atb.models.architecture import Architecture
+from atb.models.architecture import Architecture, stock_heads
 from atb.models.modeling_tinybert import (
     TinyBertForMaskedLM,
     TinyBertForQuestionAnswering,
@@ -59,19 +59,6 @@ _SHARED = (
     "problem_type",
 )
 _SELF, _OUTPUT = ".attention.self.", ".attention.output.dense.weight"
-
-
-def stock_heads(architecture: Architecture) -> int | None:
-    """How many heads a stock BERT needs to be equal: at least as many, at least as wide.
-
-    Returns:
-        The smallest number that divides the hidden size; None where there is none.
-    """
-    hidden = architecture.hidden
-    for heads in range(architecture.heads, hidden // architecture.head_size + 1):
-        if hidden % heads == 0:
-            return heads
-    return None
 
 
 def stock_bert(model: TinyBertPreTrainedModel) -> Any:

@@ -22,7 +22,7 @@ __all__ = ["neighbour_section", "search_section", "winner_row", "winner_section"
 _REFERENCES = ("bert-base", "tinybert-4", "minilm-6", "bert-mini")
 _MOST_REFERENCES = 3
 #: How a sentence on the proxy goes on, by what scores rest on.
-_SCORING = {"teacher": "held against", "text": "on", "tasks": "on the tasks"}
+_SCORING = {"teacher": "held against", "text": "on", "tasks": "on the tasks", "task": "on"}
 
 
 def winner_section(

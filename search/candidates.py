@@ -9,20 +9,31 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from atb.errors import InputError
-from atb.models.architecture import Architecture
+from atb.models.architecture import Architecture, stock_heads
 from atb.models.space import SPACES, SearchSpace, fast_rule
 from atb.predictor.predictor import LatencyPredictor
 from atb.search.bounds import BoundReach
 from atb.search.constraint import LatencyLimit, Percentile
 from atb.units import format_duration
 
-__all__ = ["GRIDS", "Candidates", "at_percentile", "feasible", "on_search_grid"]
+__all__ = [
+    "GRIDS",
+    "Candidates",
+    "Layout",
+    "at_percentile",
+    "feasible",
+    "on_search_grid",
+    "stock_shapes",
+]
+
+#: How a model is exported for transformers: with its own modelling file, or as a stock BERT.
+Layout = Literal["tinybert", "bert"]
 
 #: Steps of hidden, feed-forward, query width and heads on which a search moves. `search` is the
 #: reference's coarse grid, `paper` the one that the paper's winners lie on.
@@ -144,6 +155,7 @@ def feasible(
     largest: Architecture | None = None,
     correction: float = 1.0,
     bounds: BoundReach | None = None,
+    layout: Layout = "tinybert",
     progress: Callable[[int, int], None] | None = None,
 ) -> Candidates:
     """Enumerate a space and keep what lies in the window of the limit.
@@ -155,6 +167,7 @@ def feasible(
         largest: Shape of the SuperPLM; what it does not hold is left out.
         correction: Factor on predicted latencies, learned from measured finalists.
         bounds: Further limits that a candidate meets.
+        layout: How the winner is to be exported; as `bert` only what a stock BERT equals is kept.
         progress: Told the architectures seen and their total.
 
     Raises:
@@ -166,6 +179,7 @@ def feasible(
             f"The space {space.name} has {space.size:,} architectures and at most "
             f"{_MOST_LISTED:,} are searched: write larger steps, or search it on a --grid."
         )
+    expressible = None if layout == "tinybert" else stock_shapes(space)
     reach = _Reach()
     parts: list[tuple[npt.NDArray[Any], ...]] = []
     seen = 0
@@ -176,6 +190,10 @@ def feasible(
         if largest is not None:  # heads may be too wide one by one although the total fits
             held = (block[:, 2] <= largest.heads) & (block[:, 3] <= block[:, 2] * largest.head_size)
             rows, places = block[held], places[held]
+        if expressible is not None:
+            genes = np.unravel_index(places, tuple(len(values) for values in space.genes))
+            kept = expressible[genes[1], genes[2]]
+            rows, places = rows[kept], places[kept]
         prediction = predictor.predict(rows)
         latency = correction * prediction.latency_seconds
         reach.see(rows, latency)
@@ -193,15 +211,40 @@ def feasible(
     return Candidates(space, numbers.astype(np.int64), latency, upper)
 
 
+def stock_shapes(space: SearchSpace) -> npt.NDArray[np.bool_]:
+    """Whether a stock BERT equals shapes of a space, [hidden sizes, attention pairs].
+
+    Raises:
+        InputError: It equals none.
+    """
+    shapes = np.array(
+        [
+            [
+                stock_heads(Architecture(1, hidden, heads, qkv, 1)) is not None
+                for heads, qkv in space.attention
+            ]
+            for hidden in space.hidden.values
+        ]
+    )
+    if not shapes.any():
+        raise InputError(
+            f"No architecture of the space {space.name} has a stock BERT that equals it, where "
+            "some number of heads divides the hidden size and leaves each as wide as before: "
+            "choose the format tinybert, or another space."
+        )
+    return shapes
+
+
 def at_percentile(
     space: SearchSpace,
     predictor: LatencyPredictor,
     limit: Percentile,
     *,
     largest: Architecture | None = None,
+    layout: Layout = "tinybert",
 ) -> LatencyLimit:
     """A limit by how much of a space is to stay below it; arguments are those of `feasible`."""
-    whole = feasible(space, predictor, _ANY_LATENCY, largest=largest)
+    whole = feasible(space, predictor, _ANY_LATENCY, largest=largest, layout=layout)
     return limit.resolve(whole.predicted_seconds)
 
 

@@ -31,6 +31,7 @@ from atb.search.artefacts import (
     open_session,
     write_graphs,
 )
+from atb.search.candidates import Layout
 from atb.search.model_card import CardFacts, model_card
 
 if TYPE_CHECKING:
@@ -41,8 +42,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Deployment", "Layout", "Quantisation", "TaskData", "deploy"]
 
-#: `tinybert` travels with its own modelling file; `bert` is a stock BERT.
-Layout = Literal["tinybert", "bert"]
 Quantisation = Literal["dynamic", "static"]
 _CARD = "README.md"
 #: What another layout may have left in a folder.

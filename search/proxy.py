@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -24,12 +24,14 @@ __all__ = [
     "DistillationProxy",
     "ExactProxy",
     "ExactRoughProxy",
+    "Losses",
     "MlmProxy",
     "Proxy",
     "ProxyName",
     "RoughProxy",
-    "TaskProxy",
+    "check_options",
     "make_proxy",
+    "proxy_key",
     "superplm_sha256",
 ]
 
@@ -118,7 +120,7 @@ def _diminishing(a: Architecture) -> float:
 Sums = Callable[[Architecture, bool], "npt.NDArray[np.float64]"]
 
 
-class _Losses:
+class Losses:
     """Minus losses; a rough score that is known already is a part of the whole one."""
 
     def __init__(
@@ -152,7 +154,7 @@ class _Losses:
         return 0.0 - loss if math.isfinite(loss) else None
 
 
-class _HeldOutProxy(_Losses):
+class _HeldOutProxy(Losses):
     """Minus the loss of a slice of a SuperPLM on held-out text, without any training."""
 
     _loss: Literal["distillation", "mlm"]
@@ -172,8 +174,7 @@ class _HeldOutProxy(_Losses):
             superplm: Whose slices are scored.
             text: Held-out text; part of the shipped sample by default.
             text_told: How a person calls the text.
-            teacher: For distillation; by default the one that the SuperPLM learnt from where it is
-                found, else the whole SuperPLM.
+            teacher: For distillation; see `HeldOut`.
             precision: In which slices run; the teacher does in float32.
 
         Raises:
@@ -191,7 +192,7 @@ class _HeldOutProxy(_Losses):
         told = {"teacher": judge.teacher_told, "text": text_told or f"{len(text):,} sequences"}
         super().__init__(
             self._loss,
-            _key(parts, precision=precision),
+            proxy_key(parts, precision=precision),
             lambda architecture, rough: judge.sums(architecture, rough=rough),
             lambda sums: judge.loss_of(sums.tolist()),
             {name: words for name, words in told.items() if words},
@@ -210,77 +211,8 @@ class MlmProxy(_HeldOutProxy):
     _loss = "mlm"
 
 
-class TaskProxy(_Losses):
-    """How well a slice does tasks after elastic fine-tuning: minus the mean of its losses.
-
-    Each task has a SuperPLM of its own, made by `atb superplm finetune` from the one that is
-    searched; slices are scored on rows that none of them has learnt from.
-    """
-
-    def __init__(
-        self,
-        folders: Sequence[Path],
-        *,
-        bf16: bool = False,
-        precision: str = "fp32",
-        sequence_length: int | None = None,
-    ) -> None:
-        """Load the SuperPLMs and their rows.
-
-        Args:
-            folders: What elastic fine-tuning made.
-            bf16: Whether matrix products run in bfloat16.
-            precision: In which slices run.
-            sequence_length: Tokens to which rows are cut, where that is less than what the SuperPLM
-                was fine-tuned with.
-
-        Raises:
-            InputError: None is given, the rows are gone, or it is a task without classes or numbers
-                to compare by loss (questions).
-        """
-        from atb.models.superplm import SuperPLM
-        from atb.search.int8_slices import as_deployed
-        from atb.training.elastic import elastic_scorer
-
-        if not folders:
-            raise InputError("The proxy `task` needs folders that `atb superplm finetune` made.")
-        superplms = [SuperPLM.load(folder) for folder in folders]
-        scorers = [
-            elastic_scorer(
-                as_deployed(superplm, precision), folder, bf16=bf16, sequence_length=sequence_length
-            )
-            for superplm, folder in zip(superplms, folders, strict=True)
-        ]
-        for superplm, folder in zip(superplms, folders, strict=True):
-            if superplm.task_head is None or superplm.task_head[0] != "classification":
-                raise InputError(f"{folder} answers questions: give tasks of GLUE.")
-
-        both = [scorer.parts() for scorer in scorers]
-
-        def sums(architecture: Architecture, rough: bool) -> npt.NDArray[np.float64]:
-            """Of each task the sum of losses and the rows: [2 * tasks]."""
-            found: list[float] = []
-            for first, rest in both:
-                part = first if rough else rest
-                rows = 0 if part is None else len(part)
-                found += [rows * part.score(architecture)["loss"] if part else 0.0, rows]
-            return np.array(found)
-
-        parts = [
-            f"{superplm_sha256(superplm)}:{scorer.rows_sha256}"
-            for superplm, scorer in zip(superplms, scorers, strict=True)
-        ]
-        super().__init__(
-            "task",
-            _key(["task", *parts], precision=precision),
-            sums,
-            lambda sums: float(np.mean(sums[::2] / sums[1::2])),
-            {"tasks": ", ".join(scorer.task_name for scorer in scorers)},
-        )
-
-
 #: Names that `make_proxy` knows; the default is what the SuperPLM allows.
-ProxyName = Literal["distillation", "mlm", "task"]
+ProxyName = Literal["distillation", "mlm", "task", "finetune"]
 
 
 def make_proxy(
@@ -290,6 +222,8 @@ def make_proxy(
     *,
     held_out: Path | None = None,
     teacher: str | None = None,
+    task: str | None = None,
+    data: str | None = None,
     bf16: bool = False,
     precision: str = "fp32",
     sequence_length: int | None = None,
@@ -300,43 +234,90 @@ def make_proxy(
         superplm: Whose slices, or its name or folder, which can be sent to another process.
         name: The default one where None.
         elastic: For `task`, which is the default where they are given.
-        held_out: For `distillation` and `mlm`: token shards, of which a part is used; the shipped
-            sample when None.
+        held_out: For `distillation` and `mlm`: token shards; the shipped sample when None.
         teacher: For `distillation`: where the teacher is; see `score_teacher`.
-        bf16: For `task`: matrix products in bfloat16.
+        task: For `finetune`: name of the task.
+        data: For `finetune`: where the task's rows are.
+        bf16: For `task` and `finetune`: matrix products in bfloat16.
         precision: In which slices run.
-        sequence_length: For `task`: tokens to which rows are cut.
+        sequence_length: For `task` and `finetune`: tokens to which rows are cut.
 
     Raises:
-        InputError: The SuperPLM lacks what it needs, one of the others is of no use, or the text is
-            of other words than the SuperPLM's.
+        InputError: The SuperPLM lacks what it needs, or an argument is of no use for the proxy.
     """
     if isinstance(superplm, str) and not (elastic or name == "task"):
         from atb.models.embedded import load_superplm
 
         superplm = load_superplm(superplm)
-    if elastic or name == "task" or isinstance(superplm, str):
-        name = name or "task"
-    elif name is None:
-        name = "mlm" if superplm.config.projection_size is None else "distillation"
-    unused = {
-        "--elastic": bool(elastic) and name != "task",
-        "--held-out": held_out is not None and name == "task",
-        "--teacher": teacher is not None and name != "distillation",
-        "--bf16": bf16 and (name != "task" or precision != "fp32"),
-    }
-    for option, is_unused in unused.items():
-        if is_unused:
-            scored = f" where models are scored in {precision}" if precision != "fp32" else ""
-            raise InputError(f"--proxy {name} has no use for {option}{scored}: leave it out.")
+    known = None if isinstance(superplm, str) else superplm
+    given = {"held_out": held_out, "teacher": teacher, "task": task, "data": data}
+    name = check_options(known, name, given, elastic=elastic, bf16=bf16, precision=precision)
     if name == "task":
+        from atb.search.task_proxy import TaskProxy
+
         return TaskProxy(elastic, bf16=bf16, precision=precision, sequence_length=sequence_length)
+    assert not isinstance(superplm, str)
+    if name == "finetune":
+        return _finetune_proxy(
+            superplm, task, data, bf16=bf16, precision=precision, sequence_length=sequence_length
+        )
     if sequence_length is not None:
         raise InputError(
             "What a shorter sequence costs is told by tasks alone: give --proxy task --elastic DIR."
         )
-    assert not isinstance(superplm, str)
     return _held_out_proxy(superplm, name, held_out, teacher, precision)
+
+
+def check_options(
+    superplm: SuperPLM | None,
+    name: ProxyName | None,
+    given: Mapping[str, Any],
+    *,
+    elastic: Sequence[Path],
+    bf16: bool,
+    precision: str,
+) -> ProxyName:
+    """Refuse what a proxy has no use for, or lacks; no weights are looked at.
+
+    Args:
+        superplm: Whose slices; None only for `task`, whose folders hold SuperPLMs of their own.
+        name: Of the proxy; the default one where None.
+        given: `held_out`, `teacher`, `task` and `data`, None where they are not given.
+        elastic: As for `make_proxy`, like the others.
+        bf16: Matrix products in bfloat16.
+        precision: In which slices run.
+
+    Returns:
+        The name of the proxy.
+
+    Raises:
+        InputError: Something is of no use, or is missing.
+    """
+    if name is None:
+        has_projection = superplm is not None and superplm.config.projection_size is not None
+        name = "task" if elastic else "distillation" if has_projection else "mlm"
+    users: dict[str, tuple[ProxyName, ...]] = {
+        "held_out": ("distillation", "mlm"),
+        "teacher": ("distillation",),
+        "task": ("finetune",),
+        "data": ("finetune",),
+        "elastic": ("task",),
+        "bf16": ("task", "finetune"),
+    }
+    wanted = {**given, "elastic": elastic or None, "bf16": bf16 or None}
+    for option, names in users.items():
+        if wanted[option] is not None and name not in names:
+            words = f"--{option.replace('_', '-')}"
+            raise InputError(f"--proxy {name} has no use for {words}: leave it out.")
+    if bf16 and precision != "fp32":
+        raise InputError(
+            f"--bf16 is of no use where models are scored in {precision}: leave it out."
+        )
+    if name == "task" and not elastic:
+        raise InputError("--proxy task needs --elastic DIR, made by `atb superplm finetune`.")
+    if name == "finetune" and (given["task"] is None or given["data"] is None):
+        raise InputError("--proxy finetune needs a task and its rows: give --task and --data.")
+    return name
 
 
 def _held_out_proxy(
@@ -357,7 +338,20 @@ def _held_out_proxy(
     return DistillationProxy(superplm, text, text_told=told, teacher=known, precision=precision)
 
 
-def _key(parts: Sequence[str], *, precision: str) -> str:
+def _finetune_proxy(
+    superplm: SuperPLM, task: str | None, data: str | None, **options: Any
+) -> Proxy:
+    from atb.data.vocabulary import vocabulary_of
+    from atb.search.finetuning_proxy import FinetuneProxy
+    from atb.training.known_tasks import find_task
+
+    assert task is not None
+    assert data is not None
+    return FinetuneProxy(superplm, find_task(task), data, vocabulary_of(superplm.folder), **options)
+
+
+def proxy_key(parts: Sequence[str], *, precision: str) -> str:
+    """A short hash of what scores depend on, and of the precision in which slices run."""
     in_other = () if precision == "fp32" else (precision,)
     return hashlib.sha256(":".join([*parts, *in_other]).encode()).hexdigest()[:16]
 

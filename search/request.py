@@ -18,7 +18,7 @@ from atb.models.architecture import Architecture
 from atb.models.space import SearchSpace
 from atb.predictor.predictor import LatencyPredictor
 from atb.search.bounds import Bound, Deployed
-from atb.search.candidates import at_percentile
+from atb.search.candidates import Layout, at_percentile
 from atb.search.constraint import LatencyLimit, Percentile, SpeedUp
 from atb.search.contract import MethodSettings
 from atb.search.joint import Place
@@ -49,6 +49,7 @@ class SearchRequest:
         bounds: Limits beside the latency.
         vocabulary_size: Tokens of the deployed model.
         positions: Its longest sequence.
+        layout: How the winner is to be exported, which not every shape can be.
         screen: Whether scoring of hopeless candidates stops early, where method and proxy allow it.
 
     Raises:
@@ -66,6 +67,7 @@ class SearchRequest:
     vocabulary_size: int = 30_522
     positions: int = 512
     screen: bool = True
+    layout: Layout = "tinybert"
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
@@ -82,7 +84,9 @@ class SearchRequest:
         if isinstance(self.limit, SpeedUp):
             return None
         if isinstance(self.limit, Percentile):
-            return at_percentile(self.space, predictor, self.limit, largest=self.largest)
+            return at_percentile(
+                self.space, predictor, self.limit, largest=self.largest, layout=self.layout
+            )
         return self.limit
 
     def deployed(self, predictor: LatencyPredictor) -> Deployed:
@@ -116,6 +120,8 @@ class SearchRequest:
             ],
             "conditions": verifier.conditions.key,
             "within": verifier.within,
+            # told where it matters, so that older searches go on
+            **({} if self.layout == "tinybert" else {"layout": self.layout}),
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -23,14 +23,7 @@ from atb.search.request import SearchRequest, SearchState
 from atb.search.result import Candidate, SearchResult, read_result, write_result
 from atb.search.scores import ScoreFile
 from atb.search.screening import Scores, Screening, score_generation
-from atb.search.verification import (
-    Measured,
-    Measures,
-    Progress,
-    Verification,
-    Verifier,
-    verify,
-)
+from atb.search.verification import Measured, Measures, Progress, Verification, Verifier, verify
 from atb.search.workers import Workers
 from atb.units import format_duration
 
@@ -168,6 +161,7 @@ class _Task:
                 largest=self.request.largest,
                 correction=correction,
                 bounds=BoundReach(self.request.bounds, self.deployed),
+                layout=self.request.layout,
                 progress=tell,
             )
         except InputError as error:

@@ -24,7 +24,15 @@ from atb.training.objectives import mean_pooled
 from atb.training.score_teacher import ScoreTeacher, score_teacher
 from atb.training.teacher import Batch, Target, Teacher, vocabulary_sha256_of
 
-__all__ = ["ROUGH_EVERY", "HeldOut", "Proxy", "evaluate", "held_out_text", "one_thread"]
+__all__ = [
+    "ROUGH_EVERY",
+    "HeldOut",
+    "Proxy",
+    "check_scoring",
+    "evaluate",
+    "held_out_text",
+    "one_thread",
+]
 
 #: `distillation`: how far a slice is from its teacher; `mlm`: masked-LM loss.
 Proxy = Literal["distillation", "mlm"]
@@ -122,13 +130,7 @@ class HeldOut:
             InputError: The SuperPLM lacks the head that the proxy needs, or the text or the teacher
                 is none for it.
         """
-        if proxy == "mlm" and superplm.cls is None:
-            raise InputError(
-                "This SuperPLM has no masked-LM head: score its slices by distillation."
-            )
-        if proxy == "distillation" and superplm.config.projection_size is None:
-            raise InputError("This SuperPLM has no projection: score its slices by masked-LM loss.")
-        _check_text(superplm, text)
+        check_scoring(superplm, text, proxy)
         self.teacher, self.teacher_told, asked = None, "", None
         if proxy == "distillation":
             found = score_teacher(superplm) if teacher is None else ScoreTeacher.given(teacher)
@@ -241,8 +243,17 @@ def evaluate(
     return losses
 
 
-def _check_text(superplm: SuperPLM, text: TokenShards) -> None:
-    """Refuse a text of other words, or of sequences too long."""
+def check_scoring(superplm: SuperPLM, text: TokenShards, proxy: Proxy) -> None:
+    """Refuse what slices cannot be scored by; no weights are looked at.
+
+    Raises:
+        InputError: The SuperPLM lacks the head that the proxy needs, or the text is of other words
+            or longer than it reads.
+    """
+    if proxy == "mlm" and superplm.cls is None:
+        raise InputError("This SuperPLM has no masked-LM head: score its slices by distillation.")
+    if proxy == "distillation" and superplm.config.projection_size is None:
+        raise InputError("This SuperPLM has no projection: score its slices by masked-LM loss.")
     if not _is_spoken(superplm, text):
         raise InputError(
             f"The held-out text was prepared with another vocabulary ({text.vocabulary_size:,} "

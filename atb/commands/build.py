@@ -6,7 +6,7 @@ import contextlib
 import shlex
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +17,7 @@ from atb.errors import InputError
 from atb.files import atomic_path, prepare_output, read_document, write_document
 from atb.options import Json
 from atb.recipe import RESERVED, Recipe, Step, read_recipe
+from atb.recipe_checks import check_recipe
 from atb.units import format_duration
 
 __all__ = ["build", "check_step"]
@@ -47,20 +48,21 @@ def build(
 ) -> None:
     """Profile, predict, search, train, fine-tune and export, as a recipe says.
 
-    Each table of the recipe is a command, its entries that command's options; [target] holds for
-    all. The same command resumes: what is done is not done again, and a stage whose options
-    changed is, with all after it.
+    Each table of the recipe is a command, its entries that command's options; those of the table
+    `target` hold for all. All options, and what they name, are checked before anything runs. The
+    same command resumes: what is done is not done again, and a stage whose options changed is, with
+    all after it.
     """
     known = read_recipe(recipe)
     folder = out or Path("atb-runs") / recipe.stem
     steps = known.steps(folder)
-    for step in steps:  # before hours depend on it
-        check_step(step, recipe)
+    options = {step.name: check_step(step, recipe) for step in steps}
     if show:
-        for step in steps:
-            print_line(shlex.join(["atb", *step.words]))
+        _list(steps, json=json)
         return
     ledger = _Ledger(folder, known)
+    check_recipe(recipe, folder, options, ledger.done)  # before hours depend on it
+    ledger.open()
     for number, step in enumerate(steps, 1):
         if ledger.is_done(step.name):
             note(f"{number}/{len(steps)} {step.name}: done")
@@ -77,6 +79,16 @@ def build(
     print_line(f"{folder / 'model'}: the model; {folder / 'report.html'}: how it was found")
 
 
+def _list(steps: Sequence[Step], *, json: bool) -> None:
+    """Show the commands of a recipe."""
+    if json:
+        commands = [{"stage": step.name, "words": ["atb", *step.words]} for step in steps]
+        print_json({"commands": commands})
+        return
+    for step in steps:
+        print_line(shlex.join(["atb", *step.words]))
+
+
 def _command(words: tuple[str, ...]) -> tuple[Any, list[str]]:
     """The command that some words name, and what is left of them."""
     from atb.cli import app
@@ -88,8 +100,12 @@ def _command(words: tuple[str, ...]) -> tuple[Any, list[str]]:
     return command, rest
 
 
-def check_step(step: Step, recipe: Path) -> None:
-    """Refuse options that a command does not have, or that it cannot read."""
+def check_step(step: Step, recipe: Path) -> dict[str, Any]:
+    """Refuse options that a command does not have, or that it cannot read.
+
+    Returns:
+        What the command would be called with, by the name of the argument.
+    """
     command, rest = _command(step.words)
     known = {option for parameter in command.params for option in parameter.opts}
     for word in rest:
@@ -100,12 +116,13 @@ def check_step(step: Step, recipe: Path) -> None:
                 f"{', '.join(names)}."
             )
     try:
-        command.make_context(step.name, rest)
+        found: dict[str, Any] = command.make_context(step.name, rest).params
     except Exception as error:
         message = getattr(error, "format_message", lambda: "")()
         if not message:
             raise
         raise InputError(f"{recipe}: [{step.name}] {message}") from error
+    return found
 
 
 def _run(step: Step) -> None:
@@ -123,11 +140,19 @@ class _Ledger:
     def __init__(self, folder: Path, recipe: Recipe) -> None:
         self._folder = folder
         self._keys = recipe.keys(folder)
-        prepare_output(folder, directory=True)
         self._stages: dict[str, dict[str, Any]] = {}
         if (folder / _LEDGER).is_file():
             self._stages = read_document(folder / _LEDGER, kind=_KIND, format=_FORMAT)["stages"]
+
+    def open(self) -> None:
+        """Make ready to write."""
+        prepare_output(self._folder, directory=True)
         self._count_what_was_cut_off()
+
+    @property
+    def done(self) -> set[str]:
+        """Stages that are not run again."""
+        return {name for name in self._keys if self.is_done(name)}
 
     def is_done(self, name: str) -> bool:
         """Whether a stage was finished with these options and those before it."""

@@ -96,11 +96,21 @@ def search(
             "0.01,1.00 for pareto.",
         ),
     ] = None,
+    layout: Annotated[
+        Literal["tinybert", "bert"],
+        typer.Option(
+            "--format",
+            help="Search only what `atb model export` can write in this format: any shape as "
+            "tinybert (default); as bert those whose heads a stock BERT can have.",
+        ),
+    ] = "tinybert",
     superplm: SuperPLMFolder = "mini",
     proxy: Annotated[
-        Literal["distillation", "mlm", "task"] | None,
+        Literal["distillation", "mlm", "task", "finetune"] | None,
         typer.Option(
-            "--proxy", help="What scores: a held-out loss, or tasks; what the SuperPLM allows."
+            "--proxy",
+            help="What scores: a loss on held-out text, a task after elastic fine-tuning, or a "
+            "short fine-tuning of each slice; by default the loss that the SuperPLM allows.",
         ),
     ] = None,
     elastic: Annotated[
@@ -113,8 +123,26 @@ def search(
     ] = None,
     held_out: HeldOutShards = None,
     teacher: TeacherFolder = None,
+    task: Annotated[
+        str | None,
+        typer.Option(
+            "--task",
+            metavar="TASK",
+            help="Of --proxy finetune: the task of GLUE or SQuAD that each slice learns from a "
+            "part of its rows.",
+        ),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data",
+            metavar="DIR|hf:NAME",
+            help="Of --proxy finetune: folder of the task's published files, or a dataset.",
+        ),
+    ] = None,
     bf16: Annotated[
-        bool, typer.Option("--bf16", help="Of --proxy task: matrix products in bfloat16.")
+        bool,
+        typer.Option("--bf16", help="Of --proxy task and finetune: matrix products in bfloat16."),
     ] = False,
     predictor: PredictorFile = DEFAULT_PREDICTOR,
     db: Database = DEFAULT_DATABASE,
@@ -214,6 +242,7 @@ def search(
         vocabulary_size=loaded.config.vocab_size,
         positions=loaded.config.max_position_embeddings,
         screen=screen,
+        layout=layout,
     )
     # a limit that is out of reach leaves no file behind
     require_reach(request, [fitted, *(known for known, _ in others.values())])
@@ -223,6 +252,8 @@ def search(
         tuple(elastic or ()),
         held_out=held_out,
         teacher=teacher,
+        task=task,
+        data=data,
         bf16=bf16,
         where=workers,
     )

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -100,6 +103,109 @@ def test_wrong_options_are_refused_before_anything_runs(atb, tmp_path) -> None:
     failed = atb("build", "recipe.toml")
     assert failed.returncode == 2
     assert "text.txt" in failed.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["recipe.toml"]
+
+
+FLAT = """
+name = "flat"
+layers = [1, 2]
+hidden = [18, 22, 4]
+heads = [2, 2]
+head_size = 16
+feed_forward = [32, 64, 32]
+"""
+#: A change of the recipe, and what the refusal says.
+BOUND_TO_FAIL = [
+    ('data = "rte"', 'data = "gone"', r"\[finetune\].*gone"),
+    ('data = "rte"', 'data = "cut"', r"\[finetune\].*cut"),
+    ('task = "rte"', 'task = "rta"', r"\[finetune\].*rta"),
+    ("epochs = 1", "epochs = -1", r"\[finetune\].*epochs"),
+    ('teacher = "start"', 'teacher = "./gone"', r"\[train\].*\./gone"),
+    ('teacher = "start"', 'teacher = "mini"', r"\[train\].*384 wide"),
+    ("steps = 4", 'steps = 4\ndata = "gone"', r"\[train\].*gone"),
+    ('superplm = "start"', 'superplm = "gone"', r"\[search\].*gone"),
+    ('space = "tiny.toml"', 'space = "gone.toml"', r"\[profile\].*gone.toml"),
+    ('space = "tiny.toml"', 'space = "mini"', r"\[search\].*does not hold"),
+    ('space = "tiny.toml"', 'space = "flat.toml"', r"\[search\].*stock BERT"),
+    ('latency = "0.4ms"', 'latency = "0.4"', r"\[search\].*0\.4"),
+    ("finalists = 2", 'finalists = 2\nheld-out = "gone"', r"\[search\].*gone"),
+    ("finalists = 2", 'finalists = 2\nproxy = "finetune"', r"\[search\].*--task and --data"),
+    ("finalists = 2", 'finalists = 2\nelastic = ["start"]', r"\[search\].*task\.json"),
+    ("finalists = 2", 'finalists = 2\nalternative = ["int8"]', r"\[search\].*int8\.json"),
+    ("sequence-length = 24", "sequence-length = 600", r"\[train\].*sequence-length = 512"),
+    ("sequence-length = 24", 'vocabulary = "few.txt"', r"\[train\].*another vocabulary"),
+    ('source = "text.txt"', 'source = "gone.txt"', r"\[data\].*gone.txt"),
+    (
+        '[finetune]\ntask = "rte"\ndata = "rte"\nepochs = 1\nbatch = 8\n',
+        "",
+        r"\[export\].*\[finetune\]",
+    ),
+]
+
+
+def test_a_stage_that_is_bound_to_fail_is_refused_before_anything_runs(atb_here, tmp_path) -> None:
+    prepare(atb_here, tmp_path)
+    (tmp_path / "flat.toml").write_text(FLAT)
+    (tmp_path / "few.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nowl\n")
+    shutil.copytree(tmp_path / "rte", tmp_path / "cut")
+    (tmp_path / "cut" / "dev.tsv").write_text("index\tsentence1\n0\tThe owl.\n")
+    before = sorted(path.name for path in tmp_path.iterdir())
+    for old, new, told in BOUND_TO_FAIL:
+        assert old in RECIPE
+        text = RECIPE.replace(old, new)
+        if "[finetune]" not in text:
+            text += 'data = "rte"\n'
+        (tmp_path / "recipe.toml").write_text(text)
+        answer = atb_here("build", "recipe.toml")
+        assert answer.returncode == 2, (new, answer.stderr)
+        assert re.search(told, answer.stderr), (new, answer.stderr)
+        assert "Traceback" not in answer.stderr
+        assert sorted(path.name for path in tmp_path.iterdir()) == before, new
+
+
+def test_what_an_earlier_stage_writes_is_known_by_what_it_starts_from(atb_here, tmp_path) -> None:
+    prepare(atb_here, tmp_path)
+    words = ("superplm", "init", "--arch", "L2-H32-A2-Q32-F64", "--out", "words")
+    assert atb_here(*words).returncode == 0  # no projection into a teacher's space
+    trained = '[superplm]\nsuperplm = "{}"\nspace = "tiny.toml"\n{}\n[search]\n'
+    recipe = RECIPE.replace('superplm = "start"\n', "")
+    for start, more, told in (
+        ("words", "", r"\[superplm\].*no projection"),
+        ("words", 'objective = "mlm"', r"\[train\].*no projection"),
+        ("start", 'arch = ["L9-H32-A2-Q32-F64"]\n', r"\[superplm\].*does not fit"),
+    ):
+        text = recipe.replace("[search]\n", trained.format(start, more))
+        if "arch" in more:
+            text = text.replace(
+                f'superplm = "{start}"\nspace = "tiny.toml"', f'superplm = "{start}"'
+            )
+        (tmp_path / "recipe.toml").write_text(text)
+        answer = atb_here("build", "recipe.toml")
+        assert answer.returncode == 2, answer.stderr
+        assert re.search(told, answer.stderr), (start, answer.stderr)
+        assert not (tmp_path / "atb-runs").exists()
+
+
+def test_the_search_keeps_to_what_can_be_exported(tmp_path: Path) -> None:
+    for text, wanted in ((RECIPE, True), (RECIPE.replace("bert", "tinybert"), True),
+                         (RECIPE.replace('format = "bert"', ""), False)):  # fmt: skip
+        (tmp_path / "recipe.toml").write_text(text)
+        steps = read_recipe(tmp_path / "recipe.toml").steps(Path("out"))
+        (search,) = (step.words for step in steps if step.name == "search")
+        assert ("--format" in search) == wanted
+
+
+def test_the_commands_are_listed_as_one_document(atb_here, tmp_path) -> None:
+    (tmp_path / "recipe.toml").write_text(RECIPE)
+    shown = atb_here("build", "recipe.toml", "--list", "--json")
+    assert shown.returncode == 0
+    document = json.loads(shown.stdout)
+    assert document["format"] == 1
+    stages = [command["stage"] for command in document["commands"]]
+    assert stages[:3] == ["data", "profile", "predictor"]
+    lines = atb_here("build", "recipe.toml", "--list").stdout.splitlines()
+    assert [shlex.join(command["words"]) for command in document["commands"]] == lines
+    assert not (tmp_path / "atb-runs").exists()
 
 
 def kill_in(stage: str, folder: Path) -> None:

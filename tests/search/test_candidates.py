@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from atb.errors import InputError
-from atb.models.architecture import Architecture
+from atb.models.architecture import Architecture, stock_heads
 from atb.models.known import KNOWN
 from atb.models.space import FEATURES, SPACES, Dimension, SearchSpace, fast_rule
 from atb.search.candidates import GRIDS, feasible, on_search_grid
@@ -128,6 +128,18 @@ def test_a_space_of_ones_own_is_searched_as_it_is_written() -> None:
     assert on_search_grid(named_like_a_built_in_one) == named_like_a_built_in_one
     whole = Architecture(2, 128, 4, 96, 128)
     assert on_search_grid(own, largest=whole) == own.limited_to(whole)
+
+
+def test_as_bert_only_shapes_that_a_stock_bert_equals_are_candidates(world: Any) -> None:
+    every = LatencyLimit(1.0, (1e-9, 1.0))
+    some = world.candidates(every)
+    kept = feasible(world.space, world.predictor(), every, layout="bert")
+    expressible = [stock_heads(Architecture(*row.tolist())) is not None for row in some.rows()]
+    assert 0 < len(kept) < len(some)
+    assert np.array_equal(kept.rows(), some.rows()[expressible])
+    narrow = replace(world.space, hidden=Dimension(144, 144), heads=Dimension(5, 5))
+    with pytest.raises(InputError, match="stock BERT"):
+        feasible(narrow, world.predictor(), every, layout="bert")
 
 
 def test_a_space_too_large_to_be_listed_is_refused(world: Any) -> None:

@@ -26,11 +26,11 @@ from atb.search.export import MANIFEST, export_model, export_winner
 from atb.search.proxy import (
     DistillationProxy,
     MlmProxy,
-    TaskProxy,
     make_proxy,
     superplm_sha256,
 )
 from atb.search.result import Candidate, SearchResult
+from atb.search.task_proxy import TaskProxy
 from atb.training.elastic import ElasticSettings, elastic_scorer, finetune_elastic
 from atb.training.further import space_of
 
@@ -130,7 +130,7 @@ def test_tasks_score_slices_without_training(tmp_path: Path) -> None:
     assert rough != score
     assert proxy.key == TaskProxy(folders).key
     assert proxy.key != TaskProxy(folders[:1]).key
-    with pytest.raises(InputError, match="needs folders"):
+    with pytest.raises(InputError, match="needs --elastic"):
         TaskProxy([])
 
 
