@@ -277,7 +277,7 @@ def _check_teacher(given: _Options, model: TextModel, shape: SuperPLM) -> None:
         raise InputError(f"The teacher {name} has another vocabulary than {model.folder}.")
     if (folder / CARD).is_file():
         config = read_card(folder).config
-        found = config.projection_size or config.hidden_size
+        found: Any = config.projection_size or config.hidden_size
     else:
         found = read_json_object(folder / "config.json", "model's configuration").get("hidden_size")
     if given["objective"] == "kd" and found != width:

@@ -40,7 +40,7 @@ class ScoreTeacher:
     @classmethod
     def given(cls, teacher: Teacher) -> ScoreTeacher:
         """A teacher that is there already."""
-        return cls(teacher, f"the teacher {teacher.name}" if teacher.name else "a given teacher")
+        return cls(teacher, teacher.name or "a given teacher")
 
 
 def described_teacher(objective: Objective) -> dict[str, Any]:
