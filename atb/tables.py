@@ -78,7 +78,7 @@ def train_on_table(
 
 def evaluate_on_table(predictor: Path, path: Path, order: str | None, *, json: bool) -> None:
     """Compare a predictor of a column with the rows of a table."""
-    from atb.predictor.evaluation import Evaluation
+    from atb.predictor.evaluation import evaluate_rows
     from atb.predictor.file import load_table_predictor
     from atb.predictor.table_reading import read_judged_table
 
@@ -86,12 +86,12 @@ def evaluate_on_table(predictor: Path, path: Path, order: str | None, *, json: b
     _require_same_order(fitted, order)
     table = read_judged_table(path, fitted.units, fitted.target, fitted.target_unit, order)
     note_reading(table.notes, table.left_out)
-    found = fitted.predict(table.observed.rows, table.observed.order)
-    evaluation = Evaluation.of(found, table.observed.values)
+    evaluation = evaluate_rows(fitted, table.observed)
     if json:
         print_json({**evaluation.to_json(), "worst_row": evaluation.worst_row + 1})
         return
     print_evaluation(evaluation)
+    found = fitted.predict(table.observed.rows)
     outside = len(found) - int(found.supported.sum())
     if outside:
         note(f"{outside} of {len(found)} rows lie outside the range that was fitted")
@@ -147,8 +147,8 @@ def print_evaluation(evaluation: Evaluation) -> None:
     )
     if evaluation.held_out_rows:
         note(
-            f"{evaluation.held_out_rows} of them are of architectures that the predictor learnt "
-            "from: fits without them, in ten folds, predicted those"
+            f"{evaluation.held_out_rows} of them are of what the predictor learnt from: fits "
+            "without them, in ten folds, predicted those"
         )
     if evaluation.left_out_rows:
         note(

@@ -12,9 +12,11 @@ from atb.errors import InputError
 from atb.predictor.basis import FloatArray
 from atb.predictor.fitting import DEFAULT_COVERAGE, fit
 from atb.predictor.model import Estimates
+from atb.predictor.observations import Observations
 from atb.predictor.predictor import LatencyPredictor, require_conditions
+from atb.predictor.table import TablePredictor
 from atb.predictor.training_set import LEAST_ROWS, TrainingSet
-from atb.predictor.unseen import predict_unseen
+from atb.predictor.unseen import Unseen, UnseenRows, predict_unseen, predict_unseen_rows
 
 __all__ = ["Evaluation", "cross_validate", "evaluate"]
 
@@ -34,8 +36,8 @@ class Evaluation:
         worst_row: Position of the row where it occurred, from 0.
         interval_coverage: Share of measurements inside the predicted interval.
         interval_width: Median width of the intervals over the predicted latency.
-        held_out_rows: Of the rows, those of architectures that the predictor learnt from: fits
-            without them predicted them.
+        held_out_rows: Of the rows, those that the predictor learnt from, or that are of
+            architectures that it did: fits without them predicted them.
         left_out_rows: Rows that were not compared, since it learnt from them and they are too few
             to be held out in turn.
     """
@@ -109,12 +111,27 @@ def evaluate(predictor: LatencyPredictor, measured: TrainingSet) -> Evaluation:
     """
     require_conditions(predictor, measured.conditions)
     unseen = predict_unseen(predictor, measured)
-    found = Evaluation.of(unseen.estimates, unseen.measured.seconds)
+    return _with_counts(Evaluation.of(unseen.estimates, unseen.measured.seconds), unseen)
+
+
+def evaluate_rows(predictor: TablePredictor, observed: Observations) -> Evaluation:
+    """Judge a predictor on the rows of a table, each predicted by what has not seen it.
+
+    Raises:
+        InputError: It learnt from all of them, and they are too few to be held out in turn.
+    """
+    unseen = predict_unseen_rows(predictor, observed)
+    found = Evaluation.of(unseen.estimates, unseen.observed.values)
+    return _with_counts(found, unseen)
+
+
+def _with_counts(found: Evaluation, unseen: Unseen | UnseenRows) -> Evaluation:
+    """An evaluation of the rows that could be judged, in terms of all."""
     return replace(
         found,
         worst_row=int(np.flatnonzero(unseen.kept)[found.worst_row]),
         held_out_rows=int(unseen.held_out.sum()),
-        left_out_rows=len(measured) - len(unseen.measured),
+        left_out_rows=int((~unseen.kept).sum()),
     )
 
 

@@ -7,7 +7,8 @@ Kinds and formats:
     settings-predictor 1: conditions but the settings; for each mode (settings but batch and length)
         what a latency-predictor has; training summary, the architectures learnt from.
     table-predictor 1: features, degree and target, price of each product, residual curves, drift,
-        interval, support, training summary; `units` and `target_unit` where cells had some.
+        interval, support, training summary, digests of the rows learnt from; `units` and
+        `target_unit` where cells had some.
 """
 
 from __future__ import annotations
@@ -163,6 +164,7 @@ def save_table_predictor(predictor: TablePredictor, path: Path) -> None:
             # of the many products only those that cost anything
             "price_of_each": {n: price for n, price in _prices(predictor.model).items() if price},
             **_model_to_json(predictor.model),
+            "learnt_from": list(predictor.learnt_from),
             "training": asdict(predictor.summary),
         },
     )
@@ -242,6 +244,7 @@ def _table_predictor(content: Mapping[str, Any]) -> TablePredictor:
         model=_model_from_json(content, basis, [prices.get(term.name, 0) for term in basis.terms]),
         summary=TableSummary(**content["training"]),
         target_unit=content.get("target_unit"),
+        learnt_from=tuple(map(str, content.get("learnt_from", ()))),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import math
 from collections.abc import Sequence
@@ -23,6 +24,7 @@ __all__ = [
     "Table",
     "TablePredictor",
     "TableSummary",
+    "digests_of",
     "fit_table",
     "read_table",
     "table_bases",
@@ -82,6 +84,8 @@ class TablePredictor:
         model: What was fitted.
         summary: Where it comes from.
         target_unit: What stood behind the target's numbers, or None.
+        learnt_from: A digest of each different row that it was fitted on; empty where a file does
+            not tell.
     """
 
     features: tuple[Feature, ...]
@@ -90,6 +94,7 @@ class TablePredictor:
     model: WorkModel
     summary: TableSummary
     target_unit: str | None = None
+    learnt_from: tuple[str, ...] = ()
 
     def predict(self, rows: Rows, order: FloatArray | None = None) -> Estimates:
         """Predict float64[n, features]; with `order` at those times, else at the level."""
@@ -129,7 +134,14 @@ def fit_table(
         model=fitted.model,
         summary=TableSummary(len(table), table.order, *(float(np.mean(error)) for error in errors)),
         target_unit=table.target_unit,
+        learnt_from=tuple(dict.fromkeys(digests_of(observed.rows))),
     )
+
+
+def digests_of(rows: Rows) -> list[str]:
+    """What tells each row of features from others, in eight characters."""
+    exact = np.ascontiguousarray(rows, dtype="<f8") + 0.0  # one zero of the two
+    return [hashlib.blake2b(row.tobytes(), digest_size=4).hexdigest() for row in exact]
 
 
 def table_bases(table: Table) -> dict[int, Basis]:

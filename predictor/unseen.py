@@ -1,7 +1,8 @@
 """Predictions of measurements by what has not seen them: the only ones that say how good it is.
 
 An architecture that a predictor learnt from is not unseen, in whatever campaign it was measured
-again: it is predicted by fits of the same recipe without it. All others are by the predictor.
+again: it is predicted by fits of the same recipe without it. All others are by the predictor. The
+same holds for the rows of a table.
 """
 
 from __future__ import annotations
@@ -12,13 +13,23 @@ import numpy as np
 import numpy.typing as npt
 
 from atb.errors import InputError
+from atb.predictor.basis import FloatArray, Rows
 from atb.predictor.features import architecture_at
-from atb.predictor.fitting import held_out_seconds
+from atb.predictor.fitting import fit_model, held_out_seconds
 from atb.predictor.model import Estimates
+from atb.predictor.observations import Observations
 from atb.predictor.predictor import LatencyPredictor, WorkPredictor
+from atb.predictor.table import TablePredictor, digests_of
 from atb.predictor.training_set import LEAST_ROWS, TrainingSet
 
-__all__ = ["Unseen", "can_be_held_out", "learnt_from", "predict_unseen"]
+__all__ = [
+    "Unseen",
+    "UnseenRows",
+    "can_be_held_out",
+    "learnt_from",
+    "predict_unseen",
+    "predict_unseen_rows",
+]
 
 _FOLDS_SEED = 0
 #: What is left when a tenth is held out must still carry a fit.
@@ -63,7 +74,7 @@ def learnt_from(predictor: LatencyPredictor, measured: TrainingSet) -> npt.NDArr
 
 def can_be_held_out(measured: TrainingSet) -> bool:
     """Whether there are enough architectures to predict each by fits without it."""
-    return len(np.unique(measured.rows, axis=0)) >= _LEAST_HELD_OUT
+    return _are_enough(measured.rows)
 
 
 def predict_unseen(predictor: LatencyPredictor, measured: TrainingSet) -> Unseen:
@@ -78,24 +89,84 @@ def predict_unseen(predictor: LatencyPredictor, measured: TrainingSet) -> Unseen
     """
     learnt = learnt_from(predictor, measured)
     own = measured.take(np.flatnonzero(learnt))
-    enough = can_be_held_out(own)
+    kept = _kept(learnt, own.rows, what="architectures", how="measure others with `atb profile`")
+    judged, held_out = measured.take(np.flatnonzero(kept)), learnt[kept]
+    told = predictor.predict(judged.rows)
+    found = Estimates(told.latency_seconds, told.lower_seconds, told.upper_seconds, told.supported)
+    if held_out.any():
+        rng = np.random.default_rng(_FOLDS_SEED)
+        found = _with_held_out(found, held_out, held_out_seconds(own, rng))
+    return Unseen(judged, found, held_out, kept)
+
+
+@dataclass(frozen=True, slots=True)
+class UnseenRows:
+    """Predictions beside the rows of a table that they are of.
+
+    Attributes:
+        observed: The rows that can be predicted so.
+        estimates: Of each row.
+        held_out: As in `Unseen`.
+        kept: As in `Unseen`.
+    """
+
+    observed: Observations
+    estimates: Estimates
+    held_out: npt.NDArray[np.bool_]
+    kept: npt.NDArray[np.bool_]
+
+
+def predict_unseen_rows(predictor: TablePredictor, observed: Observations) -> UnseenRows:
+    """Predict each row of a table by what has not seen its features.
+
+    Args:
+        predictor: One of an older version does not tell its rows, and has seen nothing.
+        observed: At least one row.
+
+    Raises:
+        InputError: The predictor learnt from all of them, and they are too few to be held out.
+    """
+    known = set(predictor.learnt_from)
+    learnt = np.array([digest in known for digest in digests_of(observed.rows)], dtype=np.bool_)
+    own = observed.take(np.flatnonzero(learnt))
+    kept = _kept(learnt, own.rows, what="different rows", how="give it other rows")
+    judged, held_out = observed.take(np.flatnonzero(kept)), learnt[kept]
+    found = predictor.predict(judged.rows, judged.order)
+    if held_out.any():
+        basis, coverage = predictor.model.basis, predictor.model.coverage
+        again = fit_model([basis], own, np.random.default_rng(_FOLDS_SEED), coverage=coverage)
+        timed = judged.order is not None
+        found = _with_held_out(found, held_out, again.held_out_timed if timed else again.held_out)
+    return UnseenRows(judged, found, held_out, kept)
+
+
+def _kept(
+    learnt: npt.NDArray[np.bool_], own: Rows, *, what: str, how: str
+) -> npt.NDArray[np.bool_]:
+    """Which rows can be predicted by what has not seen them.
+
+    Raises:
+        InputError: None can.
+    """
+    enough = _are_enough(own)
     if not enough and learnt.all():
         raise InputError(
-            f"The predictor learnt from all of the {len(measured)} measurements, and to hold them "
-            f"out in turn {_LEAST_HELD_OUT} architectures are needed: measure others with "
-            "`atb profile --seed 1`, or so."
+            f"The predictor learnt from all of the {len(learnt)} rows, and to hold them out in "
+            f"turn {_LEAST_HELD_OUT} {what} are needed: {how}."
         )
-    kept = ~learnt | enough
-    judged, held_out = measured.take(np.flatnonzero(kept)), learnt[kept]
-    found = predictor.predict(judged.rows)
-    values, lower, upper = (
-        np.array(part) for part in (found.latency_seconds, found.lower_seconds, found.upper_seconds)
+    return ~learnt | enough
+
+
+def _are_enough(rows: Rows) -> bool:
+    return len(np.unique(rows, axis=0)) >= _LEAST_HELD_OUT
+
+
+def _with_held_out(
+    found: Estimates, held_out: npt.NDArray[np.bool_], values: FloatArray
+) -> Estimates:
+    """Estimates with other values for some rows, and intervals as wide as they were for them."""
+    moved = np.ones(len(found))
+    moved[held_out] = values / found.values[held_out]
+    return Estimates(
+        found.values * moved, found.lower * moved, found.upper * moved, found.supported
     )
-    if held_out.any():
-        seconds = held_out_seconds(own, np.random.default_rng(_FOLDS_SEED))
-        moved = seconds / values[held_out]
-        values[held_out] = seconds
-        lower[held_out] *= moved
-        upper[held_out] *= moved
-    estimates = Estimates(values, lower, upper, found.supported)
-    return Unseen(judged, estimates, held_out, kept)

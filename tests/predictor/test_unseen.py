@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 
 from atb.errors import BadFile, InputError
-from atb.predictor.evaluation import evaluate
-from atb.predictor.file import load, save
+from atb.predictor.evaluation import evaluate, evaluate_rows
+from atb.predictor.file import load, load_table_predictor, save, save_table_predictor
 from atb.predictor.fitting import fit
+from atb.predictor.observations import Observations
 from atb.predictor.predictor import ExactPredictor, WorkPredictor
 from atb.predictor.seal import sealed_hash
+from atb.predictor.table import Table, fit_table
 from atb.predictor.training_set import TrainingSet
-from atb.predictor.unseen import learnt_from, predict_unseen
+from atb.predictor.unseen import learnt_from, predict_unseen, predict_unseen_rows
 
 
 def measured(world, *ranges: tuple[int, int], campaign: str = "test") -> TrainingSet:
@@ -56,7 +58,7 @@ def test_too_few_rows_to_hold_out_are_left_out_and_counted(world, fitted):
     judged = evaluate(fitted, few)
     assert (judged.rows, judged.held_out_rows, judged.left_out_rows) == (10, 0, 5)
     assert judged.worst_row >= 5  # a place among all rows that were given
-    with pytest.raises(InputError, match="learnt from all of the 5 measurements"):
+    with pytest.raises(InputError, match="learnt from all of the 5 rows"):
         evaluate(fitted, measured(world, (35, 40)))
 
 
@@ -92,3 +94,28 @@ def test_a_file_says_what_was_learnt_from_and_an_older_one_only_the_campaigns(
     old = load(rewrite("old.json"))
     assert learnt_from(old, measured(world, (30, 60))).all()  # of the same campaign
     assert not learnt_from(old, measured(world, (30, 60), campaign="another")).any()
+
+
+def table_of(count: int, seed: int = 0) -> Table:
+    """Products of two columns with noise of 5 %."""
+    rng = np.random.default_rng(seed)
+    rows = rng.integers(1, 60, (count, 2)).astype(float)
+    values = (3 + rows[:, 0] * rows[:, 1]) * np.exp(rng.normal(0, 0.05, count))
+    return Table(("a", "b"), "ms", None, Observations(rows, values, np.zeros(count)))
+
+
+def test_rows_of_a_table_that_were_learnt_from_are_predicted_by_fits_without_them(tmp_path: Path):
+    table, others = table_of(60), table_of(20, seed=1)
+    save_table_predictor(fit_table(table, np.random.default_rng(0)), tmp_path / "t.json")
+    fitted = load_table_predictor(tmp_path / "t.json")
+    assert len(fitted.learnt_from) == len(np.unique(table.observed.rows, axis=0))
+    judged = evaluate_rows(fitted, table.observed)
+    assert (judged.rows, judged.held_out_rows) == (60, 60)
+    found = predict_unseen_rows(fitted, table.observed).estimates.values
+    assert not (found == fitted.predict(table.observed.rows).values).any()
+    assert evaluate_rows(fitted, others.observed).held_out_rows == 0
+    few = table.observed.take(np.arange(5))
+    with pytest.raises(InputError, match="learnt from all of the 5 rows"):
+        evaluate_rows(fitted, few)
+    # a file of an older version does not tell its rows
+    assert evaluate_rows(replace(fitted, learnt_from=()), few).held_out_rows == 0
