@@ -86,6 +86,13 @@ def test_every_command_with_json_is_tried_here() -> None:
             assert any(line.startswith(command) for line in tried), command
 
 
+def test_the_document_of_every_command_is_described() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "formats.md").read_text("utf-8")
+    told = text[text.index("## Documents of `--json`") :]
+    for command in commands_with_json():
+        assert f"`{command}`" in told, command
+
+
 def walk(atb: Any, block: str) -> None:
     for line in lines_of(block):
         done: subprocess.CompletedProcess[str] = atb(*shlex.split(line), "--json")
