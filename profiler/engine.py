@@ -73,7 +73,7 @@ def _open_file(path: Path, *, create: bool) -> Opened:
     if create:
         prepare_output(path)
     number = check_file(path, create=create)
-    if number is None:
+    if number is None and not path.exists():
         path.touch()  # with the user's umask; SQLite would let nobody else write, whatever it says
     with translated(location):
         if not create and number is not None and number < FORMAT:
