@@ -206,7 +206,8 @@ def judge(plan: Plan, poisons: Mapping[str, str], result: CampaignResult) -> dic
     healthy = {str(subject) for subject in plan.subjects} - set(poisons)
     causes: dict[str, set[str]] = {}
     for failure in result.failures:
-        causes.setdefault(str(failure.subject), set()).add(failure.cause)
+        if failure.subject is not None:  # None where several models shared a worker
+            causes.setdefault(str(failure.subject), set()).add(failure.cause)
     rows = [
         {
             "architecture": architecture,

@@ -108,7 +108,7 @@ def _family_of(given: Mapping[str, Any], folder: Path) -> str:
         named = maker
     if named not in _FAMILIES:
         raise BadFile(
-            f"{folder} is a {shown(named)} model, which computes something else than BERT: "
+            f"{folder} has the model type {shown(named)}, which computes something else than BERT: "
             f"{_SUPPORTED}."
         )
     return str(named)

@@ -102,7 +102,7 @@ def test_a_word_table_padded_beyond_the_words_passes_every_command(
 @pytest.mark.parametrize(
     ("change", "wanted"),
     [
-        ({"model_type": "roberta"}, "is a roberta model"),
+        ({"model_type": "roberta"}, "has the model type roberta"),
         ({"is_decoder": True}, "is_decoder is True"),
         ({"hidden_act": "gelu_new"}, "hidden_act is 'gelu_new'"),
         ({"vocab_size": 40}, "40 rows in its word table and a vocabulary of 58"),
