@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -178,7 +178,7 @@ class GlueTask:
         is_labelled = split not in self.test_splits
         if label is None and is_labelled:
             raise BadFile(
-                f"{source} has the columns {', '.join(map(str, given[0].fields))} and none of "
+                f"{source} has the columns {_names(given[0].fields)} and none of "
                 f"labels ({' or '.join(_LABELS)}): a file to answer is no {split} split; pass the "
                 "labelled one."
             )
@@ -208,7 +208,7 @@ class GlueTask:
         found = [name for name in places if name is not None]
         if len(found) < len(wanted):
             raise BadFile(
-                f"{source} has the columns {', '.join(map(str, row))} and {self.name} wants "
+                f"{source} has the columns {_names(row)} and {self.name} wants "
                 f"{' and '.join(' or '.join(names) for names in wanted)}: pass its published files."
             )
         return found
@@ -221,6 +221,12 @@ class GlueTask:
             raise BadFile(
                 f"{source}, {row.place}: the label is {value!r:.40}, not {wanted}: correct it."
             ) from error
+
+
+def _names(columns: Iterable[Any]) -> str:
+    """Some columns for a message, whatever their names are made of."""
+    shown = [f"{str(name)!r:.30}" for name in columns]
+    return ", ".join(shown[:12]) + (", ..." if len(shown) > 12 else "")
 
 
 def _sentence(source: str, row: GivenRow, column: str) -> str:

@@ -140,8 +140,8 @@ def test_rows_that_cannot_be_learnt_from_are_found_before_anything_is_trained(
     model = ("model", "finetune", "m")
     whole = ("superplm", "finetune", superplm, "--space", "tiny.toml")
     refused = [
-        (model, "unlabelled", "train.tsv has the columns sentence and none of labels"),
-        (whole, "unlabelled", "train.tsv has the columns sentence and none of labels"),
+        (model, "unlabelled", "train.tsv has the columns 'sentence' and none of labels"),
+        (whole, "unlabelled", "train.tsv has the columns 'sentence' and none of labels"),
         (model, "films", "dev.tsv has 1 of 1 rows (the first: line 2) without a label"),
     ]
     for words, data, message in refused:

@@ -63,6 +63,7 @@ def test_rows_that_are_too_short_are_left_out_and_counted(tmp_path: Path) -> Non
         ("index\tsentence1\tlabel\n0\ta\tentailment\n", "rte wants sentence1 or"),
         ("index\tsentence1\tsentence2\tlabel\n", "has no rows"),
         ("index,sentence1\n1,2\n3,4\n", "has the columns"),
+        ("a\0b\tc\n1\t2\n", r"has the columns 'a\\x00b', 'c' and rte wants"),
         ("a\tb\n1\n2\n3\n", "not tab-separated"),
     ],
 )
