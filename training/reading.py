@@ -32,6 +32,8 @@ _HEAD = "cls.predictions."
 _DECODER = "cls.predictions.decoder.weight"
 _PROJECTION, _QUERY = "bert.projection.weight", "bert.encoder.layer.0.attention.self.query.weight"
 _WORDS = "bert.embeddings.word_embeddings.weight"
+# Beginnings of the names of heads for tasks.
+_TASK_HEADS = ("classifier.", "qa_outputs.")
 # Numbers of places that older versions of transformers stored among the weights.
 _BUFFERS = (".position_ids", ".token_type_ids")
 # Older names of the same.
@@ -51,10 +53,12 @@ class ReadEncoder:
     Attributes:
         superplm: The encoder as a SuperPLM of its own shape, in its own order, in eval mode.
         stored: Names of its parameters that were stored; the others start fresh.
+        left_behind: Names of stored tensors of heads for tasks, which are not taken.
     """
 
     superplm: SuperPLM
     stored: frozenset[str]
+    left_behind: tuple[str, ...] = ()
 
     @property
     def stored_count(self) -> int:
@@ -120,7 +124,9 @@ def read_parameters(
         folder,
     )
     superplm.load_state_dict(taken, strict=False)
-    return ReadEncoder(superplm.eval(), frozenset(taken))
+    left_behind = (name.removeprefix("bert.") for name in sorted(set(stored) - wanted))
+    heads = tuple(name for name in left_behind if name.startswith(_TASK_HEADS))
+    return ReadEncoder(superplm.eval(), frozenset(taken), heads)
 
 
 def _check_shapes(

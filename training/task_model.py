@@ -114,6 +114,7 @@ class TaskModel:
                 f"The tokenizer of {name} is not a fast one with padding: choose a model with a "
                 "tokenizer.json."
             )
+        _check_words(model, tokenizer, name)
         if not _knows_token_types(model):
             kept = [name for name in tokenizer.model_input_names if name != "token_type_ids"]
             tokenizer.model_input_names = kept
@@ -179,6 +180,27 @@ class TaskModel:
         if self.task.head == "qa":
             return found.start_logits, found.end_logits
         return (found.logits,)
+
+
+def _check_words(model: Any, tokenizer: Any, name: str) -> None:
+    """Refuse a model that came without its words; transformers makes a tokenizer of none.
+
+    Raises:
+        BadFile: The tokenizer knows special tokens only, or more tokens than the model has rows.
+    """
+    numbers = tokenizer.get_vocab()
+    if not set(numbers) - set(tokenizer.all_special_tokens):
+        raise BadFile(
+            f"{name} holds no tokenizer: put the files of the tokenizer there that its model was "
+            "trained with."
+        )
+    rows = model.get_input_embeddings().num_embeddings
+    if max(numbers.values()) >= rows:
+        raise BadFile(
+            f"{name} has {rows:,} rows in its word table and a vocabulary of "
+            f"{max(numbers.values()) + 1:,} tokens: put the tokenizer there that it was trained "
+            "with."
+        )
 
 
 def _knows_token_types(model: Any) -> bool:

@@ -33,7 +33,8 @@ def prepare(
         typer.Option(
             "--vocabulary",
             metavar="PATH",
-            help="A WordPiece vocab.txt, or a tokenizer's folder; BERT's English one by default.",
+            help="A WordPiece vocab.txt or tokenizer.json, or the folder of a model or tokenizer; "
+            "BERT's English one by default.",
         ),
     ] = None,
     cased: Annotated[

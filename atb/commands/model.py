@@ -26,7 +26,7 @@ def extract(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the model.")],
     superplm: SuperPLMFolder = "mini",
 ) -> None:
-    """Cut an architecture out of a SuperPLM.
+    """Cut an architecture out of a SuperPLM, with the head of a task where it has one.
 
     Writes a transformers folder with its own modelling file, model.onnx and model.int8.onnx.
     """
@@ -49,8 +49,8 @@ def import_model(
         Path,
         typer.Argument(
             metavar="DIR",
-            help="A BERT, a TinyBERT or a checkpoint of AutoTinyBERT's authors: config.json and "
-            "model.safetensors.",
+            help="A BERT, a TinyBERT or a checkpoint of AutoTinyBERT's authors: a folder with "
+            "config.json, model.safetensors and its tokenizer.",
         ),
     ],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the model.")],
@@ -59,9 +59,9 @@ def import_model(
         typer.Option("--as-superplm", help="As a SuperPLM, to search in and to cut models out of."),
     ] = False,
 ) -> None:
-    """Take a model over from elsewhere, with its heads.
+    """Take an encoder over from elsewhere, with its masked-LM head and its projection.
 
-    Writes what `atb model extract` does, or a SuperPLM's folder.
+    Writes what `atb model extract` does, or a SuperPLM's folder. The head of a task stays behind.
     """
     from atb.data.text_model import TextModel
     from atb.files import atomic_folder
@@ -73,6 +73,11 @@ def import_model(
     text_model = TextModel.read(source)
     read = read_parameters(source, with_projection=True)
     loaded = read.superplm
+    if read.left_behind:
+        note(
+            f"warning: {source} has the head of a task ({read.left_behind[0]}), which stays "
+            "behind: make one with `atb model finetune`."
+        )
     shape = loaded.architecture
     if as_superplm:
         if (out / CARD).exists():

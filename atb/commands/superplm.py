@@ -68,7 +68,8 @@ def init(
         typer.Option(
             "--vocabulary",
             metavar="PATH",
-            help="From scratch: a vocab.txt or a tokenizer's folder; BERT's English by default.",
+            help="From scratch: a vocab.txt, a tokenizer.json or a tokenizer's folder; BERT's "
+            "English vocabulary by default.",
         ),
     ] = None,
     cased: Annotated[

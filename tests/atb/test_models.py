@@ -57,6 +57,13 @@ def test_an_imported_model_keeps_its_words_and_tells_its_own_size(
     assert f"A small BERT ({stored(tmp_path / 'ours'):,} parameters" in card
 
 
+def test_a_head_that_stays_behind_is_told(atb_here, tmp_path: Path) -> None:
+    save_bert(tmp_path / "theirs", kind="BertForSequenceClassification")
+    done = atb_here("model", "import", "theirs", "--out", "ours")
+    assert done.returncode == 0, done.stderr
+    assert "head of a task (classifier.bias), which stays behind" in done.stderr
+
+
 def test_importance_is_measured_with_the_words_of_the_encoder(atb_here, tmp_path: Path) -> None:
     save_bert(tmp_path / "theirs")
     done = atb_here("superplm", "init", "--from", "theirs", "--out", "own")

@@ -12,7 +12,7 @@ from task_files import write_glue, write_squad
 
 from atb.data.glue import GLUE
 from atb.data.squad import SQUAD
-from atb.errors import InputError
+from atb.errors import BadFile, InputError
 from atb.training.finetuning import fine_tune
 from atb.training.finetuning_settings import FineTuning
 from atb.training.known_tasks import find_task
@@ -84,3 +84,20 @@ def test_glue_is_read_by_families_that_it_was_not_made_for(tmp_path: Path) -> No
     data = str(write_glue(tmp_path / "stsb", "stsb", rows=8))
     found = fine_tune(model, GLUE["stsb"], data, SETTINGS, tmp_path / "out")
     assert set(found.scores["dev"]) == {"correlation", "pearson", "spearman"}
+
+
+def test_a_model_without_its_words_is_not_fine_tuned_on_none(tmp_path: Path) -> None:
+    model = write_encoder(tmp_path / "model", "electra", token_types=True)
+    config = json.loads((tmp_path / "model" / "config.json").read_text())
+    path = tmp_path / "model" / "tokenizer.json"
+    larger = json.loads(path.read_text())
+    vocabulary = larger["model"]["vocab"]
+    vocabulary |= {f"further{number}": len(vocabulary) + number for number in range(9)}
+    vocabulary["last"] = config["vocab_size"]
+    path.write_text(json.dumps(larger))
+    with pytest.raises(BadFile, match="rows in its word table and a vocabulary of"):
+        TaskModel.fresh(model, find_task("rte"), dropout=0.1, seed=0)
+    for name in ("tokenizer.json", "tokenizer_config.json", "vocab.txt"):
+        (tmp_path / "model" / name).unlink(missing_ok=True)
+    with pytest.raises(BadFile, match="holds no tokenizer"):
+        TaskModel.fresh(model, find_task("rte"), dropout=0.1, seed=0)
