@@ -21,7 +21,7 @@ TEXTS = [f"Boat number {n} leaves.\nIt carries {n * 3} people, rain or not." for
 ROWS = [{"id": n, "text": text} for n, text in enumerate(TEXTS)]
 SAMPLES = {
     "prose.txt": "\n\n".join(TEXTS).encode(),
-    "packed.txt.gz": gzip.compress("\n\n".join(TEXTS).encode()),
+    "packed.txt.gz": gzip.compress("\n\n".join(TEXTS).encode(), mtime=0),
     "lines.jsonl": "".join(json.dumps(row) + "\n" for row in ROWS).encode(),
     "array.json": json.dumps(ROWS, indent=1).encode(),
     "object.json": json.dumps({"version": 1, "data": ROWS}).encode(),
