@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from atb.errors import BadArchitecture, BadFile, InputError
+from atb.errors import BadArchitecture, InputError
 from atb.models.architecture import Architecture
 
 __all__ = ["FEATURES", "SPACES", "Dimension", "SearchSpace", "fast_rule", "find_space"]
@@ -294,38 +293,9 @@ class SearchSpace:
         Raises:
             BadFile: It is missing, not TOML, or lacks something.
         """
-        try:
-            table = tomllib.loads(path.read_text("utf-8-sig"))
-        except FileNotFoundError as error:
-            raise BadFile(f"There is no search space file {path}: check the path.") from error
-        except (OSError, ValueError, RecursionError) as error:
-            raise BadFile(f"{path} is not a readable TOML file: {error}.") from error
-        return cls._from_table(table, path)
+        from atb.models.space_file import read_space
 
-    @classmethod
-    def _from_table(cls, table: Mapping[str, Any], path: Path) -> SearchSpace:
-        names = ("layers", "hidden", "heads", "feed_forward", "qkv")
-        unknown = set(table) - {*names, "name", "head_size"}
-        if unknown:
-            raise BadFile(f"{path}: unknown entry {min(unknown)!r}; known are {', '.join(names)}.")
-        fields: dict[str, Any] = {}
-        for name in names:
-            if name not in table:
-                if name == "qkv":
-                    continue
-                raise BadFile(f"{path}: {name!r} is missing; write {name} = [first, last, step].")
-            numbers = table[name]
-            if (
-                not isinstance(numbers, list)
-                or len(numbers) not in (2, 3)
-                or not all(isinstance(number, int) for number in numbers)
-            ):
-                raise BadFile(f"{path}: {name} is {numbers!r}; write {name} = [first, last, step].")
-            fields[name] = Dimension(*numbers)
-        head_size = table.get("head_size")
-        if head_size is not None and (not isinstance(head_size, int) or head_size < 1):
-            raise BadFile(f"{path}: head_size is {head_size!r}; write a whole number.")
-        return cls(name=str(table.get("name", path.stem)), head_size=head_size, **fields)
+        return read_space(path)
 
 
 def fast_rule(rows: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:

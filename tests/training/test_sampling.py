@@ -1,11 +1,18 @@
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 import pytest
 
+from atb.data.shards import TokenShards
 from atb.errors import InputError
-from atb.models.space import SPACES, SearchSpace
+from atb.models.space import SPACES, Dimension, SearchSpace
+from atb.models.superplm import SuperPLM
 from atb.training.sampling import sampled_architectures
 from atb.training.settings import TrainingSettings
+from atb.training.trainer import train_superplm
 
 
 def test_the_sandwich_holds_the_largest_and_the_smallest(space: SearchSpace) -> None:
@@ -74,3 +81,28 @@ def test_impossible_settings_are_refused(space: SearchSpace, wrong: dict[str, ob
 def test_warm_up_is_at_most_a_tenth(space: SearchSpace) -> None:
     assert TrainingSettings(space, steps=500).warmup == 50
     assert TrainingSettings(space, steps=500, warmup_steps=20).warmup == 20
+
+
+def test_of_a_space_only_slices_are_trained(
+    tmp_path: Path, text: TokenShards, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = Dimension(1, 2)
+    own = SearchSpace("own", one, Dimension(8, 16, 8), Dimension(2, 4, 2), Dimension(8, 16, 8),
+                      qkv=Dimension(16, 32, 8))  # fmt: skip
+    assert any(not a.fits(own.largest) for a in own.sample(np.random.default_rng(0), own.size))
+    superplm = SuperPLM.from_architecture(
+        own.largest, vocabulary_size=1100, positions=16, with_mlm_head=True
+    )
+    trained = set()
+    hidden_states = SuperPLM.forward
+
+    def watched(self: SuperPLM, architecture: Any, *inputs: Any, **named: Any) -> Any:
+        trained.add(architecture)
+        return hidden_states(self, architecture, *inputs, **named)
+
+    monkeypatch.setattr(SuperPLM, "forward", watched)
+    run = TrainingSettings(own, steps=20, batch_size=2, random_samples=3, sampling="uniform")
+    train_superplm(superplm, text, run, tmp_path / "run")
+    held = own.limited_to(own.largest)
+    assert trained <= set(held.sample(np.random.default_rng(0), held.size))
+    assert len(trained) > held.size / 2

@@ -387,28 +387,3 @@ def test_the_parts_of_a_batch_do_not_depend_on_what_was_read_before(text: TokenS
         assert left.labels is not None
         assert right.labels is not None
         assert torch.equal(left.labels, right.labels)
-
-
-def test_of_a_space_only_slices_are_trained(
-    tmp_path: Path, text: TokenShards, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    one = Dimension(1, 2)
-    own = SearchSpace("own", one, Dimension(8, 16, 8), Dimension(2, 4, 2), Dimension(8, 16, 8),
-                      qkv=Dimension(16, 32, 8))  # fmt: skip
-    assert any(not a.fits(own.largest) for a in own.sample(np.random.default_rng(0), own.size))
-    superplm = SuperPLM.from_architecture(
-        own.largest, vocabulary_size=1100, positions=16, with_mlm_head=True
-    )
-    trained = set()
-    hidden_states = SuperPLM.forward
-
-    def watched(self: SuperPLM, architecture: Any, *inputs: Any, **named: Any) -> Any:
-        trained.add(architecture)
-        return hidden_states(self, architecture, *inputs, **named)
-
-    monkeypatch.setattr(SuperPLM, "forward", watched)
-    run = settings(own, steps=20, batch_size=2, random_samples=3, sampling="uniform")
-    train_superplm(superplm, text, run, tmp_path / "run")
-    held = own.limited_to(own.largest)
-    assert trained <= set(held.sample(np.random.default_rng(0), held.size))
-    assert len(trained) > held.size / 2

@@ -1,0 +1,53 @@
+"""Reading a user's own search space from a TOML file."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from atb.errors import BadFile
+from atb.models.space import Dimension, SearchSpace
+
+__all__ = ["read_space"]
+
+
+def read_space(path: Path) -> SearchSpace:
+    """Read a space; see `SearchSpace.from_toml`.
+
+    Raises:
+        BadFile: It is missing, not TOML, or lacks something.
+    """
+    try:
+        table = tomllib.loads(path.read_text("utf-8-sig"))
+    except FileNotFoundError as error:
+        raise BadFile(f"There is no search space file {path}: check the path.") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise BadFile(f"{path} is not a readable TOML file: {error}.") from error
+    return _space_of(table, path)
+
+
+def _space_of(table: Mapping[str, Any], path: Path) -> SearchSpace:
+    names = ("layers", "hidden", "heads", "feed_forward", "qkv")
+    unknown = set(table) - {*names, "name", "head_size"}
+    if unknown:
+        raise BadFile(f"{path}: unknown entry {min(unknown)!r}; known are {', '.join(names)}.")
+    fields: dict[str, Any] = {}
+    for name in names:
+        if name not in table:
+            if name == "qkv":
+                continue
+            raise BadFile(f"{path}: {name!r} is missing; write {name} = [first, last, step].")
+        numbers = table[name]
+        if (
+            not isinstance(numbers, list)
+            or len(numbers) not in (2, 3)
+            or not all(isinstance(number, int) for number in numbers)
+        ):
+            raise BadFile(f"{path}: {name} is {numbers!r}; write {name} = [first, last, step].")
+        fields[name] = Dimension(*numbers)
+    head_size = table.get("head_size")
+    if head_size is not None and (not isinstance(head_size, int) or head_size < 1):
+        raise BadFile(f"{path}: head_size is {head_size!r}; write a whole number.")
+    return SearchSpace(name=str(table.get("name", path.stem)), head_size=head_size, **fields)
