@@ -136,6 +136,59 @@ def test_bad_input_is_one_sentence_and_writes_nothing(name, atb_here, tmp_path) 
     assert listing(tmp_path) == set()
 
 
+#: `folder` is a folder, `file` and `empty` are files; neither is what is asked for.
+MISPLACED: dict[str, tuple[tuple[str, ...], str]] = {
+    "a folder for a database": ((*PROFILE[:2], "--db", "folder"), "folder"),
+    "a text for a database": (("database", "info", "--db", "file"), "file"),
+    "a database below a file": ((*PROFILE[:2], "--db", "file/p.db"), "file"),
+    "a folder for a model": (("profile", "fake", "--model", "folder"), "folder"),
+    "a folder for a space": (("space", "show", "folder"), "folder"),
+    "an empty space": (("space", "show", "empty"), "empty"),
+    "a folder for a predictor": (("predict", "s4", "--predictor", "folder"), "folder"),
+    "an empty predictor": (("predict", "s4", "--predictor", "empty"), "empty"),
+    "a folder for a table": (
+        ("predictor", "train", "--table", "folder", "--target", "a"),
+        "folder",
+    ),
+    "an empty table": (("predictor", "train", "--table", "empty", "--target", "a"), "empty"),
+    "a folder for a picture": (("predictor", "compare", "--out", "folder"), "folder"),
+    "a file without a kind": (("database", "import", "file"), ".csv"),
+    "a merge of nothing": (("database", "merge", "none.db", "--db", "new.db"), "none.db"),
+    "a folder for a recipe": (("build", "folder"), "folder"),
+    "an empty recipe": (("build", "empty"), "empty"),
+    "a folder without a search": (("report", "--search", "folder"), "folder"),
+    "a folder for a page": (("report", "--predictor", "file", "--out", "folder"), ""),
+    "a folder for a SuperPLM": (("superplm", "evaluate", "folder"), "folder"),
+    "a file for a model's folder": (("model", "extract", "L1-H128-A2-Q64-F128", "--out", "file"), "file"),
+    "a folder that holds no encoder": (("model", "import", "folder", "--out", "o"), "folder"),
+    "a folder without shards": (
+        ("superplm", "train", "--superplm", "mini", "--data", "folder", "--out", "o"),
+        "folder",
+    ),
+    "a file for shards": (("data", "prepare", "file", "--out", "empty"), "empty"),
+}
+
+
+@pytest.mark.parametrize("name", list(MISPLACED))
+def test_what_is_not_what_was_asked_for_is_refused_and_left_as_it_is(
+    name, atb_here, tmp_path
+) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "empty").write_bytes(b"")
+    (tmp_path / "file").write_text("hello\n")
+    before = listing(tmp_path)
+    words, told = MISPLACED[name]
+    done = atb_here(*words)
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ""
+    assert done.stderr.startswith("atb: ")
+    assert done.stderr.count("\n") == 1
+    assert told in done.stderr
+    assert listing(tmp_path) == before
+    assert (tmp_path / "file").read_text() == "hello\n"
+    assert (tmp_path / "empty").read_bytes() == b""
+
+
 def test_an_empty_corpus_is_refused(atb, tmp_path) -> None:
     (tmp_path / "empty.txt").write_text("\n \n")
     done = atb("data", "prepare", "empty.txt", "--out", "shards")
