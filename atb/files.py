@@ -11,6 +11,7 @@ import re
 import secrets
 import stat
 import tempfile
+import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ __all__ = [
     "check_document",
     "prepare_output",
     "read_document",
+    "read_toml",
     "refusal_of_system",
     "write_document",
     "writing_told",
@@ -212,3 +214,24 @@ def _finite(text: str) -> float:
     if not math.isfinite(number):
         raise ValueError(f"{text} is not a number that can be used")
     return number
+
+
+def read_toml(path: Path, what: str) -> dict[str, Any]:
+    """The tables of a TOML file that the user wrote.
+
+    Args:
+        path: The file.
+        what: What it is to be, for messages.
+
+    Raises:
+        BadFile: It is missing or not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text("utf-8-sig"))
+    except FileNotFoundError as error:
+        raise BadFile(f"There is no {what} {path}: check the path.") from error
+    except OSError as error:
+        reason = error.strerror
+    except (ValueError, RecursionError) as error:
+        reason = str(error)
+    raise BadFile(f"{path} is not a readable {what} ({reason}): write it as TOML.")

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from atb.errors import BadFile
+from atb.files import read_toml
 
 __all__ = ["RESERVED", "STAGES", "Recipe", "Step", "read_recipe"]
 
@@ -77,12 +77,7 @@ def read_recipe(path: Path) -> Recipe:
     Raises:
         BadFile: It is missing, not TOML, or has a table that is no stage.
     """
-    try:
-        tables = tomllib.loads(path.read_text("utf-8-sig"))
-    except FileNotFoundError as error:
-        raise BadFile(f"There is no recipe {path}: check the path.") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise BadFile(f"{path} is not a readable TOML file: {error}.") from error
+    tables = read_toml(path, "recipe")
     for name, table in tables.items():
         if name not in STAGES or not isinstance(table, dict):
             raise BadFile(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from atb.errors import BadFile
+from atb.files import read_toml
 from atb.models.space import Dimension, SearchSpace
 
 __all__ = ["read_space"]
@@ -19,13 +19,7 @@ def read_space(path: Path) -> SearchSpace:
     Raises:
         BadFile: It is missing, not TOML, or lacks something.
     """
-    try:
-        table = tomllib.loads(path.read_text("utf-8-sig"))
-    except FileNotFoundError as error:
-        raise BadFile(f"There is no search space file {path}: check the path.") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise BadFile(f"{path} is not a readable TOML file: {error}.") from error
-    return _space_of(table, path)
+    return _space_of(read_toml(path, "search space file"), path)
 
 
 def _space_of(table: Mapping[str, Any], path: Path) -> SearchSpace:

@@ -159,7 +159,10 @@ MISPLACED: dict[str, tuple[tuple[str, ...], str]] = {
     "a folder without a search": (("report", "--search", "folder"), "folder"),
     "a folder for a page": (("report", "--predictor", "file", "--out", "folder"), ""),
     "a folder for a SuperPLM": (("superplm", "evaluate", "folder"), "folder"),
-    "a file for a model's folder": (("model", "extract", "L1-H128-A2-Q64-F128", "--out", "file"), "file"),
+    "a file for a model's folder": (
+        ("model", "extract", "L1-H128-A2-Q64-F128", "--out", "file"),
+        "file",
+    ),
     "a folder that holds no encoder": (("model", "import", "folder", "--out", "o"), "folder"),
     "a folder without shards": (
         ("superplm", "train", "--superplm", "mini", "--data", "folder", "--out", "o"),

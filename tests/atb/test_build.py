@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[search", "not a readable TOML"),
+        ("[search", "not a readable recipe"),
         ("[serch]", "'serch' is no stage"),
         ("search = 3", "'search' is no stage"),
         ("[profile]", r"no \[search\]"),

@@ -189,7 +189,7 @@ def test_a_users_own_space_is_read_from_toml(tmp_path: Path) -> None:
         ("layers = [1, 4]", "'hidden' is missing"),
         ("layers = 3", "write layers"),
         ("what = 1", "unknown entry"),
-        ("layers = [", "not a readable TOML"),
+        ("layers = [", "not a readable search space file"),
     ],
 )
 def test_a_bad_space_file_is_refused(tmp_path: Path, text: str, told: str) -> None:
