@@ -110,7 +110,7 @@ def _tiles(result: SearchResult) -> list[tuple[str, str, str]]:
     work = count(a.multiply_adds(length))
     return [
         *tiles,
-        ("parameters", count(a.parameters()), "with the full vocabulary"),
+        ("parameters", count(a.parameters()), "with 30,522 words and 512 positions"),
         ("multiply-adds", work, f"of the encoder, {length} tokens"),
     ]
 

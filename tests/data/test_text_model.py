@@ -104,7 +104,7 @@ def test_text_of_other_words_or_longer_sequences_is_refused(tmp_path: Path) -> N
 def test_an_encoder_of_another_family_is_refused_by_name(tmp_path: Path, kind: str) -> None:
     config = getattr(transformers, f"{kind}Config")()
     config.save_pretrained(tmp_path)
-    with pytest.raises(BadFile, match=f"is a {config.model_type} model.* BERT, TinyBERT"):
+    with pytest.raises(BadFile, match=f"has the model type {config.model_type}, .* BERT, TinyBERT"):
         EncoderConfig.read(tmp_path)
 
 
@@ -149,7 +149,7 @@ def test_what_computes_as_bert_does_is_read(tmp_path: Path, changes: dict[str, A
 
 def test_an_old_configuration_that_names_another_architecture_is_refused(tmp_path: Path) -> None:
     folder = folder_with(tmp_path, model_type=None, architectures=["RobertaForMaskedLM"])
-    with pytest.raises(BadFile, match="is a RobertaForMaskedLM model"):
+    with pytest.raises(BadFile, match="has the model type RobertaForMaskedLM"):
         EncoderConfig.read(folder)
 
 
