@@ -115,7 +115,7 @@ def test_a_full_disk_ends_a_campaign_that_is_resumed_when_there_is_room(
     openssh, database, tmp_path
 ):
     limit = tmp_path / "limit"
-    limit.write_text("64")
+    limit.write_text("128")
     python = tmp_path / "python"
     python.write_text(
         f"#!/bin/bash\nulimit -f $(cat {shlex.quote(str(limit))})\n"
