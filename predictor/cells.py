@@ -14,7 +14,16 @@ import numpy as np
 
 from atb.predictor.basis import FloatArray
 
-__all__ = ["Bad", "Cell", "Column", "is_number", "quoted", "read_columns", "unit_of_name"]
+__all__ = [
+    "Bad",
+    "Cell",
+    "Column",
+    "is_number",
+    "quoted",
+    "read_columns",
+    "unit_of_name",
+    "unit_of_time",
+]
 
 #: What a file holds at one place: text of a CSV file, or what Parquet stores.
 Cell: TypeAlias = str | int | float | bool | Decimal | None
@@ -311,3 +320,8 @@ def unit_of_name(name: str) -> str | None:
     """The unit of time that a column's name ends in, as `latency_ms` and `latency (ms)` do."""
     found = _NAMED_UNIT.fullmatch(name[-_LONGEST_NUMBER:])
     return None if found is None else _TIMES.get(found["bracket"] or found["suffix"])
+
+
+def unit_of_time(unit: str | None) -> str | None:
+    """A unit of time in its usual form; None of any other unit."""
+    return None if unit is None else _TIMES.get(unit)

@@ -11,7 +11,7 @@ import numpy as np
 
 from atb.errors import InputError
 from atb.predictor.basis import FloatArray
-from atb.predictor.cells import Column, read_columns, unit_of_name
+from atb.predictor.cells import Column, read_columns, unit_of_name, unit_of_time
 from atb.predictor.table_file import RawTable, listed, read_table_file
 
 __all__ = ["LeftOut", "NumberTable"]
@@ -23,6 +23,8 @@ _ROW_NUMBERS = {
     *("#", "id", "idx", "index", "level_0", "no", "no.", "nr", "nr.", "row", "row_id"),
     *("row_number", "run", "run_id", "sample"),
 }
+#: What a table of `atb database export` says of a measurement beside its conditions.
+_OF_THE_MEASUREMENT = {"estimator", "flagged", "reasons", "launches", "blocks"}
 _MOST_ROWS_NAMED = 5
 
 
@@ -117,18 +119,23 @@ class NumberTable:
         line = "" if self.raw.lines is None else f" (line {self.raw.lines[row]})"
         return f"Row {row + 1} of {self.path}{line}"
 
-    def candidates(self, used: Sequence[str | None]) -> tuple[list[str], list[LeftOut]]:
+    def candidates(self, target: str, order: str | None = None) -> tuple[list[str], list[LeftOut]]:
         """Columns that may be features, and those that are not, with the reason.
 
-        A column of numbers with a bad cell is a candidate: `numbers` then tells of the cell.
+        A column of numbers with a bad cell is a candidate: `numbers` then tells of the cell. Where
+        a time is predicted, further times of the table are results like it, such as a percentile or
+        the ends of its interval: a fit on them would look perfect and predict nothing.
 
         Args:
-            used: Columns with another job.
+            target: The column that is predicted.
+            order: The column that says when a row was measured.
         """
         names: list[str] = []
         left_out = []
+        is_time = self._is_time(target)
+        is_export = set(self.raw.names) >= _OF_THE_MEASUREMENT
         for place, column in enumerate(self.columns, start=1):
-            if column.name in used or column.name in names:
+            if column.name in (target, order, *names):
                 continue
             unnamed = _UNNAMED.fullmatch(column.name) is not None
             if column.unusable == "is empty" and not column.name:
@@ -139,6 +146,10 @@ class NumberTable:
                 left_out.append(LeftOut(column.name, column.unusable))
             elif column.name.lower() in _ROW_NUMBERS and _counts_rows(column.values):
                 left_out.append(LeftOut(column.name, "numbers the rows"))
+            elif is_time and self._is_time(column.name):
+                left_out.append(LeftOut(column.name, f"is a time, as {target} is"))
+            elif is_export and column.name in _OF_THE_MEASUREMENT:
+                left_out.append(LeftOut(column.name, "tells of the measurement"))
             else:
                 names.append(column.name)
         return names, left_out
@@ -146,6 +157,11 @@ class NumberTable:
     def unused(self, used: Sequence[str | None]) -> list[str]:
         """Names of columns that have no job."""
         return [name for name in dict.fromkeys(self.raw.names) if name and name not in used]
+
+    def _is_time(self, name: str) -> bool:
+        """Whether a column holds times, by the unit in its name or behind its numbers."""
+        column = self.columns[self.raw.names.index(name)]
+        return (unit_of_name(name) or unit_of_time(column.unit)) is not None
 
     def _check_unit(self, column: Column, wanted: str | None) -> None:
         told = column.unit or unit_of_name(column.name)

@@ -188,7 +188,7 @@ def _feature_names(
     """The columns to learn from, checked by name, and those that are left out."""
     numbers.require([target, *_order_columns(order), *(features or ())])
     if features is None:
-        names, left_out = numbers.candidates([target, order])
+        names, left_out = numbers.candidates(target, order)
         if not names:
             reasons = "; ".join(f"{quoted(one.name)} {one.reason}" for one in left_out[:5])
             raise InputError(

@@ -131,6 +131,15 @@ def test_a_table_is_treated_alike_by_every_command(atb, tmp_path: Path) -> None:
         assert refused.stderr.count("\n") == 1
 
 
+def test_an_exported_database_is_learnt_from_by_its_shapes_alone(atb, measured: Path) -> None:
+    assert atb("database", "export", "--db", "p.db", "--out", "p.csv").returncode == 0
+    words = ("--table", "p.csv", "--target", "latency_seconds", "--out", "t.json", "--json")
+    learnt = json.loads(atb("predictor", "train", *words).stdout)
+    shapes = {"layers", "hidden", "heads", "qkv", "feed_forward"}
+    assert set(learnt["features"]) <= shapes
+    assert {"wall_seconds", "latency_low_seconds", "launches"} <= set(learnt["left_out"])
+
+
 def test_rows_of_a_table_are_predicted(atb, table: Path, tmp_path: Path) -> None:
     trained = atb("predictor", "train", "--table", table.name, "--target", "ms", "--out", "p.json")
     assert trained.returncode == 0, trained.stderr

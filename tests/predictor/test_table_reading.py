@@ -209,6 +209,18 @@ def test_what_is_left_out_is_named_with_its_reason(tmp_path: Path) -> None:
     assert table.observed.rows[:3, 1].tolist() == [1, 0, 1]
 
 
+def test_times_measured_beside_the_target_are_no_features(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    lines = [f"{a},{b},{c},{c * 1.1},{c * 1.2} ms,{c}\n" for a, b, c in ROWS]
+    header = "depth,width,latency_ms,p90 (ms),worst,wall_seconds\n"
+    path.write_text(header + "".join(lines))
+    table = read_table(path, target="latency_ms")
+    assert table.features == ("depth", "width")
+    assert {one.reason for one in table.left_out} == {"is a time, as latency_ms is"}
+    # whoever names one has a reason to
+    assert read_table(path, target="latency_ms", features=["worst"]).features == ("worst",)
+
+
 def test_numbers_in_parquet_are_numbers_whatever_their_type(tmp_path: Path) -> None:
     pytest.importorskip("pyarrow")
     frame = pd.DataFrame(ROWS, columns=list(HEADER))
