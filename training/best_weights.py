@@ -6,12 +6,14 @@ that was killed at any point goes on.
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import transformers
 
@@ -65,14 +67,16 @@ def train_for_best(
     keep_freed_memory()
     transformers.utils.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     keeper = _Keeper(loaded, progress)
+    rows = loaded.encode(learnt, settings.sequence_length)
     trainer = _Trainer(
         model=loaded.model,
         args=_arguments(settings, folder),
-        train_dataset=loaded.encode(learnt, settings.sequence_length),
+        train_dataset=rows,
         eval_dataset=[0],  # asked for, and not read
         data_collator=lambda features: collated(features, loaded.pad),
         callbacks=[keeper],
     )
+    trainer.rows, trainer.batches = rows, _batches(len(rows), settings)
     trainer.score = lambda: loaded.evaluate(held, settings.sequence_length)
     trainer.remove_callback(transformers.PrinterCallback)
     whole = _last_whole(folder)
@@ -94,8 +98,24 @@ class _Trainer(transformers.Trainer):  # type: ignore[misc, unused-ignore]
     """Evaluates by the task's own scores."""
 
     score: Callable[[], dict[str, float]]
+    rows: Any  # a list, which torch's type of a data set does not allow for
+    batches: list[list[int]]
+
+    def get_train_dataloader(self) -> Any:
+        """The batches of all epochs, one after the other."""
+        loader: Any = torch.utils.data.DataLoader(
+            self.rows,
+            batch_sampler=self.batches,
+            collate_fn=self.data_collator,
+            pin_memory=self.args.dataloader_pin_memory,
+        )
+        return self.accelerator.prepare(loader)
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        # dropout from seed and step: a resumed run goes on as if never stopped, whether or not
+        # this version of transformers restores the state of the generator
+        step = np.random.SeedSequence((self.args.seed, self.state.global_step))
+        torch.manual_seed(int(step.generate_state(1)[0]))
         loss: torch.Tensor = super().training_step(*args, **kwargs)
         if not torch.isfinite(loss):
             raise RunError(
@@ -153,10 +173,20 @@ class _Keeper(transformers.TrainerCallback):  # type: ignore[misc, unused-ignore
             self.weights = read_tensors(folder / _BEST)
 
 
+def _batches(rows: int, settings: FineTuning) -> list[list[int]]:
+    """The numbers of the rows of each step, in an order that the seed alone determines."""
+    generator = np.random.default_rng(settings.seed)
+    size, found = settings.batch_size, []
+    for _ in range(math.ceil(settings.epochs)):
+        order = generator.permutation(rows).tolist()
+        found += [order[at : at + size] for at in range(0, rows, size)]
+    return found[: math.ceil(settings.epochs * math.ceil(rows / size))]
+
+
 def _arguments(settings: FineTuning, folder: Path) -> transformers.TrainingArguments:
     return transformers.TrainingArguments(
         output_dir=str(folder),
-        num_train_epochs=settings.epochs,
+        num_train_epochs=1,  # of the batches of all epochs
         per_device_train_batch_size=settings.batch_size,
         learning_rate=settings.learning_rate,
         weight_decay=settings.weight_decay,

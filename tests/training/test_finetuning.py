@@ -135,6 +135,7 @@ class Stopped(Exception):
     """Stands in for a kill."""
 
 
+@pytest.mark.lowest
 def test_a_stopped_run_ends_with_the_same_weights(
     model: str, films: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
