@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from atb.data.text_model import EncoderConfig
+from atb.data.tokenizer_files import read_json_object
 from atb.errors import BadFile
 from atb.models.architecture import Architecture
 from atb.models.card import WEIGHTS, read_tensors
@@ -28,6 +29,7 @@ __all__ = ["ReadEncoder", "read_encoder", "read_parameters"]
 # Beginnings of names under which an encoder is stored: DistributedDataParallel's, and BERT's
 # relatives'.
 _PREFIXES = ("module.", "bert.", "electra.")
+_PICKLED = "pytorch_model.bin"
 _HEAD = "cls.predictions."
 _DECODER = "cls.predictions.decoder.weight"
 _PROJECTION, _QUERY = "bert.projection.weight", "bert.encoder.layer.0.attention.self.query.weight"
@@ -187,12 +189,7 @@ def _check_no_more(
 
 def _read_stored(folder: Path) -> dict[str, Tensor]:
     """The tensors under our names."""
-    if not (folder / WEIGHTS).is_file() and (folder / "pytorch_model.bin").is_file():
-        raise BadFile(
-            f"{folder} has its weights in pytorch_model.bin, which runs code when it is read: "
-            f"save them as {WEIGHTS} with the tool that made them, then try again."
-        )
-    stored = {_renamed(name): tensor for name, tensor in read_tensors(folder / WEIGHTS).items()}
+    stored = {_renamed(name): tensor for name, tensor in _read_weights(folder).items()}
     for name, tensor in stored.items():
         if not tensor.is_floating_point() and not name.endswith(_BUFFERS):
             raise BadFile(
@@ -207,6 +204,31 @@ def _read_stored(folder: Path) -> dict[str, Tensor]:
             "cannot be taken over."
         )
     return stored
+
+
+def _read_weights(folder: Path) -> dict[str, Tensor]:
+    """The tensors of a folder; several files hold those of a large model, and an index names them.
+
+    Raises:
+        BadFile: They are missing, damaged, or in a format that runs code.
+    """
+    index = folder / f"{WEIGHTS}.index.json"
+    if (folder / WEIGHTS).is_file() or not (index.is_file() or (folder / _PICKLED).is_file()):
+        return read_tensors(folder / WEIGHTS)
+    if not index.is_file():
+        raise BadFile(
+            f"{folder} has its weights in {_PICKLED}, which runs code when it is read: "
+            f"save them as {WEIGHTS} with the tool that made them, then try again."
+        )
+    files = read_json_object(index, "index of weights").get("weight_map")
+    names = set(map(str, files.values())) if isinstance(files, dict) else {""}
+    if any(Path(name).name != name for name in names):
+        raise BadFile(f"{index} does not name files beside it: take it from its source again.")
+    return {
+        name: tensor
+        for file in sorted(names)
+        for name, tensor in read_tensors(folder / file).items()
+    }
 
 
 def _renamed(name: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from atb.errors import BadFile
 from atb.models.architecture import Architecture
@@ -129,3 +129,20 @@ def test_what_cannot_be_taken_over_is_told(tmp_path: Path) -> None:
     (tmp_path / "width" / "config.json").write_text(json.dumps(config))
     with pytest.raises(BadFile, match="different shapes"):
         read_encoder(tmp_path / "width")
+
+
+def test_weights_in_several_files_are_read_by_their_index(tmp_path: Path) -> None:
+    made = _superplm()
+    write_released(tmp_path, made)
+    tensors = load_file(tmp_path / "model.safetensors")
+    places = {name: f"model-{i % 2}.safetensors" for i, name in enumerate(tensors)}
+    for file in set(places.values()):
+        save_file({n: t for n, t in tensors.items() if places[n] == file}, tmp_path / file)
+    (tmp_path / "model.safetensors").unlink()
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text(json.dumps({"metadata": {}, "weight_map": places}))
+    found = read_encoder(tmp_path).superplm.state_dict()
+    assert all(torch.equal(found[n], t) for n, t in made.state_dict().items() if n in found)
+    index.write_text(json.dumps({"weight_map": {"a": "../model-0.safetensors"}}))
+    with pytest.raises(BadFile, match="does not name files beside it"):
+        read_encoder(tmp_path)
