@@ -141,7 +141,7 @@ def test_weights_in_several_files_are_read_by_their_index(tmp_path: Path) -> Non
     (tmp_path / "model.safetensors").unlink()
     index = tmp_path / "model.safetensors.index.json"
     index.write_text(json.dumps({"metadata": {}, "weight_map": places}))
-    found = read_encoder(tmp_path).superplm.state_dict()
+    found = read_encoder(tmp_path).state_dict()
     assert all(torch.equal(found[n], t) for n, t in made.state_dict().items() if n in found)
     index.write_text(json.dumps({"weight_map": {"a": "../model-0.safetensors"}}))
     with pytest.raises(BadFile, match="does not name files beside it"):
