@@ -37,11 +37,15 @@ def _space_of(table: Mapping[str, Any], path: Path) -> SearchSpace:
         if (
             not isinstance(numbers, list)
             or len(numbers) not in (2, 3)
-            or not all(isinstance(number, int) for number in numbers)
+            or not all(map(_is_whole, numbers))
         ):
             raise BadFile(f"{path}: {name} is {numbers!r}; write {name} = [first, last, step].")
         fields[name] = Dimension(*numbers)
     head_size = table.get("head_size")
-    if head_size is not None and (not isinstance(head_size, int) or head_size < 1):
+    if head_size is not None and not (_is_whole(head_size) and head_size >= 1):
         raise BadFile(f"{path}: head_size is {head_size!r}; write a whole number.")
     return SearchSpace(name=str(table.get("name", path.stem)), head_size=head_size, **fields)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

@@ -243,7 +243,7 @@ def _shapes(
     if samples:
         return limited.sample(np.random.default_rng(seed), samples)
     middle = limited.at(tuple(len(values) // 2 for values in limited.genes))  # type: ignore[arg-type]
-    return [limited.smallest, middle, limited.largest]
+    return list(dict.fromkeys([limited.smallest, middle, limited.largest]))
 
 
 def _on_text(

@@ -188,6 +188,7 @@ def test_a_users_own_space_is_read_from_toml(tmp_path: Path) -> None:
     [
         ("layers = [1, 4]", "'hidden' is missing"),
         ("layers = 3", "write layers"),
+        ("layers = [true, 4, 1]", "write layers"),
         ("what = 1", "unknown entry"),
         ("layers = [", "not a readable search space file"),
     ],
