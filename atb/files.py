@@ -23,6 +23,7 @@ __all__ = [
     "atomic_path",
     "check_document",
     "prepare_output",
+    "prepared_folder",
     "read_document",
     "read_toml",
     "refusal_of_system",
@@ -67,20 +68,31 @@ def atomic_folder(out: Path, *, last: str | None = None) -> Iterator[Path]:
         InputError: The folder cannot be written.
         RunError: The disk is full.
     """
+    with (
+        prepared_folder(out),
+        writing_told(out),
+        tempfile.TemporaryDirectory(dir=out, prefix=".partial-") as temporary,
+    ):
+        folder = Path(temporary)
+        yield folder
+        if last is not None:
+            (out / last).unlink(missing_ok=True)
+        for path in sorted(folder.iterdir(), key=lambda path: (path.name == last, path.name)):
+            with atomic_path(out / path.name) as file:
+                path.replace(file)
+
+
+@contextlib.contextmanager
+def prepared_folder(out: Path) -> Iterator[None]:
+    """Make sure that a folder can be written; one that was not there is not left behind empty.
+
+    Raises:
+        InputError: It cannot be written.
+    """
     is_new = not out.exists()
     prepare_output(out, directory=True)
     try:
-        with (
-            writing_told(out),
-            tempfile.TemporaryDirectory(dir=out, prefix=".partial-") as temporary,
-        ):
-            folder = Path(temporary)
-            yield folder
-            if last is not None:
-                (out / last).unlink(missing_ok=True)
-            for path in sorted(folder.iterdir(), key=lambda path: (path.name == last, path.name)):
-                with atomic_path(out / path.name) as file:
-                    path.replace(file)
+        yield
     except BaseException:
         if is_new:
             with contextlib.suppress(OSError):  # what was put there meanwhile stays

@@ -57,4 +57,6 @@ def open_sealed(
     try:
         return make(content)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise BadFile(f"{where} does not hold a usable predictor ({error}): {again}.") from error
+        raise BadFile(
+            f"{where} does not hold a usable predictor ({str(error).rstrip('.')}): {again}."
+        ) from error

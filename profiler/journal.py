@@ -16,6 +16,7 @@ from atb.profiler.subject import Subject
 
 __all__ = ["Journal"]
 
+_BESIDE = " beside others: "
 _FAILURES_TO_QUARANTINE = 2  # by itself; the first may have been an accident
 
 
@@ -41,11 +42,9 @@ class Journal:
         self._memory_bytes: dict[Subject, int] = {}
         for load in database.loads(campaign):
             self._remember_load(load)
-        self._failed = Counter(
-            failure.subject
-            for failure in database.failures(campaign=campaign.label)
-            if failure.subject is not None
-        )
+        failures = database.failures(campaign=campaign.label)
+        self._failed = Counter(f.subject for f in failures if f.subject is not None)
+        self._failed_beside = {f.detail.partition(_BESIDE)[0] for f in failures if not f.subject}
 
     def _remember(self, record: BlockRecord) -> None:
         self._records.setdefault(record.subject, {})[record.launch, record.block] = record
@@ -76,6 +75,17 @@ class Journal:
         )
         if subject is not None:
             self._failed[subject] += 1
+
+    def fail_beside_others(self, suspect: Subject, failure: LaunchFailure, at: float) -> None:
+        """Write once that a worker of several models failed when it came to one of them.
+
+        It is a failure of none of them: the suspect is then timed alone. A campaign that was killed
+        in between comes here again and has nothing more to say.
+        """
+        if str(suspect) not in self._failed_beside:
+            self._failed_beside.add(str(suspect))
+            detail = f"{suspect}{_BESIDE}{failure.detail}"
+            self.fail(None, LaunchFailure(failure.cause, detail), at)
 
     def knows(self, subject: Subject) -> bool:
         """Whether any block of it is measured."""

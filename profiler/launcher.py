@@ -165,8 +165,7 @@ class Launcher:
         """
         company = list(dict.fromkeys(subject for subject, _ in order))
         held = [subject for subject in company if self._holds(subject)]
-        detail = f"{suspect} beside {len(company) - 1} others: {failure.detail}"
-        self._journal.fail(None, LaunchFailure(failure.cause, detail), self._device.now())
+        self._journal.fail_beside_others(suspect, failure, self._device.now())
         self._measure_part([item for item in order if item[0] == suspect], launch)
         rest = [subject for subject in company if subject != suspect]
         most_members = len(rest)

@@ -30,7 +30,7 @@ def extract(
 
     Writes a transformers folder with its own modelling file, model.onnx and model.int8.onnx.
     """
-    from atb.files import prepare_output
+    from atb.files import prepared_folder
     from atb.models.embedded import folder_of, load_superplm
     from atb.models.known import resolve
     from atb.search.export import export_model
@@ -38,9 +38,9 @@ def extract(
     shape = resolve(architecture)
     loaded = load_superplm(superplm)
     loaded.check(shape)
-    prepare_output(out, directory=True)
-    note(f"extracting {shape} ...")
-    export_model(loaded, shape, out, source=folder_of(superplm))
+    with prepared_folder(out):
+        note(f"extracting {shape} ...")
+        export_model(loaded, shape, out, source=folder_of(superplm))
     count = loaded.parameter_count(shape)
     print_line(f"{out}: {shape}, {count:,} parameters, as transformers folder and ONNX")
 

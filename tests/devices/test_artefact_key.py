@@ -92,17 +92,17 @@ def test_the_module_of_a_runtime_of_somebody_else_counts(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Whose runtime lies in a file of its own."""
-    foreign = tmp_path / "foreign.py"
+    foreign = tmp_path / "their_runtime.py"
     foreign.write_text("from atb.devices.fake import FakeRuntime as Foreign\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    import foreign as installed
+    import their_runtime as installed
 
-    kind = type("Foreign", (installed.Foreign,), {"__module__": "foreign"})
+    kind = type("Foreign", (installed.Foreign,), {"__module__": "their_runtime"})
     before = key(kind())
     foreign.write_text("# another one\n")
     module._code_fingerprint.cache_clear()
     assert key(kind()) != before
-    monkeypatch.delitem(sys.modules, "foreign")
+    monkeypatch.delitem(sys.modules, "their_runtime")
 
 
 def test_every_library_that_may_build_is_known() -> None:

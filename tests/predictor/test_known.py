@@ -184,7 +184,7 @@ HOSTILE: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     ),
     "half a thread": (
         lambda d: _resealed(d, lambda p: p["conditions"].update(threads=1.5)),
-        "1.5 in place of a whole number",
+        "threads is 1.5",
     ),
     "a CPU in words": (
         lambda d: _resealed(d, lambda p: p["conditions"].update(affinity=["0"])),
@@ -196,7 +196,7 @@ HOSTILE: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     ),
     "a fact that is a list": (
         lambda d: _resealed(d, lambda p: p["conditions"]["platform"].update(processor=[1])),
-        "in place of a word",
+        "must be texts",
     ),
     "another machine": (
         lambda d: _resealed(d, lambda p: p["conditions"]["platform"].update(processor="x")),

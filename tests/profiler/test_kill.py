@@ -45,7 +45,8 @@ def test_a_killed_campaign_comes_out_like_one_that_ran_through(job):
     assert kill_until_done(job, np.random.default_rng(0), **half) > 0
     found = summary(job)
     assert found == summary(other)
-    assert len(found["failures"]) == 2  # the one that fails was tried twice, not more often
+    # the one that fails was tried once beside others and twice alone, not more often
+    assert sorted(subject == "None" for subject, *_ in found["failures"]) == [False, False, True]
     assert max(place[2] for place in places(job)) >= 3  # the stop rule asked for more launches
 
 
