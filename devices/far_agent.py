@@ -287,7 +287,7 @@ class FarAgent:
         except queue.Empty:
             return None
         if message is None:
-            box.messages.put(None)  # for whoever asks again
+            box.messages.put(None)  # for a later request
             raise ConnectionFailed(f"{self._address} is gone ({self.reason}).")
         return message
 

@@ -89,7 +89,7 @@ def _note_starts(connection: sa.Connection) -> None:
 
 
 def _start_of(readings: Any) -> float:
-    """When a block began; what cannot be read is refused by whoever reads the row, not here."""
+    """When a block began; what cannot be read is refused where the row is read, not here."""
     try:
         return float(json.loads(readings)["started_at"])
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):

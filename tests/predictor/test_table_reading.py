@@ -217,7 +217,7 @@ def test_times_measured_beside_the_target_are_no_features(tmp_path: Path) -> Non
     table = read_table(path, target="latency_ms")
     assert table.features == ("depth", "width")
     assert {one.reason for one in table.left_out} == {"is a time, as latency_ms is"}
-    # whoever names one has a reason to
+    # a column that is named is taken
     assert read_table(path, target="latency_ms", features=["worst"]).features == ("worst",)
 
 
