@@ -54,7 +54,7 @@ class FarWorker:
     ) -> str:
         """Send a file that is not there yet, and before it the weights that belong to it.
 
-        Files are named by their content on the device, so a graph with such files is given these names.
+        A file is named by its content on the device, so a graph is given the names of its files.
         """
         if not data:
             return self._put(path, sha256)
