@@ -37,7 +37,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path` that takes its name when the block ends well.
 
     A crash or a full disk leaves the old file as it was. A file that is there keeps its mode; a new
-    one has that of the user's umask, whoever wrote the temporary one.
+    one has that of the user's umask, however the temporary one was written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}{path.suffix}")

@@ -75,6 +75,6 @@ def plain_ascii(character: str) -> str:
 def given_text(argument: str) -> str:
     """What the user typed, or how a file is called, as text that every file format takes.
 
-    Where the locale is not UTF-8, Python hands over bytes beyond ASCII as halves of characters.
+    Where the locale is not UTF-8, Python passes on bytes beyond ASCII as halves of characters.
     """
     return os.fsencode(argument).decode("utf-8", "replace")
