@@ -46,7 +46,8 @@ def build_onnx(architecture: Architecture, settings: RunSettings, folder: Path) 
 
     It has random weights, a small vocabulary, and free shapes, as the deployed model has them. Of a
     graph of fixed ones onnxruntime makes another: products and biases become Gemm, and Gelu is no
-    longer fused with its bias; on an EPYC it took a fifth longer (benchmarks/deployed.py).
+    longer fused with its bias; on an EPYC it took a fifth longer
+    (benchmarks/measuring/deployed.py).
 
     Returns:
         The file.
@@ -83,7 +84,7 @@ def quantise(
     Embeddings stay in fp32. Serves timing artefacts and deployment alike. Weights take seven of the
     eight bits (`reduce_range`): the sums of eight overflow on x86 processors that multiply bytes
     without VNNI, and the model would compute something else there. A scale for each column more
-    than makes up for the bit, and it is as fast (benchmarks/int8_weights.py).
+    than makes up for the bit, and it is as fast (benchmarks/tool/int8_weights.py).
 
     Args:
         source: In fp32.

@@ -3,7 +3,8 @@
 Neighbours push it out, and then it is slow while the first sentinel, which lives in a core's own
 caches, notices little. How much of that a model shares depends on the size of its weights: none
 where they fit a core's own caches too, all where they are as many as the second sentinel's, and
-less where they exceed the shared cache anyway. `benchmarks/repeatability.py` shows what is left.
+less where they exceed the shared cache anyway. What is left is shown by
+`benchmarks/measuring/repeatability.py`.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ LEVEL_READINGS = 100
 _WINDOW_SECONDS = 3.0
 _BLOCK_QUANTILE = 0.25
 #: Weights of a model over those of the second sentinel -> share of its slowing down. Seen on one
-#: processor (EPYC, 512 kB for each core, a slice of 32 MB shared): benchmarks/cache_shares.py.
+#: processor (EPYC, 512 kB for each core, a slice of 32 MB shared):
+#: benchmarks/measuring/cache_shares.py.
 _SHARES = (
     (0.45, 0.0), (0.55, 0.15), (0.75, 0.85), (1.0, 1.0), (1.5, 0.95), (2.8, 0.35), (5.5, 0.2),
     (11.0, 0.15),

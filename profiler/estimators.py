@@ -291,7 +291,7 @@ def _weights(variance: float, doubts: npt.NDArray[np.float64]) -> npt.NDArray[np
         left = left[solved > 0]  # never empty: they sum to something positive
 
 
-#: How well each repeats, and with other exponents: benchmarks/repeatability.py.
+#: How well each repeats, and with other exponents: benchmarks/measuring/repeatability.py.
 ESTIMATORS: dict[str, Estimator] = {
     estimator.name: estimator
     for estimator in (

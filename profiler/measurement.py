@@ -48,7 +48,8 @@ WIDEST = 0.10
 WIDTH_TOLERANCE = 0.05
 #: Level at which a stop rule looks at intervals, so that those it stops at hold `CONFIDENCE`. Who
 #: goes on until an interval is narrow stops more often at a lucky one; with a fixed width the
-#: price is small (Chow and Robbins, 1965; Starr, 1966). benchmarks/intervals.py counts it.
+#: price is small (Chow and Robbins, 1965; Starr, 1966).
+#: benchmarks/measuring/intervals.py counts it.
 SEQUENTIAL_CONFIDENCE = 0.96
 
 

@@ -10,7 +10,7 @@ loses little, since looks are few: each comes when there are a third more values
 before. Student's interval is exact for normal values and cautious for symmetric ones with heavy
 tails; two things that are the same, placed in random order, have symmetric ratios by construction.
 Values of few modes are its weak spot: that is why the first look is not earlier.
-`benchmarks/comparing.py` shows it on noise of a real machine.
+`benchmarks/measuring/comparing.py` shows it on noise of a real machine.
 """
 
 from __future__ import annotations

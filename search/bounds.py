@@ -30,7 +30,8 @@ _FURTHER: dict[BoundName, str] = {
 #: Tables of words and positions stay in float32 in every precision.
 _TABLE_BYTES = 4
 #: How often the tables lie in memory at its largest, while a model is loaded: as read from the file
-#: and as they are kept (seen of onnxruntime by benchmarks/deployed_bounds.py; the most of others).
+#: and as they are kept (seen of onnxruntime by
+#: benchmarks/searching/deployed_bounds.py; the most of others).
 _COPIES = {"size": 1, "memory": 2}
 _SEGMENTS = 2
 

@@ -21,7 +21,7 @@ __all__ = ["Scores", "Screening", "score_generation"]
 #: Candidates with both scores below which nobody is called hopeless.
 FEWEST_PAIRS = 15
 #: Deviations from the line that are granted to a candidate. On 955 scored slices of `mini` ten
-#: searches all ended at the very best with it (benchmarks/search_methods.py).
+#: searches all ended at the very best with it (benchmarks/searching/search_methods.py).
 _DEVIATIONS = 2.0
 
 Scores = Mapping[Architecture, float | None]

@@ -10,15 +10,15 @@ from atb.models.space import SPACES
 from atb.profiler.database import ProfileDatabase
 from atb.profiler.plan import Plan
 
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.slow
 def test_poisoned_artefacts_fail_with_their_cause_and_every_healthy_one_is_measured(
     location, monkeypatch
 ):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    poisoned = importlib.import_module("poisoned")
+    monkeypatch.syspath_prepend(str(ROOT))
+    poisoned = importlib.import_module("benchmarks.measuring.poisoned")
     monkeypatch.setattr(poisoned, "TIMEOUT_SECONDS", 5.0)
     monkeypatch.setattr(poisoned, "MEMORY_SHARE", 0.05)
     plan = Plan.sample(SPACES["mini"], 8, launches=2, blocks=1, block_seconds=0.01)

@@ -1,0 +1,178 @@
+"""What busy neighbours do to a latency: ours and the peers' statistics, in one run.
+
+The same architectures while the machine is quiet, then beside one, two and four busy processes,
+CPU-bound (a loop in registers) and memory-bound (copying 64 MB), then quiet again. Ours: the error
+against quiet of what is not flagged and of what is, and the share of flags. Peers: the error of
+each statistic of fifty runs in a row, which nothing flags.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from atb.devices.registry import find_device, find_runtime
+from atb.devices.settings import RunSettings
+from atb.models.architecture import Architecture
+from atb.models.space import SPACES
+from atb.profiler.campaign import run_campaign
+from atb.profiler.database import ProfileDatabase
+from atb.profiler.measurement import Measurement
+from atb.profiler.plan import Plan
+from benchmarks.shared.other_tools import STATISTICS, Recipe, time_as_peers_do
+from benchmarks.shared.record import machine, write_result
+
+#: A neighbour that outlived its parent would disturb whatever is timed next.
+_DIE_WITH_PARENT = "import ctypes; ctypes.CDLL(None).prctl(1, 9)\n"
+NEIGHBOURS = {
+    "cpu": "while True: pass",
+    "memory": (
+        "import numpy as np; a = np.ones(8_000_000); b = np.ones(8_000_000)\n"
+        "while True: np.copyto(a, b)"
+    ),
+}
+#: Name of a phase -> kind of neighbours and how many.
+PHASES: dict[str, tuple[str, int]] = {
+    "quiet": ("cpu", 0),
+    "cpu 1": ("cpu", 1),
+    "memory 1": ("memory", 1),
+    "quiet 2": ("cpu", 0),
+    "cpu 2": ("cpu", 2),
+    "memory 2": ("memory", 2),
+    "quiet 3": ("cpu", 0),
+    "cpu 4": ("cpu", 4),
+    "memory 4": ("memory", 4),
+    "quiet 4": ("cpu", 0),
+}
+PEER = Recipe(5, 50, 0.0, "median")
+PATIENCE_SECONDS = 5.0  # nothing to wait for: the neighbours stay
+
+
+@contextlib.contextmanager
+def neighbours(kind: str, count: int) -> Iterator[None]:
+    """Busy processes that are there while the block runs."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", _DIE_WITH_PARENT + NEIGHBOURS[kind]], env=environment
+        )
+        for _ in range(count)
+    ]
+    try:
+        time.sleep(0.5 if count else 2.0)
+        yield
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+
+
+def measure(name: str, architectures: Sequence[Architecture], folder: Path) -> None:
+    """One phase: our campaign into the database, the peers' runs into a file."""
+    path = folder / f"{name}.json"
+    if path.is_file():
+        return
+    device = find_device("local")
+    runtime = find_runtime(device)
+    with neighbours(*PHASES[name]):
+        with ProfileDatabase(folder / "profile.db", create=True) as database:
+            plan = Plan(tuple(architectures), name=name, patience_seconds=PATIENCE_SECONDS)
+            run_campaign(device, runtime, RunSettings(), plan, database)
+        peers = {
+            str(a): runs.tolist()
+            for a, runs, _ in time_as_peers_do(device, runtime, architectures, lambda _: PEER)
+        }
+    path.write_text(json.dumps(peers))
+
+
+def errors(found: Sequence[float]) -> dict[str, float]:
+    """Relative errors in per cent."""
+    if not found:
+        return {}
+    each = 100 * np.abs(np.array(found))
+    return {
+        "mean": round(float(each.mean()), 2),
+        "worst": round(float(each.max()), 2),
+        "bias": round(100 * float(np.mean(found)), 2),
+    }
+
+
+def report(architectures: Sequence[Architecture], folder: Path) -> dict[str, Any]:
+    """The tables, from the database and the files."""
+    with ProfileDatabase(folder / "profile.db") as database:
+        every = database.measurements()
+    by_phase = {name: {m.architecture: m for m in every if m.campaign == name} for name in PHASES}
+    truth = {
+        a: float(np.median([by_phase[n][a].latency_seconds for n in PHASES if "quiet" in n]))
+        for a in architectures
+    }
+    peers = {name: json.loads((folder / f"{name}.json").read_text()) for name in PHASES}
+    level = {
+        name: {
+            a: float(
+                np.median([statistic(np.array(peers[n][str(a)])) for n in PHASES if "quiet" in n])
+            )
+            for a in architectures
+        }
+        for name, statistic in STATISTICS.items()
+    }
+    table = {}
+    for phase, found in by_phase.items():
+        table[phase] = {
+            "ours": _ours(list(found.values()), truth),
+            "peers": {
+                name: errors(
+                    [
+                        statistic(np.array(peers[phase][str(a)])) / level[name][a] - 1
+                        for a in architectures
+                    ]
+                )
+                for name, statistic in STATISTICS.items()
+            },
+        }
+    return {"architectures": [str(a) for a in architectures], "phases": table}
+
+
+def _ours(found: Sequence[Measurement], truth: dict[Architecture, float]) -> dict[str, Any]:
+    error = [(m, m.latency_seconds / truth[m.architecture] - 1) for m in found]
+    return {
+        "flagged": round(float(np.mean([m.flagged for m in found])), 3),
+        "unflagged_error": errors([e for m, e in error if not m.flagged]),
+        "error": errors([e for _, e in error]),
+        "wall_error": errors([m.wall_seconds / truth[m.architecture] - 1 for m in found]),
+        "interval": round(100 * float(np.mean([m.estimate.relative_half_width for m in found])), 2),
+        "slowdown": round(float(np.median([m.slowdown for m in found])), 4),
+        "reasons": sorted({reason for m in found for reason in m.reasons})[:5],
+    }
+
+
+def main() -> None:
+    """Measure the phases that are missing, then report."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--architectures", type=int, default=12)
+    parser.add_argument("--folder", type=Path, default=Path("atb-runs/contention"))
+    arguments = parser.parse_args()
+    started = machine()
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    drawn = SPACES["mini"].sample(np.random.default_rng(2), arguments.architectures)
+    for name in PHASES:
+        begun = time.monotonic()
+        measure(name, drawn, arguments.folder)
+        print(f"{name}: {time.monotonic() - begun:.0f} s", flush=True)
+    figures = report(drawn, arguments.folder)
+    print(json.dumps(figures, indent=1))
+    write_result("contention", figures, started)
+
+
+if __name__ == "__main__":
+    main()
