@@ -1,7 +1,7 @@
 """What models of different sizes share of the pressure on the shared cache, against the table.
 
 From two sources: the models of the noise trace (`noise/trace.npz`), and all architectures of a
-profile database whose campaigns were timed beside neighbours, such as that of `repeatability.py`.
+profile database whose campaigns were timed beside other load, such as that of `repeatability.py`.
 Of each launch one value: log latency = level + exponent * (slowness of the sentinel) + share *
 (pressure), by least squares over all launches of a model. profiler/cache.py holds the table.
 """
@@ -125,7 +125,7 @@ def table(title: str, rows: Sequence[dict[str, Any]]) -> None:
 def main() -> None:
     """Fit, show, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--db", type=Path, help="a profile database, beside the trace")
+    parser.add_argument("--db", type=Path, help="Profile database to read beside the trace.")
     arguments = parser.parse_args()
     started, figures = machine(), {"trace": from_trace()}
     table("the noise trace", figures["trace"])

@@ -267,10 +267,19 @@ def parts(arguments: argparse.Namespace, ledger: Ledger) -> Iterator[tuple[str, 
 def main() -> None:
     """Run the chosen parts and write the result."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--part", choices=PARTS, action="append", help="all of them by default")
-    parser.add_argument("--simulated", type=int, default=2100, help="comparisons of each kind")
+    parser.add_argument(
+        "--part", choices=PARTS, action="append", help="Part to run; all of them by default."
+    )
+    parser.add_argument(
+        "--simulated", type=int, default=2100, help="Simulated comparisons of each kind."
+    )
     parser.add_argument("--equal", type=int, default=300)
-    parser.add_argument("--equal-budget", type=float, default=60.0, help="seconds")
+    parser.add_argument(
+        "--equal-budget",
+        type=float,
+        default=60.0,
+        help="Budget of a comparison of equals, in seconds.",
+    )
     parser.add_argument("--sessions", type=int, default=3)
     parser.add_argument("--launches", type=int, default=60)
     parser.add_argument("--different", type=int, default=20)

@@ -1,9 +1,9 @@
-"""What busy neighbours do to a latency: ours and the peers' statistics, in one run.
+"""What co-located load does to a latency, by campaigns and by simpler statistics, in one run.
 
-The same architectures while the machine is quiet, then beside one, two and four busy processes,
-CPU-bound (a loop in registers) and memory-bound (copying 64 MB), then quiet again. Ours: the error
-against quiet of what is not flagged and of what is, and the share of flags. Peers: the error of
-each statistic of fifty runs in a row, which nothing flags.
+The same architectures are timed while the machine is quiet, then beside one, two and four busy
+processes, CPU-bound (a loop in registers) and memory-bound (copying 64 MB), then quiet again.
+For campaigns the result holds the error against quiet, of measurements with a flag and without
+one, and the share of flags; for the others, the error of each statistic of fifty runs in a row.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ from atb.profiler.campaign import run_campaign
 from atb.profiler.database import ProfileDatabase
 from atb.profiler.measurement import Measurement
 from atb.profiler.plan import Plan
-from benchmarks.shared.other_tools import STATISTICS, Recipe, time_as_peers_do
+from benchmarks.shared.other_tools import STATISTICS, Recipe, time_by_recipe
 from benchmarks.shared.record import machine, write_result
 
-#: A neighbour that outlived its parent would disturb whatever is timed next.
+#: A process that outlived its parent would disturb what is timed next.
 _DIE_WITH_PARENT = "import ctypes; ctypes.CDLL(None).prctl(1, 9)\n"
-NEIGHBOURS = {
+LOADS = {
     "cpu": "while True: pass",
     "memory": (
         "import numpy as np; a = np.ones(8_000_000); b = np.ones(8_000_000)\n"
         "while True: np.copyto(a, b)"
     ),
 }
-#: Name of a phase -> kind of neighbours and how many.
+#: Name of a phase -> kind of busy processes and their number.
 PHASES: dict[str, tuple[str, int]] = {
     "quiet": ("cpu", 0),
     "cpu 1": ("cpu", 1),
@@ -54,18 +54,16 @@ PHASES: dict[str, tuple[str, int]] = {
     "memory 4": ("memory", 4),
     "quiet 4": ("cpu", 0),
 }
-PEER = Recipe(5, 50, 0.0, "median")
-PATIENCE_SECONDS = 5.0  # nothing to wait for: the neighbours stay
+FIFTY_RUNS = Recipe(5, 50, 0.0, "median")
+PATIENCE_SECONDS = 5.0  # nothing to wait for: the load stays
 
 
 @contextlib.contextmanager
-def neighbours(kind: str, count: int) -> Iterator[None]:
+def busy_processes(kind: str, count: int) -> Iterator[None]:
     """Busy processes that are there while the block runs."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     started = [
-        subprocess.Popen(
-            [sys.executable, "-c", _DIE_WITH_PARENT + NEIGHBOURS[kind]], env=environment
-        )
+        subprocess.Popen([sys.executable, "-c", _DIE_WITH_PARENT + LOADS[kind]], env=environment)
         for _ in range(count)
     ]
     try:
@@ -78,21 +76,21 @@ def neighbours(kind: str, count: int) -> Iterator[None]:
 
 
 def measure(name: str, architectures: Sequence[Architecture], folder: Path) -> None:
-    """One phase: our campaign into the database, the peers' runs into a file."""
+    """One phase: a campaign into the database, fifty runs in a row into a file."""
     path = folder / f"{name}.json"
     if path.is_file():
         return
     device = find_device("local")
     runtime = find_runtime(device)
-    with neighbours(*PHASES[name]):
+    with busy_processes(*PHASES[name]):
         with ProfileDatabase(folder / "profile.db", create=True) as database:
             plan = Plan(tuple(architectures), name=name, patience_seconds=PATIENCE_SECONDS)
             run_campaign(device, runtime, RunSettings(), plan, database)
-        peers = {
+        others = {
             str(a): runs.tolist()
-            for a, runs, _ in time_as_peers_do(device, runtime, architectures, lambda _: PEER)
+            for a, runs, _ in time_by_recipe(device, runtime, architectures, lambda _: FIFTY_RUNS)
         }
-    path.write_text(json.dumps(peers))
+    path.write_text(json.dumps(others))
 
 
 def errors(found: Sequence[float]) -> dict[str, float]:
@@ -116,11 +114,11 @@ def report(architectures: Sequence[Architecture], folder: Path) -> dict[str, Any
         a: float(np.median([by_phase[n][a].latency_seconds for n in PHASES if "quiet" in n]))
         for a in architectures
     }
-    peers = {name: json.loads((folder / f"{name}.json").read_text()) for name in PHASES}
+    others = {name: json.loads((folder / f"{name}.json").read_text()) for name in PHASES}
     level = {
         name: {
             a: float(
-                np.median([statistic(np.array(peers[n][str(a)])) for n in PHASES if "quiet" in n])
+                np.median([statistic(np.array(others[n][str(a)])) for n in PHASES if "quiet" in n])
             )
             for a in architectures
         }
@@ -133,7 +131,7 @@ def report(architectures: Sequence[Architecture], folder: Path) -> dict[str, Any
             "peers": {
                 name: errors(
                     [
-                        statistic(np.array(peers[phase][str(a)])) / level[name][a] - 1
+                        statistic(np.array(others[phase][str(a)])) / level[name][a] - 1
                         for a in architectures
                     ]
                 )

@@ -219,9 +219,13 @@ def remedy(architecture: Architecture, rounds: int = 200) -> dict[str, dict[str,
 def main() -> None:
     """Run the chosen parts and write the result."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--part", choices=PARTS, action="append", help="all of them by default")
+    parser.add_argument(
+        "--part", choices=PARTS, action="append", help="Part to run; all of them by default."
+    )
     parser.add_argument("--architectures", type=int, default=ARCHITECTURES)
-    parser.add_argument("--budget", type=float, default=60.0, help="seconds for a comparison")
+    parser.add_argument(
+        "--budget", type=float, default=60.0, help="Budget of a comparison, in seconds."
+    )
     parser.add_argument("--out", type=Path, default=Path("atb-runs/deployed"))
     arguments = parser.parse_args()
     chosen: Sequence[str] = arguments.part or PARTS

@@ -201,8 +201,12 @@ def show(figures: Mapping[str, Any]) -> None:
 def main() -> None:
     """Measure all of it and write the result."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=BLOCK_SECONDS, help="of a long block")
-    parser.add_argument("--samples", type=int, default=SAMPLES, help="of the campaign")
+    parser.add_argument(
+        "--seconds", type=float, default=BLOCK_SECONDS, help="Seconds of a long block."
+    )
+    parser.add_argument(
+        "--samples", type=int, default=SAMPLES, help="Architectures of the campaign."
+    )
     arguments = parser.parse_args()
     started = machine()
     with tempfile.TemporaryDirectory() as folder:

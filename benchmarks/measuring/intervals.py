@@ -102,7 +102,9 @@ def cell(model: str, way: str, count: int, seed: int) -> dict[str, Any]:
 def main() -> None:
     """Simulate, count, report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--campaigns", type=int, default=2_400, help="In all.")
+    parser.add_argument(
+        "--campaigns", type=int, default=2_400, help="Number of simulated campaigns."
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     arguments = parser.parse_args()

@@ -2,7 +2,7 @@
 
 After every kill the database is held against what the killed process told of: each block that it
 had told of must be there, at most one more (the block in flight), and none twice. Every campaign is
-resumed until it ends; its measurements must be those of one that nobody killed. The first finding
+resumed until it ends; its measurements must be those of an undisturbed one. The first finding
 against that ends the benchmark with an error.
 
 Parts: `fake` (campaigns of the simulated device in a file), `local` (this machine's real runtime),
@@ -192,9 +192,15 @@ def server_for(parts: list[str]) -> Iterator[Server | None]:
 def main() -> None:
     """Kill, resume, compare, and write the result."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=None, help="folder of the run; resumes there")
-    parser.add_argument("--part", action="append", choices=list(PARTS), help="default: all")
-    parser.add_argument("--share", type=float, default=1.0, help="of the kills, for a try")
+    parser.add_argument(
+        "--out", type=Path, default=None, help="Folder of the run, which the same command resumes."
+    )
+    parser.add_argument(
+        "--part", action="append", choices=list(PARTS), help="Part to run; all of them by default."
+    )
+    parser.add_argument(
+        "--share", type=float, default=1.0, help="Share of the kills to do, for a trial."
+    )
     arguments = parser.parse_args()
     parts = arguments.part or list(PARTS)
     folder: Path = arguments.out or Path("atb-runs/kills")

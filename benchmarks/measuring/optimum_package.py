@@ -1,4 +1,4 @@
-"""How well the package optimum-benchmark repeats on two plain BERT shapes, beside ours.
+"""How well the package optimum-benchmark repeats on two plain BERT shapes, beside `atb`.
 
 It wants an environment of its own, whose interpreter is given here: `python -m venv DIR`, then
 `DIR/bin/pip install optimum-benchmark 'transformers<5' 'datasets<4.4'` (version 0.6.0 does not
@@ -108,7 +108,9 @@ def spread(values: list[float]) -> float:
 def main() -> None:
     """Take turns, then report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--python", type=Path, required=True, help="of the other environment")
+    parser.add_argument(
+        "--python", type=Path, required=True, help="Python interpreter of the other environment."
+    )
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--folder", type=Path, default=Path("atb-runs/optimum-package"))
     arguments = parser.parse_args()

@@ -102,9 +102,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--blocks", type=int, default=9)
     parser.add_argument("--block-ms", type=float, default=50.0)
-    parser.add_argument("--architecture", action="append", help="default: six")
+    parser.add_argument(
+        "--architecture", action="append", help="Architecture to time; six by default."
+    )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--name", default="over_ssh", help="of the result file")
+    parser.add_argument("--name", default="over_ssh", help="Name of the result file.")
     arguments = parser.parse_args()
     if arguments.rounds < 2:
         parser.error("--rounds must be 2 or more: an interval needs them")

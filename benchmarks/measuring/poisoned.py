@@ -49,7 +49,7 @@ CAUSES = {
 }
 ARCHITECTURES, POISONED = 50, 5
 TIMEOUT_SECONDS = 10.0
-MEMORY_SHARE = 0.1  # so that a bomb is full soon, and nobody else notices
+MEMORY_SHARE = 0.1  # so that a bomb is full soon and disturbs nothing else
 _FOREVER = 2**62
 _BOMB_VALUES = 2**25  # floats that one turn of the loop adds
 

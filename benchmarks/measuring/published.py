@@ -41,7 +41,7 @@ def main() -> None:
     """Measure all of them in both precisions."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--db", type=Path, required=True)
-    parser.add_argument("--result", default="published", help="name of the file of results")
+    parser.add_argument("--result", default="published", help="Name of the result file.")
     arguments = parser.parse_args()
     started = machine()
     device = find_device("local")

@@ -1,10 +1,10 @@
-"""How well campaigns repeat: ours and the peers' recipes, taking turns on one machine.
+"""How well campaigns repeat, beside the recipes of other tools, in turns on one machine.
 
 Twenty architectures of `mini`, at least ten rounds; in a round every recipe measures all of them
-once, in random order. Two tables: the recipes as published with what they cost, and the peers'
-statistics on as much time as ours took. From the same rounds: how often real intervals hold the
-truth (the mean of the other rounds), what `--within 1%` costs, and how well every estimator of
-ours repeats. The same command goes on where it was interrupted.
+once, in random order. Two tables: the recipes as published with their cost, and the statistics of
+the other tools on as much time as `--within 1%` took. From the same rounds: how often real
+intervals hold the truth (the mean of the other rounds), what `--within 1%` costs, and how well
+each estimator repeats. The same command goes on where it was interrupted.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from atb.profiler.estimators import ESTIMATORS, LaunchEstimator
 from atb.profiler.measurement import Measurement
 from atb.profiler.plan import Plan
 from atb.profiler.sentinel import sentinel_level, sentinel_seconds
-from benchmarks.shared.other_tools import RECIPES, STATISTICS, Recipe, time_as_peers_do
+from benchmarks.shared.other_tools import RECIPES, STATISTICS, Recipe, time_by_recipe
 from benchmarks.shared.record import machine, write_result
 
 WITHIN = 0.01
@@ -59,13 +59,13 @@ class Bench:
             run_campaign(self.device, self.runtime, RunSettings(), plan, database)
         return time.monotonic() - begun
 
-    def peer(self, name: str, seconds_each: float) -> dict[str, Any]:
-        """One campaign of a peer: for each architecture all runs, and what it took."""
+    def other_tool(self, name: str, seconds_each: float) -> dict[str, Any]:
+        """One campaign by another tool: all runs of each architecture, and the seconds it took."""
         recipe = RECIPES.get(name, Recipe(5, 10, seconds_each, "median"))
         chosen = self.architectures
         if name == "optimum-benchmark":
             chosen = chosen[:OPTIMUM_ARCHITECTURES]
-        found = time_as_peers_do(self.device, self.runtime, chosen, lambda _: recipe)
+        found = time_by_recipe(self.device, self.runtime, chosen, lambda _: recipe)
         return {
             str(architecture): {"runs": [round(r, 8) for r in runs.tolist()], "took": took}
             for architecture, runs, took in found
@@ -81,7 +81,7 @@ class Bench:
             if name == "ours":
                 done[name] = self.ours(number)
             else:
-                done[str(name)] = self.peer(str(name), self.seconds_each(done))
+                done[str(name)] = self.other_tool(str(name), self.seconds_each(done))
             path.write_text(json.dumps(done))
 
     def seconds_each(self, done: Mapping[str, Any]) -> float:
@@ -231,7 +231,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--architectures", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=1, help="which architectures are drawn")
+    parser.add_argument("--seed", type=int, default=1, help="Seed that draws the architectures.")
     parser.add_argument("--folder", type=Path, default=Path("atb-runs/repeatability"))
     arguments = parser.parse_args()
     started = machine()

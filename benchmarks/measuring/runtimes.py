@@ -70,9 +70,13 @@ def main() -> None:
     """The table of all that is quick, their predictors, and then the table of what is slow."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--db", type=Path, required=True)
-    parser.add_argument("--only", default="", help="names of runtimes")
-    parser.add_argument("--seed", type=int, default=0, help="draws the architectures of kd")
-    parser.add_argument("--result", default="runtimes", help="name of the file of results")
+    parser.add_argument(
+        "--only", default="", help="Runtimes to time, separated by commas; all by default."
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="Seed that draws the architectures of kd."
+    )
+    parser.add_argument("--result", default="runtimes", help="Name of the result file.")
     arguments = parser.parse_args()
     only = [name for name in arguments.only.split(",") if name]
     device = find_device("local")

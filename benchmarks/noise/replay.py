@@ -119,7 +119,7 @@ class ReplayDevice:
         rounds = min(len(blocks[first]), len(blocks[second]))
         begin = int(self._rng.integers(rounds))
         one = itertools.cycle(np.exp(np.roll(blocks[first][:rounds], -begin)))
-        if first == second:  # whoever is timed gets the next block
+        if first == second:  # both sides take the next block in turn
             return _ReplayLaunch(self, {"first": (one, 1.0), "second": (one, self._ratio)})
         other = itertools.cycle(np.exp(np.roll(blocks[second][:rounds], -begin)))
         factor = self._ratio * math.exp(-self._difference)

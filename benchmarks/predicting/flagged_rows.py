@@ -4,7 +4,7 @@ From a campaign in which many measurements are flagged because the machine was o
 sound ones are held out in folds and predicted by three fits: of the other sound ones alone, of all
 others (each counts by the width of its interval), and of as many flagged ones as there are sound.
 
-    atb profile --samples 120 --db FILE      (on a machine whose neighbours are busy)
+    atb profile --samples 120 --db FILE      (on a machine with busy tenants)
     python -m benchmarks.predicting.flagged_rows --db FILE
 """
 

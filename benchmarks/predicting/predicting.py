@@ -43,7 +43,7 @@ from benchmarks.shared.record import machine, write_result
 DRAWS = 20
 COVERAGE_SPLITS = 50
 #: As published takes minutes for each fit on two cores.
-SLOW_PEERS = ("autotinybert",)
+SLOW_BASELINES = ("autotinybert",)
 
 
 @dataclass(frozen=True)
@@ -100,40 +100,40 @@ def noise_of(first: Sequence[Measurement], second: Sequence[Measurement]) -> dic
     return {"pairs": len(pairs), "noise_percent": round(100 * float(np.mean(apart)) / 2**0.5, 3)}
 
 
-def of_peers(
+def with_baselines(
     learn: TrainingSet, test: TrainingSet, settings: RunSettings, sizes: Sequence[int]
 ) -> dict[str, Any]:
-    """Everybody on the same random draws, judged by the same rows."""
+    """All regressors on the same random draws, judged by the same rows."""
     both = joined(learn, test).observations
     judged = np.arange(len(learn), len(both))
     pairs = [(np.random.default_rng(d).permutation(len(learn)), judged) for d in range(DRAWS)]
-    return judged_peers(both, pairs, settings, sizes)
+    return judged_baselines(both, pairs, settings, sizes)
 
 
-def of_peers_within(part: TrainingSet, size: int) -> dict[str, Any]:
-    """Everybody on the same random splits of one set: so many to learn from, the rest to judge."""
+def with_baselines_within(part: TrainingSet, size: int) -> dict[str, Any]:
+    """All regressors on the same random splits of one set: `size` rows fit, the rest judge."""
     orders = [np.random.default_rng(d).permutation(len(part)) for d in range(DRAWS)]
     pairs = [(order[:size], order[size:]) for order in orders]
-    return judged_peers(part.observations, pairs, part.conditions.settings, [size])
+    return judged_baselines(part.observations, pairs, part.conditions.settings, [size])
 
 
-def judged_peers(
+def judged_baselines(
     both: Observations,
     pairs: Sequence[tuple[IntArray, IntArray]],
     settings: RunSettings,
     sizes: Sequence[int],
 ) -> dict[str, Any]:
-    """Mean figures of everybody, by number of rows and name."""
+    """Mean figures of all regressors, by number of rows and name."""
     basis = architecture_basis(settings)
-    peers = {name: p for name, p in architecture_peers().items() if name not in SLOW_PEERS}
+    baselines = {name: p for name, p in architecture_peers().items() if name not in SLOW_BASELINES}
     found: list[Comparison] = []
-    for name, regressor in {"atb": WorkTerms([basis]), **peers}.items():
+    for name, regressor in {"atb": WorkTerms([basis]), **baselines}.items():
         some = pairs[:3] if name == "hat" else pairs  # twenty seconds for each fit
         found += compare(both, {name: regressor}, sizes, some)
     return {
         str(size): {
             name: mean_of([f.evaluation for f in found if (f.name, f.rows) == (name, size)])
-            for name in ("atb", *peers)
+            for name in ("atb", *baselines)
         }
         for size in sizes
     }
@@ -238,8 +238,12 @@ def main() -> None:
     """Measure what is missing, then judge."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path, default=Path("atb-runs/predicting"))
-    parser.add_argument("--device", default="local", help="`fake`: only to try this script")
-    parser.add_argument("--share", type=float, default=1.0, help="of the samples, to try it")
+    parser.add_argument(
+        "--device", default="local", help="Device to measure; `fake` only tries this script."
+    )
+    parser.add_argument(
+        "--share", type=float, default=1.0, help="Share of the samples to measure, for a trial."
+    )
     arguments = parser.parse_args()
     started = machine()
     with ProfileDatabase(str(arguments.folder / "profile.db"), create=True) as database:
@@ -256,7 +260,7 @@ def main() -> None:
     conditions = {name: sets[name] for name in ("kd", "two-threads", "int8", "torch")}
 
     def other(name: str) -> dict[str, Any]:
-        return of_peers_within(sets[name], min(50, len(sets[name]) // 3))
+        return with_baselines_within(sets[name], min(50, len(sets[name]) // 3))
 
     parts: dict[str, Callable[[], Any]] = {
         "noise": lambda: noise_of(found["kd"], found["kd-again"]),
@@ -264,8 +268,8 @@ def main() -> None:
             name: round(float(np.mean([m.flagged for m in part])), 3)
             for name, part in found.items()
         },
-        "kd": lambda: of_peers(learn, test, settings, sizes),
-        "mlm": lambda: of_peers(learn, sets["mlm"], settings, [min(50, learned), sizes[-1]]),
+        "kd": lambda: with_baselines(learn, test, settings, sizes),
+        "mlm": lambda: with_baselines(learn, sets["mlm"], settings, [min(50, learned), sizes[-1]]),
         "two-threads": lambda: other("two-threads"),
         "int8": lambda: other("int8"),
         "torch": lambda: other("torch"),

@@ -64,7 +64,9 @@ def best_rate(work: Callable[[], Any], count: int) -> float:
 def main() -> None:
     """Time all of it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--predictor", type=Path, help="a fitted one, in place of the formula's")
+    parser.add_argument(
+        "--predictor", type=Path, help="Fitted predictor to use in place of the formula's."
+    )
     path: Path | None = parser.parse_args().predictor
     started = machine()
     predictor = bending_predictor() if path is None else load(path)

@@ -1,4 +1,4 @@
-"""Our predictor on latencies that others measured: HAT's and ProTran's published files.
+"""How wrong is the predictor on latencies that others published, HAT's and ProTran's?
 
 For HAT the ten features predict encoder plus decoder. Random splits as in the published ones (a
 tenth of the rows is held out); then every fifth stretch of twenty rows held out, the course of the
@@ -44,7 +44,7 @@ HAND_MADE = {
     "wmt19ende_gpu_titanxp": (5.91, 4.58),
 }
 #: As published take minutes for each fit on two cores.
-SLOW_PEERS = ("autotinybert",)
+SLOW_BASELINES = ("autotinybert",)
 
 
 def hat_table(path: Path) -> Table:
@@ -117,11 +117,11 @@ def judge(
 
 
 def random_part(table: Table, sizes: Sequence[int]) -> dict[str, Any]:
-    """Ours and the peers on random splits, and ours where the time of a row is known."""
+    """All regressors on random splits, and the work terms where the time of a row is known."""
     pairs = random_splits(table.observed, SEEDS, 0.1, np.random.default_rng(0))
     plain = Observations(table.observed.rows, table.observed.values, table.observed.half_widths)
-    peers = {name: peer for name, peer in PEERS.items() if name not in SLOW_PEERS}
-    regressors = {"atb": WorkTerms(list(table_bases(table).values())), **peers}
+    baselines = {name: baseline for name, baseline in PEERS.items() if name not in SLOW_BASELINES}
+    regressors = {"atb": WorkTerms(list(table_bases(table).values())), **baselines}
     found = []
     for size in sizes:
         # the published network asks for thousands of rows and takes minutes whatever it gets
@@ -190,8 +190,8 @@ def coverage_part(table: Table, size: int) -> dict[str, float]:
 def ten_fold(table: Table) -> dict[str, Any]:
     """Every row by a fit without its fold, over several divisions."""
     observed = table.observed
-    peers = {n: p for n, p in PEERS.items() if n not in (*SLOW_PEERS, "hat")}
-    regressors = {"atb": WorkTerms(list(table_bases(table).values())), **peers}
+    baselines = {n: p for n, p in PEERS.items() if n not in (*SLOW_BASELINES, "hat")}
+    regressors = {"atb": WorkTerms(list(table_bases(table).values())), **baselines}
     figures = {}
     for name, regressor in regressors.items():
         evaluations = []
@@ -236,9 +236,13 @@ def of_protran(path: Path) -> dict[str, Any]:
 def main() -> None:
     """The files that are missing, and the result when none is."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--latencies", type=Path, required=True, help="with hat/ and protran/")
+    parser.add_argument(
+        "--latencies", type=Path, required=True, help="Folder that holds hat/ and protran/."
+    )
     parser.add_argument("--folder", type=Path, default=Path("atb-runs/public-tables"))
-    parser.add_argument("--only", help="one file, by a part of its name, beside another process")
+    parser.add_argument(
+        "--only", help="Part of the name of the one file to judge, beside another process."
+    )
     arguments = parser.parse_args()
     started = machine()
     arguments.folder.mkdir(parents=True, exist_ok=True)

@@ -90,7 +90,7 @@ def judge(
 def main() -> None:
     """Each file from the others."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--latencies", type=Path, required=True, help="with hat/")
+    parser.add_argument("--latencies", type=Path, required=True, help="Folder that holds hat/.")
     folder: Path = parser.parse_args().latencies
     started = machine()
     tables = {p.stem.removesuffix("_all"): hat_table(p) for p in sorted((folder / "hat").glob("*"))

@@ -164,7 +164,7 @@ def main() -> None:
     """Search by both routes, train both ways, compare."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--predictor", type=Path, required=True)
-    parser.add_argument("--data", type=Path, required=True, help="token shards")
+    parser.add_argument("--data", type=Path, required=True, help="Folder of token shards.")
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     torch.set_num_threads(1)

@@ -116,8 +116,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", default=",".join(map(str, range(SEEDS))))
-    parser.add_argument("--finished", action="store_true", help="search no more")
-    parser.add_argument("--wait", type=float, default=60, help="minutes after the last search")
+    parser.add_argument(
+        "--finished",
+        action="store_true",
+        help="Begin the last campaign with the searches that are done.",
+    )
+    parser.add_argument(
+        "--wait",
+        type=float,
+        default=60,
+        help="Minutes between the last search and the last campaign.",
+    )
     arguments = parser.parse_args()
     out: Path = arguments.out
     seeds = [int(seed) for seed in arguments.seeds.split(",")]

@@ -34,7 +34,9 @@ EDGES = (0.0, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.012)
 def main() -> None:
     """Score the best of the table on other text, compare."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--best", type=int, default=100, help="so many of the table")
+    parser.add_argument(
+        "--best", type=int, default=100, help="Number of the best architectures of the table."
+    )
     parser.add_argument("--sequences", type=int, default=3 * SEQUENCES)
     arguments = parser.parse_args()
     started = machine()

@@ -59,7 +59,9 @@ def main() -> None:
     """Compute what is missing, then compare."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add_arguments(parser)
-    parser.add_argument("--predictor", type=Path, help="of latency, to choose the bands by")
+    parser.add_argument(
+        "--predictor", type=Path, help="Predictor of latency that chooses the bands."
+    )
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     started = machine()

@@ -37,7 +37,7 @@ def main() -> None:
     """Score, rank, enumerate."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--predictor", type=Path, required=True)
-    parser.add_argument("--result", default="search_cost", help="name of the file of results")
+    parser.add_argument("--result", default="search_cost", help="Name of the result file.")
     arguments = parser.parse_args()
     started = machine()
     predictor = load(arguments.predictor)

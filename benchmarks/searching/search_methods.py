@@ -3,8 +3,8 @@ r"""How many scores does each search method need for how good a candidate?
 About a thousand architectures of `mini` on a coarse grid, all those within the window below one
 limit, are scored once by held-out distillation, completely: results/search_methods.csv. On that
 table every method searches over and over with other seeds, at no cost: its best-so-far curve, and
-the scores until it holds what `evolved` holds at its end. `evolved+` searches twice: scoring all it
-asks, and stopping early for the hopeless, each of which counts as an eighth. The table
+the scores until it holds what evolution holds at its end. Surrogate-evolution searches twice, with
+all scores and with pruning, where a pruned candidate counts as an eighth of a score. The table
 is made once, with a predictor (the same command goes on), or scored anew for another SuperPLM with
 --again; without either the committed one is replayed.
 
@@ -54,10 +54,16 @@ Scores = dict[Architecture, float]
 def main() -> None:
     """Make the table where it is asked for, then let the methods search it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--predictor", type=Path, help="makes the table; else it is only read")
+    parser.add_argument(
+        "--predictor",
+        type=Path,
+        help="Predictor that makes the table; without it the table is only read.",
+    )
     parser.add_argument("--limit", type=parse_duration, default=parse_duration("6ms"))
     parser.add_argument("--table", type=Path, default=TABLE)
-    parser.add_argument("--again", action="store_true", help="score what the table lists anew")
+    parser.add_argument(
+        "--again", action="store_true", help="Score the architectures of the table anew."
+    )
     arguments = parser.parse_args()
     started = machine()
     space = SPACES["mini"].on_grid(**GRID)

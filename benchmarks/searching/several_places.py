@@ -1,9 +1,9 @@
-"""What is the best model for one of three places, and what the best for all of them?
+"""What is the best model for each of three targets, and what the best for all of them?
 
-The places are settings of this machine: float32 on one thread, float32 on two, int8 on one. In
-each a predictor is fitted on samples of `mini`, the limit is the median latency of a fixed shape's
-predictions, and the optimum of the place is searched; then one model for all three limits. Every
-winner is measured in every place, in one campaign each at the end.
+The targets are settings of this machine: float32 on one thread, float32 on two, int8 on one. For
+each a predictor is fitted on samples of `mini`, the limit is the predicted median latency of a
+fixed shape, and its best model is searched; then one model for all three limits. Each winner is
+measured on each target, in one campaign each at the end.
 
     python -m benchmarks.searching.several_places --out FOLDER
 """
@@ -110,7 +110,7 @@ def main() -> None:
     """Fit, search, measure."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--result", default="several_places", help="name of the file of results")
+    parser.add_argument("--result", default="several_places", help="Name of the result file.")
     arguments = parser.parse_args()
     out: Path = arguments.out
     started = machine()

@@ -72,11 +72,19 @@ class Job:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What every benchmark of this kind is told."""
-    parser.add_argument("--glue", type=Path, required=True, help="folder of CoLA, MRPC, RTE, SST-2")
-    parser.add_argument("--data", type=Path, required=True, help="token shards to train further on")
+    parser.add_argument(
+        "--glue", type=Path, required=True, help="Folder that holds CoLA, MRPC, RTE and SST-2."
+    )
+    parser.add_argument(
+        "--data", type=Path, required=True, help="Folder of token shards for further training."
+    )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--part", default="1/1")
-    parser.add_argument("--collect", action="store_true", help="compute nothing; keep what is done")
+    parser.add_argument(
+        "--collect",
+        action="store_true",
+        help="Collect the jobs that are done, and compute nothing.",
+    )
     parser.add_argument("--threads", type=int, default=1)
 
 

@@ -1,4 +1,4 @@
-"""How others measure latency, run through our worker: recipes as published, and their statistics.
+"""How other tools measure latency, by our worker: recipes as published, and their statistics.
 
 Read in their code: HAT (latency_dataset.py: one process for all, 5 warm-ups, 300 runs, mean of
 those between the 10th and the 90th percentile), AutoTinyBERT (inference_time_evaluation.py: 10
@@ -30,7 +30,7 @@ def trimmed_mean(runs: Runs) -> float:
     return float(ordered[int(0.1 * len(runs)) : max(int(0.9 * len(runs)), 1)].mean())
 
 
-#: What peers make of their runs.
+#: Statistics that other tools take of their runs.
 STATISTICS: Mapping[str, Callable[[Runs], float]] = {
     "median": lambda runs: float(np.median(runs)),
     "trimmed mean": trimmed_mean,
@@ -41,7 +41,7 @@ STATISTICS: Mapping[str, Callable[[Runs], float]] = {
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a peer times one model.
+    """How another tool times one model.
 
     Attributes:
         warmup: Runs that are thrown away.
@@ -68,7 +68,7 @@ class Recipe:
         return np.array(runs[self.dropped :])
 
     def value(self, runs: Runs) -> float:
-        """The number that the peer would publish, in seconds."""
+        """The number that the tool would publish, in seconds."""
         return STATISTICS[self.statistic](runs)
 
 
@@ -79,7 +79,7 @@ RECIPES = {
 }
 
 
-def time_as_peers_do(
+def time_by_recipe(
     device: Device,
     runtime: Runtime,
     architectures: Sequence[Architecture],

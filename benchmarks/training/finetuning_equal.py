@@ -1,4 +1,4 @@
-"""Does fine-tuning through our pipeline end where a plain training loop does?
+"""Does fine-tuning by `atb` end where a plain training loop does?
 
 An encoder is fine-tuned on MRPC, RTE and CoLA with several seeds, by `atb.training.fine_tune` and
 by the loop below, which shares no code with it but the reading of rows: same rows held out, same
@@ -101,9 +101,11 @@ def main() -> None:
     parser.add_argument("--encoder", type=Path, required=True)
     parser.add_argument("--glue", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seeds", type=int, default=3, help="of each of the tasks")
+    parser.add_argument("--seeds", type=int, default=3, help="Number of seeds of each task.")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--tasks", nargs="+", default=list(FOLDERS), help="only these")
+    parser.add_argument(
+        "--tasks", nargs="+", default=list(FOLDERS), help="Tasks to run; all by default."
+    )
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     started = machine()

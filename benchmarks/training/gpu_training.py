@@ -42,7 +42,9 @@ WARM_UP, MASKED = 5, 0.15
 def main() -> None:
     """Measure all cases."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=20, help="timed, after some that warm up")
+    parser.add_argument(
+        "--steps", type=int, default=20, help="Timed steps, after some that warm up."
+    )
     arguments = parser.parse_args()
     if not torch.cuda.is_available():
         raise SystemExit("This benchmark is of a GPU, and torch finds none.")

@@ -47,7 +47,9 @@ CASES = {
 def main() -> None:
     """Compare all cases."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=6, help="timed, after one that warms up")
+    parser.add_argument(
+        "--steps", type=int, default=6, help="Timed steps, after one that warms up."
+    )
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
