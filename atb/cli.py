@@ -9,25 +9,16 @@ from typing import NoReturn
 import typer
 
 from atb import __version__
-from atb.commands import (
-    build,
-    compare,
-    data,
-    database,
-    devices,
-    model,
-    predict,
-    predictor,
-    profile,
-    quickstart,
-    report,
-    search,
-    space,
-    superplm,
-)
-from atb.console import complain, prepare_streams, print_line
+from atb.commands import compare, data, database, predict, quickstart, report, space
+from atb.commands.build import build
+from atb.commands.devices import devices
+from atb.commands.model import model
+from atb.commands.output import complain, prepare_streams, print_line, refuse_several
+from atb.commands.predictor import predictor
+from atb.commands.profile import profile
+from atb.commands.search import search
+from atb.commands.superplm import superplm
 from atb.errors import AtbError, Interrupted
-from atb.launched import refuse_several
 
 __all__ = ["app", "main"]
 

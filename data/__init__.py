@@ -1,1 +1,5 @@
-"""Texts: corpora become packed token shards, and batches for training and scoring."""
+"""Text and tasks, and what a model's folder says of the text that it reads."""
+
+from lazy_loader import attach_stub
+
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

@@ -11,10 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from atb.data.samples import held_out
-from atb.data.shards import TokenShards
-from atb.data.tokenizer_files import read_json_object, shown
-from atb.data.vocabulary import Vocabulary, vocabulary_of
+from atb.data.corpus import TokenShards, held_out
+from atb.data.tokenizer import Vocabulary, read_json_object, shown, vocabulary_of
 from atb.errors import BadFile, InputError
 
 __all__ = ["EncoderConfig", "TextModel"]

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 from atb.devices.settings import RunSettings
 from atb.errors import RunError
-from atb.models.architecture import Architecture
+from atb.models import Architecture
 from atb.text import printable_lines
 
 if TYPE_CHECKING:  # devices are listed without it
@@ -281,7 +281,7 @@ class Launch(Protocol):
         """
 
     def output(self, key: str) -> npt.NDArray[np.float32]:
-        """The first output for the fixed input of `atb.devices.worker.make_inputs`.
+        """The first output for the fixed input of `atb.devices.worker.worker.make_inputs`.
 
         Returns:
             float32 [batch, sequence, hidden] for our own graphs.

@@ -11,13 +11,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from atb.devices.clusters import cpu_clusters, within
 from atb.devices.contract import Launch, Runtime
-from atb.devices.platform_facts import read_platform
-from atb.devices.process import ProcessLaunch
-from atb.devices.registry import available_runtimes
+from atb.devices.host import cpu_clusters, read_platform, read_state, within
+from atb.devices.runtimes import available_runtimes
 from atb.devices.settings import RunSettings
-from atb.devices.state import read_state
+from atb.devices.worker import WORKER_FILE, ProcessLaunch
 from atb.errors import InputError
 
 __all__ = ["LocalDevice", "thread_environment"]
@@ -78,7 +76,7 @@ class LocalDevice:
         _check_affinity(settings)
         return ProcessLaunch(
             # -P: the worker's folder stays off its path, so that no file here shadows a library
-            [sys.executable, "-P", str(Path(__file__).resolve().with_name("worker.py"))],
+            [sys.executable, "-P", str(WORKER_FILE)],
             environment={
                 **os.environ,
                 **thread_environment(settings.threads),

@@ -2,31 +2,27 @@
 
 A package of somebody else adds a device through the entry-point group `atb.devices`, whose
 entries have the same form as the built-in ones: name -> "module:Class". The user adds remote ones
-with `atb devices add` (device_file.py).
+with `atb devices add` (remote/saved_devices.py).
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from importlib import import_module
 from importlib.metadata import entry_points
+from pkgutil import resolve_name
 from typing import Any
 
-from atb.devices.contract import Device, Runtime
-from atb.devices.device_file import SavedDevice, read_devices
-from atb.devices.installed import RuntimeAbsent
+from atb.devices.contract import Device
+from atb.devices.remote import SavedDevice, read_devices
+from atb.devices.runtimes import all_runtimes, package_of, unavailable
 from atb.errors import AtbError, InputError
 
 __all__ = [
     "DeviceListing",
-    "all_runtimes",
-    "available_runtimes",
     "device_names",
     "find_device",
-    "find_runtime",
     "list_devices",
     "list_saved",
-    "runtime_names",
     "taken_names",
 ]
 
@@ -35,19 +31,7 @@ DEVICE_GROUP = "atb.devices"
 
 _DEVICES = {
     "local": "atb.devices.local:LocalDevice",
-    "fake": "atb.devices.fake:FakeDevice",
-}
-# what a device of this package may serve, in the order of preference
-_RUNTIMES = {
-    "onnxruntime": "atb.devices.onnxruntime_cpu:OnnxRuntimeCpu",
-    "onnxruntime-ort": "atb.devices.onnxruntime_ort:OnnxRuntimeOrt",
-    "onnxruntime-cuda": "atb.devices.onnxruntime_cuda:OnnxRuntimeCuda",
-    "openvino": "atb.devices.openvino_cpu:OpenVinoCpu",
-    "torch": "atb.devices.torch_cpu:TorchCpu",
-    "torch-compiled": "atb.devices.torch_cpu:TorchCompiled",
-    "litert": "atb.devices.litert_xnnpack:LiteRtXnnpack",
-    "ncnn": "atb.devices.ncnn_cpu:NcnnCpu",
-    "executorch": "atb.devices.executorch_xnnpack:ExecuTorchXnnpack",
+    "fake": "atb.devices.fake.device:FakeDevice",
 }
 
 
@@ -93,7 +77,7 @@ def find_device(name: str) -> Device:
     if name not in known:
         saved = read_devices()
         if name in saved:
-            from atb.devices.ssh import SshDevice
+            from atb.devices.remote import SshDevice
 
             return SshDevice(saved[name])
         raise InputError(
@@ -101,7 +85,7 @@ def find_device(name: str) -> Device:
             "`atb devices list` shows what each can do, `atb devices add` adds a remote one."
         )
     try:
-        device: Device = _load(known[name])()
+        device: Device = resolve_name(known[name])()
     except AtbError:
         raise
     except Exception as error:  # code of somebody else
@@ -117,44 +101,9 @@ def device_names() -> tuple[str, ...]:
     return (*_known_devices(), *read_devices())
 
 
-def find_runtime(device: Device, name: str | None = None) -> Runtime:
-    """A runtime that the device can serve now; its first one if no name is given.
-
-    Raises:
-        InputError: There is none of that name.
-    """
-    runtimes = device.runtimes
-    if name is None and runtimes:
-        return next(iter(runtimes.values()))
-    if name is not None and name in runtimes:
-        return runtimes[name]
-    reason = f"choose one of {', '.join(runtimes)}" if runtimes else "it has none"
-    if name in _RUNTIMES and (missing := _unavailable(_load(_RUNTIMES[name])())):
-        reason = missing
-    elif name in _RUNTIMES:
-        reason = f"the package {_package(name)} is not installed over there"
-    wanted = "any runtime" if name is None else f"the runtime {name!r}"
-    raise InputError(f"The device {device.name} cannot serve {wanted}: {reason}.")
-
-
-def all_runtimes() -> dict[str, Runtime]:
-    """The runtimes of this package, whether they can be used here or not."""
-    return {name: _load(path)() for name, path in _RUNTIMES.items()}
-
-
-def available_runtimes() -> dict[str, Runtime]:
-    """The runtimes that are installed in this environment, found without importing them."""
-    return {name: r for name, r in all_runtimes().items() if _unavailable(r) is None}
-
-
 def taken_names() -> tuple[str, ...]:
     """Names of devices that the user may not give to another one."""
     return tuple(_known_devices())
-
-
-def runtime_names() -> tuple[str, ...]:
-    """The runtimes of this package, in the order of preference."""
-    return tuple(_RUNTIMES)
 
 
 def list_devices() -> list[DeviceListing]:
@@ -187,22 +136,15 @@ def list_saved(saved: SavedDevice) -> list[DeviceListing]:
         if "numpy" not in versions:
             note = "numpy is not installed over there; run `pip install numpy` there"
         elif name not in versions:
-            package = _package(name)
+            package = package_of(name)
             note = f"{package} is not installed over there; run `pip install {package}` there"
         else:
-            note = _unavailable(runtime) or ""  # what is built is built here
+            note = unavailable(runtime) or ""  # what is built is built here
         version = None if note else versions[name]
         listings.append(
             DeviceListing(saved.name, name, version, runtime.precisions, note or processor)
         )
     return listings
-
-
-def _package(runtime: str) -> str:
-    """What brings the library of a runtime, the usual one."""
-    from atb.devices.worker import RUNNERS
-
-    return str(RUNNERS[runtime].distributions[0])
 
 
 def _list_runtimes(device: Device) -> list[DeviceListing]:
@@ -213,9 +155,8 @@ def _list_runtimes(device: Device) -> list[DeviceListing]:
     ]
     if device.name != "local":  # only here could a package be installed to serve more
         return listings
-    for name, path in _RUNTIMES.items():
-        runtime = _load(path)()
-        reason = _unavailable(runtime)
+    for name, runtime in all_runtimes().items():
+        reason = unavailable(runtime)
         if reason is not None:
             listings.append(DeviceListing("local", name, None, runtime.precisions, reason))
     return listings
@@ -224,17 +165,3 @@ def _list_runtimes(device: Device) -> list[DeviceListing]:
 def _known_devices() -> dict[str, str]:
     foreign = {entry.name: entry.value for entry in entry_points(group=DEVICE_GROUP)}
     return {**_DEVICES, **{name: path for name, path in foreign.items() if name not in _DEVICES}}
-
-
-def _unavailable(runtime: Runtime) -> str | None:
-    """Why a runtime cannot be used; its version is known only where its library is installed."""
-    try:
-        _ = runtime.version
-    except RuntimeAbsent as absent:
-        return str(absent)
-    return None
-
-
-def _load(path: str) -> Any:
-    module, _, attribute = path.partition(":")
-    return getattr(import_module(module), attribute)

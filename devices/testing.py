@@ -14,12 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from atb.devices.artefact import describe_artefact
 from atb.devices.contract import Artefact, Block, Device, LaunchFailure, OperatorTime, Runtime
-from atb.devices.reference import check_device, timing_output
+from atb.devices.host import STATE_FIELDS
+from atb.devices.runtimes import check_device, describe_artefact, timing_output
 from atb.devices.settings import RunSettings
-from atb.devices.state import STATE_FIELDS
-from atb.models.architecture import Architecture
+from atb.models import Architecture
 
 __all__ = ["DeviceConformance", "RuntimeConformance"]
 

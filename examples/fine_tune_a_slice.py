@@ -10,14 +10,11 @@ import tempfile
 from itertools import product
 from pathlib import Path
 
-from atb.data.glue import GLUE
-from atb.data.vocabulary import Vocabulary
-from atb.models.architecture import Architecture
-from atb.models.embedded import load_superplm
-from atb.models.modeling_tinybert import save_folder
-from atb.training.finetuning import fine_tune
-from atb.training.finetuning_settings import with_changes
-from atb.training.task_learning import tokenizer_of
+from atb.data.tasks import GLUE
+from atb.data.tokenizer import read_vocabulary
+from atb.models import Architecture
+from atb.models.superplm import load_superplm, save_folder
+from atb.training.finetuning import fine_tune, tokenizer_of, with_changes
 
 LIKED = ("a warm and moving story", "the actors are a delight", "funny from start to end")
 DISLIKED = ("a dull and endless mess", "the plot makes no sense", "not worth the ticket")
@@ -43,7 +40,7 @@ def main() -> None:
         folder = Path(temporary)
         write_rows(folder)
         model = load_superplm("mini").extract(Architecture.parse("L2-H128-A4-Q128-F256"))
-        save_folder(model, tokenizer_of(Vocabulary.read()), folder / "model")
+        save_folder(model, tokenizer_of(read_vocabulary()), folder / "model")
         settings = with_changes(
             "sst2", epochs=10, learning_rate=1e-3, batch_size=8, evaluation_steps=9
         )

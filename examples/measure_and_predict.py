@@ -12,15 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from atb.devices.registry import find_device, find_runtime
-from atb.devices.settings import RunSettings
-from atb.models.known import KNOWN
-from atb.models.space import SPACES
-from atb.predictor.fitting import fit
-from atb.predictor.training_set import TrainingSet
-from atb.profiler.campaign import run_campaign
+from atb.devices import RunSettings, find_device
+from atb.devices.runtimes import find_runtime
+from atb.models import KNOWN, SPACES
+from atb.predictor import TrainingSet, fit
+from atb.profiler.campaign import Plan, run_campaign
 from atb.profiler.database import ProfileDatabase
-from atb.profiler.plan import Plan
 
 
 def main() -> None:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import torch
 
-from atb.data.vocabulary import Vocabulary
-from atb.models.architecture import Architecture
-from atb.models.embedded import load_superplm
+from atb.data.tokenizer import read_vocabulary
+from atb.models import Architecture
+from atb.models.superplm import load_superplm
 
 SENTENCES = (
     "The ferry crosses the bay at noon.",
@@ -22,7 +22,7 @@ def main() -> None:
     """Extract a slice, embed three sentences, print how alike they are."""
     superplm = load_superplm("mini")
     model = superplm.extract(Architecture.parse("L4-H256-A8-Q256-F768"))
-    tokenizer = Vocabulary.read().tokenizer()
+    tokenizer = read_vocabulary().tokenizer()
     vectors = []
     for sentence in SENTENCES:
         ids = torch.tensor([tokenizer.encode(sentence).ids])

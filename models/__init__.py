@@ -1,1 +1,5 @@
-"""What is timed and trained: architectures, spaces, TinyBert, SuperPLM, graphs."""
+"""What is timed and trained: architectures, search spaces, model files, the ONNX graph."""
+
+from lazy_loader import attach_stub
+
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ import numpy.typing as npt
 from atb.errors import BadArchitecture, InputError
 from atb.models.architecture import Architecture
 
-__all__ = ["FEATURES", "SPACES", "Dimension", "SearchSpace", "fast_rule", "find_space"]
+__all__ = ["FEATURES", "SPACES", "Dimension", "SearchSpace", "fast_rule"]
 
 #: Column order of every array of architectures.
 FEATURES = ("layers", "hidden", "heads", "qkv", "feed_forward")
@@ -283,20 +282,6 @@ class SearchSpace:
                 dimensions["qkv"][name] = getattr(self, name)
         return {"name": self.name, "size": self.size, "dimensions": dimensions}
 
-    @classmethod
-    def from_toml(cls, path: Path) -> SearchSpace:
-        """Read a user's own space.
-
-        The file holds `name` and, for each dimension, `[first, last]` or `[first, last, step]`:
-        `layers`, `hidden`, `heads`, `feed_forward`, and `qkv` or the number `head_size`.
-
-        Raises:
-            BadFile: It is missing, not TOML, or lacks something.
-        """
-        from atb.models.space_file import read_space
-
-        return read_space(path)
-
 
 def fast_rule(rows: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
     """The shape rule of the fast variant: 1.6 <= F/H <= 1.9 and 0.7 <= Q/H <= 1.0.
@@ -364,19 +349,3 @@ SPACES: dict[str, SearchSpace] = {
         ),
     )
 }
-
-
-def find_space(name: str) -> SearchSpace:
-    """A built-in space by name, or a user's own by the path of its TOML file.
-
-    Raises:
-        InputError: There is no such space.
-    """
-    if name in SPACES:
-        return SPACES[name]
-    if name.endswith(".toml"):
-        return SearchSpace.from_toml(Path(name))
-    raise InputError(
-        f"There is no search space {name!r}: choose one of {', '.join(SPACES)}, "
-        "or give the path of a TOML file."
-    )

@@ -1,4 +1,4 @@
-"""Reading a user's own search space from a TOML file."""
+"""Search spaces by name, or read from a TOML file of the user's own."""
 
 from __future__ import annotations
 
@@ -6,15 +6,34 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from atb.errors import BadFile
+from atb.errors import BadFile, InputError
 from atb.files import read_toml
-from atb.models.space import Dimension, SearchSpace
+from atb.models.space import SPACES, Dimension, SearchSpace
 
-__all__ = ["read_space"]
+__all__ = ["find_space", "read_space"]
+
+
+def find_space(name: str) -> SearchSpace:
+    """A built-in space by name, or a user's own by the path of its TOML file.
+
+    Raises:
+        InputError: There is no such space.
+    """
+    if name in SPACES:
+        return SPACES[name]
+    if name.endswith(".toml"):
+        return read_space(Path(name))
+    raise InputError(
+        f"There is no search space {name!r}: choose one of {', '.join(SPACES)}, "
+        "or give the path of a TOML file."
+    )
 
 
 def read_space(path: Path) -> SearchSpace:
-    """Read a space; see `SearchSpace.from_toml`.
+    """Read a user's own space.
+
+    The file holds `name` and, for each dimension, `[first, last]` or `[first, last, step]`:
+    `layers`, `hidden`, `heads`, `feed_forward`, and `qkv` or the number `head_size`.
 
     Raises:
         BadFile: It is missing, not TOML, or lacks something.

@@ -14,26 +14,32 @@ from typing import NamedTuple
 
 import numpy as np
 
-from atb.devices.settings import RunSettings
+from atb.devices import RunSettings
 from atb.errors import InputError
-from atb.predictor.basis import Basis, FloatArray, Quantity, Rows, Term
-from atb.predictor.features import (
+from atb.predictor.fitting import (
+    DEFAULT_COVERAGE,
     QUANTITIES,
     WORK_TERMS,
+    Basis,
+    FittedModel,
+    FloatArray,
+    Observations,
+    Quantity,
+    Residual,
+    Rows,
+    Support,
+    Term,
+    WorkModel,
     WorkTerm,
     architecture_basis,
     bases_of,
+    fit_model,
 )
-from atb.predictor.fitting import DEFAULT_COVERAGE, FittedModel, fit_model
-from atb.predictor.model import WorkModel
-from atb.predictor.observations import Observations
 from atb.predictor.predictor import WorkPredictor
-from atb.predictor.residual import Residual
 from atb.predictor.summary import TrainingSummary
-from atb.predictor.support import Support
 from atb.predictor.training_set import LEAST_ROWS, TrainingSet
 from atb.predictor.transfer import LEAST_SAMPLES, transfer_model
-from atb.profiler.conditions import Conditions
+from atb.profiler import Conditions
 
 __all__ = ["FamilyPredictor", "fit_family", "mode_of", "settings_basis"]
 

@@ -21,22 +21,25 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from atb.devices.settings import RunSettings
+from atb.devices import RunSettings
 from atb.errors import BadFile
 from atb.files import check_document, read_document, write_document
-from atb.predictor.basis import Basis
-from atb.predictor.drift import Drift
+from atb.predictor.checksum import LATENCY_PREDICTOR, PREDICTOR_FORMAT, open_sealed, seal
 from atb.predictor.family import FamilyPredictor, settings_basis
-from atb.predictor.features import PADDING, architecture_basis
-from atb.predictor.model import WorkModel
+from atb.predictor.fitting import (
+    PADDING,
+    Basis,
+    Drift,
+    Residual,
+    Support,
+    WorkModel,
+    architecture_basis,
+)
 from atb.predictor.predictor import WorkPredictor
-from atb.predictor.residual import Residual
-from atb.predictor.seal import LATENCY_PREDICTOR, PREDICTOR_FORMAT, open_sealed, seal
 from atb.predictor.summary import TrainingSummary
-from atb.predictor.support import Support
-from atb.predictor.table import Feature, TablePredictor, TableSummary, table_basis
+from atb.predictor.tables import Feature, TablePredictor, TableSummary, table_basis
 from atb.predictor.targets import FURTHER_TARGETS
-from atb.profiler.conditions import Conditions
+from atb.profiler import Conditions
 
 __all__ = [
     "document_of",

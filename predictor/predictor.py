@@ -10,12 +10,18 @@ import numpy as np
 import numpy.typing as npt
 
 from atb.errors import InputError
-from atb.models.architecture import Architecture
-from atb.predictor.basis import FloatArray, IntArray
-from atb.predictor.features import architecture_at, columns_of, rows_of
-from atb.predictor.model import Estimates, WorkModel
+from atb.models import Architecture
+from atb.predictor.fitting import (
+    Estimates,
+    FloatArray,
+    IntArray,
+    WorkModel,
+    architecture_at,
+    columns_of,
+    rows_of,
+)
 from atb.predictor.summary import TrainingSummary
-from atb.profiler.conditions import Conditions
+from atb.profiler import Conditions
 
 __all__ = [
     "ExactPredictor",

@@ -7,10 +7,17 @@ from dataclasses import dataclass
 from functools import cache
 from operator import attrgetter
 
-from atb.devices.settings import RunSettings
-from atb.predictor.basis import Basis, FloatArray, Term
-from atb.predictor.features import QUANTITIES, Columns, architecture_basis, columns_of
-from atb.profiler.measurement import Measurement
+from atb.devices import RunSettings
+from atb.predictor.fitting import (
+    QUANTITIES,
+    ArchitectureColumns,
+    Basis,
+    FloatArray,
+    Term,
+    architecture_basis,
+    columns_of,
+)
+from atb.profiler.statistics import Measurement
 
 __all__ = ["FURTHER_TARGETS", "FurtherTarget", "storage_basis"]
 
@@ -24,7 +31,7 @@ def storage_basis(settings: RunSettings) -> Basis:
     tokens = settings.batch * settings.sequence_length
     pairs = tokens * settings.sequence_length
 
-    terms: dict[str, Callable[[Columns], FloatArray | float]] = {
+    terms: dict[str, Callable[[ArchitectureColumns], FloatArray | float]] = {
         "layer matrices": lambda c: c.layers * c.hidden * (4 * c.qkv + 2 * c.feed_forward),
         "layer vectors": lambda c: c.layers * (6 * c.hidden + 3 * c.qkv + c.feed_forward),
         "layers": lambda c: c.layers,

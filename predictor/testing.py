@@ -6,13 +6,11 @@ import numpy as np
 import pytest
 
 from atb.errors import InputError
-from atb.models.space import SPACES, SearchSpace
-from atb.predictor.basis import IntArray
-from atb.predictor.features import rows_of
-from atb.predictor.observations import Observations
-from atb.predictor.peers import Regressor
+from atb.models import SPACES, SearchSpace
+from atb.predictor.baselines import Regressor
+from atb.predictor.fitting import IntArray, Observations, rows_of
 from atb.predictor.predictor import LatencyPredictor
-from atb.profiler.conditions import Conditions
+from atb.profiler import Conditions
 
 __all__ = ["PredictorConformance", "RegressorConformance"]
 

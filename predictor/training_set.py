@@ -8,12 +8,17 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from atb.errors import InputError
-from atb.predictor.basis import FloatArray, IntArray
-from atb.predictor.features import architecture_at, columns_of, rows_of
-from atb.predictor.observations import Observations
+from atb.predictor.fitting import (
+    FloatArray,
+    IntArray,
+    Observations,
+    architecture_at,
+    columns_of,
+    rows_of,
+)
 from atb.predictor.targets import FURTHER_TARGETS
-from atb.profiler.conditions import Conditions
-from atb.profiler.measurement import Measurement
+from atb.profiler import Conditions
+from atb.profiler.statistics import Measurement
 
 __all__ = ["LEAST_ROWS", "TrainingSet", "refuse_emulated"]
 

@@ -20,14 +20,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from atb.errors import InputError
-from atb.predictor.basis import Basis, FloatArray
-from atb.predictor.features import architecture_basis
-from atb.predictor.least_squares import relative_spreads, robust_scale
-from atb.predictor.model import WorkModel
-from atb.predictor.observations import Observations
+from atb.predictor.fitting import (
+    Basis,
+    FloatArray,
+    Observations,
+    Support,
+    WorkModel,
+    architecture_basis,
+    relative_spreads,
+    robust_scale,
+)
 from atb.predictor.predictor import WorkPredictor
 from atb.predictor.summary import TrainingSummary
-from atb.predictor.support import Support
 from atb.predictor.training_set import TrainingSet
 
 __all__ = ["LEAST_SAMPLES", "Transferred", "transfer_model", "transfer_predictor"]

@@ -1,1 +1,5 @@
-"""How long it takes: campaigns, statistics, and the database of measurements."""
+"""How long it takes: conditions, records, and what is timed."""
+
+from lazy_loader import attach_stub
+
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from atb.devices.contract import Device, Runtime
-from atb.devices.settings import RunSettings
+from atb.devices import Device, RunSettings, Runtime
 from atb.errors import InputError
 
 __all__ = ["Conditions"]

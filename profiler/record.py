@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from atb.devices.contract import Block, Loaded
-from atb.devices.replies import Nonsense, parse_block, parse_line
-from atb.models.architecture import Architecture
+from atb.devices import Block, Loaded
+from atb.devices.worker import Nonsense, parse_block, parse_line
+from atb.models import Architecture
 from atb.profiler.conditions import Conditions
 from atb.profiler.subject import Subject
 

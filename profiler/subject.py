@@ -6,10 +6,9 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from atb.devices.artefact import describe_model
+from atb.devices.runtimes import describe_model
 from atb.errors import BadFile
-from atb.models.architecture import Architecture
-from atb.models.model_files import precision_of
+from atb.models import Architecture, precision_of
 from atb.text import given_text
 
 __all__ = ["ModelFile", "Subject", "parse_subject"]

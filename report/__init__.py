@@ -1,1 +1,5 @@
-"""What a person looks at: pictures and the page."""
+"""What a person looks at: the page, and the facts on it."""
+
+from lazy_loader import attach_stub
+
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

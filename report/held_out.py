@@ -8,12 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from atb.models.architecture import Architecture
-from atb.predictor.features import architecture_at
-from atb.predictor.predictor import LatencyPredictor
-from atb.predictor.training_set import TrainingSet
-from atb.predictor.unseen import Unseen, can_be_held_out, learnt_from, predict_unseen
-from atb.profiler.measurement import Measurement
+from atb.models import Architecture
+from atb.predictor import LatencyPredictor, TrainingSet
+from atb.predictor.evaluation import Unseen, can_be_held_out, learnt_from, predict_unseen
+from atb.predictor.fitting import architecture_at
+from atb.profiler.statistics import Measurement
 
 __all__ = ["HELD_OUT", "LATER", "Fit", "unseen"]
 

@@ -15,19 +15,23 @@ from markupsafe import Markup
 import atb
 from atb.errors import AtbError, BadFile, InputError
 from atb.files import atomic_path
-from atb.predictor.predictor import LatencyPredictor, WorkPredictor, require_conditions
-from atb.profiler.conditions import Conditions
+from atb.predictor import LatencyPredictor, WorkPredictor, require_conditions
+from atb.profiler import Conditions
 from atb.profiler.database import ProfileDatabase
-from atb.profiler.measurement import Measurement
-from atb.report import numbers
+from atb.profiler.statistics import Measurement
+from atb.report.baselines import neighbours_of
 from atb.report.held_out import unseen
-from atb.report.neighbours import neighbours_of
+from atb.report.pictures import COLOURS, DARK, Picture, numbers
 from atb.report.provenance import files_of, versions_of
-from atb.report.search_sections import neighbour_section, search_section, winner_section
-from atb.report.sections import device_section, latency_section, predictor_section
-from atb.report.style import COLOURS, DARK
-from atb.report.svg import Picture
-from atb.search.result import SearchResult
+from atb.report.sections import (
+    device_section,
+    latency_section,
+    neighbour_section,
+    predictor_section,
+    search_section,
+    winner_section,
+)
+from atb.search import SearchResult
 from atb.text import printable_lines
 
 __all__ = ["write_page"]

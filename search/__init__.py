@@ -1,1 +1,5 @@
-"""Which architecture: limits, candidates, search methods, proxies, verification, export."""
+"""Which architecture: the search from a limit to the measured winner."""
+
+from lazy_loader import attach_stub
+
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

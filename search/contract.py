@@ -16,8 +16,8 @@ from typing import Protocol
 import numpy as np
 
 from atb.errors import InputError
-from atb.models.architecture import Architecture
-from atb.search.candidates import Candidates
+from atb.models import Architecture
+from atb.search.constraints import Candidates
 
 __all__ = ["Factory", "MethodSettings", "Scored", "SearchMethod"]
 
@@ -30,7 +30,7 @@ class SearchMethod(Protocol):
 
     Attributes:
         screens: Whether it is as well served by what is expected of a candidate that cannot be
-            among the best, so that scoring may stop early (see `atb.search.screening`).
+            among the best, so that scoring may stop early (see `atb.search.scoring.pruning`).
     """
 
     screens: bool

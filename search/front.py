@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from atb.search.result import Candidate
+    from atb.search.candidate import Candidate
 
 __all__ = ["front_of", "hypervolumes", "spread_over"]
 

@@ -14,16 +14,21 @@ import numpy as np
 
 from atb.errors import BadFile, InputError
 from atb.files import read_document, write_document
-from atb.models.architecture import Architecture
-from atb.models.space import SearchSpace
-from atb.predictor.predictor import LatencyPredictor
-from atb.search.bounds import Bound, Deployed
-from atb.search.candidates import Layout, at_percentile
-from atb.search.constraint import LatencyLimit, Percentile, SpeedUp
+from atb.models import Architecture, SearchSpace
+from atb.predictor import LatencyPredictor
+from atb.search.constraints import (
+    Bound,
+    Deployed,
+    LatencyLimit,
+    Layout,
+    Percentile,
+    SpeedUp,
+    at_percentile,
+)
 from atb.search.contract import MethodSettings
-from atb.search.joint import Place
 from atb.search.methods import METHODS
-from atb.search.proxy import Proxy
+from atb.search.scoring import Proxy
+from atb.search.targets import Place
 from atb.search.verification import Verifier
 
 __all__ = ["SearchRequest", "SearchState"]

@@ -10,24 +10,28 @@ import numpy as np
 
 from atb.errors import InputError, RunError
 from atb.files import prepare_output
-from atb.models.architecture import Architecture
-from atb.predictor.predictor import LatencyPredictor, require_conditions
-from atb.search.bounds import BoundReach, Deployed
-from atb.search.candidates import Candidates, feasible
-from atb.search.constraint import LatencyLimit, SpeedUp
+from atb.models import Architecture
+from atb.predictor import LatencyPredictor, require_conditions
+from atb.search.candidate import Candidate
+from atb.search.constraints import BoundReach, Candidates, Deployed, LatencyLimit, SpeedUp, feasible
 from atb.search.front import front_of, spread_over
-from atb.search.joint import JointPredictor, JointVerifier, Place, elsewhere, on_first
 from atb.search.methods import make_method
-from atb.search.proxy import DescribedProxy, Proxy
 from atb.search.request import SearchRequest, SearchState
-from atb.search.result import Candidate, SearchResult, read_result, write_result
-from atb.search.scores import ScoreFile
-from atb.search.screening import Scores, Screening, score_generation
+from atb.search.result import SearchResult, read_result, write_result
+from atb.search.scoring import (
+    DescribedProxy,
+    Proxy,
+    ScoreFile,
+    Scores,
+    Screening,
+    Workers,
+    score_generation,
+)
+from atb.search.targets import JointPredictor, JointVerifier, Place, elsewhere, on_first
 from atb.search.verification import Measured, Measures, Progress, Verification, Verifier, verify
-from atb.search.workers import Workers
 from atb.units import format_duration
 
-__all__ = ["RESULT", "SCORES", "SearchRequest", "search"]
+__all__ = ["RESULT", "SCORES", "search"]
 
 #: Names in the output folder.
 RESULT, SCORES = "result.json", "scores.jsonl"

@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from atb.models.architecture import Architecture
-from atb.search.candidates import Candidates
+from atb.models import Architecture
+from atb.search.constraints import Candidates
 from atb.search.contract import Factory, MethodSettings, SearchMethod
-from atb.search.proxy import ExactProxy, ExactRoughProxy
-from atb.search.workers import Workers
+from atb.search.scoring import ExactProxy, ExactRoughProxy, Workers
 
 __all__ = ["SearchMethodSuite", "WorkersSuite", "run_to_the_end"]
 

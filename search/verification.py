@@ -10,15 +10,13 @@ from typing import Protocol
 
 import numpy as np
 
-from atb.devices.contract import Device, Runtime
-from atb.devices.settings import RunSettings
-from atb.models.architecture import Architecture
-from atb.profiler.campaign import run_campaign
-from atb.profiler.conditions import Conditions
+from atb.devices import Device, RunSettings, Runtime
+from atb.models import Architecture
+from atb.profiler import Conditions
+from atb.profiler.campaign import Plan, run_campaign
 from atb.profiler.database import ProfileDatabase
-from atb.profiler.measurement import Measurement
-from atb.profiler.plan import Plan
-from atb.search.result import Candidate
+from atb.profiler.statistics import Measurement
+from atb.search.candidate import Candidate
 
 __all__ = [
     "Budget",

@@ -14,7 +14,8 @@ import pytest
 from openssh import OpenSsh, is_installed, running_openssh
 from postgresql import Server, find_binaries, running_server
 
-from atb.devices import known_files, reference
+from atb.devices import known_folder as known_files
+from atb.devices.runtimes import reference
 
 _NUMBERS = count()
 

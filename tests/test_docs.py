@@ -93,14 +93,14 @@ def test_commands_that_messages_and_pages_name_exist_with_their_options() -> Non
 
 
 def test_the_example_of_a_recipe_can_be_read() -> None:
-    from atb.commands.build import check_step
-    from atb.recipe import read_recipe
+    from atb.commands.build.build import check_step
+    from atb.commands.build.recipe import read_recipe
 
     path = ROOT / "examples" / "laptop.toml"
     steps = read_recipe(path).steps(Path("out"))
     assert [step.name for step in steps][-3:] == ["finetune", "export", "report"]
     for step in steps:
-        check_step(step, path)
+        check_step(step, path, root_command())
 
 
 def test_what_messages_and_documents_say_to_install_can_be_installed() -> None:

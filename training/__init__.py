@@ -1,1 +1,5 @@
-"""Weights: one-shot training of a SuperPLM, its starting point, its evaluation."""
+"""Weights: what all kinds of training share."""
+
+from lazy_loader import attach_stub
+
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

@@ -8,8 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from atb.data.masking import mask_tokens
-from atb.data.shards import TokenShards
+from atb.data.corpus import TokenShards, mask_tokens
 from atb.training.teacher import Batch
 
 __all__ = ["Batches", "Source", "TextSource"]

@@ -15,8 +15,7 @@ import torch
 
 from atb.errors import BadFile
 from atb.files import read_document, write_document
-from atb.models.card import read_tensors, write_tensors
-from atb.models.superplm import SuperPLM
+from atb.models.superplm import SuperPLM, read_tensors, write_tensors
 from atb.training.identity import check_same_run
 
 __all__ = ["load_checkpoint", "save_checkpoint"]

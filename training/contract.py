@@ -7,10 +7,8 @@ from typing import Protocol
 
 from torch import Tensor
 
-from atb.models.architecture import Architecture
-from atb.models.modeling_tinybert import TinyBertOutput
-from atb.models.space import SearchSpace
-from atb.models.superplm import SuperPLM
+from atb.models import Architecture, SearchSpace
+from atb.models.superplm import SuperPLM, TinyBertOutput
 from atb.training.teacher import AttentionStates, Batch, Target
 
 __all__ = ["Objective", "Outcome", "Pupil", "outcome"]

@@ -14,15 +14,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from atb.data.text_model import EncoderConfig
-from atb.data.tokenizer_files import read_json_object
+from atb.data import EncoderConfig
+from atb.data.tokenizer import read_json_object
 from atb.errors import BadFile
-from atb.models.architecture import Architecture
-from atb.models.card import WEIGHTS, read_tensors
-from atb.models.modeling_tinybert import TinyBertConfig
-from atb.models.slicing import layer_of
-from atb.models.superplm import SuperPLM
-from atb.models.weights import weights_shapes
+from atb.models import Architecture, weights_shapes
+from atb.models.superplm import WEIGHTS, SuperPLM, TinyBertConfig, layer_of, read_tensors
 
 __all__ = ["ReadEncoder", "read_encoder", "read_parameters"]
 

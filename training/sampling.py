@@ -7,8 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from atb.models.architecture import Architecture
-from atb.models.space import SearchSpace
+from atb.models import Architecture, SearchSpace
 
 __all__ = ["Sampling", "sampled_architectures"]
 

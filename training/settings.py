@@ -7,8 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from atb.errors import InputError
-from atb.models.architecture import Architecture
-from atb.models.space import SearchSpace
+from atb.models import Architecture, SearchSpace
 from atb.training.sampling import Sampling
 
 __all__ = ["TrainingSettings"]

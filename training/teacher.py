@@ -14,11 +14,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from atb.data.tokenizer_files import find_vocabulary
-from atb.data.vocabulary import vocabulary_of
+from atb.data.tokenizer import find_vocabulary, vocabulary_of
 from atb.errors import BadFile, InputError
-from atb.models.embedded import EMBEDDED
-from atb.models.superplm import SuperPLM
+from atb.models.superplm import EMBEDDED, SuperPLM
 
 __all__ = ["AttentionStates", "Batch", "Target", "Teacher", "vocabulary_sha256_of"]
 

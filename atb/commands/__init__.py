@@ -1,1 +1,5 @@
 """One thin file per command of `atb`."""
+
+from lazy_loader import attach_stub
+
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

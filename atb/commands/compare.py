@@ -7,10 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from atb import completion
-from atb.console import note, print_json, print_line, print_table, progress
-from atb.errors import Interrupted
-from atb.options import (
+from atb.commands.arguments import (
     DEFAULT_CACHE,
     Affinity,
     Batch,
@@ -22,12 +19,14 @@ from atb.options import (
     Seed,
     SequenceLength,
     Threads,
+    completion,
 )
+from atb.commands.output import note, print_json, print_line, print_table, progress
+from atb.errors import Interrupted
 
 if TYPE_CHECKING:
-    from atb.console import Progress
-    from atb.profiler.comparison import Comparison, Side
-    from atb.profiler.pairing import Comparing
+    from atb.commands.output import Progress
+    from atb.profiler.comparison import Comparing, Comparison, Side
 
 _KIND, _FORMAT = "comparison", 1
 #: By verdict on the second; 1 and 2 are taken by errors.
@@ -79,11 +78,9 @@ def compare(
 
     Exit codes: 0 no difference, 3 B is slower, 5 B is faster, 4 undecided.
     """
+    from atb.commands.arguments import note_emulated, open_cache, parse_side
     from atb.files import prepare_output, write_document
-    from atb.profiler.comparison import ComparisonPlan
-    from atb.profiler.pairing import Comparing
-    from atb.sides import parse_side
-    from atb.target import note_emulated, open_cache
+    from atb.profiler.comparison import Comparing, ComparisonPlan
     from atb.units import parse_duration, parse_percent
 
     plan = ComparisonPlan(parse_percent(within), parse_duration(budget), seed=seed)
@@ -113,8 +110,8 @@ def compare(
 
 
 def _warn(*sides: Side) -> None:
-    from atb.profiler.inspection import weight_warnings
-    from atb.profiler.subject import ModelFile
+    from atb.profiler import ModelFile
+    from atb.profiler.campaign import weight_warnings
 
     for subject in dict.fromkeys(side.subject for side in sides):
         if isinstance(subject, ModelFile) and subject.path is not None:
@@ -157,7 +154,7 @@ def _print(found: Comparison) -> None:
 
 def _sentence(found: Comparison) -> str:
     """The ratio in words."""
-    from atb.profiler.sequential import CONFIDENCE
+    from atb.profiler.comparison import CONFIDENCE
 
     launches = f"{len(found.launches)} launches in {found.seconds:.0f} s"
     if found.ratio is None:

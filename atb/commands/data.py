@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from atb.console import note, print_json, print_line, progress
+from atb.commands.arguments import Json, SequenceLength
+from atb.commands.output import note, print_json, print_line, progress
 from atb.errors import InputError
-from atb.options import Json, SequenceLength
 
 if TYPE_CHECKING:
-    from atb.data.corpus import Text
-    from atb.data.preparation import Summary
+    from atb.data.corpus import Summary, Text
 
 app = typer.Typer(help="Texts for training.", no_args_is_help=True)
 
@@ -68,10 +67,10 @@ def prepare(
     .gz, .xz, .bz2 or .zst. Which file was read as what is said on stderr. The same command goes on
     where it was interrupted.
     """
-    from atb.data.preparation import prepare as prepare_shards
-    from atb.data.vocabulary import Vocabulary
+    from atb.data.corpus import prepare as prepare_shards
+    from atb.data.tokenizer import read_vocabulary
 
-    words = Vocabulary.read(vocabulary, lowercase=False if cased else None)
+    words = read_vocabulary(vocabulary, lowercase=False if cased else None)
     text = _text(source, column, split, configuration, revision)
     with progress("prepare") as show:
         summary = prepare_shards(
@@ -92,8 +91,7 @@ def prepare(
 def _text(
     source: str, column: str, split: str | None, configuration: str | None, revision: str | None
 ) -> Text:
-    from atb.data.corpus import Corpus
-    from atb.data.hugging_face import HUGGING_FACE, HuggingFaceText, is_saved_dataset
+    from atb.data.corpus import HUGGING_FACE, Corpus, HuggingFaceText, is_saved_dataset
 
     if source.startswith(HUGGING_FACE) or is_saved_dataset(Path(source)):
         return HuggingFaceText(
@@ -116,7 +114,7 @@ def _text(
 def _tell(summary: Summary, *, json: bool) -> None:
     from dataclasses import asdict
 
-    from atb.data.packing import MANY_UNKNOWN
+    from atb.data.corpus import MANY_UNKNOWN
 
     counts = summary.counts
     if summary.unknown_share > MANY_UNKNOWN:

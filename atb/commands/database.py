@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from atb.console import note, print_json, print_line, print_table, progress
+from atb.commands.arguments import DEFAULT_DATABASE, Database, Json, OneCampaign
+from atb.commands.output import note, print_json, print_line, print_table, progress
 from atb.errors import InputError
-from atb.options import DEFAULT_DATABASE, Database, Json, OneCampaign
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import Any
 
-    from atb.profiler.merging import Added, CampaignRows
-    from atb.profiler.reader import ProfileReader
+    from atb.profiler.database import ProfileReader
+    from atb.profiler.maintenance import Added, CampaignRows
 
 app = typer.Typer(help="Profile databases: export, import, merge, repair.", no_args_is_help=True)
 
@@ -40,8 +40,8 @@ def export(
 ) -> None:
     """Write measurements as a table, one row each, or with --blocks everything that there is."""
     from atb.files import prepare_output
-    from atb.profiler.exchange import check_output, write_table
-    from atb.profiler.reader import ProfileReader
+    from atb.profiler.database import ProfileReader
+    from atb.profiler.maintenance import check_output, write_table
 
     check_output(out)
     with ProfileReader(db) as database:
@@ -69,8 +69,7 @@ def import_(
 ) -> None:
     """Take in what `export --blocks` wrote; what is there already stays, and nothing doubles."""
     from atb.profiler.database import ProfileDatabase
-    from atb.profiler.exchange import read_raw
-    from atb.profiler.merging import add_campaigns
+    from atb.profiler.maintenance import add_campaigns, read_raw
 
     campaigns = read_raw(file)
     with ProfileDatabase(db, create=True) as database, progress("import") as show:
@@ -94,9 +93,8 @@ def merge(
     json: Json = False,
 ) -> None:
     """Add the campaigns of other databases to one; the same command twice adds nothing."""
-    from atb.profiler.database import ProfileDatabase
-    from atb.profiler.merging import merge as merge_into
-    from atb.profiler.reader import ProfileReader
+    from atb.profiler.database import ProfileDatabase, ProfileReader
+    from atb.profiler.maintenance import merge as merge_into
 
     total = 0
     for source in sources:  # all of them, before anything is made
@@ -130,9 +128,8 @@ def repair(
 ) -> None:
     """Take rows that cannot be read out of a database, and keep them in a file."""
     from atb.files import prepare_output
-    from atb.profiler.database import ProfileDatabase
-    from atb.profiler.reader import ProfileReader
-    from atb.profiler.repair import repair as take_out
+    from atb.profiler.database import ProfileDatabase, ProfileReader
+    from atb.profiler.maintenance import repair as take_out
 
     with ProfileReader(db) as database:  # nothing is made here
         path = database.opened.path
@@ -166,8 +163,8 @@ def _free(path: Path) -> Path:
 @app.command("info")
 def info(db: Database = DEFAULT_DATABASE, json: Json = False) -> None:
     """Show format, campaigns, counts and sizes."""
-    from atb.profiler.inventory import take_inventory
-    from atb.profiler.reader import ProfileReader
+    from atb.profiler.database import ProfileReader
+    from atb.profiler.maintenance import take_inventory
 
     with ProfileReader(db) as database:
         found = take_inventory(database)
@@ -208,8 +205,7 @@ def _labels(database: ProfileReader, campaign: str | None) -> list[str]:
 
 
 def _raw(database: ProfileReader, labels: Sequence[str]) -> list[dict[str, Any]]:
-    from atb.profiler.exchange import raw_rows
-    from atb.profiler.merging import read_campaigns
+    from atb.profiler.maintenance import raw_rows, read_campaigns
 
     def told() -> Iterator[CampaignRows]:
         for done, campaign in enumerate(read_campaigns(database, labels), start=1):
@@ -221,7 +217,7 @@ def _raw(database: ProfileReader, labels: Sequence[str]) -> list[dict[str, Any]]
 
 
 def _measured(database: ProfileReader, labels: Sequence[str]) -> list[dict[str, Any]]:
-    from atb.profiler.exchange import measurement_rows
+    from atb.profiler.maintenance import measurement_rows
 
     rows: list[dict[str, Any]] = []
     with progress("export") as show:

@@ -9,10 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from atb import completion
-from atb.console import note, print_json, print_line, print_table
-from atb.errors import InputError
-from atb.options import (
+from atb.commands.arguments import (
     DEFAULT_PREDICTOR,
     Json,
     OneBatch,
@@ -24,12 +21,15 @@ from atb.options import (
     Order,
     PredictorChoice,
     TableFile,
+    completion,
 )
+from atb.commands.output import note, print_json, print_line, print_table
+from atb.errors import InputError
 
 if TYPE_CHECKING:
-    from atb.devices.settings import RunSettings
-    from atb.models.architecture import Architecture
-    from atb.predictor.predictor import WorkPredictor
+    from atb.devices import RunSettings
+    from atb.models import Architecture
+    from atb.predictor import WorkPredictor
 
 
 def predict(
@@ -70,10 +70,9 @@ def predict(
 
     With --table, the rows of a table by a predictor of its column: CSV on stdout.
     """
-    from atb.models.known import resolve
-    from atb.selection import refuse_beside
-    from atb.tables import predict_table
-    from atb.target import note_emulated
+    from atb.commands.arguments import note_emulated, refuse_beside
+    from atb.commands.predictor import predict_table
+    from atb.models import resolve
 
     asked = {
         "device": device,
@@ -109,14 +108,14 @@ def predict(
 
 def _find(path: Path | None, asked: Mapping[str, Any], *, force: bool) -> WorkPredictor:
     """The predictor of a file, or of the known device that is asked for."""
-    from atb.devices.known_files import find_known_file
-    from atb.predictor.file import load
-    from atb.selection import refuse_beside
+    from atb.commands.arguments import refuse_beside
+    from atb.devices import find_known_file
+    from atb.predictor import load
 
     device = asked["device"]
     if path is None and device is not None:
         if find_known_file(device) is not None:
-            from atb.predictor.known import find_known_device
+            from atb.predictor.known_devices import find_known_device
 
             refuse_beside(f"the known device {device}", {"force": force or None})
             return find_known_device(device).choose(**{**asked, "device": None})
@@ -134,7 +133,7 @@ def _find(path: Path | None, asked: Mapping[str, Any], *, force: bool) -> WorkPr
 
 def _settings(asked: Mapping[str, Any]) -> RunSettings:
     """What is asked of a predictor of many settings: the default ones where nothing is said."""
-    from atb.devices.settings import RunSettings
+    from atb.devices import RunSettings
 
     own = ("precision", "threads", "batch", "sequence_length")
     return RunSettings(**{name: asked[name] for name in own if asked[name] is not None})
@@ -161,9 +160,8 @@ def _entries(
     fitted: WorkPredictor, shapes: Sequence[Architecture], *, explain: bool
 ) -> list[dict[str, Any]]:
     """What is told of each architecture, as in the document."""
-    from atb.predictor.explain import explain as split
-    from atb.predictor.explain import shrink
-    from atb.predictor.features import rows_of
+    from atb.predictor import explain as split, shrink
+    from atb.predictor.fitting import rows_of
 
     predicted = fitted.predict_architectures(shapes)
     further = fitted.predict_further(rows_of(shapes))

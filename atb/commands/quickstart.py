@@ -9,10 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from atb.commands.search import show
-from atb.console import note, print_json, print_line, progress
-from atb.limits import parse_limit
-from atb.options import (
+from atb.commands.arguments import (
     DEFAULT_CACHE,
     CacheSize,
     DeviceName,
@@ -24,14 +21,16 @@ from atb.options import (
     Seed,
     Speedup,
     Threads,
+    parse_limit,
 )
-from atb.searching import note_spent, run_one
+from atb.commands.output import note, print_json, print_line, progress
+from atb.commands.search import note_spent, run_one, show
 
 if TYPE_CHECKING:
-    from atb.models.space import SearchSpace
-    from atb.predictor.predictor import WorkPredictor
+    from atb.commands.arguments import Target
+    from atb.models import SearchSpace
+    from atb.predictor import WorkPredictor
     from atb.profiler.database import ProfileDatabase
-    from atb.target import Target
 
 FOLDER = Path("atb-runs/quickstart")
 CAMPAIGN = "quickstart"
@@ -65,17 +64,15 @@ def quickstart(
     The limit is 4 times the speed of MiniLM-L6 unless --latency or --speedup says otherwise. All
     files lie below atb-runs/quickstart/. The same command goes on where it was interrupted.
     """
+    from atb.commands.arguments import find_target, open_cache
     from atb.commands.report import write
-    from atb.models.embedded import load_superplm
-    from atb.models.space import SPACES
-    from atb.predictor.training_set import refuse_emulated
+    from atb.models import SPACES
+    from atb.models.superplm import load_superplm
+    from atb.predictor import refuse_emulated
     from atb.profiler.database import ProfileDatabase
-    from atb.search.candidates import feasible, on_search_grid
-    from atb.search.constraint import WINDOW
-    from atb.search.proxy import make_proxy
-    from atb.search.run import SearchRequest
-    from atb.search.verification import Budget
-    from atb.target import find_target, open_cache
+    from atb.search import Budget, SearchRequest
+    from atb.search.constraints import WINDOW, feasible, on_search_grid
+    from atb.search.scoring import make_proxy
     from atb.units import parse_duration
 
     if latency is None and speedup is None:
@@ -132,8 +129,7 @@ def _measure(
     target: Target, space: SearchSpace, samples: int, seed: int, database: ProfileDatabase
 ) -> None:
     """Measure samples; once more where the machine was too busy for half of them."""
-    from atb.profiler.campaign import run_campaign
-    from atb.profiler.plan import Plan
+    from atb.profiler.campaign import Plan, run_campaign
 
     plan = Plan.sample(space, samples, seed=seed, name=CAMPAIGN)
     for again in (False, True):
@@ -158,9 +154,8 @@ def _measure(
 
 def _measure_known(target: Target, database: ProfileDatabase) -> None:
     """Measure known architectures, each where it can be: none of them is needed."""
-    from atb.models.known import KNOWN
-    from atb.profiler.campaign import run_campaign
-    from atb.profiler.plan import Plan
+    from atb.models import KNOWN
+    from atb.profiler.campaign import Plan, run_campaign
 
     plan = Plan(tuple(KNOWN[name] for name in BESIDE), name="known")
     with progress("known architectures") as told:
@@ -170,9 +165,7 @@ def _measure_known(target: Target, database: ProfileDatabase) -> None:
 def _fit(database: ProfileDatabase, target: Target, out: Path, seed: int) -> WorkPredictor:
     import numpy as np
 
-    from atb.predictor.file import save
-    from atb.predictor.fitting import fit
-    from atb.predictor.training_set import TrainingSet
+    from atb.predictor import TrainingSet, fit, save
 
     # not the finalists of a search: the predictor that chose them must not change by them
     measured = [

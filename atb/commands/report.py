@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from atb.console import print_line
+from atb.commands.arguments import DEFAULT_DATABASE, DEFAULT_PREDICTOR, DEFAULT_SEARCH
+from atb.commands.output import print_line
 from atb.errors import InputError
-from atb.options import DEFAULT_DATABASE, DEFAULT_PREDICTOR, DEFAULT_SEARCH
 
 
 def report(
@@ -55,10 +55,10 @@ def write(
 ) -> None:
     """Write the page from files; those that are None leave their sections out."""
     from atb.files import prepare_output
-    from atb.predictor.file import load
+    from atb.predictor import load
     from atb.profiler.database import ProfileDatabase
-    from atb.report.page import write_page
-    from atb.search.result import read_result
+    from atb.report import write_page
+    from atb.search import read_result
 
     result = None if search is None else read_result(search / "result.json")
     settings = None if result is None else result.conditions.settings

@@ -6,9 +6,8 @@ from typing import Annotated
 
 import typer
 
-from atb import completion
-from atb.console import note, print_json, print_line, print_table
-from atb.options import Json, Seed
+from atb.commands.arguments import Json, Seed, completion
+from atb.commands.output import note, print_json, print_line, print_table
 
 app = typer.Typer(help="The search spaces.", no_args_is_help=True)
 
@@ -25,8 +24,7 @@ SpaceArgument = Annotated[
 @app.command("list")
 def list_spaces(json: Json = False) -> None:
     """List the search spaces and the known architectures."""
-    from atb.models.known import KNOWN
-    from atb.models.space import SPACES
+    from atb.models import KNOWN, SPACES
 
     if json:
         print_json(
@@ -56,7 +54,7 @@ def list_spaces(json: Json = False) -> None:
 @app.command("show")
 def show(space: SpaceArgument = "mini", json: Json = False) -> None:
     """Show the dimensions of one space."""
-    from atb.models.space import find_space
+    from atb.models import find_space
 
     document = find_space(space).to_json()
     if json:
@@ -82,7 +80,7 @@ def sample(
     """Draw architectures uniformly; the same seed draws the same ones."""
     import numpy as np
 
-    from atb.models.space import find_space
+    from atb.models import find_space
 
     drawn = find_space(space).sample(np.random.default_rng(seed), samples)
     if json:

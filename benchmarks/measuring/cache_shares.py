@@ -3,7 +3,7 @@
 From two sources: the models of the noise trace (`noise/trace.npz`), and all architectures of a
 profile database whose campaigns were timed beside other load, such as that of `repeatability.py`.
 Of each launch one value: log latency = level + exponent * (slowness of the sentinel) + share *
-(pressure), by least squares over all launches of a model. profiler/cache.py holds the table.
+(pressure), by least squares over all launches of a model. The table lies in cache_contention.py.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from atb.models.architecture import Architecture
-from atb.profiler.cache import share_of, size_ratio
-from atb.profiler.database import ProfileDatabase
-from atb.profiler.estimators import LaunchEstimator
-from atb.profiler.measurement import Measurement
-from atb.profiler.sentinel import sentinel_seconds
+from atb.profiler.database.writer import ProfileDatabase
+from atb.profiler.statistics.cache_contention import share_of, size_ratio
+from atb.profiler.statistics.estimators import LaunchEstimator
+from atb.profiler.statistics.measurement import Measurement
+from atb.profiler.statistics.sentinel import sentinel_seconds
 from benchmarks.noise.noise_trace import read_trace, subject_of
 from benchmarks.shared.record import machine, write_result
 

@@ -27,12 +27,13 @@ from typing import Any
 import numpy as np
 from scipy.stats import beta
 
-from atb.devices.fake import FakeRuntime
-from atb.devices.registry import find_device, find_runtime
+from atb.devices.fake.device import FakeRuntime
+from atb.devices.registry import find_device
+from atb.devices.runtimes.registry import find_runtime
 from atb.devices.settings import RunSettings
 from atb.models.known import resolve
-from atb.profiler.comparison import Comparison, ComparisonPlan, Side
-from atb.profiler.pairing import compare
+from atb.profiler.comparison.comparison import Comparison, ComparisonPlan, Side
+from atb.profiler.comparison.runner import compare
 from benchmarks.noise.replay import BLOCK_SECONDS, ReplayDevice, Trace, load_trace
 from benchmarks.shared.paths import NOISE_TRACE
 from benchmarks.shared.record import machine, write_result

@@ -26,21 +26,22 @@ from typing import Any
 import numpy as np
 import onnx
 
-from atb.devices.registry import find_device, find_runtime
+from atb.deploy.export import export_model
+from atb.devices.registry import find_device
+from atb.devices.runtimes.registry import find_runtime
+from atb.devices.runtimes.timing_graph import TIMING_VOCABULARY
 from atb.devices.settings import RunSettings
-from atb.devices.timing_graph import TIMING_VOCABULARY
-from atb.devices.worker import make_inputs
+from atb.devices.worker.worker import make_inputs
 from atb.models.architecture import Architecture
-from atb.models.embedded import load_superplm
 from atb.models.known import resolve
 from atb.models.onnx_builder import build_graph, save_graph
 from atb.models.space import SPACES
-from atb.profiler.comparison import ComparisonPlan, Side
-from atb.profiler.inspection import weight_warnings
-from atb.profiler.pairing import compare
+from atb.models.superplm.bundled import load_superplm
+from atb.profiler.campaign.inspection import weight_warnings
+from atb.profiler.comparison.comparison import ComparisonPlan, Side
+from atb.profiler.comparison.runner import compare
 from atb.profiler.subject import ModelFile, Subject
-from atb.search.artefacts import FP32_FILE
-from atb.search.export import export_model
+from atb.search.graphs import FP32_FILE
 from benchmarks.measuring.comparing import Ledger, row
 from benchmarks.measuring.variants import (
     FREE,

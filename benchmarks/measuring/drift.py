@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from atb.profiler.cache import share_of
-from atb.profiler.sentinel import (
+from atb.profiler.statistics.cache_contention import share_of
+from atb.profiler.statistics.sentinel import (
     BAND,
     LEVEL_QUANTILE,
     WINDOW_SECONDS,

@@ -24,15 +24,15 @@ from typing import Any, Self
 import numpy as np
 
 from atb.devices.contract import Block, Launch, Runtime
+from atb.devices.host.state import PROBES, read_state
 from atb.devices.local import LocalDevice
-from atb.devices.registry import find_runtime
+from atb.devices.runtimes.registry import find_runtime
 from atb.devices.settings import RunSettings
-from atb.devices.state import PROBES, read_state
 from atb.models.known import resolve
 from atb.models.space import SPACES
-from atb.profiler.campaign import run_campaign
-from atb.profiler.database import ProfileDatabase
-from atb.profiler.plan import Plan
+from atb.profiler.campaign.campaign import run_campaign
+from atb.profiler.campaign.plan import Plan
+from atb.profiler.database.writer import ProfileDatabase
 from benchmarks.shared.record import machine, write_result
 
 MODELS = ("bert-tiny", "tinybert-4", "minilm-12")
@@ -143,7 +143,7 @@ print(json.dumps([block["span_seconds"], within, queue_seconds]))
 
 def readings() -> dict[str, float]:
     """What the readings of an iteration cost, from iterations that do nothing."""
-    from atb.devices import worker
+    from atb.devices.worker import worker
 
     folder = str(Path(worker.__file__).parent)
     environment = {"OPENBLAS_NUM_THREADS": "1"}  # as the local device starts it

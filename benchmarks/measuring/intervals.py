@@ -22,12 +22,12 @@ from typing import Any
 import numpy as np
 
 from atb.devices.settings import RunSettings
-from atb.profiler.cache import CACHE_SENTINEL
-from atb.profiler.campaign import run_campaign
-from atb.profiler.database import ProfileDatabase
-from atb.profiler.measurement import Measurement
-from atb.profiler.plan import Plan
-from atb.profiler.sentinel import LEVEL_QUANTILE
+from atb.profiler.campaign.campaign import run_campaign
+from atb.profiler.campaign.plan import Plan
+from atb.profiler.database.writer import ProfileDatabase
+from atb.profiler.statistics.cache_contention import CACHE_SENTINEL
+from atb.profiler.statistics.measurement import Measurement
+from atb.profiler.statistics.sentinel import LEVEL_QUANTILE
 from benchmarks.noise.noise_trace import TraceDevice, cache_slowdown, read_trace, subject_of
 from benchmarks.noise.record_noise import MODELS
 from benchmarks.shared.record import machine, write_result

@@ -19,12 +19,13 @@ from typing import Any
 
 import numpy as np
 
-from atb.devices.registry import find_device, find_runtime
+from atb.devices.registry import find_device
+from atb.devices.runtimes.registry import find_runtime
 from atb.devices.settings import RunSettings
 from atb.models.known import resolve
-from atb.profiler.campaign import run_campaign
-from atb.profiler.database import ProfileDatabase
-from atb.profiler.plan import Plan
+from atb.profiler.campaign.campaign import run_campaign
+from atb.profiler.campaign.plan import Plan
+from atb.profiler.database.writer import ProfileDatabase
 from benchmarks.measuring.comparing import Ledger
 from benchmarks.shared.record import machine, write_result
 

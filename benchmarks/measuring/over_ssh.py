@@ -25,7 +25,7 @@ from atb.devices.contract import Artefact, Device
 from atb.devices.local import LocalDevice
 from atb.devices.settings import RunSettings
 from atb.models.architecture import Architecture
-from atb.profiler.estimators import block_value
+from atb.profiler.statistics.estimators import block_value
 from benchmarks.shared.paths import TEST_SUPPORT
 
 sys.path.insert(0, str(TEST_SUPPORT))

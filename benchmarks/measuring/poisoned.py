@@ -25,18 +25,18 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from atb.devices.artefact import describe_artefact
 from atb.devices.contract import Artefact
 from atb.devices.local import LocalDevice
-from atb.devices.onnxruntime_cpu import OnnxRuntimeCpu
+from atb.devices.runtimes.artefact import describe_artefact
+from atb.devices.runtimes.onnxruntime.cpu import OnnxRuntimeCpu
+from atb.devices.runtimes.timing_graph import timing_sizes
 from atb.devices.settings import RunSettings
-from atb.devices.timing_graph import timing_sizes
 from atb.models.architecture import Architecture
 from atb.models.onnx_builder import OPSET, build_graph, save_graph
 from atb.models.space import SPACES
-from atb.profiler.campaign import CampaignResult, run_campaign
-from atb.profiler.database import ProfileDatabase
-from atb.profiler.plan import Plan
+from atb.profiler.campaign.campaign import CampaignResult, run_campaign
+from atb.profiler.campaign.plan import Plan
+from atb.profiler.database.writer import ProfileDatabase
 from benchmarks.shared.record import machine, write_result
 
 #: The cause that a failure of each poison is to have.

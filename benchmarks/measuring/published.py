@@ -13,13 +13,14 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from atb.devices.registry import find_device, find_runtime
+from atb.devices.registry import find_device
+from atb.devices.runtimes.registry import find_runtime
 from atb.devices.settings import RunSettings
 from atb.models.known import KNOWN
-from atb.profiler.campaign import run_campaign
-from atb.profiler.database import ProfileDatabase
-from atb.profiler.measurement import Measurement
-from atb.profiler.plan import Plan
+from atb.profiler.campaign.campaign import run_campaign
+from atb.profiler.campaign.plan import Plan
+from atb.profiler.database.writer import ProfileDatabase
+from atb.profiler.statistics.measurement import Measurement
 from benchmarks.shared.record import machine, write_result
 
 SIZES = ("s1", "s2", "s3", "s4", "kd-s1", "kd-s2", "kd-s3", "kd-s4")

@@ -19,16 +19,17 @@ from typing import Any
 
 import numpy as np
 
-from atb.devices.registry import find_device, find_runtime
+from atb.devices.registry import find_device
+from atb.devices.runtimes.registry import find_runtime
 from atb.devices.settings import RunSettings
 from atb.models.architecture import Architecture
 from atb.models.space import SPACES
-from atb.profiler.campaign import run_campaign
-from atb.profiler.database import ProfileDatabase
-from atb.profiler.estimators import ESTIMATORS, LaunchEstimator
-from atb.profiler.measurement import Measurement
-from atb.profiler.plan import Plan
-from atb.profiler.sentinel import sentinel_level, sentinel_seconds
+from atb.profiler.campaign.campaign import run_campaign
+from atb.profiler.campaign.plan import Plan
+from atb.profiler.database.writer import ProfileDatabase
+from atb.profiler.statistics.estimators import ESTIMATORS, LaunchEstimator
+from atb.profiler.statistics.measurement import Measurement
+from atb.profiler.statistics.sentinel import sentinel_level, sentinel_seconds
 from benchmarks.shared.other_tools import RECIPES, STATISTICS, Recipe, time_by_recipe
 from benchmarks.shared.record import machine, write_result
 

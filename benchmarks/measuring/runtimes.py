@@ -26,20 +26,20 @@ from typing import Any
 
 import numpy as np
 
-from atb.devices.artefact_cache import ArtefactCache, CachedRuntime, default_folder
 from atb.devices.contract import Device, Runtime
 from atb.devices.registry import find_device
+from atb.devices.runtimes.artefact_cache import ArtefactCache, CachedRuntime, default_folder
 from atb.devices.settings import RunSettings
 from atb.errors import AtbError
 from atb.models.known import KNOWN
 from atb.models.space import SPACES
-from atb.predictor.evaluation import Evaluation, evaluate
-from atb.predictor.fitting import fit
+from atb.predictor.evaluation.evaluation import Evaluation, evaluate
+from atb.predictor.latency_fit import fit
 from atb.predictor.training_set import TrainingSet
-from atb.profiler.campaign import run_campaign
-from atb.profiler.database import ProfileDatabase
-from atb.profiler.measurement import Measurement
-from atb.profiler.plan import Plan
+from atb.profiler.campaign.campaign import run_campaign
+from atb.profiler.campaign.plan import Plan
+from atb.profiler.database.writer import ProfileDatabase
+from atb.profiler.statistics.measurement import Measurement
 from benchmarks.shared.record import machine, write_result
 
 NAMES = ("bert-base", "kd-s1", "kd-s2", "kd-s3", "kd-s4", "tinybert-4", "minilm-6")

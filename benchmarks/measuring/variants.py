@@ -10,11 +10,11 @@ import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
 
-from atb.devices.timing_graph import TIMING_VOCABULARY
-from atb.devices.worker import make_inputs
+from atb.devices.runtimes.timing_graph import TIMING_VOCABULARY
+from atb.devices.worker.worker import make_inputs
 from atb.models.architecture import Architecture
-from atb.models.embedded import load_superplm
 from atb.models.onnx_builder import build_graph
+from atb.models.superplm.bundled import load_superplm
 from atb.models.weights import random_weights
 
 __all__ = ["FREE", "TINY", "classes_of", "one_by_one", "weights_with", "with_inputs"]

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from atb.devices.contract import Artefact, Block, Launch, Loaded, Runtime
-from atb.devices.fake import FakeCosts, FakeDevice
+from atb.devices.fake.device import FakeCosts, FakeDevice
 from atb.devices.settings import RunSettings
 from atb.models.known import resolve
 from benchmarks.noise.record_noise import MODELS

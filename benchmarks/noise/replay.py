@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from atb.devices.contract import Artefact, Block, Loaded, Runtime
-from atb.devices.fake import FakeRuntime
+from atb.devices.fake.device import FakeRuntime
 from atb.devices.settings import RunSettings
 
 __all__ = ["ReplayDevice", "Trace", "load_trace"]

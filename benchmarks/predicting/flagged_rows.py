@@ -16,10 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
-from atb.predictor.fitting import fit
+from atb.predictor.latency_fit import fit
 from atb.predictor.training_set import TrainingSet
-from atb.profiler.database import ProfileDatabase
-from atb.profiler.measurement import Measurement
+from atb.profiler.database.writer import ProfileDatabase
+from atb.profiler.statistics.measurement import Measurement
 from benchmarks.shared.record import machine, write_result
 
 FOLDS = 13

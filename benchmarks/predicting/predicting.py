@@ -20,23 +20,25 @@ from typing import Any
 
 import numpy as np
 
-from atb.devices.registry import find_device, find_runtime
+from atb.devices.registry import find_device
+from atb.devices.runtimes.registry import find_runtime
 from atb.devices.settings import RunSettings
 from atb.models.space import SPACES
-from atb.predictor.basis import IntArray
-from atb.predictor.choosing import choose_rows
-from atb.predictor.comparison import Comparison, compare
-from atb.predictor.evaluation import Evaluation
-from atb.predictor.features import architecture_basis, columns_of
-from atb.predictor.fitting import fit, fit_model
-from atb.predictor.observations import Observations
-from atb.predictor.peers import WorkTerms, architecture_peers
+from atb.predictor.baselines.baselines import WorkTerms, architecture_peers
+from atb.predictor.baselines.comparison import Comparison, compare
+from atb.predictor.evaluation.evaluation import Evaluation
+from atb.predictor.fitting.basis import IntArray
+from atb.predictor.fitting.features import architecture_basis, columns_of
+from atb.predictor.fitting.fitting import fit_model
+from atb.predictor.fitting.observations import Observations
+from atb.predictor.latency_fit import fit
+from atb.predictor.sampling.choosing import choose_rows
 from atb.predictor.training_set import TrainingSet
 from atb.predictor.transfer import transfer_predictor
-from atb.profiler.campaign import run_campaign
-from atb.profiler.database import ProfileDatabase
-from atb.profiler.measurement import Measurement
-from atb.profiler.plan import Plan
+from atb.profiler.campaign.campaign import run_campaign
+from atb.profiler.campaign.plan import Plan
+from atb.profiler.database.writer import ProfileDatabase
+from atb.profiler.statistics.measurement import Measurement
 from benchmarks.predicting.errors import mean_of
 from benchmarks.shared.record import machine, write_result
 

@@ -21,16 +21,16 @@ import numpy as np
 
 from atb.devices.settings import RunSettings
 from atb.models.space import FEATURES, SPACES
-from atb.predictor.features import columns_of, rows_of
+from atb.predictor.baselines.baselines import NeuralNetwork
 from atb.predictor.file import load
-from atb.predictor.fitting import fit
-from atb.predictor.observations import Observations
-from atb.predictor.peers import NeuralNetwork
+from atb.predictor.fitting.features import columns_of, rows_of
+from atb.predictor.fitting.observations import Observations
+from atb.predictor.latency_fit import fit
 from atb.predictor.predictor import WorkPredictor
 from atb.predictor.training_set import TrainingSet
 from atb.profiler.conditions import Conditions
-from atb.search.candidates import feasible
-from atb.search.constraint import LatencyLimit
+from atb.search.constraints.candidates import feasible
+from atb.search.constraints.latency import LatencyLimit
 from benchmarks.shared.record import machine, write_result
 
 SPACE = SPACES["kd"]

@@ -21,13 +21,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from atb.predictor.comparison import compare, random_splits
-from atb.predictor.evaluation import Evaluation
-from atb.predictor.fitting import fit_model
-from atb.predictor.model import Estimates
-from atb.predictor.observations import Observations
-from atb.predictor.peers import PEERS, WorkTerms
-from atb.predictor.table import Table, table_bases
+from atb.predictor.baselines.baselines import PEERS, WorkTerms
+from atb.predictor.baselines.comparison import compare, random_splits
+from atb.predictor.evaluation.evaluation import Evaluation
+from atb.predictor.fitting.fitting import fit_model
+from atb.predictor.fitting.model import Estimates
+from atb.predictor.fitting.observations import Observations
+from atb.predictor.tables.table import Table, table_bases
 from benchmarks.predicting.errors import mean_of
 from benchmarks.shared.record import machine, write_result
 

@@ -16,20 +16,21 @@ from typing import Any
 
 import numpy as np
 
-from atb.devices.registry import find_device, find_runtime
+from atb.deploy.export import export_model
+from atb.devices.registry import find_device
+from atb.devices.runtimes.registry import find_runtime
 from atb.devices.settings import RunSettings
-from atb.models.embedded import EMBEDDED, load_superplm
 from atb.models.space import SPACES
-from atb.predictor.features import rows_of
-from atb.predictor.fitting import fit
+from atb.models.superplm.bundled import EMBEDDED, load_superplm
+from atb.predictor.fitting.features import rows_of
+from atb.predictor.latency_fit import fit
 from atb.predictor.training_set import TrainingSet
-from atb.profiler.campaign import run_campaign
-from atb.profiler.database import ProfileDatabase
-from atb.profiler.measurement import Measurement
-from atb.profiler.plan import Plan
+from atb.profiler.campaign.campaign import run_campaign
+from atb.profiler.campaign.plan import Plan
+from atb.profiler.database.writer import ProfileDatabase
+from atb.profiler.statistics.measurement import Measurement
 from atb.profiler.subject import ModelFile, Subject
-from atb.search.bounds import Bound, BoundName, Deployed
-from atb.search.export import export_model
+from atb.search.constraints.bounds import Bound, BoundName, Deployed
 from benchmarks.shared.record import machine, write_result
 
 SPACE = SPACES["mini"]

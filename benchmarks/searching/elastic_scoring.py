@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 from scipy.stats import kendalltau
 
-from atb.search.proxy import make_proxy
-from atb.search.task_proxy import TaskProxy
-from atb.search.workers import Processes
+from atb.search.scoring.proxies import make_proxy
+from atb.search.scoring.task_proxy import TaskProxy
+from atb.search.scoring.workers import Processes
 from benchmarks.searching.ranking import FOLDERS, SPACE
 from benchmarks.shared.record import machine, write_result
 

@@ -27,22 +27,22 @@ from typing import Any
 import numpy as np
 import torch
 
-from atb.data.samples import held_out
-from atb.data.shards import TokenShards
+from atb.data.corpus.samples import held_out
+from atb.data.corpus.shards import TokenShards
 from atb.models.architecture import Architecture
-from atb.models.embedded import load_superplm
 from atb.models.space import SPACES
-from atb.models.superplm import SuperPLM
+from atb.models.superplm.bundled import load_superplm
+from atb.models.superplm.superplm import SuperPLM
 from atb.predictor.file import load
-from atb.search.candidates import feasible, on_search_grid
-from atb.search.constraint import LatencyLimit
-from atb.search.methods import make_method
-from atb.search.proxy import DistillationProxy
-from atb.training.evaluation import HeldOut
-from atb.training.further import space_of
+from atb.search.constraints.candidates import feasible, on_search_grid
+from atb.search.constraints.latency import LatencyLimit
+from atb.search.methods.methods import make_method
+from atb.search.scoring.proxy import DistillationProxy
+from atb.training.one_shot.evaluation import HeldOut
+from atb.training.one_shot.further import space_of
+from atb.training.one_shot.trainer import train_superplm
 from atb.training.settings import TrainingSettings
 from atb.training.teacher import Teacher
-from atb.training.trainer import train_superplm
 from benchmarks.searching.stand_alone import FURTHER_LEARNING_RATE, Further, towards, trained_alone
 from benchmarks.shared.record import machine, write_result
 

@@ -27,27 +27,28 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from atb.devices.registry import find_device, find_runtime
+from atb.devices.registry import find_device
+from atb.devices.runtimes.registry import find_runtime
 from atb.devices.settings import RunSettings
 from atb.errors import RunError
 from atb.models.architecture import Architecture
-from atb.models.embedded import load_superplm
 from atb.models.known import KNOWN
 from atb.models.space import SPACES
-from atb.predictor.fitting import fit
+from atb.models.superplm.bundled import load_superplm
+from atb.predictor.latency_fit import fit
 from atb.predictor.predictor import WorkPredictor
 from atb.predictor.training_set import TrainingSet
-from atb.profiler.campaign import run_campaign
-from atb.profiler.database import ProfileDatabase
-from atb.profiler.measurement import Measurement
-from atb.profiler.plan import Plan
-from atb.search.candidates import on_search_grid
-from atb.search.constraint import LatencyLimit
-from atb.search.proxy import DistillationProxy
+from atb.profiler.campaign.campaign import run_campaign
+from atb.profiler.campaign.plan import Plan
+from atb.profiler.database.writer import ProfileDatabase
+from atb.profiler.statistics.measurement import Measurement
+from atb.search.constraints.candidates import on_search_grid
+from atb.search.constraints.latency import LatencyLimit
 from atb.search.request import SearchRequest
 from atb.search.run import search
+from atb.search.scoring.proxy import DistillationProxy
 from atb.search.verification import Verifier
-from atb.training.known_tasks import find_task
+from atb.training.finetuning.known_tasks import find_task
 from benchmarks.searching.stand_alone import FOLDERS, Further, Job, add_arguments, alone, do_jobs
 from benchmarks.shared.paths import RESULTS
 from benchmarks.shared.record import machine, write_result

@@ -19,11 +19,11 @@ from itertools import pairwise
 import numpy as np
 from scipy.stats import kendalltau
 
-from atb.data.samples import held_out
-from atb.data.shards import Shard, TokenShards
+from atb.data.corpus.samples import held_out
+from atb.data.corpus.shards import Shard, TokenShards
 from atb.models.architecture import Architecture
-from atb.models.embedded import load_superplm
-from atb.search.proxy import SEQUENCES, DistillationProxy
+from atb.models.superplm.bundled import load_superplm
+from atb.search.scoring.proxy import SEQUENCES, DistillationProxy
 from benchmarks.searching.search_methods import TABLE
 from benchmarks.shared.record import machine, write_result
 

@@ -25,15 +25,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from atb.data.vocabulary import Vocabulary
+from atb.data.tokenizer.tokenizer_files import read_vocabulary
 from atb.models.architecture import Architecture
-from atb.models.embedded import load_superplm
 from atb.models.space import SPACES
-from atb.models.superplm import SuperPLM
+from atb.models.superplm.bundled import load_superplm
+from atb.models.superplm.superplm import SuperPLM
 from atb.predictor.file import load
-from atb.search.proxy import DistillationProxy
-from atb.training.elastic import ElasticSettings, elastic_scorer, finetune_elastic
-from atb.training.known_tasks import find_task
+from atb.search.scoring.proxy import DistillationProxy
+from atb.training.finetuning.elastic import ElasticSettings, elastic_scorer, finetune_elastic
+from atb.training.finetuning.known_tasks import find_task
 from benchmarks.searching.ranking_figures import agreement, draw
 from benchmarks.searching.stand_alone import (
     EPOCHS,
@@ -155,7 +155,7 @@ def elastic(
     )
     out, source = arguments.out / f"elastic-{task}", str(arguments.glue / FOLDERS[task])
     trained = finetune_elastic(
-        superplm, find_task(task), source, settings, out, vocabulary=Vocabulary.read()
+        superplm, find_task(task), source, settings, out, vocabulary=read_vocabulary()
     )
     scorer = elastic_scorer(trained, out, source)
     begun = time.monotonic()

@@ -142,8 +142,8 @@ def draw(figures: dict[str, Any]) -> None:
     import matplotlib as mpl
 
     mpl.use("Agg")
-    from atb.report.drawing import BLUE, GREEN, MUTED, ORANGE, new_figure
-    from atb.report.style import picture_style
+    from atb.report.pictures.drawing import BLUE, GREEN, MUTED, ORANGE, new_figure
+    from atb.report.pictures.style import picture_style
 
     names = ("elastic task loss", "held-out loss", "parameters")
     mean = {a: found["mean"] for a, found in figures["alone"].items()}

@@ -19,14 +19,14 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import kendalltau
 
-from atb.models.embedded import load_superplm
 from atb.models.space import SPACES
-from atb.predictor.features import rows_of
+from atb.models.superplm.bundled import load_superplm
 from atb.predictor.file import load
-from atb.search.candidates import feasible, on_search_grid
-from atb.search.constraint import LatencyLimit
-from atb.search.proxy import DistillationProxy
-from atb.search.surrogate import Surrogate
+from atb.predictor.fitting.features import rows_of
+from atb.search.constraints.candidates import feasible, on_search_grid
+from atb.search.constraints.latency import LatencyLimit
+from atb.search.methods.surrogate import Surrogate
+from atb.search.scoring.proxy import DistillationProxy
 from benchmarks.shared.record import machine, write_result
 
 SCORED, RANKED, FOLDS = 300, 10_000, 5

@@ -26,16 +26,16 @@ import numpy.typing as npt
 from scipy.stats import kendalltau
 
 from atb.models.architecture import Architecture
-from atb.models.embedded import load_superplm
 from atb.models.space import SPACES, SearchSpace
+from atb.models.superplm.bundled import load_superplm
 from atb.predictor.file import load
-from atb.search.candidates import Candidates, feasible
-from atb.search.constraint import LatencyLimit
+from atb.search.constraints.candidates import Candidates, feasible
+from atb.search.constraints.latency import LatencyLimit
 from atb.search.contract import MethodSettings
-from atb.search.methods import METHODS, make_method
-from atb.search.proxy import DistillationProxy
-from atb.search.screening import Screening
-from atb.training.evaluation import ROUGH_EVERY
+from atb.search.methods.methods import METHODS, make_method
+from atb.search.scoring.proxy import DistillationProxy
+from atb.search.scoring.pruning import Screening
+from atb.training.one_shot.evaluation import ROUGH_EVERY
 from atb.units import parse_duration
 from benchmarks.shared.paths import PICTURES, RESULTS
 from benchmarks.shared.record import machine, write_result

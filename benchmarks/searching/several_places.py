@@ -17,23 +17,24 @@ from typing import Any
 
 import numpy as np
 
-from atb.devices.registry import find_device, find_runtime
+from atb.devices.registry import find_device
+from atb.devices.runtimes.registry import find_runtime
 from atb.devices.settings import RunSettings
 from atb.models.architecture import Architecture
-from atb.models.embedded import load_superplm
 from atb.models.space import SPACES
-from atb.predictor.fitting import fit
+from atb.models.superplm.bundled import load_superplm
+from atb.predictor.latency_fit import fit
 from atb.predictor.predictor import WorkPredictor
 from atb.predictor.training_set import TrainingSet
-from atb.profiler.campaign import run_campaign
-from atb.profiler.database import ProfileDatabase
-from atb.profiler.plan import Plan
-from atb.search.candidates import on_search_grid
-from atb.search.constraint import LatencyLimit
-from atb.search.joint import Place
-from atb.search.proxy import DistillationProxy, Proxy
+from atb.profiler.campaign.campaign import run_campaign
+from atb.profiler.campaign.plan import Plan
+from atb.profiler.database.writer import ProfileDatabase
+from atb.search.constraints.candidates import on_search_grid
+from atb.search.constraints.latency import LatencyLimit
 from atb.search.request import SearchRequest
 from atb.search.run import search
+from atb.search.scoring.proxy import DistillationProxy, Proxy
+from atb.search.targets import Place
 from atb.search.verification import Verifier
 from benchmarks.shared.record import machine, write_result
 

@@ -20,17 +20,17 @@ import numpy as np
 import torch
 from filelock import FileLock
 
-from atb.data.shards import TokenShards
+from atb.data.corpus.shards import TokenShards
+from atb.deploy.export import export_model
 from atb.models.architecture import Architecture
-from atb.models.embedded import EMBEDDED
-from atb.models.superplm import SuperPLM
-from atb.search.export import export_model
-from atb.training.finetuning import fine_tune
-from atb.training.finetuning_settings import with_changes
-from atb.training.further import train_further
-from atb.training.known_tasks import find_task
-from atb.training.objectives import Distillation
-from atb.training.task_model import TaskModel
+from atb.models.superplm.bundled import EMBEDDED
+from atb.models.superplm.superplm import SuperPLM
+from atb.training.finetuning.finetuning import fine_tune
+from atb.training.finetuning.known_tasks import find_task
+from atb.training.finetuning.settings import with_changes
+from atb.training.finetuning.task_model import TaskModel
+from atb.training.one_shot.further import train_further
+from atb.training.one_shot.objectives import Distillation
 from atb.training.teacher import Teacher
 
 FOLDERS = {"cola": "CoLA", "mrpc": "MRPC", "rte": "RTE", "sst2": "SST-2"}

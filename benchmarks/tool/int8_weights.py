@@ -19,17 +19,17 @@ from unittest import mock
 
 import numpy as np
 
-from atb.devices.onnxruntime_cpu import quantise
-from atb.devices.reference import check_output
+from atb.devices.runtimes.onnxruntime.cpu import quantise
+from atb.devices.runtimes.reference import check_output
+from atb.devices.runtimes.timing_graph import TIMING_VOCABULARY
 from atb.devices.settings import RunSettings
-from atb.devices.timing_graph import TIMING_VOCABULARY
-from atb.devices.worker import make_inputs
+from atb.devices.worker.worker import make_inputs
 from atb.models.architecture import Architecture
-from atb.models.embedded import load_superplm
 from atb.models.known import KNOWN
 from atb.models.onnx_builder import build_graph, save_graph
-from atb.search.int8_slices import Int8Slices
-from atb.search.proxy import DistillationProxy
+from atb.models.superplm.bundled import load_superplm
+from atb.search.scoring.int8_slices import Int8Slices
+from atb.search.scoring.proxy import DistillationProxy
 from benchmarks.shared.record import machine, write_result
 
 VARIANTS: Mapping[str, dict[str, bool]] = {

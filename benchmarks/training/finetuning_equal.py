@@ -28,10 +28,10 @@ from transformers import (
     get_linear_schedule_with_warmup,
 )
 
-from atb.data.glue import GLUE
-from atb.data.tasks import Examples, hold_out
-from atb.training.finetuning import fine_tune
-from atb.training.finetuning_settings import FineTuning, with_changes
+from atb.data.tasks.glue import GLUE
+from atb.data.tasks.tasks import Examples, hold_out
+from atb.training.finetuning.finetuning import fine_tune
+from atb.training.finetuning.settings import FineTuning, with_changes
 from benchmarks.shared.record import machine, write_result
 
 FOLDERS = {"mrpc": "MRPC", "rte": "RTE", "cola": "CoLA"}

@@ -25,22 +25,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-import atb.models.superplm
-from atb.data.samples import held_out
-from atb.data.shards import TokenShards
+import atb.models.superplm.superplm
+from atb.data.corpus.samples import held_out
+from atb.data.corpus.shards import TokenShards
 from atb.models.architecture import Architecture
-from atb.models.modeling_tinybert import TinyBertConfig
-from atb.models.slicing import axes_of, slice_parameter
 from atb.models.space import Dimension, SearchSpace
-from atb.models.superplm import SuperPLM
-from atb.training.evaluation import evaluate
-from atb.training.initialise import initialise
-from atb.training.objectives import Distillation
+from atb.models.superplm.modeling_tinybert import TinyBertConfig
+from atb.models.superplm.slicing import axes_of, slice_parameter
+from atb.models.superplm.superplm import SuperPLM
+from atb.training.one_shot.evaluation import evaluate
+from atb.training.one_shot.objectives import Distillation
+from atb.training.one_shot.starting_point import initialise
+from atb.training.one_shot.trainer import train_superplm
 from atb.training.reading import read_encoder
 from atb.training.sampling import sampled_architectures
 from atb.training.settings import TrainingSettings
 from atb.training.teacher import Teacher
-from atb.training.trainer import train_superplm
 from benchmarks.shared.record import machine, write_result
 
 SPACE = SearchSpace(
@@ -222,11 +222,11 @@ def contiguous_rows() -> Iterator[None]:
             return slice_parameter(name, parameter, whole, architecture)
         return slice_parameter(name, parameter, *widths)
 
-    atb.models.superplm.slice_parameter = contiguous  # type: ignore[attr-defined]
+    atb.models.superplm.superplm.slice_parameter = contiguous  # type: ignore[attr-defined]
     try:
         yield
     finally:
-        atb.models.superplm.slice_parameter = slice_parameter  # type: ignore[attr-defined]
+        atb.models.superplm.superplm.slice_parameter = slice_parameter  # type: ignore[attr-defined]
 
 
 @contextmanager

@@ -22,17 +22,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from atb.data.samples import held_out
+from atb.data.corpus.samples import held_out
 from atb.models.architecture import Architecture
 from atb.models.space import SPACES, SearchSpace
-from atb.models.superplm import SuperPLM
+from atb.models.superplm.superplm import SuperPLM
 from atb.training.batches import Batches, TextSource
 from atb.training.contract import Objective
-from atb.training.objectives import Distillation, MaskedLanguageModelling
+from atb.training.one_shot.objectives import Distillation, MaskedLanguageModelling
+from atb.training.one_shot.trainer import train_superplm
 from atb.training.sampling import sampled_architectures
 from atb.training.settings import TrainingSettings
 from atb.training.teacher import Batch, Teacher
-from atb.training.trainer import train_superplm
 from benchmarks.shared.record import machine, write_result
 from benchmarks.training.plain_training import PLAIN, REFERENCE, Costs, PlainLoop, make_teacher
 

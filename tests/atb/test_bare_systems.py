@@ -133,4 +133,6 @@ def test_every_module_of_ours_is_imported_without_modules_of_unix(tmp_path: Path
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == ["ended atb.devices.agent"]  # which runs on the device
+    assert done.stdout.splitlines() == [
+        "ended atb.devices.remote.agent"
+    ]  # which runs on the device

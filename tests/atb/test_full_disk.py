@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from atb.data.vocabulary import Vocabulary
+from atb.data.tokenizer.vocabulary import Vocabulary
 from atb.errors import RunError
 from atb.files import atomic_folder, writing_told
 from atb.models.architecture import Architecture
-from atb.models.embedded import pack
-from atb.models.superplm import SuperPLM
+from atb.models.superplm.bundled import pack
+from atb.models.superplm.superplm import SuperPLM
 
 WORDS = Vocabulary(("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefghijklmnopqrstuvwxyz"))
 SHAPE = Architecture(1, 16, 1, 16, 24)

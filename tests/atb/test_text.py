@@ -11,7 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from atb.console import complain, note, print_json, print_line, print_table, progress
+from atb.commands.output.console import (
+    complain,
+    note,
+    print_json,
+    print_line,
+    print_table,
+    progress,
+)
 from atb.text import plain_ascii, printable
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 import transformers
 
-from atb.data.samples import held_out
+from atb.data.corpus.samples import held_out
 from atb.data.text_model import EncoderConfig, TextModel
-from atb.data.vocabulary import Vocabulary
+from atb.data.tokenizer.tokenizer_files import read_vocabulary
+from atb.data.tokenizer.vocabulary import Vocabulary
 from atb.errors import BadFile, InputError
-from atb.models.embedded import folder_of
+from atb.models.superplm.bundled import folder_of
 
 WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefghijklmnopqrstuvwxyz", "the")
 SIZES = {
@@ -58,7 +59,7 @@ def test_a_model_without_a_tokenizer_is_refused_and_mini_has_the_shipped_words(
     with pytest.raises(BadFile, match="holds no tokenizer"):
         TextModel.read(folder_with(tmp_path / "model", tokenizer=False))
     mini = TextModel.read(folder_of("mini"))
-    assert mini.vocabulary == Vocabulary.read()
+    assert mini.vocabulary == read_vocabulary()
     assert (mini.family, mini.rows, mini.positions) == ("superplm", 30_522, 512)
     card = tmp_path / "superplm.json"
     card.write_text((folder_of("mini") / "superplm.json").read_text().replace("0f05", "1f05"))

@@ -10,23 +10,23 @@ from far import save_device
 from lowered import LoweredOnce
 from openssh import OpenSsh
 
-from atb.devices import onnxruntime_cuda
-from atb.devices.artefact_cache import ArtefactCache, CachedRuntime, default_folder
 from atb.devices.contract import Device, Runtime
-from atb.devices.device_file import SavedDevice
-from atb.devices.executorch_xnnpack import ExecuTorchXnnpack
-from atb.devices.fake import FakeDevice, FakeRuntime
-from atb.devices.litert_xnnpack import LiteRtXnnpack
+from atb.devices.fake.device import FakeDevice, FakeRuntime
 from atb.devices.local import LocalDevice
-from atb.devices.ncnn_cpu import NcnnCpu
-from atb.devices.onnxruntime_cpu import OnnxRuntimeCpu
-from atb.devices.onnxruntime_cuda import OnnxRuntimeCuda
-from atb.devices.onnxruntime_ort import OnnxRuntimeOrt
-from atb.devices.openvino_cpu import OpenVinoCpu
+from atb.devices.remote.device import SshDevice
+from atb.devices.remote.saved_devices import SavedDevice
+from atb.devices.runtimes.artefact_cache import ArtefactCache, CachedRuntime, default_folder
+from atb.devices.runtimes.executorch.xnnpack import ExecuTorchXnnpack
+from atb.devices.runtimes.litert.xnnpack import LiteRtXnnpack
+from atb.devices.runtimes.ncnn.cpu import NcnnCpu
+from atb.devices.runtimes.onnxruntime import cuda as onnxruntime_cuda
+from atb.devices.runtimes.onnxruntime.cpu import OnnxRuntimeCpu
+from atb.devices.runtimes.onnxruntime.cuda import OnnxRuntimeCuda
+from atb.devices.runtimes.onnxruntime.ort import OnnxRuntimeOrt
+from atb.devices.runtimes.openvino.cpu import OpenVinoCpu
+from atb.devices.runtimes.torch.cpu import TorchCompiled, TorchCpu
 from atb.devices.settings import RunSettings
-from atb.devices.ssh import SshDevice
 from atb.devices.testing import DeviceConformance, RuntimeConformance
-from atb.devices.torch_cpu import TorchCompiled, TorchCpu
 from atb.models.architecture import Architecture
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from atb.devices.host.platform_facts import read_platform
 from atb.devices.local import LocalDevice
-from atb.devices.platform_facts import read_platform
 from atb.devices.settings import RunSettings
 from atb.errors import InputError
 from atb.models.architecture import Architecture

@@ -5,10 +5,11 @@ from importlib.metadata import EntryPoint
 import pytest
 
 from atb.devices import registry
-from atb.devices.fake import FakeDevice
-from atb.devices.installed import RuntimeAbsent, installed_version
+from atb.devices.fake.device import FakeDevice
 from atb.devices.local import LocalDevice
-from atb.devices.registry import find_device, find_runtime, list_devices
+from atb.devices.registry import find_device, list_devices
+from atb.devices.runtimes.installed import RuntimeAbsent, installed_version
+from atb.devices.runtimes.registry import all_runtimes, find_runtime
 from atb.errors import InputError
 
 
@@ -29,9 +30,9 @@ def plug_in(monkeypatch: pytest.MonkeyPatch, **devices: type) -> None:
     ]
     monkeypatch.setattr(registry, "entry_points", lambda group: entries)
     local = {f"{__name__}:{kind.__name__}": kind for kind in devices.values()}
-    load = registry._load
+    load = registry.resolve_name
     # under importlib mode this very module has no importable name
-    monkeypatch.setattr(registry, "_load", lambda path: local.get(path) or load(path))
+    monkeypatch.setattr(registry, "resolve_name", lambda path: local.get(path) or load(path))
 
 
 def test_devices_are_found_by_name() -> None:
@@ -66,12 +67,12 @@ def test_every_device_is_listed_with_its_runtimes() -> None:
 def test_a_runtime_that_is_not_installed_is_listed_with_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for name in registry._RUNTIMES:
+    for name, runtime in all_runtimes().items():
 
         def missing(self: object, name: str = name) -> str:
             return installed_version(f"no-{name}", extra=name)
 
-        kind = type(registry._load(registry._RUNTIMES[name])())
+        kind = type(runtime)
         monkeypatch.setattr(kind, "version", property(missing))
     listed = {entry.runtime: entry for entry in list_devices() if entry.device == "local"}
     assert {"onnxruntime", "torch"} <= set(listed)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from atb.devices.device_file import devices_path, read_devices, write_devices
-from atb.devices.known_files import known_files, own_file
+from atb.devices.known_folder import known_files, own_file
+from atb.devices.remote.saved_devices import devices_path, read_devices, write_devices
 from atb.devices.user_folders import (
     cache_folder,
     configuration_folder,

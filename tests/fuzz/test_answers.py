@@ -15,10 +15,10 @@ import pytest
 from mutation import Reader, check_reader
 
 from atb.devices.contract import Artefact, LaunchFailure
-from atb.devices.conversation import Conversation, Death
-from atb.devices.far_facts import FarFacts
-from atb.devices.replies import Nonsense, parse_line, parse_state
+from atb.devices.remote.facts import FarFacts
 from atb.devices.settings import RunSettings
+from atb.devices.worker.client import Conversation, Death
+from atb.devices.worker.replies import Nonsense, parse_line, parse_state
 
 HELLO = {"pid": 7, "python": "3.11.7", "numpy": "2.1.0"}
 LOADED = {

@@ -13,9 +13,9 @@ from tempfile import TemporaryDirectory
 import pytest
 from mutation import Reader, check_reader
 
-from atb.data.corpus import Corpus
-from atb.data.packing import Packer
-from atb.data.vocabulary import Vocabulary
+from atb.data.corpus.corpus import Corpus
+from atb.data.corpus.packing import Packer
+from atb.data.tokenizer.tokenizer_files import read_vocabulary
 
 TEXTS = [f"Boat number {n} leaves.\nIt carries {n * 3} people, rain or not." for n in range(12)]
 ROWS = [{"id": n, "text": text} for n, text in enumerate(TEXTS)]
@@ -47,7 +47,7 @@ def packer() -> Packer:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "vocab.txt"
         path.write_text("\n".join(words) + "\n", "utf-8")
-        return Packer(Vocabulary.read(path), 32)
+        return Packer(read_vocabulary(path), 32)
 
 
 def read(path: Path) -> None:

@@ -12,18 +12,18 @@ from tempfile import TemporaryDirectory
 import pytest
 from mutation import Reader, check_reader
 
-from atb.devices import device_file
 from atb.devices.contract import Block, Loaded
-from atb.devices.device_file import read_devices
-from atb.devices.fake import FakeDevice
+from atb.devices.fake.device import FakeDevice
+from atb.devices.remote import saved_devices as device_file
+from atb.devices.remote.saved_devices import read_devices
 from atb.devices.settings import RunSettings
 from atb.models.architecture import Architecture
 from atb.profiler.conditions import Conditions
-from atb.profiler.database import ProfileDatabase
-from atb.profiler.exchange import raw_rows, read_raw, write_table
-from atb.profiler.merging import add_campaigns, merge, read_campaigns
+from atb.profiler.database.writer import ProfileDatabase
+from atb.profiler.maintenance.export import raw_rows, read_raw, write_table
+from atb.profiler.maintenance.merging import add_campaigns, merge, read_campaigns
+from atb.profiler.maintenance.repairing import repair
 from atb.profiler.record import BlockRecord, Failure, LoadRecord
-from atb.profiler.repair import repair
 
 SMALL = Architecture(2, 128, 4, 128, 256)
 DEVICES = {

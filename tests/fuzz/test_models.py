@@ -12,11 +12,11 @@ from mutation import Reader, check_reader
 from onnx import TensorProto
 
 from atb.devices.contract import LaunchFailure
-from atb.devices.onnxruntime_cpu import OnnxRuntimeCpu
+from atb.devices.runtimes.onnxruntime.cpu import OnnxRuntimeCpu
 from atb.devices.settings import RunSettings
-from atb.devices.worker import Worker, WorkerError
-from atb.profiler.artefacts import ArtefactStore
-from atb.profiler.inspection import weight_warnings
+from atb.devices.worker.worker import Worker, WorkerError
+from atb.profiler.campaign.artefacts import ArtefactStore
+from atb.profiler.campaign.inspection import weight_warnings
 from atb.profiler.subject import ModelFile
 
 

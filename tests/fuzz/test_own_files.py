@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from mutation import Reader, check_reader
 
-from atb.data.corpus import Corpus
-from atb.data.preparation import prepare
-from atb.data.shards import TokenShards
-from atb.models.card import read_card
-from atb.models.space import find_space
-from atb.predictor.known import read_known_device
-from atb.recipe import read_recipe
+from atb.commands.build.recipe import read_recipe
+from atb.data.corpus.corpus import Corpus
+from atb.data.corpus.preparation import prepare
+from atb.data.corpus.shards import TokenShards
+from atb.models.space_file import find_space
+from atb.models.superplm.card import read_card
+from atb.predictor.known_devices.known_device import read_known_device
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -23,7 +23,7 @@ def read_steps(path: Path) -> None:
     assert all(isinstance(word, str) for step in steps for word in step.words)
 
 
-def read_space(path: Path) -> None:
+def read_own_space(path: Path) -> None:
     assert find_space(str(path)).size > 0
 
 
@@ -34,7 +34,9 @@ def read_shards(path: Path) -> None:
 
 READERS = [
     Reader("recipe", {"r.toml": (ROOT / "examples/laptop.toml").read_bytes()}, read_steps, 400),
-    Reader("space", {"s.toml": (ROOT / "examples/own_space.toml").read_bytes()}, read_space, 500),
+    Reader(
+        "space", {"s.toml": (ROOT / "examples/own_space.toml").read_bytes()}, read_own_space, 500
+    ),
     Reader(
         "card",
         {"superplm.json": (ROOT / "models/mini/superplm.json").read_bytes()},
@@ -68,4 +70,4 @@ def test_damaged_shards_are_read_or_refused(tmp_path: Path) -> None:
 def test_files_in_toml_may_begin_with_a_byte_order_mark(name: str, tmp_path: Path) -> None:
     path = tmp_path / "marked.toml"
     path.write_bytes(b"\xef\xbb\xbf" + (ROOT / name).read_bytes())
-    (read_space if "space" in name else read_steps)(path)
+    (read_own_space if "space" in name else read_steps)(path)

@@ -12,10 +12,11 @@ import transformers
 from mutation import Reader, check_reader
 
 from atb.data.text_model import TextModel
-from atb.data.vocabulary import Vocabulary
+from atb.data.tokenizer.tokenizer_files import read_vocabulary
+from atb.data.tokenizer.vocabulary import Vocabulary
 from atb.models.architecture import Architecture
-from atb.models.embedded import load_superplm, pack
-from atb.models.superplm import SuperPLM
+from atb.models.superplm.bundled import load_superplm, pack
+from atb.models.superplm.superplm import SuperPLM
 from atb.training.reading import read_encoder
 
 WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcäß東", "##b", "der")
@@ -61,12 +62,12 @@ def save_packed(folder: Path) -> None:
 
 
 def read_tokenizer(path: Path) -> None:
-    vocabulary = Vocabulary.read(path.parent)
+    vocabulary = read_vocabulary(path.parent)
     found = vocabulary.tokenizer().encode("der Äb 東!")
     assert (found.ids[0], found.ids[-1]) == (vocabulary.special.cls, vocabulary.special.sep)
     assert all(0 <= number < len(vocabulary) for number in found.ids)
     vocabulary.save(path.parent / "again")
-    assert Vocabulary.read(path.parent / "again") == vocabulary
+    assert read_vocabulary(path.parent / "again") == vocabulary
 
 
 def compute(model: SuperPLM, text_model: TextModel) -> None:

@@ -10,15 +10,15 @@ import onnxruntime
 import pytest
 import torch
 
-from atb.devices.reference import forward
+from atb.devices.runtimes.reference import forward
 from atb.errors import InputError
 from atb.models.architecture import Architecture
-from atb.models.modeling_tinybert import (
+from atb.models.onnx_builder import build_graph, save_graph
+from atb.models.superplm.modeling_tinybert import (
     TinyBertForQuestionAnswering,
     TinyBertForSequenceClassification,
 )
-from atb.models.onnx_builder import build_graph, save_graph
-from atb.models.slicing import config_of
+from atb.models.superplm.slicing import config_of
 from atb.models.weights import random_weights, weights_shapes
 
 SMALL = Architecture(2, 20, 3, 33, 28)
@@ -67,7 +67,7 @@ def session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
 def test_a_deployed_graph_equals_torch_on_20_random_architectures() -> None:
     import torch
 
-    from atb.models.modeling_tinybert import TinyBertConfig, TinyBertModel
+    from atb.models.superplm.modeling_tinybert import TinyBertConfig, TinyBertModel
 
     torch.set_num_threads(1)
     rng = np.random.default_rng(5)

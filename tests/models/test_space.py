@@ -10,7 +10,8 @@ import pytest
 from atb.errors import BadArchitecture, BadFile, InputError
 from atb.models.architecture import Architecture
 from atb.models.known import KNOWN
-from atb.models.space import SPACES, Dimension, SearchSpace, fast_rule, find_space
+from atb.models.space import SPACES, Dimension, SearchSpace, fast_rule
+from atb.models.space_file import find_space
 
 SEARCH_GRID = {"hidden": 16, "feed_forward": 32, "qkv": 12, "heads": 1}
 

@@ -7,8 +7,8 @@ import pytest
 
 from atb.devices.settings import RunSettings
 from atb.models.space import SPACES, SearchSpace
-from atb.predictor.basis import FloatArray, IntArray
-from atb.predictor.features import columns_of, rows_of, work_amounts
+from atb.predictor.fitting.basis import FloatArray, IntArray
+from atb.predictor.fitting.features import columns_of, rows_of, work_amounts
 from atb.predictor.training_set import TrainingSet
 from atb.profiler.conditions import Conditions
 

@@ -9,8 +9,8 @@ import pytest
 from atb.devices.settings import RunSettings
 from atb.errors import InputError
 from atb.predictor.family import fit_family, settings_basis
-from atb.predictor.features import work_amounts
 from atb.predictor.file import load, load_family, save_family
+from atb.predictor.fitting.features import work_amounts
 
 SETTINGS = [
     RunSettings(sequence_length=length, batch=batch) for length in (32, 64, 128) for batch in (1, 4)

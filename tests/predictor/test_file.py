@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from atb.errors import BadFile
-from atb.predictor.features import PADDING
+from atb.predictor.checksum import sealed_hash
 from atb.predictor.file import load, save
-from atb.predictor.fitting import fit
-from atb.predictor.seal import sealed_hash
+from atb.predictor.fitting.features import PADDING
+from atb.predictor.latency_fit import fit
 
 
 @pytest.fixture(scope="module")

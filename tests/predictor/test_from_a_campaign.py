@@ -5,17 +5,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from atb.devices.fake import FakeDevice
+from atb.devices.fake.device import FakeDevice
 from atb.devices.settings import RunSettings
 from atb.errors import InputError
 from atb.models.space import SPACES
-from atb.predictor.evaluation import evaluate
-from atb.predictor.features import architecture_at, rows_of
-from atb.predictor.fitting import fit
+from atb.predictor.evaluation.evaluation import evaluate
+from atb.predictor.fitting.features import architecture_at, rows_of
+from atb.predictor.latency_fit import fit
 from atb.predictor.training_set import TrainingSet
-from atb.profiler.campaign import run_campaign
-from atb.profiler.database import ProfileDatabase
-from atb.profiler.plan import Plan
+from atb.profiler.campaign.campaign import run_campaign
+from atb.profiler.campaign.plan import Plan
+from atb.profiler.database.writer import ProfileDatabase
 
 SPACE = SPACES["mini"]
 

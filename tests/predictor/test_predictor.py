@@ -5,17 +5,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from atb.devices.fake import FakeDevice
+from atb.devices.fake.device import FakeDevice
 from atb.devices.settings import RunSettings
 from atb.errors import InputError
 from atb.models.architecture import Architecture
 from atb.models.known import KNOWN
 from atb.models.space import SPACES
-from atb.predictor.explain import RESIDUAL_PART, explain, shrink
-from atb.predictor.features import WORK_TERMS, architecture_basis, rows_of
-from atb.predictor.fitting import fit
+from atb.predictor.explanation import RESIDUAL_PART, explain, shrink
+from atb.predictor.fitting.features import WORK_TERMS, architecture_basis, rows_of
+from atb.predictor.fitting.support import Support
+from atb.predictor.latency_fit import fit
 from atb.predictor.predictor import ExactPredictor, require_conditions
-from atb.predictor.support import Support
 from atb.predictor.testing import PredictorConformance
 from atb.profiler.conditions import Conditions
 

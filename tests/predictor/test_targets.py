@@ -12,10 +12,10 @@ from atb.devices.settings import RunSettings
 from atb.errors import BadFile
 from atb.models.space import SPACES
 from atb.models.weights import weights_shapes
-from atb.predictor.features import architecture_at
+from atb.predictor.checksum import sealed_hash
 from atb.predictor.file import load, save
-from atb.predictor.fitting import fit
-from atb.predictor.seal import sealed_hash
+from atb.predictor.fitting.features import architecture_at
+from atb.predictor.latency_fit import fit
 from atb.predictor.targets import storage_basis
 
 

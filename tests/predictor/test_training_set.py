@@ -8,7 +8,7 @@ import pytest
 from atb.devices.settings import RunSettings
 from atb.errors import InputError
 from atb.models.architecture import Architecture
-from atb.predictor.features import architecture_at
+from atb.predictor.fitting.features import architecture_at
 from atb.predictor.training_set import LEAST_ROWS, TrainingSet
 from atb.profiler.conditions import Conditions
 

@@ -5,9 +5,9 @@ import pytest
 
 from atb.devices.settings import RunSettings
 from atb.errors import InputError
-from atb.predictor.features import architecture_basis
-from atb.predictor.fitting import fit
-from atb.predictor.table import Feature, table_basis
+from atb.predictor.fitting.features import architecture_basis
+from atb.predictor.latency_fit import fit
+from atb.predictor.tables.table import Feature, table_basis
 from atb.predictor.transfer import transfer_model
 
 BASIS = architecture_basis(RunSettings())

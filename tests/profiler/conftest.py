@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from atb.devices.contract import Block
-from atb.devices.fake import FakeDevice
+from atb.devices.fake.device import FakeDevice
 from atb.devices.settings import RunSettings
 from atb.models.architecture import Architecture
 from atb.profiler.conditions import Conditions

@@ -10,12 +10,12 @@ from foreign import TOKENS, as_hugging_face_keeps_it, keep_outside, write_embedd
 
 from atb.devices.contract import Artefact, LaunchFailure
 from atb.devices.local import LocalDevice
-from atb.devices.onnxruntime_cpu import OnnxRuntimeCpu
+from atb.devices.runtimes.onnxruntime.cpu import OnnxRuntimeCpu
 from atb.devices.settings import RunSettings
 from atb.errors import BadFile
-from atb.profiler.artefacts import ArtefactStore
-from atb.profiler.inspection import inspect_weights
-from atb.profiler.plan import Plan
+from atb.profiler.campaign.artefacts import ArtefactStore
+from atb.profiler.campaign.inspection import inspect_weights
+from atb.profiler.campaign.plan import Plan
 from atb.profiler.subject import ModelFile
 
 SETTINGS = RunSettings(sequence_length=8)

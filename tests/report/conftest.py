@@ -8,23 +8,24 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from atb.devices.fake import FakeDevice
+from atb.devices.fake.device import FakeDevice
 from atb.devices.settings import RunSettings
 from atb.models.known import KNOWN
 from atb.models.space import SPACES
-from atb.predictor.fitting import fit
+from atb.predictor.latency_fit import fit
 from atb.predictor.predictor import WorkPredictor
 from atb.predictor.training_set import TrainingSet
-from atb.profiler.campaign import measure, run_campaign
+from atb.profiler.campaign.campaign import measure, run_campaign
+from atb.profiler.campaign.plan import Plan
 from atb.profiler.conditions import Conditions
-from atb.profiler.database import ProfileDatabase
-from atb.profiler.plan import Plan
-from atb.search.candidates import on_search_grid
-from atb.search.constraint import LatencyLimit
+from atb.profiler.database.writer import ProfileDatabase
+from atb.search.constraints.candidates import on_search_grid
+from atb.search.constraints.latency import LatencyLimit
 from atb.search.contract import MethodSettings
-from atb.search.proxy import ExactProxy
+from atb.search.request import SearchRequest
 from atb.search.result import SearchResult
-from atb.search.run import SearchRequest, search
+from atb.search.run import search
+from atb.search.scoring.proxy import ExactProxy
 from atb.search.verification import Verifier
 
 SAMPLES = 16

@@ -7,18 +7,18 @@ from pathlib import Path
 import pytest
 
 from atb.devices.contract import OperatorTime
-from atb.devices.fake import FakeDevice
+from atb.devices.fake.device import FakeDevice
 from atb.devices.settings import RunSettings
 from atb.models.space import SPACES
-from atb.profiler.campaign import run_campaign
+from atb.profiler.campaign.campaign import run_campaign
+from atb.profiler.campaign.details import BreakDown
+from atb.profiler.campaign.plan import Plan
 from atb.profiler.conditions import Conditions
-from atb.profiler.database import ProfileDatabase
-from atb.profiler.details import BreakDown
-from atb.profiler.plan import Plan
+from atb.profiler.database.writer import ProfileDatabase
 from atb.profiler.subject import ModelFile
-from atb.report.operators import operators
 from atb.report.page import write_page
-from atb.report.svg import Picture
+from atb.report.pictures.operator_times import operators
+from atb.report.pictures.svg import Picture
 from atb.text import printable
 
 NAMES = [

@@ -1,14 +1,14 @@
 import numpy as np
 import pytest
 
-from atb.devices.fake import FakeDevice
+from atb.devices.fake.device import FakeDevice
 from atb.devices.settings import RunSettings
-from atb.models.space import find_space
-from atb.predictor.fitting import fit
+from atb.models.space_file import find_space
+from atb.predictor.latency_fit import fit
 from atb.predictor.training_set import TrainingSet
-from atb.profiler.campaign import run_campaign
-from atb.profiler.database import ProfileDatabase
-from atb.profiler.plan import Plan
+from atb.profiler.campaign.campaign import run_campaign
+from atb.profiler.campaign.plan import Plan
+from atb.profiler.database.writer import ProfileDatabase
 from atb.report.held_out import HELD_OUT, LATER, unseen
 
 SETTINGS = RunSettings(sequence_length=8)

@@ -13,12 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from atb.commands.search import show
+from atb.commands.search.search import show
 from atb.devices.settings import RunSettings
 from atb.errors import BadFile, InputError
-from atb.profiler.database import ProfileDatabase
+from atb.profiler.database.writer import ProfileDatabase
 from atb.report.page import write_page
-from atb.search.result import Elsewhere, SearchResult, Weighed
+from atb.search.candidate import Elsewhere
+from atb.search.result import SearchResult, Weighed
 from tests.report.conftest import HOSTILE, Run
 
 #: Campaigns and processes of several seconds each.

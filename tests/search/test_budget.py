@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from atb.devices.fake import FakeDevice
+from atb.devices.fake.device import FakeDevice
 from atb.errors import RunError
-from atb.profiler.database import ProfileDatabase
-from atb.search.joint import JointVerifier, Place
-from atb.search.proxy import ExactProxy
+from atb.profiler.database.writer import ProfileDatabase
+from atb.search.scoring.proxy import ExactProxy
+from atb.search.targets import JointVerifier, Place
 from atb.search.verification import Budget
 
 

@@ -13,20 +13,20 @@ from typing import Any
 
 import pytest
 
-from atb.devices.fake import FakeDevice
+from atb.devices.fake.device import FakeDevice
 from atb.errors import BadFile, InputError, RunError
 from atb.models.architecture import Architecture
 from atb.models.known import KNOWN
-from atb.profiler.database import ProfileDatabase
-from atb.profiler.plan import SENTINEL
-from atb.search.constraint import LatencyLimit, SpeedUp
+from atb.profiler.campaign.plan import SENTINEL
+from atb.profiler.database.writer import ProfileDatabase
+from atb.search.constraints.latency import LatencyLimit, SpeedUp
 from atb.search.contract import MethodSettings
-from atb.search.methods import METHODS
-from atb.search.proxy import ExactProxy
+from atb.search.methods.methods import METHODS
 from atb.search.request import SearchRequest
 from atb.search.result import read_result
 from atb.search.run import search
-from atb.search.scores import ScoreFile
+from atb.search.scoring.proxy import ExactProxy
+from atb.search.scoring.scores import ScoreFile
 
 
 @pytest.mark.parametrize("method", sorted(METHODS))
@@ -91,7 +91,7 @@ def test_another_request_in_the_same_folder_keeps_the_scores(world: Any, tmp_pat
 
 
 def start(folder: Path, seconds: float) -> subprocess.Popen[str]:
-    script = Path(__file__).parent / "conftest.py"
+    script = Path(__file__).parents[1] / "support" / "search_world.py"
     return subprocess.Popen(
         [sys.executable, str(script), str(folder), str(seconds)],
         stdout=subprocess.PIPE,

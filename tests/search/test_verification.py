@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from atb.devices.fake import FakeDevice
+from atb.devices.fake.device import FakeDevice
 from atb.models.architecture import Architecture
-from atb.profiler.database import ProfileDatabase
-from atb.search.result import Candidate
+from atb.profiler.database.writer import ProfileDatabase
+from atb.search.candidate import Candidate
 from atb.search.verification import Verification, choose_finalists, verify
 
 

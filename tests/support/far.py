@@ -2,10 +2,10 @@
 
 import sys
 
-from atb.devices.device_file import SavedDevice
-from atb.devices.far_agent import FarAgent
-from atb.devices.ssh import SshDevice, read_facts
-from atb.devices.ssh_address import SshAddress
+from atb.devices.remote.agent_client import FarAgent
+from atb.devices.remote.device import SshDevice, read_facts
+from atb.devices.remote.saved_devices import SavedDevice
+from atb.devices.remote.ssh.address import SshAddress
 
 
 def save_device(server, *, name="far", python=sys.executable, url=None):

@@ -21,8 +21,8 @@ LIMIT_SECONDS = 300
 #: What most commands import, the slowest first.
 _LIBRARIES = [
     "atb.devices.registry",
-    "atb.profiler.campaign",
-    "atb.profiler.database",
+    "atb.profiler.campaign.campaign",
+    "atb.profiler.database.writer",
     "torch",
     "transformers",
     "accelerate",

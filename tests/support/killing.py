@@ -16,16 +16,17 @@ import numpy as np
 import sqlalchemy as sa
 from forked import processes
 
-from atb.devices.fake import FakeDevice
-from atb.devices.registry import find_device, find_runtime
+from atb.devices.fake.device import FakeDevice
+from atb.devices.registry import find_device
+from atb.devices.runtimes.registry import find_runtime
 from atb.devices.settings import RunSettings
 from atb.errors import BadFile
 from atb.models.architecture import Architecture
-from atb.models.space import find_space
-from atb.profiler import schema
-from atb.profiler.campaign import run_campaign
-from atb.profiler.database import ProfileDatabase
-from atb.profiler.plan import Plan
+from atb.models.space_file import find_space
+from atb.profiler.campaign.campaign import run_campaign
+from atb.profiler.campaign.plan import Plan
+from atb.profiler.database import schema
+from atb.profiler.database.writer import ProfileDatabase
 
 TINY = tuple(Architecture(1, 128, 2, 128, 128 + 64 * wider) for wider in range(3))
 

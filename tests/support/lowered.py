@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from atb.devices.artefact_cache import ArtefactCache, CachedRuntime
 from atb.devices.contract import Artefact
-from atb.devices.executorch_xnnpack import ExecuTorchXnnpack
+from atb.devices.runtimes.artefact_cache import ArtefactCache, CachedRuntime
+from atb.devices.runtimes.executorch.xnnpack import ExecuTorchXnnpack
 from atb.devices.settings import RunSettings
 from atb.models.architecture import Architecture
 

@@ -7,12 +7,12 @@ import time
 
 from killing import processes
 
-from atb.devices.fake import FakeDevice
+from atb.devices.fake.device import FakeDevice
 from atb.devices.settings import RunSettings
 from atb.models.known import KNOWN
-from atb.profiler import migration
 from atb.profiler.conditions import Conditions
-from atb.profiler.database import ProfileDatabase
+from atb.profiler.database import migration
+from atb.profiler.database.writer import ProfileDatabase
 
 _LONGEST_SECONDS = 60
 

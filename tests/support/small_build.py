@@ -7,7 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from task_files import write_glue
-from tiny_space import SPACE
+
+#: A space so small that commands are done in seconds.
+SPACE = """
+name = "tiny"
+layers = [1, 2]
+hidden = [16, 32, 16]
+heads = [1, 2]
+head_size = 16
+feed_forward = [32, 64, 32]
+"""
 
 LARGE = "L2-H32-A2-Q32-F64"
 RECIPE = """

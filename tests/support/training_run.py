@@ -6,12 +6,12 @@ import sys
 import torch
 torch.set_num_threads(1)
 sys.path.insert(0, sys.argv[1])
-from atb.data.samples import held_out
+from atb.data.corpus.samples import held_out
 from atb.models.architecture import Architecture
 from atb.models.space import Dimension, SearchSpace
-from atb.models.superplm import SuperPLM
+from atb.models.superplm.superplm import SuperPLM
 from atb.training.settings import TrainingSettings
-from atb.training.trainer import train_superplm
+from atb.training.one_shot.trainer import train_superplm
 from pathlib import Path
 space = SearchSpace("tiny", Dimension(1, 2), Dimension(8, 16, 4), Dimension(1, 2),
                     Dimension(8, 16, 8), head_size=8)

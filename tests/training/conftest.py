@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from atb.data.shards import Shard, TokenShards
+from atb.data.corpus.shards import Shard, TokenShards
 from atb.models.space import Dimension, SearchSpace
-from atb.models.superplm import SuperPLM
+from atb.models.superplm.superplm import SuperPLM
 
 torch.set_num_threads(1)
 

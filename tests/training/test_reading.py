@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from atb.errors import BadFile
 from atb.models.architecture import Architecture
 from atb.models.known import resolve
-from atb.models.superplm import SuperPLM
+from atb.models.superplm.superplm import SuperPLM
 from atb.training.reading import read_encoder
 
 SHAPE = Architecture(2, 24, 2, 16, 40)

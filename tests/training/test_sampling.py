@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from atb.data.shards import TokenShards
+from atb.data.corpus.shards import TokenShards
 from atb.errors import InputError
 from atb.models.space import SPACES, Dimension, SearchSpace
-from atb.models.superplm import SuperPLM
+from atb.models.superplm.superplm import SuperPLM
+from atb.training.one_shot.trainer import train_superplm
 from atb.training.sampling import sampled_architectures
 from atb.training.settings import TrainingSettings
-from atb.training.trainer import train_superplm
 
 
 def test_the_sandwich_holds_the_largest_and_the_smallest(space: SearchSpace) -> None:

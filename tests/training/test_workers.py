@@ -16,7 +16,7 @@ from forked import LIMIT_SECONDS, start_forked
 from training_run import RUN
 
 from atb.errors import InputError
-from atb.models.superplm import SuperPLM
+from atb.models.superplm.superplm import SuperPLM
 from atb.training.log import LOG
 from atb.training.workers import Workers
 

@@ -1,0 +1,73 @@
+from . import completion as completion
+from .limits import (
+    find_alternatives as find_alternatives,
+    find_place as find_place,
+    parse_limit as parse_limit,
+    parse_limits as parse_limits,
+    require_reach as require_reach,
+)
+from .options import (
+    DEFAULT_CACHE as DEFAULT_CACHE,
+    DEFAULT_DATABASE as DEFAULT_DATABASE,
+    DEFAULT_PREDICTOR as DEFAULT_PREDICTOR,
+    DEFAULT_SEARCH as DEFAULT_SEARCH,
+    Affinities as Affinities,
+    Affinity as Affinity,
+    Batch as Batch,
+    Batches as Batches,
+    CacheSize as CacheSize,
+    CampaignName as CampaignName,
+    Database as Database,
+    DeviceName as DeviceName,
+    Features as Features,
+    Force as Force,
+    HeldOutShards as HeldOutShards,
+    Json as Json,
+    Latency as Latency,
+    MeasuringBudget as MeasuringBudget,
+    OneBatch as OneBatch,
+    OneCampaign as OneCampaign,
+    OneDevice as OneDevice,
+    OnePrecision as OnePrecision,
+    OneRuntime as OneRuntime,
+    OneSequenceLength as OneSequenceLength,
+    OneThreads as OneThreads,
+    Order as Order,
+    Precision as Precision,
+    Precisions as Precisions,
+    PredictorChoice as PredictorChoice,
+    PredictorFile as PredictorFile,
+    Reference as Reference,
+    RuntimeName as RuntimeName,
+    Seed as Seed,
+    SequenceLength as SequenceLength,
+    SequenceLengths as SequenceLengths,
+    SpaceName as SpaceName,
+    Speedup as Speedup,
+    SuperPLMFolder as SuperPLMFolder,
+    TableFile as TableFile,
+    TargetColumn as TargetColumn,
+    TeacherFolder as TeacherFolder,
+    ThreadCounts as ThreadCounts,
+    Threads as Threads,
+)
+from .scoring import Scoring as Scoring
+from .selection import (
+    note_reading as note_reading,
+    refuse_beside as refuse_beside,
+    select_table as select_table,
+    select_training_set as select_training_set,
+    select_training_sets as select_training_sets,
+)
+from .sides import parse_side as parse_side
+from .spaces import held_by as held_by, note_held as note_held, on_grid as on_grid
+from .sweep import Sweep as Sweep, expand_affinity as expand_affinity, parse_list as parse_list
+from .target import (
+    DEFAULT_PRECISION as DEFAULT_PRECISION,
+    Target as Target,
+    agreeing_conditions as agreeing_conditions,
+    choose_precision as choose_precision,
+    find_target as find_target,
+    note_emulated as note_emulated,
+    open_cache as open_cache,
+)

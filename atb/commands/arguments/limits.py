@@ -1,0 +1,180 @@
+"""From the words of the command line to the limits of a search."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from atb.errors import InputError
+
+if TYPE_CHECKING:
+    from atb.commands.arguments.target import Target
+    from atb.devices.runtimes import ArtefactCache
+    from atb.predictor import LatencyPredictor, WorkPredictor
+    from atb.search import SearchRequest
+    from atb.search.constraints import Bound, LatencyLimit, Percentile, SpeedUp
+
+__all__ = ["find_alternatives", "find_place", "parse_limit", "parse_limits", "require_reach"]
+
+
+def parse_limit(
+    latency: str | None, speedup: float | None, reference: str, window: tuple[float, float]
+) -> LatencyLimit | SpeedUp | Percentile:
+    """The limit from the words of the command line: `10ms`, `30%` of the space, or a speed-up.
+
+    Raises:
+        InputError: Neither or both were given, or one is impossible.
+    """
+    from atb.models import resolve
+    from atb.search.constraints import LatencyLimit, Percentile, SpeedUp
+    from atb.units import parse_duration, parse_percent
+
+    if (latency is None) == (speedup is None):
+        raise InputError("Give the limit either as --latency 10ms or as --speedup 7.")
+    if latency is not None and latency.endswith("%"):
+        return Percentile(parse_percent(latency), window)
+    if latency is not None:
+        return LatencyLimit(parse_duration(latency), window)
+    assert speedup is not None
+    return SpeedUp(speedup, resolve(reference), reference, window)
+
+
+def parse_limits(texts: Sequence[str]) -> tuple[tuple[Bound, ...], dict[str, float]]:
+    """Further limits: on what is deployed, and seconds by the name of a place.
+
+    Raises:
+        InputError: One is of no known form, or was given twice.
+    """
+    from atb.search.constraints import BOUNDS, parse_bound
+    from atb.units import parse_duration
+
+    bounds: dict[str, Bound] = {}
+    latencies: dict[str, float] = {}
+    for text in texts:
+        name, equals, amount = text.partition("=")
+        name = name.strip()
+        if name in bounds or name in latencies:
+            raise InputError(f"--limit {name} was given twice: give the tighter one.")
+        if name in BOUNDS or not equals:
+            bounds[name] = parse_bound(text)
+        else:
+            latencies[name] = parse_duration(amount)
+    return tuple(bounds.values()), latencies
+
+
+def find_place(
+    name: str,
+    predictor: Path,
+    option: str = "--limit",
+    *,
+    cache: ArtefactCache | None = None,
+) -> tuple[WorkPredictor, Target]:
+    """The predictor of a further place, and where it was fitted.
+
+    Args:
+        name: A predictor file, or its name without .json beside the first one.
+        predictor: The first one.
+        option: Which named it.
+        cache: Where what is built is kept.
+
+    Raises:
+        InputError: There is no such file, or its conditions are not to be had here.
+    """
+    from atb.commands.arguments.target import Target, find_target
+    from atb.predictor import load, require_conditions
+    from atb.search.constraints import BOUNDS
+
+    path = Path(name) if name.endswith(".json") else predictor.with_name(f"{name}.json")
+    if not path.is_file():
+        other = f" is none of {', '.join(BOUNDS)}, and" if option == "--limit" else ":"
+        raise InputError(
+            f"{option} {name}{other} there is no predictor {path}: fit one there with "
+            "`atb predictor train --out`."
+        )
+    known = load(path)
+    conditions = known.conditions
+    settings = conditions.settings
+    place = find_target(
+        conditions.device,
+        conditions.runtime,
+        precision=settings.precision,
+        threads=settings.threads,
+        batch=settings.batch,
+        sequence_length=settings.sequence_length,
+        cache=cache,
+    )
+    target = Target(place.device, place.runtime, settings)
+    require_conditions(known, target.conditions)
+    return known, target
+
+
+def find_alternatives(
+    names: Sequence[str],
+    predictor: Path,
+    limit: LatencyLimit | SpeedUp | Percentile,
+    latencies: Mapping[str, float],
+    *,
+    cache: ArtefactCache | None = None,
+) -> dict[str, tuple[WorkPredictor, Target]]:
+    """Predictors of other settings, and where they were fitted, by name.
+
+    Args:
+        names: Predictor files, or their names without .json beside the first one.
+        predictor: The first one.
+        limit: Of the latency.
+        latencies: Limits in further places.
+        cache: Where what is built is kept.
+
+    Raises:
+        InputError: One is not to be had, was given twice, or does not go with other limits.
+    """
+    from atb.search.constraints import SpeedUp
+
+    if not names:
+        return {}
+    if latencies:
+        raise InputError("--alternative does not go with --limit of a latency elsewhere: give one.")
+    if isinstance(limit, SpeedUp):
+        raise InputError(
+            "--alternative wants the limit as --latency: a speed-up is over what is measured under "
+            "one setting."
+        )
+    found: dict[str, tuple[WorkPredictor, Target]] = {}
+    for name in names:
+        stem = Path(name).stem if name.endswith(".json") else name
+        if stem in found or stem == predictor.stem:
+            raise InputError(f"--alternative {name} was given twice: leave one out.")
+        found[stem] = find_place(name, predictor, "--alternative", cache=cache)
+    return found
+
+
+def require_reach(request: SearchRequest, predictors: Sequence[LatencyPredictor]) -> None:
+    """See that the limits can be met under the conditions of one of the predictors at least.
+
+    Raises:
+        InputError: They cannot; what the first of them says.
+    """
+    from atb.search.constraints import BoundReach, feasible
+
+    refused: InputError | None = None
+    known = request.limit_by(predictors[0])
+    if known is None:
+        return
+    for predictor in predictors:
+        try:
+            reach = BoundReach(request.bounds, request.deployed(predictor))
+            feasible(
+                request.space,
+                predictor,
+                known,
+                largest=request.largest,
+                bounds=reach,
+                layout=request.layout,
+            )
+        except InputError as error:
+            refused = refused or error
+        else:
+            return
+    assert refused is not None
+    raise refused

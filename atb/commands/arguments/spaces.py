@@ -1,0 +1,71 @@
+"""What a command tells of the part of a space that it uses."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from atb.commands.output import note
+
+if TYPE_CHECKING:
+    from atb.models import Architecture, SearchSpace
+
+__all__ = ["held_by", "note_held", "on_grid"]
+
+
+def on_grid(name: str, grid: str | None) -> SearchSpace:
+    """The space that a search moves in, by the words of the command line.
+
+    Raises:
+        InputError: There is no such space or grid.
+    """
+    from atb.models import find_space
+    from atb.search.constraints import on_search_grid
+
+    written = find_space(name)
+    searched = on_search_grid(written, grid)
+    if grid is not None:
+        _note_left_out(written, searched, f"lie on the grid {grid} and are searched")
+    return searched
+
+
+def held_by(space: SearchSpace, superplm: str, largest: Architecture) -> SearchSpace:
+    """The part of a space that a SuperPLM holds.
+
+    Args:
+        space: On its grid.
+        superplm: Name or folder of the SuperPLM, for the note.
+        largest: Its shape.
+
+    Raises:
+        InputError: Nothing is left.
+    """
+    held = space.limited_to(largest)
+    _note_left_out(space, held, f"are slices of the SuperPLM {superplm} and are searched")
+    return held
+
+
+def note_held(space: SearchSpace, largest: Architecture) -> None:
+    """Say where a SuperPLM that is as large as a space does not hold all of it.
+
+    Args:
+        space: What is to be trained.
+        largest: Shape of the SuperPLM.
+    """
+    if space.largest.fits(largest):  # training refuses it otherwise
+        what = (
+            f"are trained: the others have more heads than {largest}, or wider ones than "
+            f"{largest.head_size}"
+        )
+        _note_left_out(space, space.limited_to(largest), what)
+
+
+def _note_left_out(space: SearchSpace, used: SearchSpace, what: str) -> None:
+    """Say how much of a space is left out, where something is.
+
+    Args:
+        space: The whole space.
+        used: The part that is used.
+        what: How a sentence on that part ends, such as `on the grid paper are searched`.
+    """
+    if used.size < space.size:
+        note(f"{used.size:,} of the {space.size:,} architectures of the space {space.name} {what}")

@@ -1,0 +1,221 @@
+"""From the words of the command line to a device, a runtime, settings and conditions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from atb.commands.output import note
+from atb.errors import InputError
+
+if TYPE_CHECKING:
+    from atb.devices import Device, RunSettings, Runtime
+    from atb.devices.runtimes import ArtefactCache
+    from atb.profiler import Conditions, Subject
+    from atb.profiler.database import ProfileDatabase
+    from atb.search import Budget, Verifier
+
+__all__ = [
+    "DEFAULT_PRECISION",
+    "Target",
+    "agreeing_conditions",
+    "choose_conditions",
+    "choose_precision",
+    "find_serving",
+    "find_target",
+    "note_emulated",
+    "open_cache",
+    "parse_affinity",
+]
+
+#: What --precision is where it is not given.
+DEFAULT_PRECISION = "fp32"
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where and how something is to be measured."""
+
+    device: Device
+    runtime: Runtime
+    settings: RunSettings
+
+    @property
+    def conditions(self) -> Conditions:
+        """The conditions of a measurement made there."""
+        from atb.profiler import Conditions
+
+        return Conditions.of(self.device, self.runtime, self.settings)
+
+    def verifier(self, database: ProfileDatabase, budget: Budget) -> Verifier:
+        """Measures finalists of a search there, until a budget is spent."""
+        from atb.search import Verifier
+
+        return Verifier(self.device, self.runtime, self.settings, database, budget=budget)
+
+
+def parse_affinity(text: str | None) -> tuple[int, ...] | None:
+    """Turn `0,2` into CPUs.
+
+    Raises:
+        InputError: It is not a list of whole numbers.
+    """
+    if text is None:
+        return None
+    try:
+        return tuple(sorted({int(part) for part in text.split(",")}))
+    except ValueError as error:
+        raise InputError(f"--affinity is {text!r}: write CPUs like 0 or 0,1.") from error
+
+
+def open_cache(size: str) -> ArtefactCache | None:
+    """Where what runtimes build is kept, up to such a size as `2GB`; None for nothing at all.
+
+    Raises:
+        InputError: It is no size.
+    """
+    from atb.commands.output import note
+    from atb.devices.runtimes import ArtefactCache, default_folder
+    from atb.units import parse_amount
+
+    limit_bytes = int(parse_amount(size, "B", or_none=True))
+    folder = default_folder()
+    return ArtefactCache(folder, limit_bytes, note) if limit_bytes and folder else None
+
+
+def find_serving(
+    device: Device, runtime: str | None, precisions: Sequence[str], cache: ArtefactCache | None
+) -> Runtime:
+    """A runtime of the device that serves these precisions, and builds nothing that is kept.
+
+    Raises:
+        InputError: There is none of that name, or it does not serve one of them.
+    """
+    from atb.devices.runtimes import CachedRuntime, find_runtime
+
+    found = find_runtime(device, runtime)
+    for precision in precisions:
+        if precision not in found.precisions:
+            raise InputError(
+                f"{found.name} on {device.name} does not serve {precision}: "
+                f"choose {' or '.join(found.precisions)}."
+            )
+    return found if cache is None else CachedRuntime(found, cache)
+
+
+def find_target(
+    device: str,
+    runtime: str | None,
+    *,
+    precision: str,
+    threads: int,
+    batch: int,
+    sequence_length: int,
+    affinity: str | None = None,
+    cache: ArtefactCache | None = None,
+) -> Target:
+    """Find the device and the runtime, and check the settings.
+
+    Raises:
+        InputError: One of them is unknown or impossible.
+    """
+    from atb.devices import RunSettings, find_device
+
+    settings = RunSettings(
+        precision=precision,
+        threads=threads,
+        affinity=parse_affinity(affinity),
+        batch=batch,
+        sequence_length=sequence_length,
+    )
+    place = find_device(device)
+    return Target(place, find_serving(place, runtime, [precision], cache), settings)
+
+
+def choose_precision(subject: Subject, runtime: Runtime, asked: str) -> str:
+    """The precision in which a subject is timed; a file has the one that it has.
+
+    Where a runtime does not serve that of a file, it computes it in the one that it serves first.
+
+    Raises:
+        InputError: Another one than that of a file was asked for.
+    """
+    from atb.profiler import ModelFile
+
+    if not isinstance(subject, ModelFile):
+        return asked
+    own = subject.precision if subject.precision in runtime.precisions else runtime.precisions[0]
+    if asked not in (DEFAULT_PRECISION, own):
+        raise InputError(
+            f"{subject.name} computes in {own} on {runtime.name}, and {asked} was asked for: a "
+            "file is timed as it is; leave --precision out, or give it to an architecture, as in "
+            f"tinybert-4,precision={asked}."
+        )
+    return own
+
+
+def note_emulated(conditions: Conditions) -> None:
+    """Say that latencies are an emulator's, where they are."""
+    if conditions.emulator is not None:
+        note(
+            f"{conditions.device} is emulated by {conditions.emulator}: what it computes is right, "
+            "but how long that takes says nothing about a real processor"
+        )
+
+
+def agreeing_conditions(
+    database: ProfileDatabase, campaign: str | None = None, **wanted: Any
+) -> list[Conditions]:
+    """All sets of conditions in a database that agree with the fields that are given.
+
+    Args:
+        database: Where to look.
+        campaign: Only those of the campaign of this label.
+        wanted: Fields of `Conditions.to_json` by name; None leaves one open.
+
+    Raises:
+        InputError: None agrees.
+    """
+    own = [found.conditions for found in database.campaigns() if found.label == campaign]
+    if campaign is not None and not own:
+        raise InputError(
+            f"The database has no campaign {campaign}: see what it has with `atb profile --list`."
+        )
+    given = {name: value for name, value in wanted.items() if value is not None}
+    found = [
+        conditions
+        for conditions in (database.conditions() if campaign is None else own)
+        if all(conditions.to_json()[name] == value for name, value in given.items())
+    ]
+    if not found:
+        words = ", ".join(f"{name} {value}" for name, value in given.items()) or "any conditions"
+        raise InputError(
+            f"The database holds no measurements for {words}: "
+            "see what it has with `atb profile --list`."
+        )
+    return found
+
+
+def choose_conditions(
+    database: ProfileDatabase, campaign: str | None = None, **wanted: Any
+) -> Conditions:
+    """The one set of conditions in a database that agrees with the fields that are given.
+
+    Args:
+        database: Where to look.
+        campaign: Only those of the campaign of this label.
+        wanted: Fields of `Conditions.to_json` by name; None leaves one open.
+
+    Raises:
+        InputError: None agrees, or several do.
+    """
+    found = agreeing_conditions(database, campaign, **wanted)
+    if len(found) > 1:
+        options = "--device, --runtime, --precision, --threads, --batch, --sequence-length"
+        listed = "; ".join(str(conditions) for conditions in found)
+        raise InputError(
+            f"The database holds {len(found)} sets of conditions ({listed}): "
+            f"choose one with {options}."
+        )
+    return found[0]

@@ -1,0 +1,1 @@
+from . import devices as devices

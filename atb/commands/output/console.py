@@ -1,0 +1,201 @@
+"""What a person sees: results on stdout, everything else on stderr.
+
+Everything goes through here, and is made fit for a terminal: names and messages come from devices,
+databases and files of others (`atb.text`), and a terminal may know few characters.
+"""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import io
+import json
+import os
+import re
+import shutil
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from atb.commands.output.several_processes import speaks
+from atb.text import plain_ascii, printable
+
+__all__ = [
+    "Progress",
+    "complain",
+    "note",
+    "prepare_streams",
+    "print_json",
+    "print_line",
+    "print_table",
+    "progress",
+]
+
+_REPLACING = "atb-replacing"
+
+#: Without a terminal, progress is never silent for longer.
+QUIET_SECONDS = 10.0
+#: Work that is done sooner shows none at all.
+QUIET_FIRST_SECONDS = 1.0
+
+#: A bar is drawn anew no sooner, as long as its word is the same.
+REFRESH_SECONDS = 0.1
+
+#: Called with what is done, what there is to do (0 where nobody knows), and a word on what is going
+#: on.
+Progress = Callable[[int, int, str], None]
+
+
+def prepare_streams() -> None:
+    """Let stdout and stderr replace what their encoding does not have, rather than fail.
+
+    Of several processes that were launched together one prints results.
+    """
+    if not speaks():
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 -- to the end
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=_REPLACING)
+
+
+def _replace(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    return "".join(map(plain_ascii, error.object[error.start : error.end])), error.end
+
+
+codecs.register_error(_REPLACING, _replace)
+
+
+def _shown(text: str) -> str:
+    """As stdout will show it, so that columns are as wide as what is in them."""
+    encoding = sys.stdout.encoding or "utf-8"
+    return printable(text).encode(encoding, _REPLACING).decode(encoding)
+
+
+def complain(message: str) -> None:
+    """Say what went wrong."""
+    note(f"atb: {message}")
+
+
+def note(message: str) -> None:
+    """Say something beside the result."""
+    if speaks():
+        sys.stderr.write(f"{printable(message)}\n")
+
+
+def print_line(text: str = "") -> None:
+    """Print a line of the result."""
+    sys.stdout.write(f"{printable(text)}\n")
+
+
+def print_json(document: Mapping[str, Any]) -> None:
+    """Print one JSON document with its format number."""
+    sys.stdout.write(json.dumps({"format": 1, **document}, indent=1, allow_nan=False) + "\n")
+
+
+def print_table(
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    left: Sequence[int] = (0,),
+    prose: bool = False,
+) -> None:
+    """Print rows in aligned columns, plain enough for `grep` and `awk`.
+
+    Args:
+        header: Names of the columns.
+        rows: Cells as text.
+        left: Columns aligned to the left; the others, numbers, to the right.
+        prose: Whether the last column is sentences, which a terminal shows below each other.
+    """
+    table = [[_shown(cell) for cell in row] for row in (header, *rows)]
+    if prose and sys.stdout.isatty():
+        before = sum(2 + max(len(row[c]) for row in table) for c in range(len(header) - 1))
+        width = shutil.get_terminal_size().columns - before
+        table = [line for row in table for line in _lines_of(row, width)]
+    widths = [max(len(row[column]) for row in table) for column in range(len(header))]
+    for row in table:
+        cells = [
+            cell.ljust(width) if column in left else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        sys.stdout.write("  ".join(cells).rstrip() + "\n")
+
+
+def _lines_of(row: Sequence[str], width: int) -> Iterator[list[str]]:
+    """A row as several, its last cell broken between words; never within `...`, to be copied."""
+    whole = re.sub("`.*?`", lambda code: code[0].replace(" ", "\0"), row[-1])
+    found = textwrap.wrap(whole, max(width, 1), break_long_words=False, break_on_hyphens=False) or [
+        ""
+    ]
+    for number, line in enumerate(found):
+        cells = row[:-1] if number == 0 else [""] * (len(row) - 1)
+        yield [*cells, line.replace("\0", " ")]
+
+
+@contextlib.contextmanager
+def progress(title: str) -> Iterator[Progress]:
+    """Show how far something is: a bar on a terminal, a line now and then elsewhere.
+
+    It is drawn only when it is told something, by the thread that tells it: while a block is timed
+    nothing else computes.
+    """
+    if not (sys.stderr.isatty() and speaks()):
+        yield _lines(title)
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress as Bar,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[word]}", style="dim", markup=False),
+    )
+    with Bar(*columns, console=Console(stderr=True), auto_refresh=False) as bar:
+        task = bar.add_task(title, total=None, word="")
+        drawn_at, drawn_word = -REFRESH_SECONDS, ""
+
+        def show(done: int, total: int, word: str) -> None:
+            nonlocal drawn_at, drawn_word
+            bar.tasks[0].total = total or None  # which `update` takes for no change
+            bar.update(task, completed=done, word=printable(word))
+            now = time.monotonic()
+            if word != drawn_word or done == total or now - drawn_at >= REFRESH_SECONDS:
+                drawn_at, drawn_word = now, word
+                bar.refresh()
+
+        yield show
+
+
+def _lines(title: str) -> Progress:
+    """Progress for logs: a line for a tenth of the work, and one when nothing was said for long.
+
+    Nothing is said of what is done within a second.
+    """
+    shown, last_total, last_time = -1, -1, 0.0
+    begun = time.monotonic()
+
+    def show(done: int, total: int, word: str) -> None:
+        nonlocal shown, last_total, last_time
+        step = 10 * done // total if total else 0
+        now = time.monotonic()
+        if now - begun < QUIET_FIRST_SECONDS:
+            return
+        if total != last_total or step > shown or now - last_time > QUIET_SECONDS:
+            shown, last_total, last_time = step, total, now
+            note(f"{title}: {done}{f'/{total}' if total else ''} {word}".rstrip())
+
+    return show

@@ -1,0 +1,1 @@
+from . import profile as profile

@@ -1,0 +1,119 @@
+"""A search and the export of its winner, with what a person is told meanwhile."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from atb.commands.output import note, progress
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from atb.commands.arguments import Scoring, Target
+    from atb.models.superplm import SuperPLM
+    from atb.predictor import LatencyPredictor
+    from atb.profiler.database import ProfileDatabase
+    from atb.search import Budget, Place, SearchRequest, SearchResult, Verifier
+    from atb.search.scoring import Proxy, Workers
+
+__all__ = ["note_spent", "run_one", "run_several"]
+
+
+def note_spent(budget: Budget) -> None:
+    """Say so where a search ended for want of time."""
+    if budget.is_spent:
+        note("the budget is spent: the same command measures on")
+
+
+def run_several(
+    request: SearchRequest,
+    several: Mapping[str, tuple[LatencyPredictor, Target]],
+    scoring: Scoring,
+    database: ProfileDatabase,
+    superplm: SuperPLM,
+    *,
+    out: Path,
+    budget_seconds: float | None = None,
+) -> SearchResult:
+    """Search under each of several settings, then write the model of the best of all.
+
+    Args:
+        request: What is searched for.
+        several: Predictors and where they were fitted by name, the first one first.
+        scoring: How; each is scored in its own precision and length.
+        database: Where measurements are kept.
+        superplm: Where the weights come from.
+        out: Folder of the search.
+        budget_seconds: For measuring, under each of them.
+    """
+    from atb.deploy import export_winner
+    from atb.models.superplm import EMBEDDED
+    from atb.search import Budget, Settings, search_settings
+
+    lengths = {target.settings.sequence_length for _, target in several.values()}
+    first, *_ = (predictor for predictor, _ in several.values())
+    limit = request.limit_by(first)
+    assert limit is not None
+    with contextlib.ExitStack() as stack, progress("search") as told:
+        settings = []
+        for name, (predictor, target) in several.items():
+            length = target.settings.sequence_length if len(lengths) > 1 else None
+            here = replace(scoring, precision=target.settings.precision, sequence_length=length)
+            workers = stack.enter_context(here.workers())
+            verifier = target.verifier(database, Budget(budget_seconds))
+            settings.append(Settings(name, predictor, verifier, here.proxy(superplm), workers))
+        result = search_settings(replace(request, limit=limit), settings, out, progress=told)
+    for one in settings:
+        note_spent(one.verifier.budget)
+    note("writing the model ...")
+    source = EMBEDDED.get(scoring.superplm, Path(scoring.superplm))
+    export_winner(result, superplm, out / "model", source=source)
+    return result
+
+
+def run_one(
+    request: SearchRequest,
+    predictor: LatencyPredictor,
+    proxy: Proxy,
+    verifier: Verifier,
+    superplm: SuperPLM,
+    *,
+    out: Path,
+    source: str,
+    places: Sequence[Place] = (),
+    workers: Workers | None = None,
+) -> SearchResult:
+    """Search, then write the winner's model below `out`.
+
+    Args:
+        request: What is searched for.
+        predictor: Fitted under the conditions of the verifier.
+        proxy: Scores candidates.
+        verifier: Measures finalists.
+        superplm: Where the weights come from.
+        out: Folder of the search.
+        source: Name or folder of the SuperPLM, for the model card.
+        places: Further devices or settings with limits of their own.
+        workers: Who computes scores; this process by default.
+    """
+    from atb.deploy import export_winner
+    from atb.models.superplm import EMBEDDED
+    from atb.search import search as find
+
+    with progress("search") as told:
+        result = find(
+            request,
+            predictor,
+            proxy,
+            verifier,
+            out,
+            places=places,
+            workers=workers,
+            progress=told,
+        )
+    note("writing the model ...")
+    export_winner(result, superplm, out / "model", source=EMBEDDED.get(source, Path(source)))
+    return result

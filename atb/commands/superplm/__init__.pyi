@@ -1,0 +1,1 @@
+from . import superplm as superplm

@@ -1,0 +1,1 @@
+from .text_model import EncoderConfig as EncoderConfig, TextModel as TextModel

@@ -1,0 +1,13 @@
+from .corpus import Corpus as Corpus, Text as Text
+from .hugging_face import (
+    HUGGING_FACE as HUGGING_FACE,
+    HuggingFaceText as HuggingFaceText,
+    is_saved_dataset as is_saved_dataset,
+    open_dataset as open_dataset,
+)
+from .masking import mask_tokens as mask_tokens
+from .packing import MANY_UNKNOWN as MANY_UNKNOWN, check_sequence_length as check_sequence_length
+from .preparation import Summary as Summary, prepare as prepare
+from .samples import held_out as held_out
+from .shards import TokenShards as TokenShards
+from .unpacking import PACKED as PACKED, opened_text as opened_text

@@ -1,0 +1,241 @@
+"""Where text comes from: files of several layouts, or a Hugging Face dataset.
+
+A `Text` is a stream of paragraphs, an empty one after each document. Documents are numbered, so
+that any part of a corpus can be named, and reading can go on where it stopped.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+from atb.data.corpus.layouts import SUFFIXES, documents_of
+from atb.data.corpus.paragraphs import NULL_TEXT, NoDocuments, check_not_all_null
+from atb.data.corpus.parquet_texts import is_parquet, parquet_documents
+from atb.data.corpus.unpacking import errors_told, unpacked
+from atb.errors import BadFile, InputError
+from atb.text_files import BYTE_ORDER_MARK
+
+__all__ = ["EVERYTHING", "Corpus", "Text"]
+
+#: All documents.
+EVERYTHING = range(2**62)
+# A paragraph beyond this many characters is read in pieces, so that memory stays bounded.
+_LONGEST_LINE = 1 << 20
+# A document beyond this many characters counts as several, for the same reason.
+_LONGEST_DOCUMENT = 1 << 24
+# Files in a note.
+_MOST_NAMED = 5
+
+
+class Text(Protocol):
+    """Paragraphs of numbered documents: `paragraphs` is gone through once."""
+
+    documents_read: int
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What tells this text from another, as JSON."""
+        ...
+
+    @property
+    def share_read(self) -> float | None:
+        """How much was read, from 0 to 1; None where that is not known."""
+        ...
+
+    @property
+    def notes(self) -> list[str]:
+        """How it was read so far, and what was left out, as sentences."""
+        ...
+
+    def paragraphs(self, documents: range = EVERYTHING) -> Iterator[str]:
+        """The paragraphs of some documents; an empty string ends each document."""
+        ...
+
+
+class Corpus:
+    """The text of a file, or of all text files below a folder in the order of their names.
+
+    Attributes:
+        files: What is read, in order.
+        files_by_layout: Of the files that were begun so far, which were read as what.
+        left_out: Files of the folder that are not read, with the reason in a few words.
+        null_texts: Documents so far whose text is null, which were left out.
+        documents_read: Documents that were begun so far, of those asked for.
+
+    Raises:
+        InputError: There is no such file or folder, or no text file in it.
+    """
+
+    def __init__(self, source: Path, *, column: str = "text") -> None:
+        """Look at the source without reading it.
+
+        Args:
+            source: A file of a layout that `atb.data.corpus.layouts` knows, or a folder of them.
+            column: Where the text is in JSON, CSV, TSV and Parquet files.
+        """
+        self._source = source
+        self.files_by_layout: dict[str, list[Path]] = {}
+        self.left_out: dict[Path, str] = {}
+        self.null_texts = 0
+        self.documents_read = 0
+        self.files = [source] if source.is_file() else self._files_below(source)
+        self._column = column
+        self._bytes_before = 0
+        self._bytes_total = max(1, sum(path.stat().st_size for path in self.files))
+        self._raw: io.BufferedReader | None = None
+
+    def _files_below(self, folder: Path) -> list[Path]:
+        """The files of a folder that are text by their names; hidden ones are not."""
+        if not folder.is_dir():
+            raise InputError(f"There is no file or folder {folder}: check the path.")
+        files = []
+        for path in sorted(folder.rglob("*")):
+            if not path.is_file():
+                continue
+            if any(part.startswith(".") for part in path.relative_to(folder).parts):
+                self.left_out[path] = "hidden"
+            elif not SUFFIXES.fullmatch(path.name):
+                self.left_out[path] = "no text by its ending"
+            else:
+                files.append(path)
+        if not files:
+            raise InputError(
+                f"No text in {folder}{_but(self.left_out)}: put files there that end in .txt, "
+                ".jsonl, .json, .csv, .tsv or .parquet, or WikiExtractor's."
+            )
+        return files
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Names and sizes of the files, with their folders where a name occurs twice."""
+        counts = Counter(path.name for path in self.files)
+        names = [
+            path.name if counts[path.name] == 1 else path.relative_to(self._source).as_posix()
+            for path in self.files
+        ]
+        sizes = [path.stat().st_size for path in self.files]
+        return {"files": dict(zip(names, sizes, strict=True))}
+
+    @property
+    def share_read(self) -> float:
+        """How much of the files has been read, from 0 to 1."""
+        here = self._raw.tell() if self._raw is not None and not self._raw.closed else 0
+        return min(1.0, (self._bytes_before + here) / self._bytes_total)
+
+    @property
+    def notes(self) -> list[str]:
+        """Which files were read as what so far, and what was left out, as sentences."""
+        notes = [
+            f"Read as {layout}: {_named(files)}." for layout, files in self.files_by_layout.items()
+        ]
+        for reason in dict.fromkeys(self.left_out.values()):
+            files = [path for path, why in self.left_out.items() if why == reason]
+            notes.append(f"Left out, {reason}: {_named(files)}.")
+        if self.null_texts:
+            notes.append(f"Left out, as their text is null: {self.null_texts} documents.")
+        return notes
+
+    def paragraphs(self, documents: range = EVERYTHING) -> Iterator[str]:
+        """The paragraphs of some documents; an empty string ends each document.
+
+        Args:
+            documents: Their numbers, counted from 0 across all files.
+
+        Raises:
+            BadFile: A file is no text, its compression is damaged, or its layout broken.
+        """
+        everything = itertools.chain.from_iterable(map(self._documents, self.files))
+        count = 0
+        for number, document in enumerate(_cut(everything)):
+            if number >= documents.stop:
+                return
+            count += 1
+            if number not in documents:
+                for _ in document:
+                    pass
+                continue
+            self.documents_read += 1
+            yield from document
+            yield ""
+        check_not_all_null(count, self.null_texts, self._column)
+
+    def _documents(self, path: Path) -> Iterator[Iterable[str]]:
+        """The documents of one file; one of data without texts is left out beside others."""
+        with errors_told(path), path.open("rb") as self._raw:
+            try:
+                layout, documents = self._layout(path, self._raw)
+            except NoDocuments as error:
+                self.left_out[path] = f"without {self._column!r}"
+                if set(self.files) <= self.left_out.keys():
+                    raise BadFile(str(error)) from error
+            else:
+                self.files_by_layout.setdefault(layout, []).append(path)
+                for document in documents:
+                    self.null_texts += document is NULL_TEXT
+                    yield document
+        self._bytes_before += path.stat().st_size
+
+    def _layout(self, path: Path, raw: io.BufferedReader) -> tuple[str, Iterator[Iterable[str]]]:
+        if is_parquet(path, raw):
+            return "Parquet", parquet_documents(path, raw, self._column)
+        return documents_of(path, _lines(path, raw), self._column)
+
+
+def _but(left_out: dict[Path, str]) -> str:
+    """The files that are there all the same, for a message."""
+    return f", only {_named(list(left_out))}" if left_out else ""
+
+
+def _named(files: list[Path]) -> str:
+    shown = ", ".join(path.name for path in files[:_MOST_NAMED])
+    more = len(files) - _MOST_NAMED
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
+def _cut(documents: Iterable[Iterable[str]]) -> Iterator[Iterable[str]]:
+    """Documents of bounded length; each is to be gone through before the next is asked for."""
+    for document in documents:
+        left = iter(document)
+        first = next(left, None)
+        while first is not None:
+            rest = _Bounded(itertools.chain([first], left))
+            yield rest
+            first = next(left, None) if rest.full else None
+
+
+class _Bounded:
+    """Paragraphs up to a number of characters."""
+
+    def __init__(self, paragraphs: Iterator[str]) -> None:
+        self._paragraphs = paragraphs
+        self.full = False
+
+    def __iter__(self) -> Iterator[str]:
+        characters = 0
+        for paragraph in self._paragraphs:
+            yield paragraph
+            characters += len(paragraph)
+            if characters >= _LONGEST_DOCUMENT:
+                self.full = True
+                return
+
+
+def _lines(path: Path, raw: io.BufferedReader) -> Iterator[str]:
+    """Lines of an opened file, in pieces of bounded size."""
+    # told here and not where the file is opened: documents are read outside of that block
+    with errors_told(path), unpacked(path, raw) as text:
+        number = 1
+        while line := text.readline(_LONGEST_LINE):
+            if "\0" in line:
+                raise BadFile(
+                    f"{path}, line {number} holds a NUL character: it is binary, or UTF-16 without "
+                    "a byte-order mark; pass text in UTF-8."
+                )
+            number += line.endswith("\n")
+            # also within a file, where several that began with one were joined
+            yield line.replace(BYTE_ORDER_MARK, "")

@@ -1,0 +1,185 @@
+"""Questions of SQuAD as they are given, and which of them can be learnt from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from atb.data.corpus import opened_text
+from atb.data.tasks.answer_places import placed_answers
+from atb.data.tasks.rows import counted
+from atb.data.tasks.tasks import Examples
+from atb.errors import BadFile
+
+__all__ = ["Question", "check_answered", "learnable", "published_questions"]
+
+
+def published_questions(path: Path) -> Iterator[dict[str, Any]]:
+    """The questions of the published JSON, each with its paragraph and the article's title.
+
+    Raises:
+        BadFile: The file is none of that.
+    """
+    try:
+        with opened_text(path) as file:
+            document = json.loads(file.read().removeprefix("\ufeff"))
+    except (ValueError, RecursionError) as error:
+        raise BadFile(f"{path} is not SQuAD's published JSON ({error}): get it anew.") from error
+    for article in _field(document, "data", list, str(path)):
+        for paragraph in _field(article, "paragraphs", list, str(path)):
+            for question in _field(paragraph, "qas", list, str(path)):
+                if not isinstance(question, dict):
+                    raise _unlike_squad(str(path), f"has {question!r:.40} for a question")
+                yield {
+                    **question,
+                    "context": paragraph.get("context"),
+                    "title": article.get("title"),
+                }
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question as it was given.
+
+    Attributes:
+        row: Its fields by the names of `Examples`.
+        is_impossible: Whether it is said to have no answer; None where nothing is said.
+    """
+
+    row: Mapping[str, Any]
+    is_impossible: bool | None
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any], where: str) -> Question:
+        """Take a question of the published JSON or of the hub.
+
+        Raises:
+            BadFile: A field is missing, or of another kind.
+        """
+        if not isinstance(given.get("id"), str | int):
+            raise _unlike_squad(where, f"has {given.get('id')!r:.40} for 'id'")
+        where = f"{where} ({given['id']!r:.60})"
+        row = {
+            "id": given["id"],
+            "group": given["title"] if isinstance(given.get("title"), str) else "",
+            "context": _text(given, "context", where),
+            "question": _text(given, "question", where).strip(),
+            "answers": [
+                {"text": _text(answer, "text", where), "start": _offset(answer["answer_start"])}
+                for answer in _answers(given.get("answers"), where)
+            ],
+        }
+        said = given.get("is_impossible")
+        return cls(row, said if isinstance(said, bool) else None)
+
+    @property
+    def answers(self) -> list[Mapping[str, Any]]:
+        """Those that are more than white space."""
+        return [answer for answer in self.row["answers"] if answer["text"].strip()]
+
+    @property
+    def contradicts_itself(self) -> bool:
+        """Whether it has an answer and is said to have none, or the reverse."""
+        return self.is_impossible is not None and self.is_impossible == bool(self.answers)
+
+
+def _answers(given: Any, where: str) -> list[dict[str, Any]]:
+    """Answers as the published JSON has them, a list, or as the hub has them, columns."""
+    if isinstance(given, Mapping):
+        texts, starts = (_field(given, name, list, where) for name in ("text", "answer_start"))
+        if len(texts) != len(starts):
+            raise _unlike_squad(where, f"has {len(texts)} answers and {len(starts)} answer_start")
+        columns = zip(texts, starts, strict=True)
+        given = [{"text": text, "answer_start": start} for text, start in columns]
+    found = [] if given is None else given
+    if not isinstance(found, list) or not all(isinstance(answer, dict) for answer in found):
+        raise _unlike_squad(where, f"has {given!r:.40} for 'answers'")
+    return [{"answer_start": None, **answer} for answer in found]
+
+
+def _field(holder: Any, name: str, kind: type[Any], where: str) -> Any:
+    if not isinstance(holder, Mapping) or name not in holder:
+        raise _unlike_squad(where, f"is without {name!r}")
+    if not isinstance(holder[name], kind):
+        raise _unlike_squad(where, f"has {holder[name]!r:.40} for {name!r}")
+    return holder[name]
+
+
+def _text(holder: Any, name: str, where: str) -> str:
+    text: str = _field(holder, name, str, where)
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise _unlike_squad(where, f"has half a character, a surrogate, in {name!r}") from error
+    return text
+
+
+def _offset(given: Any) -> int:
+    """Characters before an answer; -1, which no place has, for what is no whole number."""
+    try:
+        number = float(given)
+        return int(number) if number.is_integer() else -1
+    except (TypeError, ValueError, OverflowError):
+        return -1
+
+
+def _unlike_squad(where: str, what: str) -> BadFile:
+    return BadFile(f"{where} {what}: pass SQuAD's published JSON, or a dataset of its form.")
+
+
+def check_answered(source: str, questions: Sequence[Question]) -> None:
+    """Refuse questions without an answer.
+
+    Raises:
+        BadFile: There are some.
+    """
+    found = [f"{question.row['id']!r:.60}" for question in questions if not question.answers]
+    if found:
+        raise BadFile(
+            f"{source} has {counted(found, len(questions), 'questions')} without an answer, and "
+            "SQuAD 1.1 wants one for each: take the task squad2, or leave them out."
+        )
+
+
+def learnable(source: str, questions: Sequence[Question]) -> Examples:
+    """The questions to learn from, with remarks on what was put right or left out.
+
+    Raises:
+        BadFile: More than half of them would be left out.
+    """
+    rows, moved, unclear, contradictory = [], [], [], []
+    for question in questions:
+        placed, others = placed_answers(question.row["context"], question.answers)
+        name = f"{question.row['id']!r:.60}"
+        if question.contradicts_itself:
+            contradictory.append(name)
+        elif question.answers and not placed:
+            unclear.append(name)
+        else:
+            if placed[:1] != question.answers[:1]:
+                moved.append(name)
+            # the first one is learnt; all of them are right, where the row is held out
+            rows.append({**question.row, "answers": placed + others})
+
+    def said(names: Sequence[str]) -> str:
+        return counted(names, len(questions), "questions")
+
+    if len(rows) < len(questions) / 2:
+        raise BadFile(
+            f"{source} has {said(unclear + contradictory)} whose answers do not stand at their "
+            "answer_start or contradict is_impossible: repair them; answer_start counts characters "
+            "from 0 on."
+        )
+    remarks = (
+        (moved, "{} had an answer beside its answer_start, which was put right."),
+        (unclear, "{} were left out, since it is unclear where their answers stand."),
+        (contradictory, "{} were left out, since is_impossible contradicts their answers."),
+    )
+    return Examples(
+        tuple(rows),
+        len(questions) - len(rows),
+        tuple(f"{source}: {text.format(said(names))}" for names, text in remarks if names),
+    )

@@ -1,0 +1,5 @@
+"""From an architecture to a product: a folder that transformers and onnxruntime load."""
+
+from lazy_loader import attach_stub
+
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

@@ -1,0 +1,251 @@
+"""A remote device that is reached over SSH: a board, a server, another laptop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from atb.devices import Artefact, Launch, LaunchFailure, RunSettings, Runtime, thread_environment
+from atb.devices.host import within
+from atb.devices.remote.agent_client import FarAgent, Refused
+from atb.devices.remote.facts import FarFacts
+from atb.devices.remote.saved_devices import SavedDevice
+from atb.devices.remote.ssh import ConnectionFailed, HostRefused
+from atb.devices.remote.worker_channel import FarWorker
+from atb.devices.runtimes import available_runtimes
+from atb.devices.worker import RUNNERS, Conversation
+from atb.errors import InputError, RunError
+from atb.models import Architecture
+
+__all__ = ["FarRuntime", "SshDevice", "read_facts"]
+
+_FIRST_PAUSE_SECONDS = 0.5  # before a device that was there is tried again; doubled each time
+_LONGEST_PAUSE_SECONDS = 5.0
+
+_T = TypeVar("_T")
+
+#: What brings each runtime's library, and numpy, without which no worker runs.
+_DISTRIBUTIONS: Mapping[str, tuple[str, ...]] = {
+    "numpy": ("numpy",),
+    **{name: tuple(runner.distributions) for name, runner in RUNNERS.items()},
+}
+
+
+class FarRuntime:
+    """A runtime that builds its artefacts here and runs them over there.
+
+    Args:
+        runtime: That builds.
+        version: Of the library over there.
+    """
+
+    def __init__(self, runtime: Runtime, version: str) -> None:
+        self._runtime = runtime
+        self.name = runtime.name
+        self.version = version
+        self.precisions = runtime.precisions
+        self.load_patience_seconds: float = getattr(runtime, "load_patience_seconds", 0.0)
+
+    def build(self, architecture: Architecture, settings: RunSettings, folder: Path) -> Artefact:
+        """Write the timing artefact into `folder`."""
+        return self._runtime.build(architecture, settings, folder)
+
+
+def read_facts(agent: FarAgent) -> FarFacts:
+    """What a machine is, and which libraries it has."""
+    try:
+        return agent.facts(_DISTRIBUTIONS)
+    except Refused as error:
+        raise RunError(
+            f"The device cannot say what it is ({error}): look whether Python works over there."
+        ) from error
+
+
+class SshDevice:
+    """A machine on which an agent runs as long as we are connected; see agent.py.
+
+    It is connected when it is first asked for something. If the connection is cut, whatever is
+    under way fails with `device-gone`, and the next call connects again.
+
+    Args:
+        saved: How it is reached, and what it was when it was added.
+        timeout_seconds: Longest silence of a worker beyond the expected time of a block.
+        absence_seconds: How long a device that was there is waited for, as while it starts anew.
+        memory_share: Of the memory that is available there when a worker starts, what it may use.
+    """
+
+    def __init__(
+        self,
+        saved: SavedDevice,
+        timeout_seconds: float = 120.0,
+        *,
+        absence_seconds: float = 120.0,
+        memory_share: float = 0.8,
+    ) -> None:
+        self._saved = saved
+        self._timeout_seconds = timeout_seconds
+        self._absence_seconds = absence_seconds
+        self._memory_share = memory_share
+        self._builds: dict[str, str] = {}
+        self._agent: FarAgent | None = None
+        self._facts: FarFacts | None = None
+        self._clock_offset = 0.0
+
+    @property
+    def name(self) -> str:
+        """What the user calls it."""
+        return self._saved.name
+
+    @property
+    def platform(self) -> Mapping[str, str]:
+        """Facts that identify the hardware, as it tells them today."""
+        return self._known().platform
+
+    @property
+    def runtimes(self) -> Mapping[str, Runtime]:
+        """Those that can be built here and run there."""
+        versions = self._known().versions
+        if "numpy" not in versions:
+            return {}
+        return {
+            name: FarRuntime(runtime, versions[name])
+            for name, runtime in available_runtimes().items()
+            if name in versions
+        }
+
+    @property
+    def clusters(self) -> tuple[tuple[int, ...], ...]:
+        """Its CPUs that a worker may use, grouped by speed, as it told when it was added.
+
+        What is measured on each of them then stays one campaign, whichever CPUs are online today.
+        """
+        facts = self._saved.facts
+        return within(facts.clusters, facts.usable_cpus)
+
+    def launch(self, runtime: Runtime, settings: RunSettings) -> Launch:
+        """Prepare a worker.
+
+        Raises:
+            InputError: The settings ask for CPUs that it does not have.
+        """
+        self._check_affinity(settings)
+        return Conversation(
+            FarWorker(self._start, thread_environment(settings.threads)),
+            runner=runtime.name,
+            settings=settings,
+            timeout_seconds=self._timeout_seconds,
+            load_patience_seconds=getattr(runtime, "load_patience_seconds", 0.0),
+            memory_share=self._memory_share,
+            builds=self._builds,
+        )
+
+    def state(self) -> Mapping[str, Any]:
+        """Readings of this moment, and the builds that the last worker ran.
+
+        Raises:
+            LaunchFailure: It is gone.
+        """
+        builds = ", ".join(f"{name} {build}" for name, build in sorted(self._builds.items()))
+        return {**self._ask(FarAgent.state), "library_builds": builds or None}
+
+    def now(self) -> float:
+        """Its clock, from ours and the difference when a launch last began there."""
+        self._known()
+        return time.time() + self._clock_offset
+
+    def wait(self, seconds: float) -> None:
+        """Sleep."""
+        time.sleep(seconds)
+
+    def close(self) -> None:
+        """Hang up, which clears up over there; the next call connects again."""
+        if self._agent is not None:
+            self._agent.close()
+
+    def _known(self) -> FarFacts:
+        """What it is; the first call connects."""
+        if self._facts is None:
+            self._connect()
+        assert self._facts is not None
+        return self._facts
+
+    def _start(self) -> FarAgent:
+        """A connection for a launch, with its clock read again."""
+        agent = self._connect()
+        self._clock_offset = agent.clock_offset()
+        return agent
+
+    def _ask(self, question: Callable[[FarAgent], _T]) -> _T:
+        try:
+            return question(self._connect())
+        except (ConnectionFailed, Refused) as error:
+            raise LaunchFailure("device-gone", str(error)) from error
+
+    def _connect(self) -> FarAgent:
+        """The connection, or a new one; a device that was there before is waited for.
+
+        Raises:
+            RunError: It cannot be reached, or is another machine.
+        """
+        if self._agent is not None and self._agent.alive:
+            return self._agent
+        patience = 0.0 if self._agent is None else self._absence_seconds
+        deadline, pause = time.monotonic() + patience, _FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                return self._greet()
+            except HostRefused:
+                raise
+            except ConnectionFailed:
+                if time.monotonic() + pause > deadline:
+                    raise
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+
+    def _greet(self) -> FarAgent:
+        saved = self._saved
+        agent = FarAgent(
+            saved.address, python=saved.python, key=saved.key, known_hosts=saved.known_hosts
+        )
+        try:
+            facts = read_facts(agent)
+            self._check_identity(facts)
+            self._clock_offset = agent.clock_offset()
+        except BaseException:
+            agent.close()
+            raise
+        self._agent, self._facts = agent, facts
+        return agent
+
+    def _check_identity(self, facts: FarFacts) -> None:
+        """Versions may change; what the hardware is may not.
+
+        Raises:
+            RunError: It is another machine.
+        """
+        before, now = self._saved.facts.platform, facts.platform
+        differences = [
+            f"{name} was {before.get(name)!r} and is {now.get(name)!r}"
+            for name in sorted({*before, *now})
+            if before.get(name) != now.get(name)
+        ]
+        if differences:
+            raise RunError(
+                f"Another machine answers under the name {self.name} ({'; '.join(differences)}): "
+                f"take it out with `atb devices remove {self.name}`, and add the new one."
+            )
+
+    def _check_affinity(self, settings: RunSettings) -> None:
+        if settings.affinity is None:
+            return
+        facts = self._known()
+        if facts.usable_cpus is None:
+            system = facts.platform.get("system", "its system")
+            raise InputError(f"{system} cannot pin a process to CPUs: leave affinity out.")
+        if not set(facts.usable_cpus).issuperset(settings.affinity):
+            raise InputError(
+                f"affinity is {list(settings.affinity)}: choose among the CPUs "
+                f"{list(facts.usable_cpus)} of {self.name}."
+            )

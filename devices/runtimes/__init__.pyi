@@ -1,0 +1,29 @@
+from .artefact import (
+    describe_artefact as describe_artefact,
+    describe_model as describe_model,
+    gather as gather,
+)
+from .artefact_cache import (
+    ArtefactCache as ArtefactCache,
+    CachedRuntime as CachedRuntime,
+    default_folder as default_folder,
+)
+from .installed import RuntimeAbsent as RuntimeAbsent, installed_version as installed_version
+from .reference import (
+    check_device as check_device,
+    check_output as check_output,
+    timing_output as timing_output,
+)
+from .registry import (
+    all_runtimes as all_runtimes,
+    available_runtimes as available_runtimes,
+    find_runtime as find_runtime,
+    package_of as package_of,
+    runtime_names as runtime_names,
+    unavailable as unavailable,
+)
+from .timing_graph import (
+    TIMING_VOCABULARY as TIMING_VOCABULARY,
+    timing_sizes as timing_sizes,
+    timing_weights as timing_weights,
+)

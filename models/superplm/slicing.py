@@ -1,0 +1,141 @@
+"""The slicing rule of the SuperPLM, in one place (AutoTinyBERT, section 3.2; both its spaces).
+
+Of every matrix a slice takes the first rows and columns: hidden dimensions, feed-forward neurons,
+and for the attention the first A heads and of each the first Q/A dimensions. It takes the bottom
+layers.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from atb.models import Architecture
+from atb.models.superplm.modeling_tinybert import TinyBertConfig
+
+__all__ = [
+    "architecture_of",
+    "attention_index_set",
+    "axes_of",
+    "config_of",
+    "layer_of",
+    "slice_parameter",
+]
+
+# What the axes of each parameter are, by the end of its name; the first match counts.
+# "all" is never cut: vocabulary, positions, token types, outputs of the projection and of heads.
+_AXES: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("embeddings.weight", ("all", "hidden")),
+    ("LayerNorm.weight", ("hidden",)),
+    ("LayerNorm.bias", ("hidden",)),
+    ("self.query.weight", ("attention", "hidden")),
+    ("self.query.bias", ("attention",)),
+    ("self.key.weight", ("attention", "hidden")),
+    ("self.key.bias", ("attention",)),
+    ("self.value.weight", ("attention", "hidden")),
+    ("self.value.bias", ("attention",)),
+    ("attention.output.dense.weight", ("hidden", "attention")),
+    ("intermediate.dense.weight", ("feed_forward", "hidden")),
+    ("intermediate.dense.bias", ("feed_forward",)),
+    ("pooler.dense.weight", ("hidden", "hidden")),
+    ("transform.dense.weight", ("hidden", "hidden")),
+    ("output.dense.weight", ("hidden", "feed_forward")),
+    ("dense.bias", ("hidden",)),
+    ("projection.weight", ("all", "hidden")),
+    ("projection.bias", ("all",)),
+    ("predictions.bias", ("all",)),
+    ("classifier.weight", ("all", "hidden")),
+    ("classifier.bias", ("all",)),
+    ("qa_outputs.weight", ("all", "hidden")),
+    ("qa_outputs.bias", ("all",)),
+)
+
+_LAYER = "bert.encoder.layer."
+
+
+def axes_of(name: str) -> tuple[str, ...]:
+    """What the axes of a parameter are: hidden, attention, feed_forward, or all (never cut)."""
+    for ending, axes in _AXES:
+        if name.endswith(ending):
+            return axes
+    raise AssertionError(f"no slicing rule for the parameter {name}")
+
+
+def layer_of(name: str) -> int | None:
+    """The layer that a parameter belongs to, if it belongs to one."""
+    if not name.startswith(_LAYER):
+        return None
+    return int(name.removeprefix(_LAYER).partition(".")[0])
+
+
+def slice_parameter(
+    name: str, parameter: Tensor, whole: Architecture, architecture: Architecture
+) -> Tensor:
+    """The part of a parameter that a slice uses, differentiable.
+
+    A view, except where heads are narrowed: their rows do not lie together and are copied.
+
+    Args:
+        name: Of the parameter.
+        parameter: At the size of the whole.
+        whole: Shape of the SuperPLM.
+        architecture: Shape of the slice.
+    """
+    lengths = {"hidden": architecture.hidden, "feed_forward": architecture.feed_forward}
+    for dimension, axis in enumerate(axes_of(name)):
+        if axis in lengths:
+            parameter = parameter.narrow(dimension, 0, lengths[axis])
+        elif axis == "attention" and architecture.head_size == whole.head_size:
+            parameter = parameter.narrow(dimension, 0, architecture.qkv)
+        elif axis == "attention":  # the rows of `attention_index_set`, without a gather
+            shape = (whole.heads, whole.head_size)  # [.., A * D, ..] -> [.., A, D, ..]
+            by_head = parameter.unflatten(dimension, shape)  # type: ignore[no-untyped-call]
+            parameter = (
+                by_head.narrow(dimension, 0, architecture.heads)
+                .narrow(dimension + 1, 0, architecture.head_size)
+                .flatten(dimension, dimension + 1)
+            )
+    return parameter
+
+
+def attention_index_set(whole: Architecture, architecture: Architecture) -> npt.NDArray[np.int64]:
+    """Rows of query, key and value (columns of the attention output) that a slice uses.
+
+    The first A heads of the whole, of each the first Q/A dimensions (AutoTinyBERT's whole heads
+    and its head sub-matrix extraction are both cases of it).
+
+    Returns:
+        int64 array [Q], ascending.
+    """
+    starts = np.arange(architecture.heads, dtype=np.int64) * whole.head_size
+    return (starts[:, None] + np.arange(architecture.head_size)).reshape(-1)
+
+
+def config_of(
+    architecture: Architecture, base: TinyBertConfig | None = None, **changes: Any
+) -> TinyBertConfig:
+    """The configuration of a TinyBert of this shape; all else as in `base`."""
+    config = copy.deepcopy(base) if base is not None else TinyBertConfig()
+    config.num_hidden_layers = architecture.layers
+    config.hidden_size = architecture.hidden
+    config.num_attention_heads = architecture.heads
+    config.qkv_size = architecture.qkv
+    config.intermediate_size = architecture.feed_forward
+    for name, value in changes.items():
+        setattr(config, name, value)
+    return config
+
+
+def architecture_of(config: TinyBertConfig) -> Architecture:
+    """The shape that a configuration describes."""
+    return Architecture(
+        config.num_hidden_layers,
+        config.hidden_size,
+        config.num_attention_heads,
+        config.qkv_size,
+        config.intermediate_size,
+    )

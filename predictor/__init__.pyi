@@ -1,0 +1,30 @@
+from .checksum import (
+    LATENCY_PREDICTOR as LATENCY_PREDICTOR,
+    PREDICTOR_FORMAT as PREDICTOR_FORMAT,
+    open_sealed as open_sealed,
+)
+from .explanation import explain as explain, shrink as shrink
+from .family import fit_family as fit_family
+from .file import (
+    document_of as document_of,
+    load as load,
+    load_table_predictor as load_table_predictor,
+    predictor_of as predictor_of,
+    save as save,
+    save_family as save_family,
+    save_table_predictor as save_table_predictor,
+)
+from .latency_fit import fit as fit, fit_judged as fit_judged, held_out_seconds as held_out_seconds
+from .predictor import (
+    LatencyPredictor as LatencyPredictor,
+    Prediction as Prediction,
+    WorkPredictor as WorkPredictor,
+    require_conditions as require_conditions,
+)
+from .summary import TrainingSummary as TrainingSummary
+from .training_set import (
+    LEAST_ROWS as LEAST_ROWS,
+    TrainingSet as TrainingSet,
+    refuse_emulated as refuse_emulated,
+)
+from .transfer import LEAST_SAMPLES as LEAST_SAMPLES, transfer_predictor as transfer_predictor

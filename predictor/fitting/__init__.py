@@ -1,0 +1,5 @@
+"""From observations to a model: work terms, least squares, drift, residual, intervals."""
+
+from lazy_loader import attach_stub
+
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

@@ -1,0 +1,5 @@
+"""Tables that others measured: which columns are learnt from, and what their cells mean."""
+
+from lazy_loader import attach_stub
+
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

@@ -1,0 +1,10 @@
+from .conditions import Conditions as Conditions
+from .record import (
+    BlockRecord as BlockRecord,
+    Campaign as Campaign,
+    Failure as Failure,
+    LoadRecord as LoadRecord,
+    block_from_text as block_from_text,
+    block_to_text as block_to_text,
+)
+from .subject import ModelFile as ModelFile, Subject as Subject, parse_subject as parse_subject

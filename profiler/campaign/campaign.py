@@ -1,0 +1,179 @@
+"""A campaign from the first block to the last: resumes, extends, asks for more, ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from atb.devices import Device, RunSettings, Runtime
+from atb.profiler import Campaign, Conditions, Failure, Subject
+from atb.profiler.campaign.allocation import Wanted, crosses, next_round
+from atb.profiler.campaign.artefacts import ArtefactStore
+from atb.profiler.campaign.journal import Journal
+from atb.profiler.campaign.plan import Plan
+from atb.profiler.campaign.scheduler import BudgetSpent, Launcher, Progress
+from atb.profiler.database import ProfileDatabase
+from atb.profiler.statistics import Measurement
+
+__all__ = ["CampaignResult", "measure", "run_campaign"]
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignResult:
+    """What a campaign holds when it ends.
+
+    Attributes:
+        campaign: Its label.
+        measurements: In the order of the plan; without those that could not be measured.
+        failures: All that failed in it, the oldest first.
+        ended_by: `complete`: all planned blocks are there, no precision was asked for.
+            `within`: the precision asked for is reached. `most-launches`: it is not, and no more
+            launches are spent. `budget`: the time was over.
+        given_up: What failed by itself so often that it is not tried again in this campaign.
+    """
+
+    campaign: str
+    measurements: tuple[Measurement, ...]
+    failures: tuple[Failure, ...]
+    ended_by: str
+    given_up: tuple[Subject, ...] = ()
+
+
+def run_campaign(
+    device: Device,
+    runtime: Runtime,
+    settings: RunSettings,
+    plan: Plan,
+    database: ProfileDatabase,
+    *,
+    new: bool = False,
+    progress: Progress | None = None,
+) -> CampaignResult:
+    """Measure what the plan asks for and the database does not hold yet.
+
+    The same plan goes on where it was interrupted; more samples of a space add to it. Every block
+    is committed when it is measured.
+
+    Args:
+        device: Where.
+        runtime: With what.
+        settings: How.
+        plan: What, and how precisely.
+        database: Opened with `create=True`.
+        new: Begin another campaign of this name.
+        progress: Told after every block: blocks done, blocks wanted (0 where it is not known yet
+            how many), what is going on.
+
+    Raises:
+        RunError: The device failed repeatedly, or the disk is full; what was measured stays.
+    """
+    campaign = database.open_campaign(
+        name=plan.name,
+        space="" if plan.space is None else plan.space.name,
+        seed=plan.seed,
+        conditions=Conditions.of(device, runtime, settings),
+        launches=plan.launches,
+        sentinel=plan.sentinel,
+        identity=plan.identity,
+        new=new,
+    )
+    with database.hold(campaign), ArtefactStore(runtime, settings) as artefacts:
+        database.append_session(campaign, started_at=device.now(), within=plan.within)
+        journal = Journal(database, campaign)
+        launcher = Launcher(
+            device,
+            runtime,
+            settings,
+            plan,
+            artefacts=artefacts,
+            journal=journal,
+            progress=progress,
+        )
+        try:
+            blocks = dict.fromkeys(plan.subjects, plan.blocks)
+            launcher.measure(blocks, range(plan.first_launches))
+            ended_by = _go_on(launcher, journal, plan)
+        except BudgetSpent:
+            ended_by = "budget"
+    return _result(database, campaign, plan, ended_by, journal)
+
+
+def _go_on(launcher: Launcher, journal: Journal, plan: Plan) -> str:
+    """Spend a launch more on those that are not known well enough, until there are none.
+
+    A decision reads only the launches before it, so that a resumed campaign decides alike.
+    """
+    subjects: Sequence[Subject] = plan.subjects
+    first = plan.first_launches
+    # launches that an earlier command gave to all are read before anything is decided
+    while first < plan.last_launch and journal.all_have(plan.subjects, first, plan.blocks):
+        first += 1
+    if first > plan.first_launches:
+        # but the last of them may have been interrupted in the midst of more than `plan.blocks`
+        decided = _wanted(subjects, first - 1, journal, plan)
+        launcher.measure({w.subject: w.blocks for w in decided}, [first - 1])
+    for launch in range(first, plan.last_launch + 1):
+        wanted = _wanted(subjects, launch, journal, plan)
+        if not wanted:
+            return "complete" if plan.within is None else "within"
+        if launch < plan.last_launch:
+            # what is cheapest to finish comes first where time is limited
+            blocks = {w.subject: w.blocks for w in wanted}
+            launcher.measure(blocks, [launch], in_order=plan.budget_seconds is not None)
+        subjects = [w.subject for w in wanted]
+    return "complete" if plan.within is None else "most-launches"
+
+
+def _wanted(subjects: Sequence[Subject], launch: int, journal: Journal, plan: Plan) -> list[Wanted]:
+    """Who needs this launch, by what the launches before it say."""
+    found = journal.measurements(subjects, before_launch=launch, within=plan.within)
+    if plan.limit_seconds is not None and launch >= plan.most_launches:
+        found = [m for m in found if crosses(m, plan.limit_seconds)]
+    return next_round(
+        found, within=plan.within, blocks=plan.blocks, limit_seconds=plan.limit_seconds
+    )
+
+
+def _result(
+    database: ProfileDatabase, campaign: Campaign, plan: Plan, ended_by: str, journal: Journal
+) -> CampaignResult:
+    found = {m.subject: m for m in database.measurements_then(campaign)}
+    return CampaignResult(
+        campaign=campaign.label,
+        measurements=tuple(found[a] for a in plan.subjects if a in found),
+        failures=tuple(database.failures(campaign=campaign.label)),
+        ended_by=ended_by,
+        given_up=tuple(filter(journal.quarantined, plan.subjects)),
+    )
+
+
+def measure(
+    device: Device,
+    runtime: Runtime,
+    settings: RunSettings,
+    subjects: Iterable[Subject],
+    database: ProfileDatabase,
+    *,
+    name: str,
+    progress: Progress | None = None,
+    **how: Any,
+) -> list[Measurement]:
+    """Measure subjects in a new campaign.
+
+    Args:
+        device: Where.
+        runtime: With what.
+        settings: How.
+        subjects: What.
+        database: Opened with `create=True`.
+        name: Of the campaign; it is numbered from the second of that name on.
+        progress: See `run_campaign`.
+        how: Further attributes of `Plan` by name, such as `within`.
+
+    Returns:
+        In the order given; those that failed are missing and stand in the database's failures.
+    """
+    plan = Plan(tuple(subjects), name=name, **how)
+    result = run_campaign(device, runtime, settings, plan, database, new=True, progress=progress)
+    return list(result.measurements)

@@ -1,0 +1,281 @@
+"""One launch: a fresh worker, loaded, settled, and timed block after block beside the sentinel."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from atb.devices import Artefact, Block, Device, Launch, LaunchFailure, Loaded, RunSettings
+from atb.devices.runtimes import check_output
+from atb.models import Architecture
+from atb.profiler import BlockRecord, LoadRecord, Subject
+from atb.profiler.campaign.journal import Journal
+from atb.profiler.campaign.plan import Plan
+from atb.profiler.statistics import DriftWatch, block_value
+
+__all__ = ["LaunchRun", "Patience"]
+
+_SENTINEL, _CACHE = "sentinel", "cache"
+_CACHE_ITERATIONS = 2
+_WARMUP_ITERATIONS = 1  # before each block: the model before it had the caches
+_FEWEST_SENTINEL_ITERATIONS = 5
+_MOST_ITERATIONS = 10_000
+# Warm-up after loading ends when a window is no faster than the best before it, but for noise.
+_WINDOW_ITERATIONS = 2
+_MOST_WINDOWS = 10
+_SETTLED_SHARE = 0.02
+#: Readings of a device that tell something by how they change during a block.
+_COUNTERS = ("energy_joules", "battery_joules")
+_WAIT_STEP_SECONDS = 0.25  # between looks at the sentinel while waiting
+
+
+@dataclass
+class Patience:
+    """How long a campaign may still wait for the machine to return to its level, in seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A model: its file, the iterations of its blocks, and what loading it showed."""
+
+    artefact: Artefact
+    iterations: int
+    loaded: Loaded | None = None
+
+
+class LaunchRun:
+    """Times blocks in one worker and commits each of them.
+
+    Args:
+        worker: Entered.
+        device: Where it runs.
+        plan: Iterations and sentinel.
+        settings: How models are run.
+        journal: Where to commit.
+        watch: Of the sentinel, across launches.
+        patience: Of the campaign; waiting takes from it.
+        say: Told what is about to be done, and who is to blame if it fails.
+        acquit: Told that whatever fails from now on is nobody's fault.
+    """
+
+    def __init__(
+        self,
+        worker: Launch,
+        device: Device,
+        plan: Plan,
+        journal: Journal,
+        *,
+        settings: RunSettings,
+        watch: DriftWatch,
+        patience: Patience,
+        say: Callable[[Subject | None, str], None],
+        acquit: Callable[[], None],
+    ) -> None:
+        self._worker = worker
+        self._device = device
+        self._plan = plan
+        self._journal = journal
+        self._settings = settings
+        self._watch = watch
+        self._patience = patience
+        self._say = say
+        self._acquit = acquit
+        self._ready: dict[str, _Ready] = {}
+
+    def holds(self, subject: Subject) -> bool:
+        """Whether it is loaded."""
+        return str(subject) in self._ready
+
+    def load(
+        self,
+        artefacts: Mapping[Subject, Artefact],
+        sentinel: Artefact,
+        cache_sentinel: Artefact | None,
+        launch: int,
+    ) -> None:
+        """Load everything and settle it.
+
+        Args:
+            artefacts: Of the subjects.
+            sentinel: Of the sentinel.
+            cache_sentinel: Of the second one; None where it is not wanted.
+            launch: Index of the launch.
+
+        Raises:
+            LaunchFailure: The worker failed.
+        """
+        self._load(
+            _SENTINEL,
+            sentinel,
+            known=self._journal.sentinel_iterations(),
+            seconds=self._plan.sentinel_block_seconds,
+            fewest=_FEWEST_SENTINEL_ITERATIONS,
+            settings=self._sentinel_settings,
+        )
+        if cache_sentinel is not None:
+            self._load(
+                _CACHE,
+                cache_sentinel,
+                known=_CACHE_ITERATIONS,
+                seconds=0.0,
+                fewest=_CACHE_ITERATIONS,
+                settings=self._sentinel_settings,
+            )
+        for subject, artefact in artefacts.items():
+            self._say(subject, "loading")
+            if self._settings.scenario == "cold-start":
+                self._ready[str(subject)] = _Ready(artefact, 1)
+                continue
+            self._load(
+                str(subject),
+                artefact,
+                known=self._journal.iterations(subject),
+                seconds=self._plan.block_seconds,
+                fewest=self._plan.fewest_iterations,
+                settings=self._settings,
+            )
+            self._check_once(subject)
+            self._note_load(subject, launch)
+
+    @property
+    def _sentinel_settings(self) -> RunSettings:
+        """The sentinel never waits: it tells about the machine and not about the scenario."""
+        return replace(self._settings, scenario="hot-loop", interval_seconds=None, streams=1)
+
+    def _load(
+        self,
+        key: str,
+        artefact: Artefact,
+        *,
+        known: int | None,
+        seconds: float,
+        fewest: int,
+        settings: RunSettings,
+    ) -> None:
+        loaded = self._worker.load(key, artefact, settings=settings)
+        if not math.isfinite(loaded.output_checksum):
+            raise LaunchFailure("wrong-output", f"the output of {key} is not finite")
+        interval = settings.interval_seconds or 0.0
+        each = max(self._settle(key, paced=interval > 0), interval)
+        wanted = min(max(math.ceil(seconds / each), fewest), _MOST_ITERATIONS)
+        self._ready[key] = _Ready(artefact, known or wanted, loaded)
+
+    def _note_load(self, subject: Subject, launch: int) -> None:
+        ready = self._ready[str(subject)]
+        assert ready.loaded is not None
+        artefact, at = ready.artefact, self._device.now()
+        self._journal.note_load(
+            LoadRecord(subject, launch, ready.loaded, artefact.sha256, artefact.size_bytes, at)
+        )
+
+    def _check_once(self, subject: Subject) -> None:
+        """Compare what an architecture computes with the reference, before anything is timed.
+
+        Raises:
+            LaunchFailure: With cause `wrong-output`.
+        """
+        if not isinstance(subject, Architecture) or self._journal.knows(subject):
+            return
+        result = check_output(subject, self._settings, self._worker.output(str(subject)))
+        if not result.passed:
+            raise LaunchFailure(
+                "wrong-output",
+                f"the output lies {result.max_difference:.2g} from the reference, "
+                f"{result.bound:.2g} is allowed",
+            )
+
+    def _settle(self, key: str, *, paced: bool) -> float:
+        """Warm up until it no longer gets faster; the fastest iteration in seconds.
+
+        A model that sleeps in between cools down again: it is not warmed up for long.
+        """
+        best = math.inf
+        for _ in range(2 if paced else _MOST_WINDOWS):
+            window = min(self._worker.run(key, iterations=_WINDOW_ITERATIONS).wall_seconds)
+            settled = window > best * (1 - _SETTLED_SHARE)
+            best = min(best, window)
+            if settled:
+                break
+        return best
+
+    def time(
+        self, missing: Sequence[tuple[Subject, int]], launch: int, *, done: Callable[[], None]
+    ) -> None:
+        """Time blocks, the sentinel before and after each, and commit every one at once.
+
+        Args:
+            missing: Subjects and blocks in the order in which they are timed.
+            launch: Index of the launch.
+            done: Called after each block.
+
+        Raises:
+            LaunchFailure: The worker failed.
+        """
+        self._say(None, "first sentinel")
+        before, shifted = self._time_sentinel()
+        for number, (subject, block) in enumerate(missing):
+            if shifted:
+                before = self._wait_out(before)
+            turn = number % self._plan.cache_every == 0 or number == len(missing) - 1
+            cache = self._time(_CACHE) if turn and _CACHE in self._ready else None
+            self._say(subject, f"launch {launch + 1}")
+            state = self._device.state()
+            if self._settings.scenario == "cold-start":
+                readings = self._start_cold(subject, launch)
+            else:
+                readings = self._time(str(subject))
+            # only counters need a second reading, and only where the machine has one
+            counted = any(state.get(name) is not None for name in _COUNTERS)
+            state_after = self._device.state() if counted else {}
+            self._acquit()
+            after, shifted = self._time_sentinel()
+            self._journal.commit(
+                BlockRecord(
+                    subject,
+                    launch,
+                    block,
+                    readings,
+                    sentinel_before=before,
+                    sentinel_after=after,
+                    artefact_sha256=self._ready[str(subject)].artefact.sha256,
+                    state=state,
+                    state_after=state_after,
+                    cache_sentinel=cache,
+                )
+            )
+            done()
+            before = after
+
+    def _time(self, key: str) -> Block:
+        count = self._ready[key].iterations
+        return self._worker.run(key, iterations=count, warmup=_WARMUP_ITERATIONS)
+
+    def _start_cold(self, subject: Subject, launch: int) -> Block:
+        """Load and first inference as one iteration; the library itself is loaded already."""
+        started_at, key = self._device.now(), str(subject)
+        loaded = self._worker.load(key, self._ready[key].artefact)
+        self._ready[key] = replace(self._ready[key], loaded=loaded)
+        self._check_once(subject)
+        self._note_load(subject, launch)
+        seconds = loaded.load_seconds + loaded.first_seconds
+        return Block(started_at, (seconds,), (seconds,), (0,), (0,), span_seconds=seconds)
+
+    def _time_sentinel(self) -> tuple[Block, bool]:
+        """A block of the sentinel, and whether the machine is off its level."""
+        block = self._time(_SENTINEL)
+        value = block_value(block, threads=self._settings.threads, quantile=0.25)
+        return block, self._watch.add(block.started_at, value.seconds)
+
+    def _wait_out(self, before: Block) -> Block:
+        """Wait until the machine is back at its level, as long as patience lasts."""
+        shifted = True
+        while shifted and self._patience.seconds > 0:
+            self._say(None, "waiting for the machine to return to its level")
+            began = self._device.now()
+            self._device.wait(_WAIT_STEP_SECONDS)
+            before, shifted = self._time_sentinel()
+            self._patience.seconds -= self._device.now() - began
+        return before

@@ -1,0 +1,20 @@
+from . import schema as schema
+from .engine import alone as alone, at_one_moment as at_one_moment
+from .errors import translated as translated
+from .reader import ProfileReader as ProfileReader
+from .registration import (
+    enter_campaign as enter_campaign,
+    enter_conditions as enter_conditions,
+    find_campaign as find_campaign,
+)
+from .row_checks import (
+    ROW_ERRORS as ROW_ERRORS,
+    BadRow as BadRow,
+    check_part as check_part,
+    check_rows as check_rows,
+    check_texts as check_texts,
+    shortened as shortened,
+    why as why,
+)
+from .rows import row_to_campaign as row_to_campaign, row_to_conditions as row_to_conditions
+from .writer import ProfileDatabase as ProfileDatabase

@@ -1,0 +1,149 @@
+"""The profile database: every block, load and failure, append-only, a transaction each."""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from atb.errors import RunError
+from atb.models import Architecture
+from atb.profiler import BlockRecord, Campaign, Conditions, Failure, LoadRecord
+from atb.profiler.database import schema
+from atb.profiler.database.engine import alone
+from atb.profiler.database.errors import translated
+from atb.profiler.database.lock import hold
+from atb.profiler.database.reader import ProfileReader
+from atb.profiler.database.registration import (
+    command_key,
+    enter_campaign,
+    enter_conditions,
+    find_campaign,
+)
+from atb.profiler.database.row_checks import ROW_ERRORS, check_part, decode_rows, why
+from atb.profiler.database.rows import block_to_row, failure_to_row, load_to_row, row_to_campaign
+
+__all__ = ["Campaign", "ProfileDatabase"]
+
+
+class ProfileDatabase(ProfileReader):
+    """All measurements and failures, in a SQLite file or on a server by URL.
+
+    A context manager that closes the connection.
+
+    Args:
+        location: Path of a SQLite file, or a URL such as `postgresql://USER@HOST/NAME`.
+        create: Whether to write; what is missing is made, an older format is brought to the
+            present one. Else it must exist and is only read.
+
+    Attributes:
+        opened: The connection, what the database is called, and the format that it has.
+
+    Raises:
+        BadFile: It is missing, foreign, corrupted or of a newer format; it was not touched.
+        InputError: It cannot be written or reached.
+        MissingExtra: The driver of the server is not installed.
+    """
+
+    def __init__(self, location: str | Path, *, create: bool = False) -> None:
+        super().__init__(location, create=create)
+        self._held: set[str] = set()
+
+    def open_campaign(
+        self,
+        *,
+        name: str,
+        space: str,
+        seed: int,
+        conditions: Conditions,
+        launches: int,
+        sentinel: Architecture,
+        identity: Sequence[Any] = (),
+        new: bool = False,
+    ) -> Campaign:
+        """Find the campaign that the same command made, or make one.
+
+        Args:
+            name: What the user calls it.
+            space: Name of the search space; empty where architectures are listed.
+            seed: Of the samples.
+            conditions: Of the measurements.
+            launches: Of each architecture, before the stop rule asks for more.
+            sentinel: Timed next to every block.
+            identity: What else makes a command another one: JSON-able values.
+            new: Make one even if there is one.
+        """
+        key = command_key([name, space, seed, conditions.key, launches, str(sentinel), *identity])
+        with translated(self.location), alone(self.engine) as connection:
+            found = None if new else find_campaign(connection, "key", key)
+            if found is not None and found.conditions_key != conditions.key:
+                found = None  # it came with a key that is not its own
+            if found is None:
+                values: dict[str, Any] = {
+                    "key": key,
+                    "name": name,
+                    "space": space,
+                    "seed": seed,
+                    "launches": launches,
+                    "sentinel": str(sentinel),
+                    "conditions_id": enter_conditions(connection, conditions.key, conditions),
+                    "uuid": uuid.uuid4().hex,
+                }
+                enter_campaign(connection, values)
+                found = find_campaign(connection, "uuid", values["uuid"])
+            (campaign,) = decode_rows(row_to_campaign, [found], "campaigns", self.location)
+            return campaign
+
+    @contextlib.contextmanager
+    def hold(self, campaign: Campaign) -> Iterator[None]:
+        """Be the only one that measures a campaign, until the block ends or the process does.
+
+        Raises:
+            RunError: Another one measures it.
+            InputError: The folder of the database cannot be written.
+        """
+        if campaign.uuid in self._held:
+            raise RunError(f"The campaign {campaign.label} is being measured already: wait for it.")
+        with hold(self.opened, campaign):
+            self._held.add(campaign.uuid)
+            try:
+                yield
+            finally:
+                self._held.discard(campaign.uuid)
+
+    def append_session(
+        self, campaign: Campaign, *, started_at: float, within: float | None
+    ) -> None:
+        """Note that a campaign begins or goes on, and with which precision asked for."""
+        row = {"campaign_id": campaign.id, "started_at": started_at, "within": within}
+        self._append("sessions", campaign, row)
+
+    def append_block(self, campaign: Campaign, record: BlockRecord) -> None:
+        """Commit one block.
+
+        Raises:
+            RunError: The disk is full, or the block is there already.
+        """
+        self._append("blocks", campaign, block_to_row(campaign, record))
+
+    def append_load(self, campaign: Campaign, load: LoadRecord) -> None:
+        """Commit one load."""
+        self._append("loads", campaign, load_to_row(campaign, load))
+
+    def append_failure(self, campaign: Campaign, failure: Failure) -> None:
+        """Commit one failure."""
+        self._append("failures", campaign, failure_to_row(campaign, failure))
+
+    def _append(self, table: str, campaign: Campaign, row: Mapping[str, Any]) -> None:
+        try:
+            check_part(table, row, campaign)
+        except ROW_ERRORS as error:
+            raise RunError(
+                f"What came from the device cannot be kept in {self.location} ({why(error)}): "
+                "the device or its runtime answers what it should not; look into it with "
+                "`atb devices check`."
+            ) from error
+        with translated(self.location), self.engine.begin() as connection:
+            connection.execute(schema.metadata.tables[f"atb_{table}"].insert().values(row))

@@ -1,0 +1,33 @@
+from .cache_contention import (
+    CACHE_SENTINEL as CACHE_SENTINEL,
+    LEVEL_READINGS as LEVEL_READINGS,
+    CachePressure as CachePressure,
+    cache_level as cache_level,
+    cache_ratio as cache_ratio,
+    pressures as pressures,
+    share_of as share_of,
+)
+from .measurement import (
+    MOST_DISTURBED as MOST_DISTURBED,
+    MOST_SLOWDOWN as MOST_SLOWDOWN,
+    Measurement as Measurement,
+    together as together,
+)
+from .preemption import (
+    BlockValue as BlockValue,
+    block_value as block_value,
+    waits_for_itself as waits_for_itself,
+)
+from .scenarios import (
+    estimator_for as estimator_for,
+    plan_of as plan_of,
+    shares_workers as shares_workers,
+)
+from .sentinel import (
+    MOST_LEVEL_BLOCKS as MOST_LEVEL_BLOCKS,
+    DriftWatch as DriftWatch,
+    mean_seconds as mean_seconds,
+    sentinel_level as sentinel_level,
+    sentinel_seconds as sentinel_seconds,
+    slowdowns as slowdowns,
+)

@@ -1,0 +1,221 @@
+"""The sentinel: a fixed model, timed beside every block, that tells how fast the machine is now.
+
+Its level is what it returns to when nothing disturbs. A running median over some seconds of its
+ratio to that level (Tukey, Exploratory Data Analysis, 1977) shows steps and slow drift alike and
+is moved by no burst shorter than half the window: where it leaves the band the machine is in
+another state, and what was timed there is not comparable with the rest.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left, bisect_right
+from collections import deque
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from atb.devices import Block
+from atb.profiler import BlockRecord
+from atb.profiler.statistics.preemption import block_value
+
+__all__ = [
+    "BAND",
+    "LEVEL_BLOCKS",
+    "LEVEL_QUANTILE",
+    "MOST_LEVEL_BLOCKS",
+    "WINDOW_SECONDS",
+    "DriftWatch",
+    "find_shifted",
+    "is_shifted",
+    "mean_seconds",
+    "running_median",
+    "sentinel_level",
+    "sentinel_seconds",
+    "slowdowns",
+]
+
+#: Width of the running median; a fifth of the shortest step that must be found.
+WINDOW_SECONDS = 4.0
+#: Readings in a window below which its median says nothing.
+_FEWEST_READINGS = 5
+#: How far the running median may lie from the level, as a share.
+BAND = 0.015
+#: Of a sentinel's block: low, so that short disturbances do not count.
+_BLOCK_QUANTILE = 0.25
+#: Of the sentinel's blocks: low enough to be stable, high enough not to be an accident.
+LEVEL_QUANTILE = 0.25
+#: Blocks from which a level is taken, about a minute of measuring, and how few of them may do.
+LEVEL_BLOCKS = 500
+_FEWEST_LEVEL_BLOCKS = 100
+#: Blocks of a database from which its level is taken; a slow first state shows long before.
+MOST_LEVEL_BLOCKS = 20 * LEVEL_BLOCKS
+
+
+def sentinel_seconds(record: BlockRecord, *, threads: int) -> float | None:
+    """The sentinel's latency around a block: geometric mean of before and after."""
+    return mean_seconds(record.sentinel_before, record.sentinel_after, threads=threads)
+
+
+def mean_seconds(*blocks: Block | None, threads: int) -> float | None:
+    """Geometric mean of the values of the sentinel's blocks; None where there are none."""
+    around = [block for block in blocks if block is not None]
+    if not around:
+        return None
+    logs = [
+        math.log(block_value(block, threads=threads, quantile=_BLOCK_QUANTILE).seconds)
+        for block in around
+    ]
+    return math.exp(sum(logs) / len(logs))
+
+
+def sentinel_level(readings: Iterable[float | None]) -> float | None:
+    """The level to which the sentinel returns when nothing disturbs, in seconds.
+
+    Of the first blocks, so that a latency stays what it was while more is measured; unless later
+    ones stay below that by more than the band: then the first were timed in a slow state.
+
+    Args:
+        readings: Of `sentinel_seconds`, in the order in which they were timed.
+    """
+    values = [seconds for seconds in readings if seconds is not None]
+    level: float | None = None
+    for start in range(0, len(values), LEVEL_BLOCKS):
+        stretch = values[start : start + LEVEL_BLOCKS]
+        if level is not None and len(stretch) < _FEWEST_LEVEL_BLOCKS:
+            break
+        own = float(np.quantile(stretch, LEVEL_QUANTILE))
+        level = own if level is None or own * (1 + BAND) < level else level
+    return level
+
+
+def running_median(
+    times: Sequence[float], values: Sequence[float], *, window: float
+) -> npt.NDArray[np.float64]:
+    """Median of the values within half a window of each, float64[n].
+
+    Args:
+        times: Rising; seconds, or plain row numbers.
+        values: As many.
+        window: In the unit of the times.
+    """
+    rising = list(times)
+    array = np.asarray(values, dtype=float)
+    return np.array(
+        [
+            np.median(
+                array[bisect_left(rising, t - window / 2) : bisect_right(rising, t + window / 2)]
+            )
+            for t in rising
+        ]
+    )
+
+
+def find_shifted(
+    times: Sequence[float],
+    values: Sequence[float],
+    *,
+    level: float,
+    window: float = WINDOW_SECONDS,
+    band: float = BAND,
+) -> npt.NDArray[np.bool_]:
+    """Which readings lie in a stretch where the running median leaves the band, bool [n].
+
+    A stretch shorter than half the window is none: the median only touched the edge.
+
+    Args:
+        times: Rising; seconds, or plain row numbers.
+        values: Readings of the sentinel, or any ratios.
+        level: What they are where nothing is shifted.
+        window: Of the running median, in the unit of the times.
+        band: How far it may lie from the level, as a share.
+    """
+    if not len(times):
+        return np.zeros(0, dtype=bool)
+    ratio = np.log(running_median(times, values, window=window) / level)
+    shifted = np.asarray(np.abs(ratio) > math.log1p(band))
+    for begin, end in _runs(shifted):
+        if times[end - 1] - times[begin] < window / 2:
+            shifted[begin:end] = False
+    return shifted
+
+
+def _runs(wanted: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Begin of each run of true values, and the place after its end."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], wanted, [False]])))
+    return [(int(begin), int(end)) for begin, end in zip(edges[::2], edges[1::2], strict=True)]
+
+
+def slowdowns(records: Sequence[BlockRecord], *, threads: int, level: float | None) -> list[float]:
+    """How much slower than its level the machine was around each record, 1.0 for not at all.
+
+    Args:
+        records: Of one campaign, all subjects, in any order.
+        threads: That computed an inference.
+        level: The sentinel's undisturbed level in seconds; None where unknown: nothing is slower.
+
+    Returns:
+        The running median of the sentinel over its level, one for each record.
+    """
+    found = [1.0] * len(records)
+    timed = sorted(
+        (record.readings.started_at, position, seconds)
+        for position, record in enumerate(records)
+        if (seconds := sentinel_seconds(record, threads=threads)) is not None
+    )
+    if level is None or not timed:
+        return found
+    medians = running_median(
+        [at for at, _, _ in timed], [s for _, _, s in timed], window=WINDOW_SECONDS
+    )
+    for (_, position, _), median in zip(timed, medians, strict=True):
+        found[position] = float(median) / level
+    return found
+
+
+def is_shifted(slowdown: float) -> bool:
+    """Whether a machine that much slower (or faster) is in another state."""
+    return abs(math.log(slowdown)) > math.log1p(BAND)
+
+
+class DriftWatch:
+    """Tells while it happens that the machine has left its level: the same rule, looking back.
+
+    Args:
+        level: The sentinel's undisturbed level in seconds; None takes it from the first readings.
+        window_seconds: Of the running median.
+        band: How far it may lie from the level, as a share.
+    """
+
+    def __init__(
+        self,
+        level: float | None,
+        *,
+        window_seconds: float = WINDOW_SECONDS,
+        band: float = BAND,
+    ) -> None:
+        self._level = level
+        self._window_seconds = window_seconds
+        self._band = math.log1p(band)
+        self._recent: deque[tuple[float, float]] = deque()
+        self._first: list[float] = []
+
+    def add(self, at: float, seconds: float) -> bool:
+        """Take a reading of the sentinel, and say whether the machine is off its level now.
+
+        Args:
+            at: When it was taken, in seconds; later than the one before.
+            seconds: The reading.
+        """
+        if self._level is None:
+            self._first.append(seconds)
+            if len(self._first) < _FEWEST_LEVEL_BLOCKS:
+                return False
+            self._level = float(np.quantile(self._first, LEVEL_QUANTILE))
+        self._recent.append((at, math.log(seconds / self._level)))
+        while self._recent[0][0] < at - self._window_seconds:
+            self._recent.popleft()
+        if len(self._recent) < _FEWEST_READINGS:
+            return False
+        return abs(float(np.median([ratio for _, ratio in self._recent]))) > self._band

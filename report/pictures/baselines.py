@@ -1,0 +1,105 @@
+"""The picture of the known architectures on a device, the winner among them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from atb.report import Neighbour
+from atb.report.pictures.drawing import (
+    BLUE,
+    GREEN,
+    GREY,
+    MUTED,
+    ORANGE,
+    PAPER,
+    interval_bar,
+    is_narrow,
+    new_figure,
+    number_axis,
+)
+from atb.report.pictures.numbers import count, many, milliseconds
+from atb.report.pictures.style import WIDTH_INCHES, picture_style
+from atb.report.pictures.svg import Picture
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["neighbours"]
+
+_DOT: dict[str, Any] = {"linestyle": "none", "marker": "o"}
+
+
+def neighbours(
+    rows: Sequence[Neighbour],
+    winner: Neighbour | None,
+    limit_seconds: float | None,
+    *,
+    width_inches: float = WIDTH_INCHES,
+) -> Picture:
+    """Known architectures on this device, fastest first, the winner among them."""
+    ranked = sorted([*rows, *([winner] if winner else [])], key=lambda row: row.seconds)
+    with picture_style():
+        figure = new_figure(0.95 + 0.24 * len(ranked), width_inches)
+        axes = figure.subplots()
+        if limit_seconds is not None:
+            axes.axvline(1e3 * limit_seconds, color=ORANGE, linewidth=1)
+        for place, row in enumerate(ranked):
+            _neighbour_row(axes, place, row, GREEN if row is winner else BLUE)
+        names = [" = ".join(row.names) for row in ranked]
+        axes.set_yticks(range(len(ranked)), names, fontsize=8.5)
+        if winner is not None:
+            axes.get_yticklabels()[ranked.index(winner)].set_fontweight("bold")
+        axes.set_ylim(len(ranked) - 0.4, -0.6)
+        axes.grid(visible=False, axis="y")
+        number_axis(axes, "x", [1e3 * row.seconds for row in ranked])
+        axes.set_xlabel("Latency on this device (ms)")
+        _neighbour_legend(axes, limit_seconds)
+    return Picture(
+        "neighbours",
+        figure,
+        f"Latency of {many(len(rows), 'known architecture')} on this device"
+        + ("." if winner is None else f"; the winner takes {milliseconds(winner.seconds)}."),
+    )
+
+
+def _neighbour_row(axes: Axes, place: int, row: Neighbour, colour: str) -> None:
+    colour = GREY if row.basis == "extrapolated" else colour
+    interval_bar(axes, row.interval, place, colour)
+    axes.plot(
+        [1e3 * row.seconds],
+        [place],
+        **_DOT,
+        markersize=6,
+        markerfacecolor=colour if row.basis == "measured" else PAPER,
+        markeredgecolor=colour,
+        markeredgewidth=1.3,
+    )
+    axes.annotate(
+        count(row.architecture.parameters()),
+        (1.0, place),
+        xycoords=("axes fraction", "data"),
+        xytext=(8, 0),
+        textcoords="offset points",
+        va="center",
+        fontsize=8.5,
+        color=MUTED,
+        annotation_clip=False,
+    )
+
+
+def _neighbour_legend(axes: Axes, limit_seconds: float | None) -> None:
+    from matplotlib.lines import Line2D
+
+    handles = [
+        Line2D([], [], **_DOT, markersize=6, color=edge, markerfacecolor=face, label=basis)
+        for basis, edge, face in (
+            ("measured", BLUE, BLUE),
+            ("predicted", BLUE, PAPER),
+            ("extrapolated", GREY, PAPER),
+        )
+    ]
+    if limit_seconds is not None:
+        label = f"limit {milliseconds(limit_seconds)}"
+        handles.append(Line2D([], [], color=ORANGE, label=label))
+    axes.figure.legend(handles=handles, loc="outside upper left", ncols=2 if is_narrow(axes) else 4)

@@ -1,0 +1,285 @@
+"""The pictures of a search: what was scored, and how the best score came about."""
+
+from __future__ import annotations
+
+import itertools
+import zlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from atb.report.pictures.drawing import (
+    BLUE,
+    GREEN,
+    GREY,
+    MUTED,
+    ORANGE,
+    PAPER,
+    interval_bar,
+    is_narrow,
+    new_figure,
+    number_axis,
+    robust_range,
+    set_range,
+    with_interval,
+)
+from atb.report.pictures.numbers import digits, many, milliseconds
+from atb.report.pictures.style import WIDTH_INCHES, picture_style
+from atb.report.pictures.svg import Picture
+from atb.search import Candidate, SearchResult
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["progress", "search"]
+
+_DOT: dict[str, Any] = {"linestyle": "none", "marker": "o"}
+#: Of those far out; more names would overlap.
+_MOST_NAMED = 3
+
+
+def search(result: SearchResult, *, width_inches: float = WIDTH_INCHES) -> Picture:
+    """All scored candidates by latency and score, the front, the finalists and the winner.
+
+    Candidates far out are drawn at the edge, with their names.
+    """
+    shown, beyond, ends = _split(result)
+    scored = [c for c in shown if c.measured_seconds is None]
+    finalists = [c for c in shown if c.measured_seconds is not None]
+    with picture_style():
+        figure = new_figure(4.6, width_inches)
+        axes = figure.subplots()
+        _limit_and_window(axes, result)
+        _dots(axes, scored, "scored", GREY, label="scored, predicted latency")
+        front = result.front
+        axes.step(
+            [1e3 * c.latency_seconds for c in front],
+            _scores(front),
+            where="post",
+            color=MUTED,
+            linewidth=1.1,
+            label="front",
+        )
+        _finalists(axes, finalists)
+        _winner(axes, result.winner)
+        number_axis(axes, "x", [1e3 * seconds for seconds in ends[0]])
+        if beyond:
+            set_range(axes, "x", (1e3 * ends[0][0], 1e3 * ends[0][1]))
+            set_range(axes, "y", ends[1])
+            _edge(axes, [(1e3 * c.latency_seconds, c.proxy or 0.0) for c in beyond],
+                  [_name_at_edge(c, ends) for c in beyond], "search-beyond")  # fmt: skip
+        axes.set_xlabel("Latency (ms)")
+        axes.set_ylabel(_score(result))
+        columns = 2 if is_narrow(axes) else 3
+        figure.legend(loc="outside upper left", ncols=columns, columnspacing=1.6)
+    tips = {
+        f"search-{name}": [_tip(candidate) for candidate in part]
+        for name, part in (("scored", scored), ("finalists", finalists), ("beyond", beyond))
+    }
+    return Picture(
+        "search",
+        figure,
+        f"{many(len(result.candidates), 'candidate')} by latency and score, limit "
+        f"{milliseconds(result.constraint_seconds)}; the winner is {result.winner.architecture}.",
+        tips,
+    )
+
+
+_Ends = tuple[float, float]
+
+
+def _split(
+    result: SearchResult,
+) -> tuple[list[Candidate], list[Candidate], tuple[_Ends, _Ends]]:
+    """The candidates with a score that the axes show, those far out, and the axes' ends.
+
+    Returns:
+        The ends of latencies in seconds and of scores.
+    """
+    every = [c for c in result.candidates if c.proxy is not None]
+    kept = [result.constraint_seconds, result.winner.latency_seconds]
+    latencies = robust_range([c.latency_seconds for c in every] or kept, kept)
+    best = [] if result.winner.proxy is None else [result.winner.proxy]
+    scores = robust_range(_scores(every) or best or [0.0], best)
+    shown: list[Candidate] = []
+    beyond: list[Candidate] = []
+    for c in every:
+        inside = latencies[0] <= c.latency_seconds <= latencies[1]
+        inside = inside and scores[0] <= (c.proxy or 0.0) <= scores[1]
+        (shown if inside else beyond).append(c)
+    return shown, beyond, (latencies, scores)
+
+
+def _name_at_edge(candidate: Candidate, ends: tuple[_Ends, _Ends]) -> str:
+    """What is drawn at the edge, and where it would lie."""
+    far = []
+    if not ends[0][0] <= candidate.latency_seconds <= ends[0][1]:
+        far.append(milliseconds(candidate.latency_seconds))
+    if candidate.proxy is not None and not ends[1][0] <= candidate.proxy <= ends[1][1]:
+        far.append(f"score {digits(candidate.proxy, 4)}")
+    return f"{candidate.architecture}: {', '.join(far)}"
+
+
+def _edge(
+    axes: Axes, points: Sequence[tuple[float, float]], names: Sequence[str], gid: str
+) -> None:
+    """Points beyond the axes at their edge, the first few with a name.
+
+    Args:
+        axes: Whose limits are set.
+        points: Where they would lie.
+        names: Of each.
+        gid: Of the drawn group.
+    """
+    limits = (axes.get_xlim(), axes.get_ylim())
+    x, y = (np.clip(column, *ends) for column, ends in zip(np.array(points).T, limits, strict=True))
+    axes.plot(x, y, linestyle="none", marker="X", markersize=7, color=ORANGE, clip_on=False,
+              markeredgecolor=PAPER, markeredgewidth=0.5, zorder=4, gid=gid,
+              label="beyond the axes")  # fmt: skip
+    middle = axes.transData.inverted().transform(axes.transAxes.transform((0.5, 0.5)))
+    for place, name in enumerate(names[:_MOST_NAMED]):
+        right, low = x[place] > middle[0], y[place] <= middle[1]
+        axes.annotate(
+            name,
+            (x[place], y[place]),
+            xytext=(-7 if right else 7, (1 if low else -1) * (4 + 11 * place)),
+            textcoords="offset points",
+            ha="right" if right else "left",
+            va="bottom" if low else "top",
+            fontsize=8,
+            color=MUTED,
+        )
+
+
+def _scores(part: Sequence[Candidate]) -> list[float]:
+    """Of candidates that have one."""
+    return [c.proxy for c in part if c.proxy is not None]
+
+
+def _limit_and_window(axes: Axes, result: SearchResult) -> None:
+    limit = 1e3 * result.constraint_seconds
+    low, high = (share * limit for share in result.window)
+    axes.axvspan(low, high, color=BLUE, alpha=0.08, linewidth=0, label="window of the search")
+    label = f"limit {milliseconds(result.constraint_seconds)}"
+    axes.axvline(limit, color=ORANGE, linewidth=1.2, label=label)
+
+
+def _dots(
+    axes: Axes, part: Sequence[Candidate], name: str, colour: str, *, label: str, size: float = 4
+) -> None:
+    if part:
+        axes.plot(
+            [1e3 * c.latency_seconds for c in part],
+            _scores(part),
+            **_DOT,
+            markersize=size,
+            color=colour,
+            markeredgecolor=PAPER,
+            markeredgewidth=0.4,
+            gid=f"search-{name}",
+            label=label,
+        )
+
+
+def _finalists(axes: Axes, part: Sequence[Candidate]) -> None:
+    """Measured latency with its interval; a dotted line leads there from the predicted one."""
+    for c, score in zip(part, _scores(part), strict=True):
+        x = [1e3 * c.predicted_seconds, 1e3 * c.latency_seconds]
+        axes.plot(x, [score] * 2, color=BLUE, linewidth=0.9, linestyle=(0, (1, 1.5)))
+        interval_bar(axes, c.interval_seconds, score, BLUE)
+    _dots(axes, part, "finalists", BLUE, label="finalist, measured latency", size=5.5)
+
+
+def _winner(axes: Axes, winner: Candidate) -> None:
+    if winner.proxy is None:
+        return
+    interval_bar(axes, winner.interval_seconds, winner.proxy, GREEN)
+    axes.plot(
+        [1e3 * winner.latency_seconds],
+        [winner.proxy],
+        linestyle="none",
+        marker="*",
+        markersize=13,
+        color=GREEN,
+        markeredgecolor=PAPER,
+        markeredgewidth=0.7,
+        zorder=5,
+        label="winner",
+    )
+
+
+def _score(result: SearchResult) -> str:
+    return f"Score ({result.proxy})"
+
+
+def _tip(candidate: Candidate) -> str:
+    text = f"{candidate.architecture}: predicted {milliseconds(candidate.predicted_seconds)}"
+    if candidate.measured_seconds is not None and candidate.interval_seconds is not None:
+        measured = with_interval(candidate.measured_seconds, candidate.interval_seconds)
+        text += f", measured {measured}"
+    word = "expected score (given up early)" if candidate.hopeless else "score"
+    return text if candidate.proxy is None else f"{text}, {word} {digits(candidate.proxy, 4)}"
+
+
+def progress(result: SearchResult, *, width_inches: float = WIDTH_INCHES) -> Picture | None:
+    """The scores and the best so far over the generations; those far out are named at the edge.
+
+    Args:
+        result: What a search returned.
+        width_inches: Of the drawing.
+
+    Returns:
+        None for a search without generations.
+    """
+    # candidates are stored by score: where in its generation each was scored is not known
+    order = sorted((c for c in result.candidates if c.proxy is not None), key=_scatter_key)
+    generations = sorted({c.generation for c in order})
+    if len(generations) < 2:
+        return None
+    scores = np.array(_scores(order))
+    of_generation = np.array([c.generation for c in order])
+    ends = np.cumsum([(of_generation == g).sum() for g in generations])
+    best = np.maximum.accumulate([scores[of_generation == g].max() for g in generations])
+    low, high = robust_range(scores.tolist(), [float(best[-1])])
+    places = np.arange(1, len(order) + 1)
+    inside = (scores >= low) & (scores <= high)
+    groups = {"scored": np.flatnonzero(inside), "beyond": np.flatnonzero(~inside)}
+    with picture_style():
+        figure = new_figure(2.9, width_inches)
+        axes = figure.subplots()
+        for start, end in list(itertools.pairwise(ends))[::2]:
+            axes.axvspan(start + 0.5, end + 0.5, color=GREY, alpha=0.14, linewidth=0)
+        axes.plot(
+            places[inside],
+            scores[inside],
+            **_DOT,
+            markersize=3.6,
+            color=GREY,
+            markeredgewidth=0,
+            gid="progress-scored",
+            label="candidate",
+        )
+        label = "best at the end of a generation"
+        axes.plot(ends, best, marker="o", markersize=5, color=BLUE, linewidth=1.4, label=label)
+        axes.set_xlim(0.5, len(order) + 1.5)
+        number_axis(axes, "x", [1.0, len(order)], log=False)
+        if not inside.all():
+            set_range(axes, "y", (low, high))
+            names = [f"{order[i].architecture}: {digits(scores[i], 4)}" for i in groups["beyond"]]
+            points = list(zip(places[~inside].tolist(), scores[~inside].tolist(), strict=True))
+            _edge(axes, points, names, "progress-beyond")
+        axes.set_xlabel("Architectures scored")
+        axes.set_ylabel(_score(result))
+        figure.legend(loc="outside upper left", ncols=2 if is_narrow(axes) else 3)
+    return Picture(
+        "progress",
+        figure,
+        f"The best score over {many(len(generations), 'generation')}.",
+        {f"progress-{name}": [_tip(order[i]) for i in part] for name, part in groups.items()},
+    )
+
+
+def _scatter_key(candidate: Candidate) -> tuple[int, int]:
+    """By generation, and within it in an order that has nothing to do with the score."""
+    return candidate.generation, zlib.crc32(str(candidate.architecture).encode())

@@ -1,0 +1,10 @@
+from .search import (
+    neighbour_section as neighbour_section,
+    search_section as search_section,
+    winner_section as winner_section,
+)
+from .sections import (
+    device_section as device_section,
+    latency_section as latency_section,
+    predictor_section as predictor_section,
+)

@@ -1,0 +1,240 @@
+"""What the page says about the winner, the search and the neighbours."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from atb.report import Neighbour, model_files, snippets_of
+from atb.report.pictures import (
+    count,
+    digits,
+    in_both_widths,
+    many,
+    milliseconds,
+    neighbours,
+    percent,
+    search as search_pictures,
+    shapes,
+    times,
+)
+from atb.search import MARGIN, LimitVerdict, SearchResult, Weighed
+
+__all__ = ["neighbour_section", "search_section", "winner_row", "winner_section"]
+
+_REFERENCES = ("bert-base", "tinybert-4", "minilm-6", "bert-mini")
+_MOST_REFERENCES = 3
+#: How a sentence on the proxy goes on, by what scores rest on.
+_SCORING = {"teacher": "held against", "text": "on", "tasks": "on the tasks", "task": "on"}
+
+
+def winner_section(
+    result: SearchResult, known: Sequence[Neighbour], model: Path | None, folder: Path
+) -> dict[str, Any]:
+    """What the winner is, whether it keeps the limit, and how to load it.
+
+    Args:
+        result: What the search returned.
+        known: Known architectures on this device, to speak of speed-ups.
+        model: Folder of the winner's files, if there is one.
+        folder: Of the page.
+    """
+    return {
+        "architecture": result.winner.architecture,
+        "verdict": _verdict(result),
+        "tiles": [*_tiles(result), *_speedups(result, known)],
+        "files": [] if model is None else model_files(model, folder),
+        "snippets": [] if model is None else snippets_of(model, folder),
+    }
+
+
+def _verdict(result: SearchResult) -> dict[str, Any]:
+    """Whether the winner meets the limit, in three parts of which the middle one is the point."""
+    winner, limit = result.winner, result.constraint_seconds
+    verdict = winner.verdict(limit)
+    seconds, shown = winner.latency_seconds, milliseconds(limit)
+    how = (
+        f"{'Predicted, not measured' if verdict is None else 'Measured'}: {milliseconds(seconds)}."
+    )
+    if seconds > limit:
+        parts = ("It is ", f"above the limit of {shown}", f", by {percent(seconds / limit - 1)}.")
+    elif verdict is None:
+        parts = ("The prediction is ", f"under the limit of {shown}", ".")
+    elif verdict == "met":
+        share = percent(seconds / limit)
+        parts = (
+            "Its whole interval is ",
+            f"under the limit of {shown}",
+            f"; it uses {share} of it.",
+        )
+    else:
+        parts = ("It is ", "not certain to meet the limit", f": {_uncertainty(result)}.")
+    before, point, after = parts
+    certain = seconds <= limit and verdict in (None, "met")
+    return {"before": f"{how} {before}", "point": point, "after": after, "over": not certain}
+
+
+def _uncertainty(result: SearchResult) -> str:
+    """Where the intervals of the winner reach above a limit."""
+    winner = result.winner
+    places = [("its interval", winner.interval_seconds, result.constraint_seconds)] + [
+        (f"its interval in {place.name}", place.interval_seconds, place.limit_seconds)
+        for place in winner.elsewhere
+    ]
+    return "; ".join(
+        f"{name} reaches {milliseconds(interval[1])}, and the limit is {milliseconds(limit)}"
+        for name, interval, limit in places
+        if interval is not None and interval[1] > limit
+    )
+
+
+def _tiles(result: SearchResult) -> list[tuple[str, str, str]]:
+    """Name, value and a word below it."""
+    winner, length = result.winner, result.conditions.settings.sequence_length
+    tiles = []
+    beside = ""
+    if winner.measured_seconds is not None:
+        interval = winner.interval_seconds
+        words = "" if interval is None else with_bounds(interval)
+        tiles.append(("measured latency", milliseconds(winner.measured_seconds), words))
+        error = winner.predicted_seconds / winner.measured_seconds - 1
+        beside = f"{percent(error, signed=True)} against the measured"
+    tiles.append(("predicted latency", milliseconds(winner.predicted_seconds), beside))
+    basis = "" if result.basis == "given" else result.basis
+    tiles.append(("limit", milliseconds(result.constraint_seconds), basis))
+    for place in winner.elsewhere:
+        seconds = place.measured_seconds or place.predicted_seconds
+        how = "predicted" if place.measured_seconds is None else "measured"
+        words = f"limit {milliseconds(place.limit_seconds)}"
+        tiles.append((f"{how} in {place.name}", milliseconds(seconds), words))
+    if winner.proxy is not None:
+        tiles.append((f"score ({result.proxy})", digits(winner.proxy, 4), "higher is better"))
+    a = winner.architecture
+    work = count(a.multiply_adds(length))
+    return [
+        *tiles,
+        ("parameters", count(a.parameters()), "with 30,522 words and 512 positions"),
+        ("multiply-adds", work, f"of the encoder, {length} tokens"),
+    ]
+
+
+def _speedups(result: SearchResult, known: Sequence[Neighbour]) -> list[tuple[str, str, str]]:
+    by_name = {name: row for row in known for name in row.names}
+    return [
+        (
+            f"speed-up over {name}",
+            times(row.seconds / result.winner.latency_seconds),
+            f"it takes {milliseconds(row.seconds)}, {row.basis}",
+        )
+        for name in _REFERENCES
+        if (row := by_name.get(name)) is not None and row.basis != "extrapolated"
+    ][:_MOST_REFERENCES]
+
+
+def search_section(result: SearchResult) -> dict[str, Any]:
+    """How the winner was found."""
+    limit = result.constraint_seconds
+    low, high = (milliseconds(share * limit) for share in result.window)
+    finalists = result.finalists
+    failed = sum(c.proxy is None for c in result.candidates)
+    summary = (
+        f"Of the space {result.space}, {many(result.feasible, 'architecture')} are predicted to "
+        f"take {low} to {high}. The method {result.method} scored {result.evaluations:,} of them "
+        f"in {many(result.generations, 'generation')} by the proxy {result.proxy}"
+        + "".join(
+            f", {_SCORING.get(name, 'with')} {words}" for name, words in result.scoring.items()
+        )
+        + (f" ({failed} failed)" if failed else "")
+        + (f", {result.hopeless} were given up early" if result.hopeless else "")
+        + f". Finalists measured: {len(finalists)}. {_verdicts(result)}"
+    )
+    if result.correction != 1:
+        summary += f" Measured finalists corrected the predictions by {times(result.correction)}."
+    if result.weighed:
+        summary += f" It is the best of several settings: {'; '.join(map(_told, result.weighed))}."
+    return {
+        "summary": summary,
+        "picture": in_both_widths(lambda w: search_pictures.search(result, width_inches=w)),
+        "progress": in_both_widths(lambda w: search_pictures.progress(result, width_inches=w)),
+        "shapes": in_both_widths(lambda w: shapes(result, width_inches=w)),
+        "finalists": [(c, _WORDS[c.verdict(limit)]) for c in finalists],
+        "rule": _rule(result),
+    }
+
+
+#: What the table of finalists says of each.
+_WORDS: dict[LimitVerdict | None, str] = {
+    "met": "met",
+    "uncertain": "not certain",
+    "missed": "missed",
+    None: "not measured",
+}
+
+
+def _verdicts(result: SearchResult) -> str:
+    """How many finalists meet the limit, in a sentence."""
+    counts = Counter(c.verdict(result.constraint_seconds) for c in result.finalists)
+    parts = [f"the whole interval is within the limit for {counts['met']}"]
+    if counts["uncertain"]:
+        parts.append(f"across it for {counts['uncertain']}")
+    if counts["missed"]:
+        parts.append(f"above it for {counts['missed']}")
+    sentence = ", ".join(parts)
+    return f"{sentence[0].upper()}{sentence[1:]}."
+
+
+def _rule(result: SearchResult) -> str:
+    """By which rule the winner was taken, in sentences."""
+    others = " and which meets the further limits" if result.bounds else ""
+    rule = f"whole interval is within the limit with a margin of {percent(MARGIN)}{others}"
+    if result.winner.verdict(result.constraint_seconds, MARGIN) == "met":
+        return f"The winner is the best-scoring finalist whose {rule}."
+    return (
+        f"When measuring ended, there was no finalist whose {rule}: the winner is the best-scoring "
+        "one whose measured latency is within the limit."
+    )
+
+
+def _told(one: Weighed) -> str:
+    if one.proxy is None or one.measured_seconds is None:
+        return f"{one.name} has nothing within the limits"
+    return f"{one.name} scores {one.proxy:.4f} in {milliseconds(one.measured_seconds)}"
+
+
+def winner_row(result: SearchResult) -> Neighbour:
+    """The winner as one of the rows of neighbours."""
+    winner = result.winner
+    return Neighbour(
+        ("winner",),
+        winner.architecture,
+        winner.latency_seconds,
+        winner.interval_seconds,
+        "predicted" if winner.measured_seconds is None else "measured",
+    )
+
+
+def neighbour_section(
+    rows: Sequence[Neighbour], result: SearchResult | None
+) -> dict[str, Any] | None:
+    """The known architectures on this device, with the winner among them if there is one."""
+    if not rows:
+        return None
+    counts = Counter(row.basis for row in rows)
+    own = None if result is None else winner_row(result)
+    limit = None if result is None else result.constraint_seconds
+    return {
+        "summary": f"{many(len(rows), 'known architecture')} of nearby latency, and some that "
+        f"everybody knows: {counts['measured']} measured, {counts['predicted']} predicted, "
+        f"{counts['extrapolated']} extrapolated, which is predicted outside the range that the "
+        "predictor was fitted on and promises nothing.",
+        "picture": in_both_widths(lambda width: neighbours(rows, own, limit, width_inches=width)),
+        "rows": sorted([*rows, *([own] if own else [])], key=lambda row: row.seconds),
+        "own": own,
+    }
+
+
+def with_bounds(interval: tuple[float, float]) -> str:
+    """An interval in words."""
+    return f"{milliseconds(interval[0], unit=False)} to {milliseconds(interval[1])}"

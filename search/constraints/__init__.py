@@ -1,0 +1,5 @@
+"""Limits, and the candidates that meet them."""
+
+from lazy_loader import attach_stub
+
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from atb.devices.settings import RunSettings
+from atb.errors import InputError
+from atb.predictor.evaluation.evaluation import cross_validate, evaluate
+from atb.predictor.predictor import ExactPredictor
+
+PROMISED = {"rows", "mape", "within_5", "within_10", "spearman", "kendall"}
+
+
+def test_an_exact_predictor_is_judged_perfect(world) -> None:
+    rows = world.rows(50, 0)
+    truth = world.measure(rows, world.plain_truth(rows))
+    found = evaluate(ExactPredictor(world.conditions, world.plain_truth), truth)
+    assert (found.rows, found.mape, found.within_5, found.within_10) == (50, 0, 1, 1)
+    assert found.spearman == pytest.approx(1)
+    assert found.kendall == pytest.approx(1)
+    assert found.interval_coverage == 1
+
+
+def test_known_errors_give_known_figures(world) -> None:
+    rows = world.rows(10, 0)
+    truth = world.measure(rows, world.plain_truth(rows))
+    factors = np.array([1.0, 1.0, 1.04, 0.96, 1.06, 0.94, 1.09, 0.91, 1.2, 1.5])
+    wrong = ExactPredictor(world.conditions, lambda r: factors * world.plain_truth(r))
+    found = evaluate(wrong, truth)
+    assert found.mape == pytest.approx(np.mean(np.abs(factors - 1)))
+    assert found.within_5 == pytest.approx(0.4)
+    assert found.within_10 == pytest.approx(0.8)
+    assert found.worst == pytest.approx(0.5)
+    assert found.worst_row == 9
+    assert found.interval_coverage == pytest.approx(0.2)
+
+
+def test_the_document_holds_the_promised_fields_and_survives_json(world) -> None:
+    rows = world.rows(10, 0)
+    constant = ExactPredictor(world.conditions, lambda r: np.full(len(r), 0.01))
+    found = evaluate(constant, world.measure(rows, world.plain_truth(rows))).to_json()
+    assert set(found) >= PROMISED
+    assert found["spearman"] is None
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+def test_measurements_under_other_conditions_are_refused(world) -> None:
+    rows = world.rows(10, 0)
+    other = replace(world.conditions, settings=RunSettings(precision="int8"))
+    elsewhere = replace(world.measure(rows, world.plain_truth(rows)), conditions=other)
+    with pytest.raises(InputError, match="precision: fp32 and int8"):
+        evaluate(ExactPredictor(world.conditions, world.plain_truth), elsewhere)
+
+
+@pytest.mark.slow
+def test_cross_validation_agrees_with_the_error_on_fresh_rows(world) -> None:
+    rows = world.rows(80, 0)
+    noisy = world.measure(rows, world.rough_truth(rows), noise=0.02)
+    found = cross_validate(noisy, 4, np.random.default_rng(0))
+    assert found.rows == 80
+    assert 0.01 < found.mape < 0.04
+    assert found.spearman > 0.99
+    assert 0.8 < found.interval_coverage < 0.99
+
+
+@pytest.mark.parametrize(("count", "folds"), [(12, 5), (40, 1)])
+def test_too_few_rows_or_folds_are_refused(world, count: int, folds: int) -> None:
+    rows = world.rows(count, 0)
+    with pytest.raises(InputError, match=r"12 architectures|1 folds"):
+        cross_validate(
+            world.measure(rows, world.plain_truth(rows)), folds, np.random.default_rng(0)
+        )

@@ -1,0 +1,154 @@
+"""A task as the engine of one-shot training sees it: its rows, and its loss."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from atb.data.tasks import Examples, Feature, Task
+from atb.data.tokenizer import Vocabulary
+from atb.errors import InputError
+from atb.models import SearchSpace
+from atb.models.superplm import SuperPLM
+from atb.training import Batch, Outcome, Pupil, Target
+from atb.training.finetuning.prediction import Inputs, collated
+
+__all__ = ["TaskLearning", "TaskRows", "batch_of_inputs", "task_loss", "tokenizer_of"]
+
+
+def tokenizer_of(vocabulary: Vocabulary) -> Any:
+    """A vocabulary as a tokenizer of transformers."""
+    from transformers import PreTrainedTokenizerFast
+
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call, unused-ignore]
+        tokenizer_object=vocabulary.tokenizer(),
+        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
+        **vocabulary.names.for_transformers(),
+    )
+
+
+@dataclass(frozen=True)
+class TaskRows:
+    """Features of a task, as the engine reads a text: in an order that seed and epoch determine.
+
+    Attributes:
+        features: With labels.
+        pad: Number of the padding token.
+        vocabulary_size: Every token lies below it.
+        sequence_length: Of the longest feature.
+        sha256: Hash of the rows they came from.
+    """
+
+    features: tuple[Feature, ...]
+    pad: int
+    vocabulary_size: int
+    sequence_length: int
+    sha256: str
+
+    @classmethod
+    def of(
+        cls, task: Task, rows: Examples, vocabulary: Vocabulary, sequence_length: int
+    ) -> TaskRows:
+        """Features of rows, to learn from."""
+        features = task.encode(rows, tokenizer_of(vocabulary), sequence_length)
+        return cls(
+            tuple(features),
+            vocabulary.special.pad,
+            len(vocabulary),
+            max(len(feature["input_ids"]) for feature in features),
+            rows.sha256,
+        )
+
+    def __len__(self) -> int:
+        """Number of features."""
+        return len(self.features)
+
+    def order(self, epoch: int, seed: int) -> npt.NDArray[np.int64]:
+        """All numbers of features, shuffled in a way that `epoch` and `seed` alone determine."""
+        return np.random.default_rng([seed, epoch]).permutation(len(self)).astype(np.int64)
+
+    def batch_of(
+        self,
+        rows: npt.NDArray[np.int64],
+        mask_probability: float,
+        rng: np.random.Generator,
+    ) -> Batch:
+        """Some features; none of their words are hidden."""
+        return batch_of_inputs(collated([self.features[row] for row in rows], self.pad))
+
+
+def batch_of_inputs(inputs: Inputs) -> Batch:
+    """What a SuperPLM reads of a batch of features."""
+    wanted = [inputs[name] for name in _WANTED if name in inputs]
+    return Batch(
+        inputs["input_ids"],
+        inputs["attention_mask"],
+        token_type_ids=inputs.get("token_type_ids"),
+        wanted=tuple(wanted),
+    )
+
+
+_WANTED = ("labels", "start_positions", "end_positions")
+
+
+@dataclass(frozen=True, slots=True)
+class TaskLearning:
+    """The loss of a task: cross entropy of classes or of an answer's ends, or squared error.
+
+    Against a target, which only a larger sub-model can be here, its probabilities (or its number)
+    stand in for the labels (in-place distillation; Yu and Huang, 2019).
+
+    Attributes:
+        mask_probability: Zero: nothing is hidden.
+        wants_attention: No.
+    """
+
+    mask_probability: float = field(default=0.0, init=False)
+    wants_attention: bool = field(default=False, init=False)
+
+    def check(self, superplm: SuperPLM, space: SearchSpace) -> None:
+        """Refuse a SuperPLM without a head for a task.
+
+        Raises:
+            InputError: It has none.
+        """
+        if superplm.task_head is None:
+            raise InputError("This SuperPLM has no head for a task: give it one first.")
+
+    def prepare(self, batch: Batch, done: float = 0.0) -> Target | None:
+        """Nothing is shared."""
+        return None
+
+    def score(self, pupil: Pupil, target: Target | None) -> Outcome:
+        """Mean over the batch, and over the outputs of the head."""
+        logits = [
+            tensor.float()
+            for tensor in pupil.superplm.task_logits(pupil.architecture, pupil.output)
+        ]
+        taught = target.task_logits if target is not None else ()
+        if len(logits) == 2:  # an answer's ends are tokens, and padding is none
+            padding = pupil.batch.attention_mask == 0
+            logits = [tensor.masked_fill(padding, _NEVER) for tensor in logits]
+        losses = [
+            task_loss(found, wanted, taught[place] if taught else None)
+            for place, (found, wanted) in enumerate(zip(logits, pupil.batch.wanted, strict=True))
+        ]
+        detached = tuple(tensor.detach() for tensor in logits)
+        return Outcome(torch.stack(losses).mean(), Target(task_logits=detached))
+
+
+_NEVER = -1e4
+
+
+def task_loss(logits: Tensor, wanted: Tensor, taught: Tensor | None = None) -> Tensor:
+    """Mean loss of one output of a head, [batch, ...], against labels or a larger slice's."""
+    if logits.shape[-1] == 1:
+        goal = wanted[:, None] if taught is None else taught
+        return functional.mse_loss(logits, goal.float())
+    return functional.cross_entropy(logits, wanted if taught is None else taught.softmax(-1))

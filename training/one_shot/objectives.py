@@ -1,0 +1,311 @@
+"""What a sub-model is trained towards: masked words, a teacher's last layer, or both."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+
+from torch import Tensor
+from torch.nn import functional
+
+from atb.errors import InputError
+from atb.models import SearchSpace
+from atb.models.superplm import SuperPLM
+from atb.training import Batch, Outcome, Pupil, Target, Teacher
+
+__all__ = [
+    "Distillation",
+    "Inheritance",
+    "LogitDistillation",
+    "MaskedLanguageModelling",
+    "RelationDistillation",
+    "mean_pooled",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class MaskedLanguageModelling:
+    """Cross entropy at the masked positions; vocabulary logits are made nowhere else.
+
+    Against a target, which only a larger sub-model can be here, its probabilities stand in for
+    the words (in-place distillation; Yu and Huang, Universally Slimmable Networks, 2019).
+
+    Attributes:
+        mask_probability: Share of the words to be masked.
+        wants_attention: No.
+    """
+
+    mask_probability: float = 0.15
+    wants_attention: bool = field(default=False, init=False)
+
+    def check(self, superplm: SuperPLM, space: SearchSpace) -> None:
+        """Refuse a SuperPLM without a masked-LM head.
+
+        Raises:
+            InputError: It has none.
+        """
+        superplm.check_mlm_head()
+
+    def prepare(self, batch: Batch, done: float = 0.0) -> Target | None:
+        """Nothing is shared."""
+        return None
+
+    def score(self, pupil: Pupil, target: Target | None) -> Outcome:
+        """Mean cross entropy."""
+        logits = pupil.vocabulary_logits()
+        if target is None or target.vocabulary_logits is None:
+            assert pupil.batch.labels is not None
+            loss = functional.cross_entropy(logits, pupil.batch.labels[pupil.batch.masked])
+        else:
+            loss = functional.cross_entropy(logits, target.vocabulary_logits.softmax(-1))
+        return Outcome(loss, Target(vocabulary_logits=logits.detach()))
+
+
+@dataclass(frozen=True, slots=True)
+class Distillation:
+    """Last-layer distillation: attention logits and projected hidden states of a teacher.
+
+    The attention term pairs heads, so it counts only for sub-models with as many heads as the
+    teacher (all of the `kd` space); the others learn from the hidden states alone. Where the
+    SuperPLM was initialised from its teacher, its heads are in another order than the encoder's:
+    `Teacher.of(superplm)`, taken before training, has the same weights in the same order.
+
+    Attributes:
+        teacher: Who teaches.
+        hidden_weight: Of the squared error of hidden states, mean over tokens and dimensions.
+        attention_weight: Of the squared error of attention logits.
+        sentence_weight: Of one minus the cosine of mean-pooled states, for sentence encoders.
+        mask_probability: Zero: a teacher shows whole text.
+    """
+
+    teacher: Teacher
+    hidden_weight: float = 1.0
+    attention_weight: float = 1.0
+    sentence_weight: float = 0.0
+    mask_probability: float = 0.0
+
+    @property
+    def wants_attention(self) -> bool:
+        """Where attention has a weight."""
+        return self.attention_weight > 0
+
+    def check(self, superplm: SuperPLM, space: SearchSpace) -> None:
+        """Refuse a teacher of another width, vocabulary, or head count.
+
+        Raises:
+            InputError: The SuperPLM does not project into the teacher's space, or no architecture
+                has heads to pair with the teacher's.
+        """
+        _check_words(self.teacher, superplm)
+        if superplm.config.projection_size != self.teacher.hidden_size:
+            raise InputError(
+                f"The teacher is {self.teacher.hidden_size} wide and the SuperPLM projects to "
+                f"{superplm.config.projection_size}: make it with --projection "
+                f"{self.teacher.hidden_size}."
+            )
+        if self.wants_attention and self.teacher.heads not in space.heads.values:
+            raise InputError(
+                f"The teacher has {self.teacher.heads} heads and no architecture of the space "
+                f"{space.name} has: use --objective relations, or --attention-weight 0."
+            )
+
+    def prepare(self, batch: Batch, done: float = 0.0) -> Target | None:
+        """The teacher's output, once for all sub-models."""
+        return self.teacher(batch, attention=self.wants_attention)
+
+    def score(self, pupil: Pupil, target: Target | None) -> Outcome:
+        """Weighted sum of the terms."""
+        assert target is not None, "distillation needs the teacher's output"
+        assert target.hidden is not None
+        projected, mask = pupil.projected(), pupil.batch.attention_mask
+        loss = self.hidden_weight * hidden_error(projected, target.hidden, mask)
+        if self.sentence_weight:
+            pooled = mean_pooled(projected, mask)
+            taught = mean_pooled(target.hidden, mask)
+            cosine = functional.cosine_similarity(pooled, taught, dim=-1)
+            loss = loss + self.sentence_weight * (1 - cosine).mean()
+        own = pupil.attention()
+        if own is not None and target.attention is not None and own.heads == target.attention.heads:
+            error = functional.mse_loss(own.logits, target.attention.logits)
+            loss = loss + self.attention_weight * error
+        return Outcome(loss, Target(projected.detach(), own and own.detached()))
+
+
+@dataclass(frozen=True, slots=True)
+class RelationDistillation:
+    """How tokens relate by queries, keys and values of the last layer (MiniLMv2, 2021).
+
+    Their widths are cut into relation heads, as many for the teacher as for the sub-model, so that
+    neither head counts nor widths need be equal, and no projection is needed.
+
+    Attributes:
+        teacher: Who teaches.
+        relation_heads: The most; fewer where they do not divide both widths.
+        mask_probability: Zero: a teacher shows whole text.
+        wants_attention: Yes.
+    """
+
+    teacher: Teacher
+    relation_heads: int = 12
+    mask_probability: float = 0.0
+    wants_attention: bool = field(default=True, init=False)
+
+    def check(self, superplm: SuperPLM, space: SearchSpace) -> None:
+        """Refuse a teacher of another vocabulary.
+
+        Raises:
+            InputError: It has another one.
+        """
+        _check_words(self.teacher, superplm)
+        if self.relation_heads < 1:
+            raise InputError(f"--relation-heads is {self.relation_heads}: give at least 1.")
+
+    def prepare(self, batch: Batch, done: float = 0.0) -> Target | None:
+        """The teacher's output, once for all sub-models."""
+        return self.teacher(batch, attention=True)
+
+    def score(self, pupil: Pupil, target: Target | None) -> Outcome:
+        """Mean Kullback-Leibler divergence over the three relations, heads and tokens."""
+        own = pupil.attention()
+        assert own is not None
+        assert target is not None and target.attention is not None  # noqa: PT018
+        heads = _common_heads(own.width, target.attention.width, self.relation_heads)
+        divergence = functional.kl_div(
+            own.relations(heads).log_softmax(-1),
+            target.attention.relations(heads).log_softmax(-1),
+            reduction="none",
+            log_target=True,
+        ).sum(-1)  # [3, B, R, T]
+        mask = pupil.batch.attention_mask
+        loss = (divergence * mask[:, None, :]).sum() / (3 * heads * mask.sum())
+        return Outcome(loss, Target(attention=own.detached()))
+
+
+@dataclass(frozen=True, slots=True)
+class LogitDistillation:
+    """What a teacher's masked-LM head says of the hidden words (Hinton et al., 2015).
+
+    Attributes:
+        teacher: Who teaches; with a head.
+        temperature: By which logits are divided on both sides.
+        mask_probability: Share of the words to be masked.
+        wants_attention: No.
+    """
+
+    teacher: Teacher
+    temperature: float = 2.0
+    mask_probability: float = 0.15
+    wants_attention: bool = field(default=False, init=False)
+
+    def check(self, superplm: SuperPLM, space: SearchSpace) -> None:
+        """Refuse a teacher or a SuperPLM without a masked-LM head.
+
+        Raises:
+            InputError: One of them has none, or they have other vocabularies.
+        """
+        superplm.check_mlm_head()
+        _check_words(self.teacher, superplm)
+        if not self.teacher.has_head:
+            raise InputError(
+                "The teacher has no masked-LM head: learn from its relations, or choose another."
+            )
+
+    def prepare(self, batch: Batch, done: float = 0.0) -> Target | None:
+        """The teacher's output, once for all sub-models."""
+        return self.teacher(batch, vocabulary_logits=True)
+
+    def score(self, pupil: Pupil, target: Target | None) -> Outcome:
+        """Mean Kullback-Leibler divergence, times the square of the temperature."""
+        assert target is not None and target.vocabulary_logits is not None  # noqa: PT018
+        logits = pupil.vocabulary_logits()
+        divergence = functional.kl_div(
+            (logits / self.temperature).log_softmax(-1),
+            (target.vocabulary_logits / self.temperature).log_softmax(-1),
+            reduction="batchmean",
+            log_target=True,
+        )
+        return Outcome(self.temperature**2 * divergence, Target(vocabulary_logits=logits.detach()))
+
+
+@dataclass(frozen=True, slots=True)
+class Inheritance:
+    """Own learning from masked words, and a teacher who counts less and less.
+
+    Knowledge Inheritance (Qin et al., 2021): (1 - w) of the own loss and w of the taught one, where
+    w falls linearly to zero. The teacher may be smaller than the SuperPLM, equal or larger; once w
+    is zero, it is not run any more.
+
+    Attributes:
+        taught: What the teacher is asked for.
+        annealed: Share of the run after which w is zero.
+        mask_probability: Share of the words to be masked, from both.
+    """
+
+    taught: LogitDistillation | RelationDistillation | Distillation
+    annealed: float = 1.0
+    mask_probability: float = 0.15
+
+    @property
+    def wants_attention(self) -> bool:
+        """Where the teacher is asked for it."""
+        return self.taught.wants_attention
+
+    def check(self, superplm: SuperPLM, space: SearchSpace) -> None:
+        """Refuse what either loss lacks.
+
+        Raises:
+            InputError: Something is missing, or the share is none.
+        """
+        if not 0 < self.annealed <= 1:
+            raise InputError(f"--annealed is {self.annealed}: give a share above 0 and at most 1.")
+        self._own.check(superplm, space)
+        self.taught.check(superplm, space)
+
+    def prepare(self, batch: Batch, done: float = 0.0) -> Target | None:
+        """The teacher's output with its present weight; None once that is zero."""
+        weight = 1 - done / self.annealed
+        if weight <= 0:
+            return None
+        target = self.taught.prepare(batch, done)
+        assert target is not None
+        return replace(target, weight=weight)
+
+    def score(self, pupil: Pupil, target: Target | None) -> Outcome:
+        """The weighted sum."""
+        own = self._own.score(pupil, None)
+        if target is None:
+            return replace(own, taught=None)
+        taught = self.taught.score(pupil, target)
+        loss = (1 - target.weight) * own.loss + target.weight * taught.loss
+        assert taught.taught is not None
+        return Outcome(loss, replace(taught.taught, weight=target.weight))
+
+    @property
+    def _own(self) -> MaskedLanguageModelling:
+        return MaskedLanguageModelling(self.mask_probability)
+
+
+def _common_heads(width: int, other: int, most: int) -> int:
+    """The largest number up to `most` that divides both widths."""
+    common = math.gcd(width, other)
+    return max(heads for heads in range(1, most + 1) if common % heads == 0)
+
+
+def _check_words(teacher: Teacher, superplm: SuperPLM) -> None:
+    if teacher.vocabulary_size != superplm.config.vocab_size:
+        raise InputError(
+            f"The teacher has a vocabulary of {teacher.vocabulary_size} and the SuperPLM of "
+            f"{superplm.config.vocab_size}: choose a teacher with the SuperPLM's vocabulary."
+        )
+
+
+def hidden_error(states: Tensor, wanted: Tensor, attention_mask: Tensor) -> Tensor:
+    """Squared error of hidden states [B, T, H], mean over dimensions and tokens but padding."""
+    by_token = (states - wanted).square().mean(-1)  # [B, T]
+    return (by_token * attention_mask).sum() / attention_mask.sum()
+
+
+def mean_pooled(states: Tensor, attention_mask: Tensor) -> Tensor:
+    """Mean over tokens but padding: [B, T, H] -> [B, H]."""
+    weights = attention_mask[..., None].to(states.dtype)
+    return (states * weights).sum(1) / weights.sum(1).clamp(min=1)
