@@ -36,7 +36,8 @@ NUMBERS = BEFORE / "numbers.json.xz"
 NOISY = """
 from functools import partialmethod
 from runpy import run_module
-from atb.devices.fake import FakeDevice
+from atb.devices.registry import find_device
+FakeDevice = type(find_device("fake"))
 FakeDevice.__init__ = partialmethod(
     FakeDevice.__init__, noise=0.02, launch_noise=0.01, level_noise=0.005, sharing_noise=0.2,
     preemption=0.01, seed=7, slowdown=lambda seconds: 1.0 + 0.1 * (seconds > 9.0),
