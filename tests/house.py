@@ -20,7 +20,9 @@ STAGES = (
     "report",
 )
 #: Modules of the face that import nothing of ours but each other, and that all may import.
-GROUND_FLOOR = frozenset(("errors", "files", "file_lock", "plain", "text", "text_files", "units"))
+GROUND_FLOOR = frozenset(
+    ("errors", "files", "file_lock", "messages", "plain", "text", "text_files", "units")
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from atb.commands.output import note
+from atb.messages import LOG
 
 if TYPE_CHECKING:
     from atb.models import Architecture, SearchSpace
@@ -68,4 +68,6 @@ def _note_left_out(space: SearchSpace, used: SearchSpace, what: str) -> None:
         what: How a sentence on that part ends, such as `on the grid paper are searched`.
     """
     if used.size < space.size:
-        note(f"{used.size:,} of the {space.size:,} architectures of the space {space.name} {what}")
+        LOG.info(
+            f"{used.size:,} of the {space.size:,} architectures of the space {space.name} {what}"
+        )

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from atb.commands.output import note
 from atb.errors import InputError
+from atb.messages import LOG
 
 if TYPE_CHECKING:
     from atb.devices import Device, RunSettings, Runtime
@@ -75,13 +75,12 @@ def open_cache(size: str) -> ArtefactCache | None:
     Raises:
         InputError: It is no size.
     """
-    from atb.commands.output import note
     from atb.devices.runtimes import ArtefactCache, default_folder
     from atb.units import parse_amount
 
     limit_bytes = int(parse_amount(size, "B", or_none=True))
     folder = default_folder()
-    return ArtefactCache(folder, limit_bytes, note) if limit_bytes and folder else None
+    return ArtefactCache(folder, limit_bytes, LOG.info) if limit_bytes and folder else None
 
 
 def find_serving(
@@ -158,7 +157,7 @@ def choose_precision(subject: Subject, runtime: Runtime, asked: str) -> str:
 def note_emulated(conditions: Conditions) -> None:
     """Say that latencies are an emulator's, where they are."""
     if conditions.emulator is not None:
-        note(
+        LOG.info(
             f"{conditions.device} is emulated by {conditions.emulator}: what it computes is right, "
             "but how long that takes says nothing about a real processor"
         )

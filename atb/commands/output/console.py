@@ -10,17 +10,19 @@ import codecs
 import contextlib
 import io
 import json
+import logging
 import os
 import re
 import shutil
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from atb.commands.output.several_processes import speaks
+from atb.messages import LOG, Progress, progress_lines, show_progress_by
 from atb.text import plain_ascii, printable
 
 __all__ = [
@@ -36,29 +38,32 @@ __all__ = [
 
 _REPLACING = "atb-replacing"
 
-#: Without a terminal, progress is never silent for longer.
-QUIET_SECONDS = 10.0
-#: Work that is done sooner shows none at all.
-QUIET_FIRST_SECONDS = 1.0
-
 #: A bar is drawn anew no sooner, as long as its word is the same.
 REFRESH_SECONDS = 0.1
-
-#: Called with what is done, what there is to do (0 where nobody knows), and a word on what is going
-#: on.
-Progress = Callable[[int, int, str], None]
 
 
 def prepare_streams() -> None:
     """Let stdout and stderr replace what their encoding does not have, rather than fail.
 
-    Of several processes that were launched together one prints results.
+    What is logged is shown from then on. Of several processes that were launched together one
+    prints results.
     """
     if not speaks():
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 -- to the end
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=_REPLACING)
+    LOG.handlers[:], LOG.propagate = [_Notes()], False
+    LOG.setLevel(logging.INFO)
+    show_progress_by(progress)
+
+
+class _Notes(logging.Handler):
+    """Shows what is logged while a command runs."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Show a record without level and time."""
+        note(record.getMessage())
 
 
 def _replace(error: UnicodeError) -> tuple[str, int]:
@@ -144,7 +149,7 @@ def progress(title: str) -> Iterator[Progress]:
     nothing else computes.
     """
     if not (sys.stderr.isatty() and speaks()):
-        yield _lines(title)
+        yield progress_lines(title, note)
         return
     from rich.console import Console
     from rich.progress import (
@@ -178,24 +183,3 @@ def progress(title: str) -> Iterator[Progress]:
                 bar.refresh()
 
         yield show
-
-
-def _lines(title: str) -> Progress:
-    """Progress for logs: a line for a tenth of the work, and one when nothing was said for long.
-
-    Nothing is said of what is done within a second.
-    """
-    shown, last_total, last_time = -1, -1, 0.0
-    begun = time.monotonic()
-
-    def show(done: int, total: int, word: str) -> None:
-        nonlocal shown, last_total, last_time
-        step = 10 * done // total if total else 0
-        now = time.monotonic()
-        if now - begun < QUIET_FIRST_SECONDS:
-            return
-        if total != last_total or step > shown or now - last_time > QUIET_SECONDS:
-            shown, last_total, last_time = step, total, now
-            note(f"{title}: {done}{f'/{total}' if total else ''} {word}".rstrip())
-
-    return show

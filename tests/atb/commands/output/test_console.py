@@ -76,7 +76,7 @@ def test_a_bar_is_drawn_when_it_is_told_something_and_by_no_thread_of_its_own(mo
 
 
 def test_of_work_without_a_known_end_lines_tell_what_is_done(capsys, monkeypatch) -> None:
-    monkeypatch.setattr("atb.commands.output.console.QUIET_FIRST_SECONDS", -1.0)
+    monkeypatch.setattr("atb.messages.QUIET_FIRST_SECONDS", -1.0)
     with progress("profile") as show:
         for done in range(40):
             show(done, 0, "measuring")
