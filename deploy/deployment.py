@@ -45,7 +45,7 @@ Quantisation = Literal["dynamic", "static"]
 _CARD = "README.md"
 #: What another layout may have left in a folder.
 _FOREIGN = ("modeling_tinybert.py",)
-_STOCK_TOLERANCE = 1e-4
+_PLAIN_BERT_TOLERANCE = 1e-4
 #: Inputs from which static quantisation learns ranges.
 _CALIBRATED = 64
 
@@ -100,14 +100,14 @@ def deploy(
     Args:
         model: A folder that `atb model extract`, `train`, `import` or `finetune` wrote.
         out: Another folder.
-        layout: As a TinyBert, or as an exactly equal stock BERT.
+        layout: As a TinyBert, or as an exactly equal plain BERT.
         quantisation: Of int8: ranges of activations found at each inference, or fixed from text.
         rows: Development rows of its task, on which both ONNX files are scored.
         progress: Told features done, all of them, and a word.
 
     Raises:
         BadFile: It is no TinyBert.
-        InputError: No stock BERT is equal, or the folder cannot be written.
+        InputError: No plain BERT is equal, or the folder cannot be written.
         RunError: What was written computes something else, or the disk is full.
     """
     from atb.models.superplm import architecture_of, save_folder
@@ -118,14 +118,14 @@ def deploy(
     text_model = TextModel.read(model)
     config: Any = loaded.config
     architecture = architecture_of(config)
-    stock = _stock(loaded) if layout == "bert" else None
+    bert = _equal_bert(loaded) if layout == "bert" else None
     calibration = None if quantisation == "dynamic" else _calibration(text_model, rows)
     history = read_history(model)
     with atomic_folder(out) as folder, _without_bars():
-        if stock is None:
+        if bert is None:
             save_folder(loaded, None, folder)
         else:
-            stock.save_pretrained(folder, safe_serialization=True)
+            bert.save_pretrained(folder, safe_serialization=True)
         text_model.save_tokenizer(folder)
         write_graphs(loaded, folder, calibration)
         difference, cosine = check_graphs(loaded, folder, text_model.sample(CHECK_SEQUENCES))
@@ -135,13 +135,13 @@ def deploy(
             CardFacts(
                 architecture,
                 history,
-                parameters=sum(part.numel() for part in (stock or loaded).parameters()),
+                parameters=sum(part.numel() for part in (bert or loaded).parameters()),
                 positions=config.max_position_embeddings,
                 checks=(*checks_told(difference, cosine), *_scores_told(scores)),
                 head=head_of(loaded),
                 is_shipped_vocabulary=text_model.vocabulary == read_vocabulary(),
-                stock=stock is not None,
-                projected=stock is None and config.projection_size is not None,
+                is_plain_bert=bert is not None,
+                projected=bert is None and config.projection_size is not None,
                 quantisation=quantisation,
             )
         )
@@ -230,26 +230,26 @@ def _without_bars() -> Iterator[None]:
             logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
-def _stock(model: TinyBertPreTrainedModel) -> Any:
-    """The equal stock BERT, held against the model on real tokens."""
+def _equal_bert(model: TinyBertPreTrainedModel) -> Any:
+    """The equal plain BERT, held against the model on real tokens."""
     import torch
 
     from atb.errors import RunError
-    from atb.models.superplm import stock_bert
+    from atb.models.superplm import plain_bert
 
-    stock = stock_bert(model)
+    bert = plain_bert(model)
     config: Any = model.config
     length = min(64, config.max_position_embeddings)
     ids = torch.randint(config.vocab_size, (4, length), generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        outputs = zip(model(ids).to_tuple(), stock(ids).to_tuple(), strict=True)
+        outputs = zip(model(ids).to_tuple(), bert(ids).to_tuple(), strict=True)
         difference = max(float((one - other).abs().max()) for one, other in outputs)
-    if not difference <= _STOCK_TOLERANCE:
+    if not difference <= _PLAIN_BERT_TOLERANCE:
         raise RunError(
-            f"The stock BERT differs from the model by {difference:.2g}, more than "
-            f"{_STOCK_TOLERANCE:g}: export it as --format tinybert."
+            f"The plain BERT differs from the model by {difference:.2g}, more than "
+            f"{_PLAIN_BERT_TOLERANCE:g}: export it as --format tinybert."
         )
-    return stock
+    return bert
 
 
 def _scores(

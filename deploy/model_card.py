@@ -71,10 +71,10 @@ _CLASSES = {
 }
 _REMOTE = (
     "`trust_remote_code` runs `modeling_tinybert.py` of this folder: the query width of this model "
-    "is\nfree of its hidden size, which stock BERT classes do not know."
+    "is\nfree of its hidden size, which plain BERT classes do not know."
 )
-_STOCK = (
-    "A stock BERT of transformers, which needs no code of this folder: heads are padded with zeros "
+_PLAIN_BERT = (
+    "A plain BERT of transformers, which needs no code of this folder: heads are padded with zeros "
     "to\nBERT's width and the queries scaled, which changes no output. The ONNX files are without "
     "padding."
 )
@@ -95,7 +95,7 @@ class CardFacts:
         positions: Longest sequence.
         checks: What checking the written files has shown, a line each.
         head: Of a task, if there is one.
-        stock: Whether it is a stock BERT.
+        is_plain_bert: Whether it is a plain BERT.
         projected: Whether it has a projection to sentence vectors.
         quantisation: Of int8, `dynamic` or `static`.
         is_shipped_vocabulary: Whether its words are those of BERT's English vocabulary.
@@ -107,7 +107,7 @@ class CardFacts:
     positions: int
     checks: tuple[str, ...]
     head: str | None = None
-    stock: bool = False
+    is_plain_bert: bool = False
     projected: bool = False
     quantisation: str = "dynamic"
     is_shipped_vocabulary: bool = True
@@ -181,7 +181,7 @@ def model_card(facts: CardFacts) -> str:
         stages="\n".join(f"{n}. {_told(stage)}" for n, stage in enumerate(facts.history, 1))
         or "Its folder does not tell.",
         use=_use(facts),
-        remark=_STOCK if facts.stock else _REMOTE,
+        remark=_PLAIN_BERT if facts.is_plain_bert else _REMOTE,
         projection=_SENTENCES if facts.projected else "",
         outputs=_OUTPUTS[facts.head],
         quantised="statically" if facts.quantisation == "static" else "dynamically",
@@ -207,7 +207,7 @@ def _purpose(history: tuple[Stage, ...]) -> str:
 
 def _use(facts: CardFacts) -> str:
     kind = _CLASSES[facts.head]
-    trust = "" if facts.stock else ", trust_remote_code=True"
+    trust = "" if facts.is_plain_bert else ", trust_remote_code=True"
     return (
         f"from transformers import {kind}, AutoTokenizer\n\n"
         f'tokenizer = AutoTokenizer.from_pretrained("PATH"{trust})\n'

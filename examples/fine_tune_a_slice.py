@@ -1,4 +1,4 @@
-"""Cut an architecture out of the embedded SuperPLM and teach it a task of GLUE's form.
+"""Cut an architecture out of the bundled SuperPLM and teach it a task of GLUE's form.
 
 Run it by `python examples/fine_tune_a_slice.py`. The rows are invented, in the layout of SST-2's
 published files; put the folder of the real ones in their place.

@@ -14,7 +14,7 @@ import numpy as np
 
 from atb.devices import RunSettings, find_device
 from atb.devices.runtimes import find_runtime
-from atb.models import KNOWN, SPACES
+from atb.models import PUBLISHED, SPACES
 from atb.predictor import TrainingSet, fit
 from atb.profiler.campaign import Plan, run_campaign
 from atb.profiler.database import ProfileDatabase
@@ -32,7 +32,7 @@ def main() -> None:
         result = run_campaign(device, runtime, RunSettings(), plan, database)
     predictor = fit(TrainingSet.from_measurements(result.measurements), np.random.default_rng(0))
     asked = ["tinybert-4", "kd-s4", "minilm-6"]
-    prediction = predictor.predict_architectures([KNOWN[name] for name in asked])
+    prediction = predictor.predict_architectures([PUBLISHED[name] for name in asked])
     for name, seconds in zip(asked, prediction.latency_seconds, strict=True):
         print(f"{name}: {1e3 * seconds:.2f} ms")
 

@@ -1,4 +1,4 @@
-"""Take an architecture out of the embedded SuperPLM and use it as a transformers model.
+"""Take an architecture out of the bundled SuperPLM and use it as a transformers model.
 
 Run it by `python examples/slices_of_mini.py`.
 """

@@ -1,7 +1,7 @@
 from .architecture import (
     Architecture as Architecture,
     parameter_count as parameter_count,
-    stock_heads as stock_heads,
+    plain_bert_heads as plain_bert_heads,
 )
 from .history import (
     Stage as Stage,
@@ -9,7 +9,6 @@ from .history import (
     read_history as read_history,
     write_history as write_history,
 )
-from .known import KNOWN as KNOWN, resolve as resolve
 from .model_files import (
     ExternalTensor as ExternalTensor,
     data_files as data_files,
@@ -18,6 +17,7 @@ from .model_files import (
     relocated as relocated,
 )
 from .onnx_builder import Head as Head, build_graph as build_graph, save_graph as save_graph
+from .published import PUBLISHED as PUBLISHED, resolve as resolve
 from .space import (
     FEATURES as FEATURES,
     SPACES as SPACES,

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from atb.errors import BadArchitecture
 
-__all__ = ["Architecture", "stock_heads"]
+__all__ = ["Architecture", "plain_bert_heads"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -108,8 +108,8 @@ class Architecture:
         return self.layers * (s * (4 * h * q + 2 * h * f) + 2 * s * s * q)
 
 
-def stock_heads(architecture: Architecture) -> int | None:
-    """How many heads a stock BERT needs to be equal: at least as many, at least as wide.
+def plain_bert_heads(architecture: Architecture) -> int | None:
+    """How many heads a plain BERT needs to be equal: at least as many, at least as wide.
 
     Returns:
         The smallest number that divides the hidden size; None where there is none.

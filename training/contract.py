@@ -9,9 +9,9 @@ from torch import Tensor
 
 from atb.models import Architecture, SearchSpace
 from atb.models.superplm import SuperPLM, TinyBertOutput
-from atb.training.teacher import AttentionStates, Batch, Target
+from atb.training.teacher import AttentionStates, Batch, DistillationTarget
 
-__all__ = ["Objective", "Outcome", "Pupil", "outcome"]
+__all__ = ["Objective", "Outcome", "Student", "outcome"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,16 +20,16 @@ class Outcome:
 
     Attributes:
         loss: A number to make small.
-        taught: What smaller sub-models can learn from this one, without gradients; None where
-            they are to learn by themselves.
+        target: What smaller sub-models can learn from this one, without gradients; None where
+            they learn from the data alone.
     """
 
     loss: Tensor
-    taught: Target | None
+    target: DistillationTarget | None
 
 
 @dataclass(frozen=True, slots=True)
-class Pupil:
+class Student:
     """A sub-model that was run on a batch.
 
     Attributes:
@@ -80,11 +80,11 @@ class Objective(Protocol):
         """Refuse a SuperPLM or a space without what the loss needs, before anything is written."""
         ...
 
-    def prepare(self, batch: Batch, done: float = 0.0) -> Target | None:
+    def prepare(self, batch: Batch, done: float = 0.0) -> DistillationTarget | None:
         """What all sub-models of a batch share, when this share of the run is done."""
         ...
 
-    def score(self, pupil: Pupil, target: Target | None) -> Outcome:
+    def score(self, student: Student, target: DistillationTarget | None) -> Outcome:
         """Judge a sub-model by what it put out; no target stands for its own learning alone."""
         ...
 
@@ -94,7 +94,7 @@ def outcome(
     superplm: SuperPLM,
     architecture: Architecture,
     batch: Batch,
-    target: Target | None,
+    target: DistillationTarget | None,
 ) -> Outcome:
     """Run a sub-model and judge it."""
     output = superplm(
@@ -104,4 +104,4 @@ def outcome(
         batch.token_type_ids,
         attention_states=objective.wants_attention,
     )
-    return objective.score(Pupil(superplm, architecture, batch, output), target)
+    return objective.score(Student(superplm, architecture, batch, output), target)

@@ -21,6 +21,9 @@ from atb.training.teacher import Teacher
 
 __all__ = ["check_same_run", "fingerprint", "run_identity"]
 
+# Fields of objectives that cards and checkpoints call otherwise than the code does.
+_WRITTEN_AS = {"distillation": "taught"}
+
 
 def run_identity(
     superplm: SuperPLM, source: Source, settings: TrainingSettings, objective: Objective
@@ -68,7 +71,7 @@ def _described(objective: Any) -> dict[str, Any]:
             value = fingerprint(value.encoder)
         elif is_dataclass(value):
             value = _described(value)
-        described[field.name] = value
+        described[_WRITTEN_AS.get(field.name, field.name)] = value
     return described
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-__all__ = ["Aim"]
+__all__ = ["ObjectiveName"]
 
-#: Masked words; a teacher's last layer; how its tokens relate; masked words with a fading teacher.
-Aim = Literal["mlm", "kd", "relations", "inherit"]
+#: Masked words; a teacher's last layer; how its tokens relate; masked words and distillation whose
+#: weight falls to zero.
+ObjectiveName = Literal["mlm", "kd", "relations", "inherit"]

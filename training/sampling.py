@@ -26,8 +26,8 @@ def sampled_architectures(
 ) -> list[Architecture]:
     """The sub-models for one part of one batch.
 
-    They follow from the arguments alone, so a resumed run draws the same, and two workers that
-    hold different parts draw different ones (the reference's workers all drew the same).
+    They follow from the arguments alone, so a resumed run draws the same, and two processes that
+    hold different parts draw different ones (the reference's processes all drew the same).
 
     Args:
         space: Where they come from; or a list, of which a sandwich cannot be made.

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from atb.data.tokenizer import find_vocabulary, vocabulary_of
 from atb.errors import BadFile, InputError
-from atb.models.superplm import EMBEDDED, SuperPLM
+from atb.models.superplm import BUNDLED, SuperPLM
 
-__all__ = ["AttentionStates", "Batch", "Target", "Teacher", "vocabulary_sha256_of"]
+__all__ = ["AttentionStates", "Batch", "DistillationTarget", "Teacher", "vocabulary_sha256_of"]
 
 
 # Vanishes in any softmax, and is far from overflow.
@@ -131,15 +131,15 @@ class AttentionStates:
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """What is taught about one batch; None where it is not wanted.
+class DistillationTarget:
+    """What sub-models learn to put out for one batch; None where it is not wanted.
 
     Attributes:
         hidden: Last hidden states in the space that slices project to, [batch, length, width].
         attention: Of the last layer.
         vocabulary_logits: At the masked positions, [N, vocabulary].
         task_logits: Of a task's head; see `SuperPLM.task_logits`.
-        weight: How much the teacher counts beside a sub-model's own learning.
+        weight: Share of the loss that is measured against this, from 0 to 1.
     """
 
     hidden: Tensor | None = None
@@ -157,7 +157,7 @@ class Teacher:
         head: From hidden states to vocabulary logits, where it has one.
         whole: What both are parts of.
         vocabulary_sha256: Of its vocabulary, where it brought one along.
-        name: By which it is found again: an embedded SuperPLM, a folder, or a name on the hub; None
+        name: By which it is found again: a bundled SuperPLM, a folder, or a name on the hub; None
             where it was made in memory.
     """
 
@@ -275,7 +275,7 @@ class Teacher:
     @torch.no_grad()
     def __call__(
         self, batch: Batch, *, attention: bool = False, vocabulary_logits: bool = False
-    ) -> Target:
+    ) -> DistillationTarget:
         """Run it without gradients.
 
         Args:
@@ -299,7 +299,7 @@ class Teacher:
             states = AttentionStates(
                 (seen["query"], seen["key"], seen["value"]), self.heads, batch.attention_mask
             )
-        return Target(hidden.float(), states, logits)
+        return DistillationTarget(hidden.float(), states, logits)
 
 
 def vocabulary_sha256_of(superplm: SuperPLM) -> str | None:
@@ -313,8 +313,8 @@ def vocabulary_sha256_of(superplm: SuperPLM) -> str | None:
 def _name_of(superplm: SuperPLM) -> str | None:
     """By which a SuperPLM is found again."""
     folder = superplm.folder
-    embedded = next((name for name, known in EMBEDDED.items() if known == folder), None)
-    return embedded or (None if folder is None else str(folder.resolve()))
+    bundled = next((name for name, known in BUNDLED.items() if known == folder), None)
+    return bundled or (None if folder is None else str(folder.resolve()))
 
 
 def _check_names(encoder: Any, name: str) -> None:
@@ -334,7 +334,7 @@ def _check_names(encoder: Any, name: str) -> None:
 def _recorded(attention: Any) -> Iterator[dict[str, Tensor]]:
     """Record what the query, key and value layers of an attention module put out.
 
-    Stock models do not tell them.
+    The classes of transformers do not hand them out.
     """
     seen: dict[str, Tensor] = {}
 

@@ -98,7 +98,7 @@ def quickstart(
         _measure_known(target, database)
         note("2/4 fitting the latency predictor")
         fitted = _fit(database, target, predictor_path, seed)
-        note("3/4 searching with the embedded SuperPLM")
+        note("3/4 searching with the bundled SuperPLM")
         superplm = load_superplm("mini")
         largest = superplm.architecture
         searched = on_search_grid(space, largest=largest)
@@ -154,10 +154,10 @@ def _measure(
 
 def _measure_known(target: Target, database: ProfileDatabase) -> None:
     """Measure known architectures, each where it can be: none of them is needed."""
-    from atb.models import KNOWN
+    from atb.models import PUBLISHED
     from atb.profiler.campaign import Plan, run_campaign
 
-    plan = Plan(tuple(KNOWN[name] for name in BESIDE), name="known")
+    plan = Plan(tuple(PUBLISHED[name] for name in BESIDE), name="known")
     with progress("known architectures") as told:
         run_campaign(target.device, target.runtime, target.settings, plan, database, progress=told)
 

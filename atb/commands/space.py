@@ -24,13 +24,13 @@ SpaceArgument = Annotated[
 @app.command("list")
 def list_spaces(json: Json = False) -> None:
     """List the search spaces and the known architectures."""
-    from atb.models import KNOWN, SPACES
+    from atb.models import PUBLISHED, SPACES
 
     if json:
         print_json(
             {
                 "spaces": [space.to_json() for space in SPACES.values()],
-                "architectures": {name: str(shape) for name, shape in KNOWN.items()},
+                "architectures": {name: str(shape) for name, shape in PUBLISHED.items()},
             }
         )
         return
@@ -44,7 +44,7 @@ def list_spaces(json: Json = False) -> None:
         ("known architecture", "", "parameters", "multiply-adds"),
         [
             (name, str(a), f"{a.parameters() / 1e6:.1f} M", f"{a.multiply_adds() / 1e9:.2f} G")
-            for name, a in KNOWN.items()
+            for name, a in PUBLISHED.items()
         ],
         left=(0, 1),
     )

@@ -31,7 +31,7 @@ from atb.devices.fake.device import FakeRuntime
 from atb.devices.registry import find_device
 from atb.devices.runtimes.registry import find_runtime
 from atb.devices.settings import RunSettings
-from atb.models.known import resolve
+from atb.models.published import resolve
 from atb.profiler.comparison.comparison import Comparison, ComparisonPlan, Side
 from atb.profiler.comparison.runner import compare
 from benchmarks.noise.replay import BLOCK_SECONDS, ReplayDevice, Trace, load_trace

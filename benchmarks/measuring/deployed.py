@@ -4,7 +4,7 @@
 trained weights and the whole vocabulary. Three parts; the same command goes on where it was
 interrupted. A part that is run alone prints its table, all of them together write the result.
 
-- `agree`: both of ten architectures, the deployed one exported from the embedded SuperPLM;
+- `agree`: both of ten architectures, the deployed one exported from the bundled SuperPLM;
 - `parts`: what weights and vocabulary change, one by one, and what fixed shapes would, of which the
   runtime makes another graph;
 - `classes`: weights and inputs on which the same architecture might be slower: denormal numbers,
@@ -33,8 +33,8 @@ from atb.devices.runtimes.timing_graph import TIMING_VOCABULARY
 from atb.devices.settings import RunSettings
 from atb.devices.worker.worker import make_inputs
 from atb.models.architecture import Architecture
-from atb.models.known import resolve
 from atb.models.onnx_builder import build_graph, save_graph
+from atb.models.published import resolve
 from atb.models.space import SPACES
 from atb.models.superplm.bundled import load_superplm
 from atb.profiler.campaign.inspection import weight_warnings

@@ -28,7 +28,7 @@ from atb.devices.host.state import PROBES, read_state
 from atb.devices.local import LocalDevice
 from atb.devices.runtimes.registry import find_runtime
 from atb.devices.settings import RunSettings
-from atb.models.known import resolve
+from atb.models.published import resolve
 from atb.models.space import SPACES
 from atb.profiler.campaign.campaign import run_campaign
 from atb.profiler.campaign.plan import Plan

@@ -22,7 +22,7 @@ import numpy as np
 from atb.devices.registry import find_device
 from atb.devices.runtimes.registry import find_runtime
 from atb.devices.settings import RunSettings
-from atb.models.known import resolve
+from atb.models.published import resolve
 from atb.profiler.campaign.campaign import run_campaign
 from atb.profiler.campaign.plan import Plan
 from atb.profiler.database.writer import ProfileDatabase

@@ -16,7 +16,7 @@ from typing import Any
 from atb.devices.registry import find_device
 from atb.devices.runtimes.registry import find_runtime
 from atb.devices.settings import RunSettings
-from atb.models.known import KNOWN
+from atb.models.published import PUBLISHED
 from atb.profiler.campaign.campaign import run_campaign
 from atb.profiler.campaign.plan import Plan
 from atb.profiler.database.writer import ProfileDatabase
@@ -46,7 +46,7 @@ def main() -> None:
     arguments = parser.parse_args()
     started = machine()
     device = find_device("local")
-    plan = Plan(tuple(KNOWN[name] for name in NAMES), name="published", within=0.01)
+    plan = Plan(tuple(PUBLISHED[name] for name in NAMES), name="published", within=0.01)
     figures: dict[str, Any] = {}
     with ProfileDatabase(arguments.db, create=True) as database:
         for precision in ("fp32", "int8"):
@@ -54,9 +54,9 @@ def main() -> None:
             found = run_campaign(device, find_runtime(device), settings, plan, database)
             measured = {m.architecture: m for m in found.measurements}
             figures[precision] = {
-                name: told(name, measured[KNOWN[name]], measured[KNOWN["bert-base"]])
+                name: told(name, measured[PUBLISHED[name]], measured[PUBLISHED["bert-base"]])
                 for name in NAMES
-                if KNOWN[name] in measured
+                if PUBLISHED[name] in measured
             }
             for name, row in figures[precision].items():
                 print(precision, name, row, flush=True)

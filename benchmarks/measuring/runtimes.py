@@ -31,7 +31,7 @@ from atb.devices.registry import find_device
 from atb.devices.runtimes.artefact_cache import ArtefactCache, CachedRuntime, default_folder
 from atb.devices.settings import RunSettings
 from atb.errors import AtbError
-from atb.models.known import KNOWN
+from atb.models.published import PUBLISHED
 from atb.models.space import SPACES
 from atb.predictor.evaluation.evaluation import Evaluation, evaluate
 from atb.predictor.latency_fit import fit
@@ -115,12 +115,13 @@ def pairs_of(device: Device) -> Iterator[Pair]:
 
 def known(database: ProfileDatabase, pair: Pair) -> dict[str, Any]:
     """The table of known architectures."""
-    plan = Plan(tuple(KNOWN[name] for name in NAMES), name="known", within=0.02, **more())
+    plan = Plan(tuple(PUBLISHED[name] for name in NAMES), name="known", within=0.02, **more())
     found = {m.architecture: m for m in pair.measure(database, plan)}
     return {
         "build_seconds": None if pair.runtime.name in SLOW else build_seconds(pair),
         "known": {
-            name: told(found[KNOWN[name]]) if KNOWN[name] in found else None for name in NAMES
+            name: told(found[PUBLISHED[name]]) if PUBLISHED[name] in found else None
+            for name in NAMES
         },
     }
 
@@ -136,7 +137,7 @@ def build_seconds(pair: Pair) -> float:
     for _ in range(3):
         with tempfile.TemporaryDirectory() as folder:
             begin = time.perf_counter()
-            pair.runtime.build(KNOWN["tinybert-4"], pair.settings, Path(folder))
+            pair.runtime.build(PUBLISHED["tinybert-4"], pair.settings, Path(folder))
             taken.append(time.perf_counter() - begin)
     return round(min(taken), 3)
 

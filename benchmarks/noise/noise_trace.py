@@ -13,7 +13,7 @@ import numpy.typing as npt
 from atb.devices.contract import Artefact, Block, Launch, Loaded, Runtime
 from atb.devices.fake.device import FakeCosts, FakeDevice
 from atb.devices.settings import RunSettings
-from atb.models.known import resolve
+from atb.models.published import resolve
 from benchmarks.noise.record_noise import MODELS
 from benchmarks.shared.paths import NOISE_TRACE
 

@@ -22,7 +22,7 @@ from atb.devices.contract import Block
 from atb.devices.registry import find_device
 from atb.devices.runtimes.registry import find_runtime
 from atb.devices.settings import RunSettings
-from atb.models.known import resolve
+from atb.models.published import resolve
 from atb.profiler.campaign.plan import SENTINEL
 from atb.profiler.statistics.cache_contention import CACHE_SENTINEL
 from atb.profiler.statistics.preemption import undisturbed

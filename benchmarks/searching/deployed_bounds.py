@@ -21,7 +21,7 @@ from atb.devices.registry import find_device
 from atb.devices.runtimes.registry import find_runtime
 from atb.devices.settings import RunSettings
 from atb.models.space import SPACES
-from atb.models.superplm.bundled import EMBEDDED, load_superplm
+from atb.models.superplm.bundled import BUNDLED, load_superplm
 from atb.predictor.fitting.features import rows_of
 from atb.predictor.latency_fit import fit
 from atb.predictor.training_set import TrainingSet
@@ -60,7 +60,7 @@ def main() -> None:
     samples = SPACE.sample(np.random.default_rng(6), SAMPLES)
     for architecture in drawn:
         if not (out / str(architecture) / "atb.json").is_file():
-            export_model(superplm, architecture, out / str(architecture), source=EMBEDDED["mini"])
+            export_model(superplm, architecture, out / str(architecture), source=BUNDLED["mini"])
     rows: list[dict[str, Any]] = []
     with ProfileDatabase(out / "profile.db", create=True) as database:
         for precision, name in FILES.items():

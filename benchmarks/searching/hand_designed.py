@@ -32,7 +32,7 @@ from atb.devices.runtimes.registry import find_runtime
 from atb.devices.settings import RunSettings
 from atb.errors import RunError
 from atb.models.architecture import Architecture
-from atb.models.known import KNOWN
+from atb.models.published import PUBLISHED
 from atb.models.space import SPACES
 from atb.models.superplm.bundled import load_superplm
 from atb.predictor.latency_fit import fit
@@ -48,7 +48,7 @@ from atb.search.request import SearchRequest
 from atb.search.run import search
 from atb.search.scoring.proxy import DistillationProxy
 from atb.search.verification import Verifier
-from atb.training.finetuning.known_tasks import find_task
+from atb.training.finetuning.task_names import find_task
 from benchmarks.searching.stand_alone import FOLDERS, Further, Job, add_arguments, alone, do_jobs
 from benchmarks.shared.paths import RESULTS
 from benchmarks.shared.record import machine, write_result
@@ -104,7 +104,7 @@ def pairs(out: Path) -> dict[str, Any]:
     runtime, settings = find_runtime(device), RunSettings()
     superplm = load_superplm("mini")
     for name in HAND_DESIGNED:
-        superplm.check(KNOWN[name])
+        superplm.check(PUBLISHED[name])
     proxy = DistillationProxy(superplm)
     found: dict[str, Any] = {}
     with ProfileDatabase(out / "profile.db", create=True) as database:
@@ -149,7 +149,7 @@ def _pair(
     searched: Callable[[float, str], Architecture],
 ) -> dict[str, Any]:
     """Search with the limit moved until both take as long."""
-    hand = KNOWN[name]
+    hand = PUBLISHED[name]
     limit = measure(Plan((hand,), name=name, within=0.01))[hand].latency_seconds
     for number in range(MOST_TRIES):
         ours = searched(limit, f"{name}-{number}")

@@ -33,7 +33,7 @@ from atb.models.superplm.superplm import SuperPLM
 from atb.predictor.file import load
 from atb.search.scoring.proxy import DistillationProxy
 from atb.training.finetuning.elastic import ElasticSettings, elastic_scorer, finetune_elastic
-from atb.training.finetuning.known_tasks import find_task
+from atb.training.finetuning.task_names import find_task
 from benchmarks.searching.ranking_figures import agreement, draw
 from benchmarks.searching.stand_alone import (
     EPOCHS,

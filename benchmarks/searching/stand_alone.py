@@ -23,12 +23,12 @@ from filelock import FileLock
 from atb.data.corpus.shards import TokenShards
 from atb.deploy.export import export_model
 from atb.models.architecture import Architecture
-from atb.models.superplm.bundled import EMBEDDED
+from atb.models.superplm.bundled import BUNDLED
 from atb.models.superplm.superplm import SuperPLM
 from atb.training.finetuning.finetuning import fine_tune
-from atb.training.finetuning.known_tasks import find_task
 from atb.training.finetuning.settings import with_changes
 from atb.training.finetuning.task_model import TaskModel
+from atb.training.finetuning.task_names import find_task
 from atb.training.one_shot.further import train_further
 from atb.training.one_shot.objectives import Distillation
 from atb.training.teacher import Teacher
@@ -163,7 +163,7 @@ def train_alone(
     """The architecture alone, taught by the whole SuperPLM on more text, exported."""
     run = model.with_name(f"{model.name}-run")
     trained = trained_alone(superplm, architecture, run, text, further)
-    export_model(trained, architecture, model, source=EMBEDDED["mini"])
+    export_model(trained, architecture, model, source=BUNDLED["mini"])
     shutil.rmtree(run)
 
 

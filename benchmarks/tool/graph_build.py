@@ -28,8 +28,8 @@ def measure_once(graph: str) -> dict[str, float]:
     started = time.perf_counter()
     import onnxruntime
 
-    from atb.models.known import resolve
     from atb.models.onnx_builder import build_graph
+    from atb.models.published import resolve
 
     imported = time.perf_counter()
     model = build_graph(resolve("tinybert-4"), **GRAPHS[graph])

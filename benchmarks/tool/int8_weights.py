@@ -25,8 +25,8 @@ from atb.devices.runtimes.timing_graph import TIMING_VOCABULARY
 from atb.devices.settings import RunSettings
 from atb.devices.worker.worker import make_inputs
 from atb.models.architecture import Architecture
-from atb.models.known import KNOWN
 from atb.models.onnx_builder import build_graph, save_graph
+from atb.models.published import PUBLISHED
 from atb.models.superplm.bundled import load_superplm
 from atb.search.scoring.int8_slices import Int8Slices
 from atb.search.scoring.proxy import DistillationProxy
@@ -37,7 +37,7 @@ VARIANTS: Mapping[str, dict[str, bool]] = {
     "seven bits": {"reduce_range": True, "per_channel": False},
     "seven bits, a scale for each column": {"reduce_range": True, "per_channel": True},
 }
-TIMED = (Architecture(2, 180, 6, 132, 500), KNOWN["tinybert-4"], KNOWN["minilm-6"])
+TIMED = (Architecture(2, 180, 6, 132, 500), PUBLISHED["tinybert-4"], PUBLISHED["minilm-6"])
 SCORED = (
     Architecture(2, 288, 6, 192, 288),
     Architecture(3, 336, 8, 256, 608),

@@ -27,7 +27,7 @@ from atb.models.space import SPACES
 from atb.models.superplm.superplm import SuperPLM
 from atb.training.contract import Objective
 from atb.training.one_shot.objectives import Distillation, MaskedLanguageModelling
-from atb.training.one_shot.trainer import Step, train_superplm
+from atb.training.one_shot.trainer import TrainingStep, train_superplm
 from atb.training.sampling import sampled_architectures
 from atb.training.settings import TrainingSettings
 from atb.training.teacher import Teacher
@@ -103,7 +103,7 @@ def speed(
     torch.cuda.reset_peak_memory_stats()
     times, tokens = [], []
 
-    def told(step: Step) -> None:
+    def told(step: TrainingStep) -> None:
         times.append(time.perf_counter())
         tokens.append(step.tokens)
 

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from atb.data.corpus.layouts import SUFFIXES, documents_of
 from atb.data.corpus.paragraphs import NULL_TEXT, NoDocuments, check_not_all_null
 from atb.data.corpus.parquet_texts import is_parquet, parquet_documents
-from atb.data.corpus.unpacking import errors_told, unpacked
+from atb.data.corpus.unpacking import translate_read_errors, unpacked
 from atb.errors import BadFile, InputError
 from atb.text_files import BYTE_ORDER_MARK
 
@@ -166,7 +166,7 @@ class Corpus:
 
     def _documents(self, path: Path) -> Iterator[Iterable[str]]:
         """The documents of one file; one of data without texts is left out beside others."""
-        with errors_told(path), path.open("rb") as self._raw:
+        with translate_read_errors(path), path.open("rb") as self._raw:
             try:
                 layout, documents = self._layout(path, self._raw)
             except NoDocuments as error:
@@ -228,7 +228,7 @@ class _Bounded:
 def _lines(path: Path, raw: io.BufferedReader) -> Iterator[str]:
     """Lines of an opened file, in pieces of bounded size."""
     # told here and not where the file is opened: documents are read outside of that block
-    with errors_told(path), unpacked(path, raw) as text:
+    with translate_read_errors(path), unpacked(path, raw) as text:
         number = 1
         while line := text.readline(_LONGEST_LINE):
             if "\0" in line:

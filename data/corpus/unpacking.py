@@ -14,7 +14,7 @@ from typing import TextIO
 from atb.errors import BadFile
 from atb.text_files import bad_byte, encoding_of, one_line, unpacked as unpacked_bytes
 
-__all__ = ["PACKED", "errors_told", "opened_text", "unpacked"]
+__all__ = ["PACKED", "opened_text", "translate_read_errors", "unpacked"]
 
 #: Endings of names of packed files.
 PACKED = (".xz", ".gz", ".bz2", ".zst")
@@ -28,12 +28,12 @@ def opened_text(path: Path) -> Iterator[TextIO]:
         BadFile: It is no text in UTF-8, or in what its byte-order mark says, or its compression is
             damaged.
     """
-    with errors_told(path), path.open("rb") as raw, unpacked(path, raw) as text:
+    with translate_read_errors(path), path.open("rb") as raw, unpacked(path, raw) as text:
         yield text
 
 
 @contextlib.contextmanager
-def errors_told(path: Path) -> Iterator[None]:
+def translate_read_errors(path: Path) -> Iterator[None]:
     """Turn what reading a file can raise into a sentence.
 
     Raises:

@@ -1,4 +1,4 @@
-from .bundled import EMBEDDED as EMBEDDED, folder_of as folder_of, load_superplm as load_superplm
+from .bundled import BUNDLED as BUNDLED, folder_of as folder_of, load_superplm as load_superplm
 from .card import (
     CARD as CARD,
     FORMAT as FORMAT,
@@ -21,4 +21,4 @@ from .slicing import (
     layer_of as layer_of,
 )
 from .superplm import SuperPLM as SuperPLM
-from .to_bert import TINYBERTS as TINYBERTS, stock_bert as stock_bert
+from .to_bert import TINYBERTS as TINYBERTS, plain_bert as plain_bert

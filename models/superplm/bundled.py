@@ -1,4 +1,4 @@
-"""SuperPLMs packed small: int8 rows with a scale each, as the embedded one ships."""
+"""SuperPLMs packed small: int8 rows with a scale each, as the bundled one ships."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from atb.files import atomic_folder
 from atb.models.superplm.card import CARD, WEIGHTS, read_card, read_tensors, write_tensors
 from atb.models.superplm.superplm import SuperPLM
 
-__all__ = ["EMBEDDED", "folder_of", "load_packed", "load_superplm", "pack"]
+__all__ = ["BUNDLED", "folder_of", "load_packed", "load_superplm", "pack"]
 
 #: SuperPLMs that ship inside the package, by name.
-EMBEDDED: dict[str, Path] = {"mini": Path(__file__).parents[1] / "mini"}
+BUNDLED: dict[str, Path] = {"mini": Path(__file__).parents[1] / "mini"}
 
 _SCALE = ".scale"
 _LARGEST = 127  # symmetric, so that zero stays zero
@@ -78,12 +78,12 @@ def load_packed(folder: Path) -> SuperPLM:
 
 
 def folder_of(name_or_folder: str | Path) -> Path:
-    """The folder of an embedded SuperPLM by name, or the folder that was given."""
-    return EMBEDDED.get(str(name_or_folder), Path(name_or_folder))
+    """The folder of a bundled SuperPLM by name, or the folder that was given."""
+    return BUNDLED.get(str(name_or_folder), Path(name_or_folder))
 
 
 def load_superplm(name_or_folder: str | Path) -> SuperPLM:
-    """An embedded SuperPLM by name, or one from a folder, packed or not, in eval mode.
+    """A bundled SuperPLM by name, or one from a folder, packed or not, in eval mode.
 
     Raises:
         InputError: There is no such SuperPLM.
@@ -93,6 +93,6 @@ def load_superplm(name_or_folder: str | Path) -> SuperPLM:
     if not folder.is_dir():
         raise InputError(
             f"There is no SuperPLM {str(name_or_folder)!r}: give a folder that `atb superplm` "
-            f"wrote, or one of {', '.join(EMBEDDED)}."
+            f"wrote, or one of {', '.join(BUNDLED)}."
         )
     return load_packed(folder) if read_card(folder).storage == "int8" else SuperPLM.load(folder)

@@ -1,7 +1,7 @@
 """TinyBert: a BERT whose query/key/value width is free of its hidden size.
 
 This file stands alone: it needs torch and transformers and nothing else, since a copy of it
-travels with every exported model, so that stock transformers loads it with
+travels with every exported model, so that plain transformers loads it with
 `trust_remote_code=True`. Parameter names are those of `transformers.BertModel`.
 """
 
@@ -592,7 +592,7 @@ for _auto, _model in _AUTO_CLASSES.items():
 
 
 def save_folder(model: TinyBertPreTrainedModel, tokenizer: Any | None, folder: Path) -> None:
-    """Write a folder that stock transformers loads with `trust_remote_code=True`.
+    """Write a folder that plain transformers loads with `trust_remote_code=True`.
 
     Args:
         model: Any TinyBert.

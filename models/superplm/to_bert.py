@@ -1,4 +1,4 @@
-"""A TinyBert as an exactly equal stock BERT of transformers, which needs no remote code.
+"""A TinyBert as an exactly equal plain BERT of transformers, which needs no remote code.
 
 BERT's heads are as wide together as its hidden size. A TinyBert's are narrower or fewer: each is
 padded with zeros to BERT's width, and heads of zeros are added, which attend to everything and
@@ -22,7 +22,7 @@ from transformers import (
 )
 
 from atb.errors import InputError
-from atb.models import Architecture, stock_heads
+from atb.models import Architecture, plain_bert_heads
 from atb.models.superplm.modeling_tinybert import (
     TinyBertForMaskedLM,
     TinyBertForQuestionAnswering,
@@ -32,16 +32,16 @@ from atb.models.superplm.modeling_tinybert import (
 )
 from atb.models.superplm.slicing import architecture_of
 
-__all__ = ["TINYBERTS", "stock_bert", "stock_heads"]
+__all__ = ["TINYBERTS", "plain_bert", "plain_bert_heads"]
 
-_STOCK: dict[type[TinyBertPreTrainedModel], Any] = {
+_BERTS: dict[type[TinyBertPreTrainedModel], Any] = {
     TinyBertModel: BertModel,
     TinyBertForMaskedLM: BertForMaskedLM,
     TinyBertForSequenceClassification: BertForSequenceClassification,
     TinyBertForQuestionAnswering: BertForQuestionAnswering,
 }
 #: All TinyBerts by the name that a configuration tells.
-TINYBERTS = {kind.__name__: kind for kind in _STOCK}
+TINYBERTS = {kind.__name__: kind for kind in _BERTS}
 _SHARED = (
     "vocab_size",
     "hidden_size",
@@ -61,8 +61,8 @@ _SHARED = (
 _SELF, _OUTPUT = ".attention.self.", ".attention.output.dense.weight"
 
 
-def stock_bert(model: TinyBertPreTrainedModel) -> Any:
-    """The stock BERT that computes the same, with the same head, in eval mode.
+def plain_bert(model: TinyBertPreTrainedModel) -> Any:
+    """The plain BERT that computes the same, with the same head, in eval mode.
 
     What BERT has no place for, the projection of sentence embeddings, stays behind.
 
@@ -74,16 +74,16 @@ def stock_bert(model: TinyBertPreTrainedModel) -> Any:
     """
     config: Any = model.config
     architecture = architecture_of(config)
-    heads = stock_heads(architecture)
+    heads = plain_bert_heads(architecture)
     if heads is None:
         raise InputError(
-            f"No stock BERT equals {architecture}: no number of heads from {architecture.heads} "
+            f"No plain BERT equals {architecture}: no number of heads from {architecture.heads} "
             f"on divides the hidden size {architecture.hidden} and leaves each at least "
             f"{architecture.head_size} wide; export it as --format tinybert."
         )
     with torch.device("meta"):
-        kind = _STOCK[type(model)]
-        stock = kind(
+        kind = _BERTS[type(model)]
+        bert = kind(
             BertConfig(
                 **{name: getattr(config, name) for name in _SHARED},
                 num_attention_heads=heads,
@@ -98,13 +98,13 @@ def stock_bert(model: TinyBertPreTrainedModel) -> Any:
     if isinstance(model, TinyBertForMaskedLM):
         state["cls.predictions.decoder.weight"] = state["bert.embeddings.word_embeddings.weight"]
         state["cls.predictions.decoder.bias"] = state["cls.predictions.bias"]
-    wanted = set(stock.state_dict())
+    wanted = set(bert.state_dict())
     if "bert.pooler.dense.weight" not in wanted and kind is not BertModel:
         state = {name: t for name, t in state.items() if not name.startswith("bert.pooler.")}
-    stock.load_state_dict(state, strict=True, assign=True)
-    _fill_buffers(stock)
-    stock.tie_weights()
-    return stock.eval()
+    bert.load_state_dict(state, strict=True, assign=True)
+    _fill_buffers(bert)
+    bert.tie_weights()
+    return bert.eval()
 
 
 def _padded(name: str, tensor: Tensor, architecture: Architecture, heads: int) -> Tensor:
@@ -122,9 +122,9 @@ def _padded(name: str, tensor: Tensor, architecture: Architecture, heads: int) -
     return (padded.T if inward else padded).contiguous()
 
 
-def _fill_buffers(stock: Any) -> None:
+def _fill_buffers(bert: Any) -> None:
     """Values of what is not stored: a model made on the meta device has none."""
-    embeddings = getattr(stock, "bert", stock).embeddings
-    positions = stock.config.max_position_embeddings
+    embeddings = getattr(bert, "bert", bert).embeddings
+    positions = bert.config.max_position_embeddings
     embeddings.position_ids = torch.arange(positions)[None]
     embeddings.token_type_ids = torch.zeros(1, positions, dtype=torch.long)

@@ -11,7 +11,7 @@ from .candidates import (
     at_percentile as at_percentile,
     feasible as feasible,
     on_search_grid as on_search_grid,
-    stock_shapes as stock_shapes,
+    plain_bert_shapes as plain_bert_shapes,
 )
 from .latency import (
     WHOLE as WHOLE,

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from atb.errors import InputError
-from atb.models import SPACES, Architecture, SearchSpace, fast_rule, stock_heads
+from atb.models import SPACES, Architecture, SearchSpace, fast_rule, plain_bert_heads
 from atb.predictor import LatencyPredictor
 from atb.search.constraints.bounds import BoundReach
 from atb.search.constraints.latency import LatencyLimit, Percentile
@@ -28,10 +28,10 @@ __all__ = [
     "at_percentile",
     "feasible",
     "on_search_grid",
-    "stock_shapes",
+    "plain_bert_shapes",
 ]
 
-#: How a model is exported for transformers: with its own modelling file, or as a stock BERT.
+#: How a model is exported for transformers: with its own modelling file, or as a plain BERT.
 Layout = Literal["tinybert", "bert"]
 
 #: Steps of hidden, feed-forward, query width and heads on which a search moves. `search` is the
@@ -166,7 +166,7 @@ def feasible(
         largest: Shape of the SuperPLM; what it does not hold is left out.
         correction: Factor on predicted latencies, learned from measured finalists.
         bounds: Further limits that a candidate meets.
-        layout: How the winner is to be exported; as `bert` only what a stock BERT equals is kept.
+        layout: How the winner is to be exported; as `bert` only what a plain BERT equals is kept.
         progress: Told the architectures seen and their total.
 
     Raises:
@@ -178,7 +178,7 @@ def feasible(
             f"The space {space.name} has {space.size:,} architectures and at most "
             f"{_MOST_LISTED:,} are searched: write larger steps, or search it on a --grid."
         )
-    expressible = None if layout == "tinybert" else stock_shapes(space)
+    expressible = None if layout == "tinybert" else plain_bert_shapes(space)
     reach = _Reach()
     parts: list[tuple[npt.NDArray[Any], ...]] = []
     seen = 0
@@ -210,8 +210,8 @@ def feasible(
     return Candidates(space, numbers.astype(np.int64), latency, upper)
 
 
-def stock_shapes(space: SearchSpace) -> npt.NDArray[np.bool_]:
-    """Whether a stock BERT equals shapes of a space, [hidden sizes, attention pairs].
+def plain_bert_shapes(space: SearchSpace) -> npt.NDArray[np.bool_]:
+    """Whether a plain BERT equals shapes of a space, [hidden sizes, attention pairs].
 
     Raises:
         InputError: It equals none.
@@ -219,7 +219,7 @@ def stock_shapes(space: SearchSpace) -> npt.NDArray[np.bool_]:
     shapes = np.array(
         [
             [
-                stock_heads(Architecture(1, hidden, heads, qkv, 1)) is not None
+                plain_bert_heads(Architecture(1, hidden, heads, qkv, 1)) is not None
                 for heads, qkv in space.attention
             ]
             for hidden in space.hidden.values
@@ -227,7 +227,7 @@ def stock_shapes(space: SearchSpace) -> npt.NDArray[np.bool_]:
     )
     if not shapes.any():
         raise InputError(
-            f"No architecture of the space {space.name} has a stock BERT that equals it, where "
+            f"No architecture of the space {space.name} has a plain BERT that equals it, where "
             "some number of heads divides the hidden size and leaves each as wide as before: "
             "choose the format tinybert, or another space."
         )

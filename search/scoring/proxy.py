@@ -185,7 +185,10 @@ class _HeldOutProxy(Losses):
         judge = HeldOut(as_deployed(superplm, precision), text, self._loss, teacher=teacher)
         taught_by = "" if judge.teacher is None else module_sha256(judge.teacher.encoder)
         parts = [self._loss, superplm_sha256(superplm), text.sha256, taught_by]
-        told = {"teacher": judge.teacher_told, "text": text_told or f"{len(text):,} sequences"}
+        told = {
+            "teacher": judge.teacher_description,
+            "text": text_told or f"{len(text):,} sequences",
+        }
         super().__init__(
             self._loss,
             proxy_key(parts, precision=precision),

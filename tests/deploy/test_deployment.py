@@ -1,4 +1,4 @@
-"""Models with heads as they are deployed: for transformers, as stock BERT, for onnxruntime."""
+"""Models with heads as they are deployed: for transformers, as plain BERT, for onnxruntime."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def test_what_is_wrong_is_told_and_nothing_is_written(
     with pytest.raises(InputError, match="--format tinybert"):
         deploy(unequal, out, layout="bert")
     with monkeypatch.context() as patched, pytest.raises(RunError, match="differs"):
-        patched.setattr(deployment, "_STOCK_TOLERANCE", 0.0)
+        patched.setattr(deployment, "_PLAIN_BERT_TOLERANCE", 0.0)
         deploy(model, out, layout="bert")
     (model / "model.safetensors").write_bytes(b"torn")
     with pytest.raises(BadFile, match="cannot be loaded"):

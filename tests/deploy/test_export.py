@@ -146,7 +146,7 @@ def test_a_text_with_a_larger_vocabulary_is_refused() -> None:
 
 
 @pytest.mark.slow
-def test_the_exported_folder_loads_in_stock_transformers(
+def test_the_exported_folder_loads_in_plain_transformers(
     superplm: SuperPLM, tmp_path: Path
 ) -> None:
     made = export_model(superplm, SLICE, tmp_path / "model")

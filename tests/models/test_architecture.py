@@ -6,7 +6,7 @@ import pytest
 
 from atb.errors import BadArchitecture
 from atb.models.architecture import Architecture
-from atb.models.known import KNOWN, resolve
+from atb.models.published import PUBLISHED, resolve
 
 
 def test_the_text_form_is_read_and_printed_alike() -> None:
@@ -59,7 +59,7 @@ def test_heads_that_do_not_divide_get_the_nearest_width_as_advice() -> None:
 def test_the_counts_are_those_of_the_published_models(
     name: str, parameters: int, giga_multiply_adds: float
 ) -> None:
-    architecture = KNOWN[name]
+    architecture = PUBLISHED[name]
     assert architecture.parameters() == parameters
     digits = 2 if name == "bert-base" else 3
     assert round(architecture.multiply_adds(128) / 1e9, digits) == giga_multiply_adds
@@ -67,8 +67,8 @@ def test_the_counts_are_those_of_the_published_models(
 
 def test_a_name_is_accepted_wherever_an_architecture_is() -> None:
     assert resolve("TinyBERT-4") == Architecture(4, 312, 12, 312, 1200)
-    assert resolve("L4-H312-A12-Q312-F1200") == KNOWN["tinybert-4"]
-    assert resolve("miniature-2-128") == KNOWN["bert-tiny"]
+    assert resolve("L4-H312-A12-Q312-F1200") == PUBLISHED["tinybert-4"]
+    assert resolve("miniature-2-128") == PUBLISHED["bert-tiny"]
 
 
 def test_an_unknown_name_is_told_the_nearest_one() -> None:
@@ -77,8 +77,8 @@ def test_an_unknown_name_is_told_the_nearest_one() -> None:
 
 
 def test_a_super_model_holds_what_is_smaller_in_every_dimension() -> None:
-    largest = KNOWN["superplm"]
-    assert KNOWN["kd-s1"].fits(largest)
-    assert not KNOWN["bert-base"].fits(largest)  # twelve layers
+    largest = PUBLISHED["superplm"]
+    assert PUBLISHED["kd-s1"].fits(largest)
+    assert not PUBLISHED["bert-base"].fits(largest)  # twelve layers
     # one head of 96 is narrower than twelve of 64, yet no head of the super-model is that wide
     assert not Architecture(1, 128, 1, 96, 128).fits(largest)

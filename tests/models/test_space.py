@@ -9,7 +9,7 @@ import pytest
 
 from atb.errors import BadArchitecture, BadFile, InputError
 from atb.models.architecture import Architecture
-from atb.models.known import KNOWN
+from atb.models.published import PUBLISHED
 from atb.models.space import SPACES, Dimension, SearchSpace, fast_rule
 from atb.models.space_file import find_space
 
@@ -38,7 +38,7 @@ def test_the_fast_rule_keeps_the_golden_count_of_the_whole_space(name: str, coun
 
 def test_the_fast_rule_knows_the_published_winners() -> None:
     def accepted(name: str) -> bool:
-        a = KNOWN[name]
+        a = PUBLISHED[name]
         row = np.array([[a.layers, a.hidden, a.heads, a.qkv, a.feed_forward]], dtype=np.int32)
         return bool(fast_rule(row)[0])
 
@@ -101,16 +101,16 @@ def test_the_genome_leads_back_and_a_stranger_has_none() -> None:
     space = SPACES["kd"]
     for architecture in space.sample(np.random.default_rng(1), 20):
         assert space.at(space.genome(architecture)) == architecture
-    assert KNOWN["s1"] not in SPACES["mlm"]  # 1054 lies off the grid of fours
+    assert PUBLISHED["s1"] not in SPACES["mlm"]  # 1054 lies off the grid of fours
     with pytest.raises(BadArchitecture, match="not in the space mlm"):
-        SPACES["mlm"].genome(KNOWN["s1"])
+        SPACES["mlm"].genome(PUBLISHED["s1"])
 
 
 def test_a_space_is_cut_to_what_a_super_model_holds() -> None:
     limited = SPACES["kd"].limited_to(Architecture(4, 256, 12, 384, 1024))
     assert limited.largest == Architecture(4, 256, 12, 384, 1024)
     with pytest.raises(InputError, match="choose another space"):
-        SPACES["mlm"].limited_to(KNOWN["minilm-6"])
+        SPACES["mlm"].limited_to(PUBLISHED["minilm-6"])
 
 
 def pairs_with_wide_heads(heads: Dimension, qkv: Dimension) -> SearchSpace:

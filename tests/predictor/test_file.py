@@ -75,9 +75,9 @@ def test_loading_and_predicting_need_numpy_only(path: Path) -> None:
     program = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from atb.models.known import KNOWN\n"
+        "from atb.models.published import PUBLISHED\n"
         "from atb.predictor.file import load\n"
-        "load(Path(sys.argv[1])).predict_architectures([KNOWN['kd-s1']])\n"
+        "load(Path(sys.argv[1])).predict_architectures([PUBLISHED['kd-s1']])\n"
         "heavy = {'sklearn', 'scipy', 'pandas', 'torch', 'onnxruntime'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )

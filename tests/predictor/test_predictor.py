@@ -9,7 +9,7 @@ from atb.devices.fake.device import FakeDevice
 from atb.devices.settings import RunSettings
 from atb.errors import InputError
 from atb.models.architecture import Architecture
-from atb.models.known import KNOWN
+from atb.models.published import PUBLISHED
 from atb.models.space import SPACES
 from atb.predictor.explanation import RESIDUAL_PART, explain, shrink
 from atb.predictor.fitting.features import WORK_TERMS, architecture_basis, rows_of
@@ -68,16 +68,16 @@ def test_blocks_of_a_space_are_predicted_like_single_rows(world, fitted) -> None
 def test_members_of_the_space_are_supported_and_others_are_not(world, fitted) -> None:
     assert np.mean(fitted.predict(world.rows(1000, 5)).supported) > 0.9
     strangers = [
-        replace(KNOWN["kd-s1"], layers=24),
-        replace(KNOWN["kd-s1"], hidden=1024),
-        replace(KNOWN["kd-s1"], heads=4),
-        replace(KNOWN["kd-s1"], feed_forward=16),
+        replace(PUBLISHED["kd-s1"], layers=24),
+        replace(PUBLISHED["kd-s1"], hidden=1024),
+        replace(PUBLISHED["kd-s1"], heads=4),
+        replace(PUBLISHED["kd-s1"], feed_forward=16),
     ]
     assert not np.any(fitted.predict_architectures(strangers).supported)
 
 
 def test_intervals_widen_with_the_distance_from_the_support(fitted) -> None:
-    layers = [replace(KNOWN["kd-s1"], layers=count) for count in (4, 8, 12, 24, 48)]
+    layers = [replace(PUBLISHED["kd-s1"], layers=count) for count in (4, 8, 12, 24, 48)]
     prediction = fitted.predict_architectures(layers)
     widths = prediction.upper_seconds / prediction.latency_seconds
     assert widths[0] == pytest.approx(widths[1])
@@ -85,7 +85,7 @@ def test_intervals_widen_with_the_distance_from_the_support(fitted) -> None:
 
 
 def test_a_dimension_that_never_varied_supports_its_own_value_only() -> None:
-    rows = rows_of([KNOWN["kd-s1"], KNOWN["kd-s2"]])
+    rows = rows_of([PUBLISHED["kd-s1"], PUBLISHED["kd-s2"]])
     support = Support.of(architecture_basis(RunSettings()), rows)
     assert support.low[2] == support.high[2] == 12
 
@@ -99,21 +99,21 @@ def test_other_conditions_are_refused_by_what_differs(world, fitted) -> None:
 
 @pytest.mark.parametrize("name", ["kd-s1", "bert-base"])
 def test_the_explained_parts_add_up_to_the_prediction(fitted, name: str) -> None:
-    parts = explain(fitted, KNOWN[name])
-    total = fitted.predict_architectures([KNOWN[name]]).latency_seconds[0]
+    parts = explain(fitted, PUBLISHED[name])
+    total = fitted.predict_architectures([PUBLISHED[name]]).latency_seconds[0]
     assert sum(parts.values()) == pytest.approx(total, rel=1e-12)
     assert RESIDUAL_PART in parts
     assert max(parts, key=parts.__getitem__) in {"projections", "feed-forward"}
 
 
 def test_without_a_residual_only_work_is_explained(fitted) -> None:
-    parts = explain(replace(fitted, model=replace(fitted.model, residual=None)), KNOWN["kd-s1"])
+    parts = explain(replace(fitted, model=replace(fitted.model, residual=None)), PUBLISHED["kd-s1"])
     assert RESIDUAL_PART not in parts
     assert all(seconds > 0 for seconds in parts.values())
 
 
 def test_what_is_saved_by_a_smaller_dimension_is_the_difference_of_two_predictions(fitted) -> None:
-    architecture = KNOWN["kd-s1"]
+    architecture = PUBLISHED["kd-s1"]
     found = {s.dimension: s for s in shrink(fitted, architecture)}
     assert set(found) == {"layers", "hidden", "heads", "qkv", "feed_forward"}
     saved = [s.saved_seconds for s in shrink(fitted, architecture)]

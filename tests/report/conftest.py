@@ -10,7 +10,7 @@ import pytest
 
 from atb.devices.fake.device import FakeDevice
 from atb.devices.settings import RunSettings
-from atb.models.known import KNOWN
+from atb.models.published import PUBLISHED
 from atb.models.space import SPACES
 from atb.predictor.latency_fit import fit
 from atb.predictor.predictor import WorkPredictor
@@ -56,10 +56,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     runtime = device.runtimes["fake"]
     with ProfileDatabase(folder / "profile.db", create=True) as database:
         run_campaign(device, runtime, settings, plan, database)
-        known = [KNOWN["bert-base"], KNOWN["tinybert-4"]]
+        known = [PUBLISHED["bert-base"], PUBLISHED["tinybert-4"]]
         measure(device, runtime, settings, known, database, name="known", blocks=2)
         # one launch says nothing about how launches differ, so this one is flagged
-        measure(device, runtime, settings, [KNOWN["s4"]], database, name="hasty", launches=1)
+        measure(device, runtime, settings, [PUBLISHED["s4"]], database, name="hasty", launches=1)
         measured = database.measurements(campaign="first")
         predictor = fit(TrainingSet.from_measurements(measured), np.random.default_rng(0))
         request = SearchRequest(

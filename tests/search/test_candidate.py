@@ -4,10 +4,10 @@ import dataclasses
 
 import pytest
 
-from atb.models.known import KNOWN
+from atb.models.published import PUBLISHED
 from atb.search.candidate import Candidate, Elsewhere, limit_verdict
 
-MEASURED = Candidate(KNOWN["s4"], 5e-3, 5.2e-3, -0.5, 1, 5.1e-3, (5.0e-3, 5.3e-3))
+MEASURED = Candidate(PUBLISHED["s4"], 5e-3, 5.2e-3, -0.5, 1, 5.1e-3, (5.0e-3, 5.3e-3))
 
 
 @pytest.mark.parametrize(
@@ -32,4 +32,4 @@ def test_the_worst_place_decides() -> None:
 
 
 def test_what_was_not_measured_has_no_verdict() -> None:
-    assert Candidate(KNOWN["s4"], 5e-3, 5.2e-3, -0.5, 1).verdict(9e-3) is None
+    assert Candidate(PUBLISHED["s4"], 5e-3, 5.2e-3, -0.5, 1).verdict(9e-3) is None

@@ -16,7 +16,7 @@ import pytest
 from atb.devices.fake.device import FakeDevice
 from atb.errors import BadFile, InputError, RunError
 from atb.models.architecture import Architecture
-from atb.models.known import KNOWN
+from atb.models.published import PUBLISHED
 from atb.profiler.campaign.plan import SENTINEL
 from atb.profiler.database.writer import ProfileDatabase
 from atb.search.constraints.latency import LatencyLimit, SpeedUp
@@ -250,9 +250,9 @@ def test_a_finalist_that_cannot_be_measured_is_passed_over(world: Any, tmp_path:
 
 @pytest.mark.slow
 def test_a_speedup_is_over_the_measured_reference(world: Any, tmp_path: Path) -> None:
-    speedup = SpeedUp(20, KNOWN["bert-base"], "bert-base")
+    speedup = SpeedUp(20, PUBLISHED["bert-base"], "bert-base")
     result = world.search(tmp_path, limit=speedup)
-    reference = FakeDevice().latency(KNOWN["bert-base"], world.settings)
+    reference = FakeDevice().latency(PUBLISHED["bert-base"], world.settings)
     assert result.constraint_seconds == pytest.approx(reference / 20)
     assert "20 times as fast as bert-base" in result.basis
     with ProfileDatabase(tmp_path / "profile.db") as database:

@@ -9,7 +9,7 @@ from killing import processes
 
 from atb.devices.fake.device import FakeDevice
 from atb.devices.settings import RunSettings
-from atb.models.known import KNOWN
+from atb.models.published import PUBLISHED
 from atb.profiler.conditions import Conditions
 from atb.profiler.database import migration
 from atb.profiler.database.writer import ProfileDatabase
@@ -27,7 +27,7 @@ def open_campaign(database, name="night", threads=1, *, new=False):
         seed=0,
         conditions=conditions,
         launches=3,
-        sentinel=KNOWN["bert-tiny"],
+        sentinel=PUBLISHED["bert-tiny"],
         new=new,
     )
 

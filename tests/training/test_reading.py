@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from atb.errors import BadFile
 from atb.models.architecture import Architecture
-from atb.models.known import resolve
+from atb.models.published import resolve
 from atb.models.superplm.superplm import SuperPLM
 from atb.training.reading import read_encoder
 
@@ -57,7 +57,7 @@ def write_released(
         tensors[wrapped + "cls.seq_relationship.weight"] = torch.zeros(2, shape.hidden)
     folder.mkdir(parents=True, exist_ok=True)
     save_file(tensors, folder / "model.safetensors")
-    config = {  # no model type: stock classes cannot tell what it is
+    config = {  # no model type: plain classes cannot tell what it is
         "vocab_size": superplm.config.vocab_size,
         "hidden_size": shape.hidden,
         "num_hidden_layers": shape.layers,

@@ -41,7 +41,7 @@ def test_draws_follow_from_seed_step_and_part_alone() -> None:
         return [str(architecture) for architecture in drawn]
 
     assert draw(1, 2, 3) == draw(1, 2, 3)
-    # the reference's workers all trained the same sub-model, and its steps shared seeds
+    # the reference's processes all trained the same sub-model, and its steps shared seeds
     different = {tuple(draw(*numbers)) for numbers in ((1, 2, 3), (1, 2, 4), (1, 3, 3), (2, 2, 3))}
     assert len(different) == 4
 

@@ -7,7 +7,6 @@ from .elastic import (
 )
 from .finetuning import REPORT as REPORT, fine_tune as fine_tune, read_report as read_report
 from .full_finetuning import FullFineTuning as FullFineTuning
-from .known_tasks import find_task as find_task
 from .settings import DEFAULTS as DEFAULTS, with_changes as with_changes
 from .task_learning import (
     TaskLearning as TaskLearning,
@@ -15,3 +14,4 @@ from .task_learning import (
     tokenizer_of as tokenizer_of,
 )
 from .task_model import TaskModel as TaskModel
+from .task_names import find_task as find_task

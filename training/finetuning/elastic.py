@@ -24,7 +24,6 @@ from atb.files import prepare_output, read_document, write_document
 from atb.models import Architecture, SearchSpace
 from atb.models.superplm import SuperPLM
 from atb.training import Sampling, TrainingSettings, leads
-from atb.training.finetuning.known_tasks import find_task
 from atb.training.finetuning.prediction import Inputs, outputs_of
 from atb.training.finetuning.settings import DEFAULTS
 from atb.training.finetuning.task_learning import (
@@ -34,6 +33,7 @@ from atb.training.finetuning.task_learning import (
     task_loss,
     tokenizer_of,
 )
+from atb.training.finetuning.task_names import find_task
 from atb.training.one_shot import ROUGH_EVERY, Progress, one_thread, train_superplm
 
 __all__ = ["ElasticSettings", "TaskScorer", "elastic_scorer", "finetune_elastic", "task_of"]

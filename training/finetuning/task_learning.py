@@ -16,7 +16,7 @@ from atb.data.tokenizer import Vocabulary
 from atb.errors import InputError
 from atb.models import SearchSpace
 from atb.models.superplm import SuperPLM
-from atb.training import Batch, Outcome, Pupil, Target
+from atb.training import Batch, DistillationTarget, Outcome, Student
 from atb.training.finetuning.prediction import Inputs, collated
 
 __all__ = ["TaskLearning", "TaskRows", "batch_of_inputs", "task_loss", "tokenizer_of"]
@@ -121,34 +121,34 @@ class TaskLearning:
         if superplm.task_head is None:
             raise InputError("This SuperPLM has no head for a task: give it one first.")
 
-    def prepare(self, batch: Batch, done: float = 0.0) -> Target | None:
+    def prepare(self, batch: Batch, done: float = 0.0) -> DistillationTarget | None:
         """Nothing is shared."""
         return None
 
-    def score(self, pupil: Pupil, target: Target | None) -> Outcome:
+    def score(self, student: Student, target: DistillationTarget | None) -> Outcome:
         """Mean over the batch, and over the outputs of the head."""
         logits = [
             tensor.float()
-            for tensor in pupil.superplm.task_logits(pupil.architecture, pupil.output)
+            for tensor in student.superplm.task_logits(student.architecture, student.output)
         ]
-        taught = target.task_logits if target is not None else ()
+        targets = target.task_logits if target is not None else ()
         if len(logits) == 2:  # an answer's ends are tokens, and padding is none
-            padding = pupil.batch.attention_mask == 0
+            padding = student.batch.attention_mask == 0
             logits = [tensor.masked_fill(padding, _NEVER) for tensor in logits]
         losses = [
-            task_loss(found, wanted, taught[place] if taught else None)
-            for place, (found, wanted) in enumerate(zip(logits, pupil.batch.wanted, strict=True))
+            task_loss(found, wanted, targets[place] if targets else None)
+            for place, (found, wanted) in enumerate(zip(logits, student.batch.wanted, strict=True))
         ]
         detached = tuple(tensor.detach() for tensor in logits)
-        return Outcome(torch.stack(losses).mean(), Target(task_logits=detached))
+        return Outcome(torch.stack(losses).mean(), DistillationTarget(task_logits=detached))
 
 
 _NEVER = -1e4
 
 
-def task_loss(logits: Tensor, wanted: Tensor, taught: Tensor | None = None) -> Tensor:
+def task_loss(logits: Tensor, wanted: Tensor, target: Tensor | None = None) -> Tensor:
     """Mean loss of one output of a head, [batch, ...], against labels or a larger slice's."""
     if logits.shape[-1] == 1:
-        goal = wanted[:, None] if taught is None else taught
-        return functional.mse_loss(logits, goal.float())
-    return functional.cross_entropy(logits, wanted if taught is None else taught.softmax(-1))
+        wanted = wanted[:, None] if target is None else target
+        return functional.mse_loss(logits, wanted.float())
+    return functional.cross_entropy(logits, wanted if target is None else target.softmax(-1))

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from atb.data.tasks import Examples, Feature, Outputs, Task
 from atb.errors import BadFile, InputError
-from atb.models.superplm import CARD, EMBEDDED, TinyBertPreTrainedModel, save_folder
+from atb.models.superplm import BUNDLED, CARD, TinyBertPreTrainedModel, save_folder
 from atb.training import fingerprint
 from atb.training.finetuning.prediction import Inputs, outputs_of
 
@@ -228,7 +228,7 @@ def _told(name: str) -> Iterator[None]:
     from safetensors import SafetensorError
     from transformers.utils import logging
 
-    folder = EMBEDDED.get(name, Path(name))
+    folder = BUNDLED.get(name, Path(name))
     if (folder / CARD).is_file():
         raise InputError(
             f"{name} is a SuperPLM and not a model: cut one out of it with `atb model extract`."

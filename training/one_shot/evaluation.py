@@ -17,7 +17,7 @@ from atb.data.tokenizer import find_tokenizer, vocabulary_of
 from atb.errors import InputError
 from atb.models import Architecture
 from atb.models.superplm import SuperPLM
-from atb.training import Batch, Target, Teacher, vocabulary_sha256_of
+from atb.training import Batch, DistillationTarget, Teacher, vocabulary_sha256_of
 from atb.training.one_shot.objectives import mean_pooled
 from atb.training.one_shot.scoring_teacher import ScoreTeacher, score_teacher
 
@@ -101,7 +101,7 @@ class HeldOut:
 
     Attributes:
         teacher: Whose output distillation holds slices against; None for the SuperPLM's own whole.
-        teacher_told: The same in words; empty for `mlm`.
+        teacher_description: The same in words; empty for `mlm`.
     """
 
     def __init__(
@@ -128,10 +128,10 @@ class HeldOut:
                 is none for it.
         """
         check_scoring(superplm, text, proxy)
-        self.teacher, self.teacher_told, asked = None, "", None
+        self.teacher, self.teacher_description, asked = None, "", None
         if proxy == "distillation":
             found = score_teacher(superplm) if teacher is None else ScoreTeacher.given(teacher)
-            self.teacher, self.teacher_told = found.teacher, found.told
+            self.teacher, self.teacher_description = found.teacher, found.told
             asked = found.teacher or Teacher.of(superplm)
             _check_teacher(asked, superplm, text)
         self._superplm = superplm.eval()
@@ -142,7 +142,10 @@ class HeldOut:
         rough = np.zeros(len(order), dtype=np.bool_)
         rough[min(ROUGH_EVERY // 2, len(order) - 1) :: ROUGH_EVERY] = True
         device = next(superplm.parameters()).device
-        self._parts: dict[bool, list[tuple[Batch, Target | None]]] = {True: [], False: []}
+        self._parts: dict[bool, list[tuple[Batch, DistillationTarget | None]]] = {
+            True: [],
+            False: [],
+        }
         for is_rough, rows in ((True, order[rough]), (False, order[~rough])):
             for start in range(0, len(rows), batch_size):
                 batch = _batch(text, rows[start : start + batch_size], proxy, start).to(device)
@@ -183,7 +186,9 @@ class HeldOut:
         loss = first / first_weight
         return loss if self._proxy == "mlm" else loss + second / second_weight
 
-    def _sums(self, architecture: Architecture, batch: Batch, target: Target | None) -> list[float]:
+    def _sums(
+        self, architecture: Architecture, batch: Batch, target: DistillationTarget | None
+    ) -> list[float]:
         """Two sums over a batch and what each is to be divided by, [4]."""
         hidden = self._superplm.hidden_states(architecture, batch.input_ids, batch.attention_mask)
         if target is None:

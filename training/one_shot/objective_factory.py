@@ -8,8 +8,8 @@ from atb.data import TextModel
 from atb.data.corpus import TokenShards
 from atb.data.tokenizer import Vocabulary
 from atb.errors import InputError
-from atb.models.superplm import CARD, EMBEDDED, SuperPLM, load_superplm
-from atb.training import Aim, Objective, Teacher
+from atb.models.superplm import BUNDLED, CARD, SuperPLM, load_superplm
+from atb.training import Objective, ObjectiveName, Teacher
 from atb.training.one_shot.objectives import (
     Distillation,
     Inheritance,
@@ -23,7 +23,7 @@ __all__ = ["load_teacher", "objective_of", "open_text"]
 
 
 def objective_of(
-    name: Aim,
+    name: ObjectiveName,
     superplm: SuperPLM,
     vocabulary: Vocabulary,
     teacher: str | None,
@@ -104,7 +104,7 @@ def open_text(folder: Path, model: TextModel) -> TokenShards:
 
 
 def load_teacher(name: str, *, download: bool = True) -> Teacher:
-    """An embedded SuperPLM, one from a folder, or a transformers model.
+    """A bundled SuperPLM, one from a folder, or a transformers model.
 
     Args:
         name: Of the one, the folder of the other, or the name of the third on the hub.
@@ -114,6 +114,6 @@ def load_teacher(name: str, *, download: bool = True) -> Teacher:
         InputError: There is no such teacher.
         BadFile: It is damaged, or of another kind.
     """
-    if name in EMBEDDED or (Path(name) / CARD).is_file():
+    if name in BUNDLED or (Path(name) / CARD).is_file():
         return Teacher.of(load_superplm(name))
     return Teacher.load(name, download=download)

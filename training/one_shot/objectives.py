@@ -11,7 +11,7 @@ from torch.nn import functional
 from atb.errors import InputError
 from atb.models import SearchSpace
 from atb.models.superplm import SuperPLM
-from atb.training import Batch, Outcome, Pupil, Target, Teacher
+from atb.training import Batch, DistillationTarget, Outcome, Student, Teacher
 
 __all__ = [
     "Distillation",
@@ -46,19 +46,19 @@ class MaskedLanguageModelling:
         """
         superplm.check_mlm_head()
 
-    def prepare(self, batch: Batch, done: float = 0.0) -> Target | None:
+    def prepare(self, batch: Batch, done: float = 0.0) -> DistillationTarget | None:
         """Nothing is shared."""
         return None
 
-    def score(self, pupil: Pupil, target: Target | None) -> Outcome:
+    def score(self, student: Student, target: DistillationTarget | None) -> Outcome:
         """Mean cross entropy."""
-        logits = pupil.vocabulary_logits()
+        logits = student.vocabulary_logits()
         if target is None or target.vocabulary_logits is None:
-            assert pupil.batch.labels is not None
-            loss = functional.cross_entropy(logits, pupil.batch.labels[pupil.batch.masked])
+            assert student.batch.labels is not None
+            loss = functional.cross_entropy(logits, student.batch.labels[student.batch.masked])
         else:
             loss = functional.cross_entropy(logits, target.vocabulary_logits.softmax(-1))
-        return Outcome(loss, Target(vocabulary_logits=logits.detach()))
+        return Outcome(loss, DistillationTarget(vocabulary_logits=logits.detach()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Distillation:
     `Teacher.of(superplm)`, taken before training, has the same weights in the same order.
 
     Attributes:
-        teacher: Who teaches.
+        teacher: The encoder whose output is the target.
         hidden_weight: Of the squared error of hidden states, mean over tokens and dimensions.
         attention_weight: Of the squared error of attention logits.
         sentence_weight: Of one minus the cosine of mean-pooled states, for sentence encoders.
@@ -109,26 +109,26 @@ class Distillation:
                 f"{space.name} has: use --objective relations, or --attention-weight 0."
             )
 
-    def prepare(self, batch: Batch, done: float = 0.0) -> Target | None:
+    def prepare(self, batch: Batch, done: float = 0.0) -> DistillationTarget | None:
         """The teacher's output, once for all sub-models."""
         return self.teacher(batch, attention=self.wants_attention)
 
-    def score(self, pupil: Pupil, target: Target | None) -> Outcome:
+    def score(self, student: Student, target: DistillationTarget | None) -> Outcome:
         """Weighted sum of the terms."""
         assert target is not None, "distillation needs the teacher's output"
         assert target.hidden is not None
-        projected, mask = pupil.projected(), pupil.batch.attention_mask
+        projected, mask = student.projected(), student.batch.attention_mask
         loss = self.hidden_weight * hidden_error(projected, target.hidden, mask)
         if self.sentence_weight:
             pooled = mean_pooled(projected, mask)
-            taught = mean_pooled(target.hidden, mask)
-            cosine = functional.cosine_similarity(pooled, taught, dim=-1)
+            wanted = mean_pooled(target.hidden, mask)
+            cosine = functional.cosine_similarity(pooled, wanted, dim=-1)
             loss = loss + self.sentence_weight * (1 - cosine).mean()
-        own = pupil.attention()
+        own = student.attention()
         if own is not None and target.attention is not None and own.heads == target.attention.heads:
             error = functional.mse_loss(own.logits, target.attention.logits)
             loss = loss + self.attention_weight * error
-        return Outcome(loss, Target(projected.detach(), own and own.detached()))
+        return Outcome(loss, DistillationTarget(projected.detach(), own and own.detached()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,7 @@ class RelationDistillation:
     neither head counts nor widths need be equal, and no projection is needed.
 
     Attributes:
-        teacher: Who teaches.
+        teacher: The encoder whose output is the target.
         relation_heads: The most; fewer where they do not divide both widths.
         mask_probability: Zero: a teacher shows whole text.
         wants_attention: Yes.
@@ -160,13 +160,13 @@ class RelationDistillation:
         if self.relation_heads < 1:
             raise InputError(f"--relation-heads is {self.relation_heads}: give at least 1.")
 
-    def prepare(self, batch: Batch, done: float = 0.0) -> Target | None:
+    def prepare(self, batch: Batch, done: float = 0.0) -> DistillationTarget | None:
         """The teacher's output, once for all sub-models."""
         return self.teacher(batch, attention=True)
 
-    def score(self, pupil: Pupil, target: Target | None) -> Outcome:
+    def score(self, student: Student, target: DistillationTarget | None) -> Outcome:
         """Mean Kullback-Leibler divergence over the three relations, heads and tokens."""
-        own = pupil.attention()
+        own = student.attention()
         assert own is not None
         assert target is not None and target.attention is not None  # noqa: PT018
         heads = _common_heads(own.width, target.attention.width, self.relation_heads)
@@ -176,9 +176,9 @@ class RelationDistillation:
             reduction="none",
             log_target=True,
         ).sum(-1)  # [3, B, R, T]
-        mask = pupil.batch.attention_mask
+        mask = student.batch.attention_mask
         loss = (divergence * mask[:, None, :]).sum() / (3 * heads * mask.sum())
-        return Outcome(loss, Target(attention=own.detached()))
+        return Outcome(loss, DistillationTarget(attention=own.detached()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +186,7 @@ class LogitDistillation:
     """What a teacher's masked-LM head says of the hidden words (Hinton et al., 2015).
 
     Attributes:
-        teacher: Who teaches; with a head.
+        teacher: An encoder with a masked-LM head.
         temperature: By which logits are divided on both sides.
         mask_probability: Share of the words to be masked.
         wants_attention: No.
@@ -210,45 +210,47 @@ class LogitDistillation:
                 "The teacher has no masked-LM head: learn from its relations, or choose another."
             )
 
-    def prepare(self, batch: Batch, done: float = 0.0) -> Target | None:
+    def prepare(self, batch: Batch, done: float = 0.0) -> DistillationTarget | None:
         """The teacher's output, once for all sub-models."""
         return self.teacher(batch, vocabulary_logits=True)
 
-    def score(self, pupil: Pupil, target: Target | None) -> Outcome:
+    def score(self, student: Student, target: DistillationTarget | None) -> Outcome:
         """Mean Kullback-Leibler divergence, times the square of the temperature."""
         assert target is not None and target.vocabulary_logits is not None  # noqa: PT018
-        logits = pupil.vocabulary_logits()
+        logits = student.vocabulary_logits()
         divergence = functional.kl_div(
             (logits / self.temperature).log_softmax(-1),
             (target.vocabulary_logits / self.temperature).log_softmax(-1),
             reduction="batchmean",
             log_target=True,
         )
-        return Outcome(self.temperature**2 * divergence, Target(vocabulary_logits=logits.detach()))
+        return Outcome(
+            self.temperature**2 * divergence, DistillationTarget(vocabulary_logits=logits.detach())
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Inheritance:
-    """Own learning from masked words, and a teacher who counts less and less.
+    """Masked words, and distillation whose weight falls to zero.
 
-    Knowledge Inheritance (Qin et al., 2021): (1 - w) of the own loss and w of the taught one, where
-    w falls linearly to zero. The teacher may be smaller than the SuperPLM, equal or larger; once w
-    is zero, it is not run any more.
+    Knowledge Inheritance (Qin et al., 2021): the loss is (1 - w) of the masked-LM loss and w of the
+    distillation loss, and w falls linearly from one to zero. The teacher may be smaller than the
+    SuperPLM, equal or larger; once w is zero, it is not run any more.
 
     Attributes:
-        taught: What the teacher is asked for.
+        distillation: The loss against the teacher.
         annealed: Share of the run after which w is zero.
         mask_probability: Share of the words to be masked, from both.
     """
 
-    taught: LogitDistillation | RelationDistillation | Distillation
+    distillation: LogitDistillation | RelationDistillation | Distillation
     annealed: float = 1.0
     mask_probability: float = 0.15
 
     @property
     def wants_attention(self) -> bool:
-        """Where the teacher is asked for it."""
-        return self.taught.wants_attention
+        """Whether the distillation loss reads attention."""
+        return self.distillation.wants_attention
 
     def check(self, superplm: SuperPLM, space: SearchSpace) -> None:
         """Refuse what either loss lacks.
@@ -259,26 +261,26 @@ class Inheritance:
         if not 0 < self.annealed <= 1:
             raise InputError(f"--annealed is {self.annealed}: give a share above 0 and at most 1.")
         self._own.check(superplm, space)
-        self.taught.check(superplm, space)
+        self.distillation.check(superplm, space)
 
-    def prepare(self, batch: Batch, done: float = 0.0) -> Target | None:
+    def prepare(self, batch: Batch, done: float = 0.0) -> DistillationTarget | None:
         """The teacher's output with its present weight; None once that is zero."""
         weight = 1 - done / self.annealed
         if weight <= 0:
             return None
-        target = self.taught.prepare(batch, done)
+        target = self.distillation.prepare(batch, done)
         assert target is not None
         return replace(target, weight=weight)
 
-    def score(self, pupil: Pupil, target: Target | None) -> Outcome:
+    def score(self, student: Student, target: DistillationTarget | None) -> Outcome:
         """The weighted sum."""
-        own = self._own.score(pupil, None)
+        own = self._own.score(student, None)
         if target is None:
-            return replace(own, taught=None)
-        taught = self.taught.score(pupil, target)
-        loss = (1 - target.weight) * own.loss + target.weight * taught.loss
-        assert taught.taught is not None
-        return Outcome(loss, replace(taught.taught, weight=target.weight))
+            return replace(own, target=None)
+        distilled = self.distillation.score(student, target)
+        loss = (1 - target.weight) * own.loss + target.weight * distilled.loss
+        assert distilled.target is not None
+        return Outcome(loss, replace(distilled.target, weight=target.weight))
 
     @property
     def _own(self) -> MaskedLanguageModelling:

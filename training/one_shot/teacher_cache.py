@@ -21,7 +21,14 @@ from torch.nn import functional
 from atb.data.corpus import TokenShards
 from atb.errors import BadFile, InputError
 from atb.files import prepare_output, read_document, write_document
-from atb.training import AttentionStates, Batch, Target, Teacher, fingerprint, leader_first
+from atb.training import (
+    AttentionStates,
+    Batch,
+    DistillationTarget,
+    Teacher,
+    fingerprint,
+    leader_first,
+)
 
 __all__ = ["CachedTeacher"]
 
@@ -77,7 +84,7 @@ class CachedTeacher(Teacher):
 
     def __call__(
         self, batch: Batch, *, attention: bool = False, vocabulary_logits: bool = False
-    ) -> Target:
+    ) -> DistillationTarget:
         """The same as without a cache; asked anew where words are hidden, other ones each time."""
         if batch.rows is None or batch.labels is not None or vocabulary_logits:
             return super().__call__(batch, attention=attention, vocabulary_logits=vocabulary_logits)
@@ -94,7 +101,7 @@ class CachedTeacher(Teacher):
         if attention:
             query, key, value = map(taken, _STATES)
             states = AttentionStates((query, key, value), self.heads, batch.attention_mask)
-        return Target(taken("hidden"), states)
+        return DistillationTarget(taken("hidden"), states)
 
     def _fill(self, batch: Batch, missing: npt.NDArray[np.integer[Any]]) -> None:
         """Ask for sequences, at full length, so that it does not matter what they came with."""

@@ -21,14 +21,14 @@ from atb.models.superplm import CARD, FORMAT, KIND, SuperPLM
 from atb.training import (
     Batch,
     Batches,
+    DistillationTarget,
     MetricsLog,
     Objective,
+    ProcessGroup,
     Source,
-    Target,
     Teacher,
     TextSource,
     TrainingSettings,
-    Workers,
     check_same_run,
     keep_freed_memory,
     load_checkpoint,
@@ -40,11 +40,11 @@ from atb.training import (
 from atb.training.one_shot.objectives import Distillation, MaskedLanguageModelling
 from atb.training.one_shot.scoring_teacher import described_teacher
 
-__all__ = ["Progress", "Step", "train_superplm"]
+__all__ = ["Progress", "TrainingStep", "train_superplm"]
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class TrainingStep:
     """What is known after a step.
 
     Attributes:
@@ -60,7 +60,7 @@ class Step:
     loss: float
 
 
-Progress = Callable[[Step], None]
+Progress = Callable[[TrainingStep], None]
 
 
 @dataclass
@@ -73,7 +73,7 @@ class _Run:
     objective: Objective
     optimizer: torch.optim.Optimizer
     identity: dict[str, Any]
-    workers: Workers
+    processes: ProcessGroup
     scheduler: Any = None
     step: int = 0
     tokens: int = 0
@@ -82,16 +82,16 @@ class _Run:
         """Do one step; returns the mean loss of its sub-models."""
         self.optimizer.zero_grad(set_to_none=True)
         parts = self.batches.of_step(self.step)
-        mine = [(number, parts[number]) for number in self.workers.share(len(parts))]
-        losses = [self._accumulate(part.to(self.workers.device), n) for n, part in mine]
+        mine = [(number, parts[number]) for number in self.processes.share(len(parts))]
+        losses = [self._accumulate(part.to(self.processes.device), n) for n, part in mine]
         tokens = sum(int(part.attention_mask.sum()) for _, part in mine)
-        self.workers.add_up_gradients(self.superplm.parameters())
+        self.processes.add_up_gradients(self.superplm.parameters())
         norm = torch.nn.utils.clip_grad_norm_(
             self.superplm.parameters(), self.settings.largest_norm
         )
         if self.step + 1 < self.settings.steps:  # while an accelerator is still at work
             self.batches.read_ahead(self.step + 1)
-        loss, seen = self.workers.add_up([float(torch.stack(losses).sum()), tokens])
+        loss, seen = self.processes.add_up([float(torch.stack(losses).sum()), tokens])
         self._check_finite(loss, "loss")
         self._check_finite(float(norm), "gradient")
         self.optimizer.step()
@@ -119,15 +119,15 @@ class _Run:
             part=part,
         )
         share = 1 / (len(architectures) * settings.batch_parts)
-        total = torch.zeros((), dtype=torch.float64, device=self.workers.device)
-        target: Target | None = None
+        total = torch.zeros((), dtype=torch.float64, device=self.processes.device)
+        target: DistillationTarget | None = None
         for index, architecture in enumerate(architectures):
-            with self.workers.autocast():
+            with self.processes.autocast():
                 if index == 0:
                     target = self.objective.prepare(batch, self.step / settings.steps)
                 found = outcome(self.objective, self.superplm, architecture, batch, target)
             if settings.in_place and index == 0:
-                target = found.taught
+                target = found.target
             loss = found.loss * share
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
@@ -182,25 +182,25 @@ def train_superplm(
     settings = _held(superplm, settings)
     objective = objective or _default_objective(superplm)
     objective.check(superplm, settings.space)
-    taught_by = described_teacher(objective)
+    teacher = described_teacher(objective)
     prepare_output(out, directory=True)
     keep_freed_memory()
-    workers = Workers(bf16=settings.bf16)
-    workers.share(settings.batch_parts)
-    run = _begin(superplm, source, settings, objective, workers)
+    processes = ProcessGroup(bf16=settings.bf16)
+    processes.share(settings.batch_parts)
+    run = _begin(superplm, source, settings, objective, processes)
     if (out / CARD).is_file():
         return _finished(out, run)
     run.step, run.tokens = load_checkpoint(out, superplm, run.optimizer, run.identity)
     run.scheduler = _schedule(run.optimizer, settings, run.step)
-    workers.wait()  # nobody reads what the leader is about to write
+    processes.wait()  # nobody reads what the leader is about to write
     with torch.random.fork_rng(), writing_told(out):
         _train(run, out, progress, tensorboard=tensorboard)
         superplm.to("cpu").eval()
-        if workers.leads:
-            superplm.save(out, run=run.identity, **taught_by)
-    workers.wait()
+        if processes.leads:
+            superplm.save(out, run=run.identity, **teacher)
+    processes.wait()
     superplm.folder = out
-    if workers.leads:
+    if processes.leads:
         shutil.rmtree(out / "checkpoints", ignore_errors=True)
     return superplm
 
@@ -208,7 +208,7 @@ def train_superplm(
 def _train(run: _Run, out: Path, progress: Progress | None, *, tensorboard: bool) -> None:
     """Do the steps that are left; the leader logs and keeps checkpoints on the way."""
     run.superplm.train()
-    if not run.workers.leads:
+    if not run.processes.leads:
         while run.step < run.settings.steps:
             run.advance()
         return
@@ -217,7 +217,7 @@ def _train(run: _Run, out: Path, progress: Progress | None, *, tensorboard: bool
             loss = run.advance()
             _keep(run, out, loss, log)
             if progress is not None:
-                progress(Step(run.step, run.settings.steps, run.tokens, loss))
+                progress(TrainingStep(run.step, run.settings.steps, run.tokens, loss))
 
 
 def _keep(run: _Run, out: Path, loss: float, log: MetricsLog) -> None:
@@ -270,10 +270,10 @@ def _begin(
     source: Source,
     settings: TrainingSettings,
     objective: Objective,
-    workers: Workers,
+    processes: ProcessGroup,
 ) -> _Run:
     identity = run_identity(superplm, source, settings, objective)
-    superplm.to(workers.device)
+    superplm.to(processes.device)
     plain = {name for name, _ in superplm.named_parameters() if _without_decay(name)}
     groups = [
         {
@@ -293,7 +293,7 @@ def _begin(
         mask_probability=objective.mask_probability,
         seed=settings.seed,
     )
-    return _Run(superplm, batches, settings, objective, optimizer, identity, workers)
+    return _Run(superplm, batches, settings, objective, optimizer, identity, processes)
 
 
 def _schedule(optimizer: torch.optim.Optimizer, settings: TrainingSettings, step: int) -> Any:

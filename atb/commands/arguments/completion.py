@@ -59,9 +59,9 @@ def _spaces() -> Iterable[str]:
 
 
 def _architectures() -> Iterable[str]:
-    from atb.models import KNOWN
+    from atb.models import PUBLISHED
 
-    return KNOWN
+    return PUBLISHED
 
 
 def _scenarios() -> Iterable[str]:

@@ -35,7 +35,7 @@ PredictorChoice = Annotated[
 SuperPLMFolder = Annotated[
     str,
     typer.Option(
-        "--superplm", metavar="DIR", help="A SuperPLM folder, or `mini`: the embedded one."
+        "--superplm", metavar="DIR", help="A SuperPLM folder, or `mini`: the bundled one."
     ),
 ]
 HeldOutShards = Annotated[

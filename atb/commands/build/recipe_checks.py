@@ -103,7 +103,7 @@ def _profile(given: _Options, ahead: _Ahead, options: _Stages) -> None:
 def _search(given: _Options, ahead: _Ahead, options: _Stages) -> None:
     from atb.commands.arguments import find_alternatives, find_place, parse_limit, parse_limits
     from atb.search import MethodSettings, SearchRequest
-    from atb.search.constraints import WHOLE, WINDOW, stock_shapes
+    from atb.search.constraints import WHOLE, WINDOW, plain_bert_shapes
     from atb.units import parse_duration, parse_window
 
     if "superplm" not in options:
@@ -125,7 +125,7 @@ def _search(given: _Options, ahead: _Ahead, options: _Stages) -> None:
         given["finalists"],
     )
     if given["layout"] == "bert":
-        stock_shapes(searched)
+        plain_bert_shapes(searched)
     predictor = Path(given["predictor"])
     for name in latencies:
         find_place(name, predictor)

@@ -12,7 +12,7 @@ from atb.commands.arguments import Json, Seed, SuperPLMFolder, completion
 from atb.commands.model.finetune import evaluate, finetune
 from atb.commands.output import note, print_json, print_line, progress
 from atb.errors import InputError
-from atb.training import Aim
+from atb.training import ObjectiveName
 
 app = typer.Typer(help="Single models.", no_args_is_help=True)
 
@@ -101,7 +101,7 @@ def train(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the model.")],
     data: Annotated[Path, typer.Option("--data", metavar="DIR", help="Token shards.")],
     objective: Annotated[
-        Aim, typer.Option("--objective", help="As for `atb superplm train`.")
+        ObjectiveName, typer.Option("--objective", help="As for `atb superplm train`.")
     ] = "kd",
     teacher: Annotated[
         str | None,
@@ -193,7 +193,7 @@ def export(
         Literal["tinybert", "bert"],
         typer.Option(
             "--format",
-            help="For transformers: with its own modelling file, or as an equal stock BERT.",
+            help="For transformers: with its own modelling file, or as an equal plain BERT.",
         ),
     ] = "tinybert",
     quantisation: Annotated[

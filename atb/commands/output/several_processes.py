@@ -1,7 +1,7 @@
 """Several processes of one command, as `torchrun` starts them: what may run so, and who speaks.
 
 What the launcher sets is read here and nowhere else of the face; how the processes share the work
-is written in `atb.training.workers`.
+is written in `atb.training.processes`.
 """
 
 from __future__ import annotations

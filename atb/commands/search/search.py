@@ -106,7 +106,7 @@ def search(
         typer.Option(
             "--format",
             help="Search only what `atb model export` can write in this format: any shape as "
-            "tinybert (default); as bert those whose heads a stock BERT can have.",
+            "tinybert (default); as bert those whose heads a plain BERT can have.",
         ),
     ] = "tinybert",
     superplm: SuperPLMFolder = "mini",

@@ -50,7 +50,7 @@ def run_several(
         budget_seconds: For measuring, under each of them.
     """
     from atb.deploy import export_winner
-    from atb.models.superplm import EMBEDDED
+    from atb.models.superplm import BUNDLED
     from atb.search import Budget, Settings, search_settings
 
     lengths = {target.settings.sequence_length for _, target in several.values()}
@@ -69,7 +69,7 @@ def run_several(
     for one in settings:
         note_spent(one.verifier.budget)
     note("writing the model ...")
-    source = EMBEDDED.get(scoring.superplm, Path(scoring.superplm))
+    source = BUNDLED.get(scoring.superplm, Path(scoring.superplm))
     export_winner(result, superplm, out / "model", source=source)
     return result
 
@@ -100,7 +100,7 @@ def run_one(
         workers: Who computes scores; this process by default.
     """
     from atb.deploy import export_winner
-    from atb.models.superplm import EMBEDDED
+    from atb.models.superplm import BUNDLED
     from atb.search import search as find
 
     with progress("search") as told:
@@ -115,5 +115,5 @@ def run_one(
             progress=told,
         )
     note("writing the model ...")
-    export_winner(result, superplm, out / "model", source=EMBEDDED.get(source, Path(source)))
+    export_winner(result, superplm, out / "model", source=BUNDLED.get(source, Path(source)))
     return result

@@ -254,7 +254,7 @@ def _on_text(
 
     given = None if teacher is None else score_teacher(superplm, teacher).teacher
     judge = HeldOut(superplm, held_out_text(superplm, shards), proxy, teacher=given)
-    return judge.scores, judge.teacher_told
+    return judge.scores, judge.teacher_description
 
 
 def _full_scorer(

@@ -11,7 +11,7 @@ from atb.commands.arguments import Seed, SuperPLMFolder, completion, note_held
 from atb.commands.output import note, print_line, progress
 from atb.commands.superplm.scores import evaluate, finetune
 from atb.errors import InputError
-from atb.training import Aim
+from atb.training import ObjectiveName
 
 if TYPE_CHECKING:
     from atb.data import TextModel
@@ -146,7 +146,7 @@ def train(
     out: Out,
     data: Annotated[Path, typer.Option("--data", metavar="DIR", help="Token shards.")],
     objective: Annotated[
-        Aim,
+        ObjectiveName,
         typer.Option(
             "--objective",
             help="Masked words; a teacher's last layer (kd) or how its tokens relate (relations); "

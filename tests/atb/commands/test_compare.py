@@ -18,7 +18,7 @@ from atb.devices.runtimes.onnxruntime.cpu import OnnxRuntimeCpu, quantise
 from atb.devices.settings import RunSettings
 from atb.errors import BadFile, InputError
 from atb.models.architecture import Architecture
-from atb.models.known import KNOWN
+from atb.models.published import PUBLISHED
 
 ROOT = Path(__file__).resolve().parents[3]
 FAKE = ("--device", "fake")
@@ -87,7 +87,7 @@ def test_files_are_compared_and_their_denormal_weights_told(atb, tmp_path) -> No
     from atb.models.onnx_builder import build_graph, save_graph
     from atb.models.weights import random_weights
 
-    shape = KNOWN["bert-tiny"]
+    shape = PUBLISHED["bert-tiny"]
     path = FakeRuntime().build(shape, RunSettings(), tmp_path).path.rename(tmp_path / "a.onnx")
     done = atb("compare", SMALL, path.name, *FAKE)
     assert done.returncode == 0, done.stderr
@@ -142,7 +142,7 @@ def test_bad_input_is_one_sentence_and_writes_nothing(name, atb, tmp_path) -> No
 def test_own_settings_win_over_the_options_and_the_rest_holds() -> None:
     options = {**OPTIONS, "threads": 4, "batch": 8}
     _, side = parse_side("minilm-6,threads=2,precision=int8", "fake", options)
-    assert side.subject == KNOWN["minilm-6"]
+    assert side.subject == PUBLISHED["minilm-6"]
     assert side.settings == RunSettings(precision="int8", threads=2, batch=8)
 
 

@@ -15,7 +15,7 @@ import pytest
 from atb.devices.fake.device import FakeDevice
 from atb.devices.known_folder import own_file
 from atb.devices.settings import RunSettings
-from atb.models.known import KNOWN
+from atb.models.published import PUBLISHED
 from atb.models.space import SPACES
 from atb.profiler.campaign.campaign import run_campaign
 from atb.profiler.campaign.plan import Plan
@@ -165,7 +165,7 @@ def test_what_comes_with_the_package_predicts_without_anything_measured(atb) -> 
         told = ("--device", known["name"], "--runtime", one["runtime"])
         done = atb("predict", "bert-base", "tinybert-4", *told, "--precision", one["precision"])
         assert done.returncode == 0, done.stderr
-        assert str(KNOWN["bert-base"]) in done.stdout
+        assert str(PUBLISHED["bert-base"]) in done.stdout
 
 
 @pytest.mark.usefixtures("known")

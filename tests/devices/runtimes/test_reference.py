@@ -11,7 +11,7 @@ from atb.devices.runtimes import reference
 from atb.devices.runtimes.reference import CheckResult, check_device, check_output, timing_output
 from atb.devices.settings import RunSettings
 from atb.models.architecture import Architecture
-from atb.models.known import resolve
+from atb.models.published import resolve
 
 
 def test_a_right_device_passes() -> None:

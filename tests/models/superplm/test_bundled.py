@@ -9,7 +9,7 @@ import torch
 from atb.errors import BadFile, InputError
 from atb.models.architecture import Architecture
 from atb.models.space import SPACES
-from atb.models.superplm.bundled import EMBEDDED, load_packed, load_superplm, pack
+from atb.models.superplm.bundled import BUNDLED, load_packed, load_superplm, pack
 from atb.models.superplm.superplm import SuperPLM
 
 torch.set_num_threads(1)
@@ -79,7 +79,7 @@ def test_what_is_too_large_to_ship_is_not_packed(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_embedded_superplm_holds_its_space_and_slices_exactly() -> None:
-    folder = EMBEDDED["mini"]
+    folder = BUNDLED["mini"]
     assert sum(path.stat().st_size for path in folder.iterdir()) <= 25_000_000
     superplm = load_superplm("mini")
     space = SPACES["mini"]

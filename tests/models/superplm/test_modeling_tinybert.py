@@ -9,7 +9,7 @@ import torch
 from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, BertConfig, BertModel
 
 from atb.models.architecture import Architecture
-from atb.models.known import KNOWN
+from atb.models.published import PUBLISHED
 from atb.models.superplm.modeling_tinybert import (
     TinyBertConfig,
     TinyBertForMaskedLM,
@@ -63,7 +63,7 @@ def lively(model: torch.nn.Module) -> torch.nn.Module:
 def test_parameter_counts_are_those_of_the_published_models(
     name: str, parameters: int, giga_multiply_adds: float
 ) -> None:
-    architecture = KNOWN[name]
+    architecture = PUBLISHED[name]
     with torch.device("meta"):
         model = TinyBertModel(config_of(architecture))
     assert sum(parameter.numel() for parameter in model.parameters()) == parameters
@@ -74,14 +74,14 @@ def test_parameter_counts_are_those_of_the_published_models(
 def test_the_masked_lm_head_adds_what_the_formula_says() -> None:
     h = 320
     with torch.device("meta"):
-        model = TinyBertForMaskedLM(config_of(KNOWN["s4"]))
+        model = TinyBertForMaskedLM(config_of(PUBLISHED["s4"]))
     head = sum(parameter.numel() for parameter in model.parameters()) - 12_195_168
     assert head == h * h + h + 2 * h + 30_522
 
 
 def test_the_projection_into_a_teachers_space_adds_what_the_formula_says() -> None:
     with torch.device("meta"):
-        model = TinyBertModel(config_of(KNOWN["kd-s4"], projection_size=768))
+        model = TinyBertModel(config_of(PUBLISHED["kd-s4"], projection_size=768))
     projection = sum(parameter.numel() for parameter in model.parameters()) - 9_791_360
     assert projection == 768 * 256 + 768
 
@@ -258,7 +258,7 @@ AutoModelForSequenceClassification.from_pretrained(
 
 
 @pytest.mark.slow
-def test_an_exported_folder_loads_in_stock_transformers_without_atb(tmp_path: Path) -> None:
+def test_an_exported_folder_loads_in_plain_transformers_without_atb(tmp_path: Path) -> None:
     import json
 
     model = lively(TinyBertModel(config_of(architecture_of(TINY), TINY, projection_size=7)))

@@ -1,4 +1,4 @@
-"""A TinyBert as an equal stock BERT."""
+"""A TinyBert as an equal plain BERT."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from atb.models.superplm.modeling_tinybert import (
     TinyBertForSequenceClassification,
     TinyBertModel,
 )
-from atb.models.superplm.to_bert import stock_bert, stock_heads
+from atb.models.superplm.to_bert import plain_bert, plain_bert_heads
 
 KINDS = [
     TinyBertModel,
@@ -61,9 +61,9 @@ def inputs() -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("text", ["L2-H48-A3-Q24-F40", "L1-H48-A5-Q30-F64", "L2-H48-A4-Q48-F40"])
 @torch.no_grad()
-def test_the_stock_model_computes_the_same(kind: Any, text: str) -> None:
+def test_the_plain_model_computes_the_same(kind: Any, text: str) -> None:
     model = made(kind, text)
-    wanted, found = model(**inputs()).to_tuple(), stock_bert(model)(**inputs()).to_tuple()
+    wanted, found = model(**inputs()).to_tuple(), plain_bert(model)(**inputs()).to_tuple()
     assert len(wanted) == len(found)
     for one, other in zip(wanted, found, strict=True):
         assert torch.allclose(one, other, atol=2e-5)
@@ -72,7 +72,7 @@ def test_the_stock_model_computes_the_same(kind: Any, text: str) -> None:
 @torch.no_grad()
 def test_it_loads_without_remote_code(tmp_path: Path) -> None:
     model = made(TinyBertModel)
-    stock_bert(model).save_pretrained(tmp_path)
+    plain_bert(model).save_pretrained(tmp_path)
     loaded = AutoModel.from_pretrained(tmp_path).eval()
     assert type(loaded).__name__ == "BertModel"
     assert torch.allclose(
@@ -84,11 +84,11 @@ def test_it_loads_without_remote_code(tmp_path: Path) -> None:
 def test_the_query_has_to_be_scaled() -> None:
     """Without it the outputs differ, so that the tests above can fail."""
     model = made(TinyBertModel)
-    stock = stock_bert(model)
-    for layer in stock.encoder.layer:
+    bert = plain_bert(model)
+    for layer in bert.encoder.layer:
         layer.attention.self.query.weight /= 2**0.5
         layer.attention.self.query.bias /= 2**0.5
-    difference = stock(**inputs()).last_hidden_state - model(**inputs()).last_hidden_state
+    difference = bert(**inputs()).last_hidden_state - model(**inputs()).last_hidden_state
     assert difference.abs().max() > 1e-3
 
 
@@ -102,9 +102,9 @@ def test_the_query_has_to_be_scaled() -> None:
     ],
 )
 def test_heads(text: str, heads: int | None) -> None:
-    assert stock_heads(Architecture.parse(text)) == heads
+    assert plain_bert_heads(Architecture.parse(text)) == heads
 
 
 def test_what_no_bert_equals_is_refused() -> None:
     with pytest.raises(InputError, match="--format tinybert"):
-        stock_bert(made(TinyBertModel, "L1-H26-A3-Q24-F40"))
+        plain_bert(made(TinyBertModel, "L1-H26-A3-Q24-F40"))

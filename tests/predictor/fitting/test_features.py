@@ -5,7 +5,7 @@ import pytest
 
 from atb.devices.settings import RunSettings
 from atb.errors import InputError
-from atb.models.known import KNOWN
+from atb.models.published import PUBLISHED
 from atb.models.space import FEATURES
 from atb.predictor.fitting.features import (
     LANES,
@@ -31,18 +31,18 @@ def test_names_are_unique_since_files_store_by_name() -> None:
 @pytest.mark.parametrize("name", ["bert-base", "kd-s1", "tinybert-4"])
 @pytest.mark.parametrize("settings", [SETTINGS, RunSettings(batch=3, sequence_length=17)])
 def test_the_multiply_adds_of_the_encoder_are_all_there(name: str, settings: RunSettings) -> None:
-    amounts = work_amounts(rows_of([KNOWN[name]]), settings)[0]
+    amounts = work_amounts(rows_of([PUBLISHED[name]]), settings)[0]
     encoder = sum(
         amount
         for term, amount in zip(WORK_TERMS, amounts, strict=True)
         if term.unit == "multiply-adds" and term.name != "pooler"
     )
-    assert encoder == settings.batch * KNOWN[name].multiply_adds(settings.sequence_length)
+    assert encoder == settings.batch * PUBLISHED[name].multiply_adds(settings.sequence_length)
 
 
 @pytest.mark.parametrize("term", WORK_TERMS, ids=lambda term: term.name)
 def test_each_formula_says_what_is_computed(term) -> None:
-    row = rows_of([KNOWN["kd-s1"]])
+    row = rows_of([PUBLISHED["kd-s1"]])
     settings = RunSettings(batch=3, sequence_length=17)
     sizes = dict(zip("LHAQF", (int(value) for value in row[0]), strict=True))
     sizes |= {"D": sizes["Q"] // sizes["A"]}
@@ -67,17 +67,17 @@ def test_whole_vectors_have_no_padding() -> None:
 
 def test_the_plainer_basis_differs_in_the_padding_alone() -> None:
     plain, full = bases_of(architecture_basis(SETTINGS))
-    row = rows_of([KNOWN["kd-s1"]])
+    row = rows_of([PUBLISHED["kd-s1"]])
     different = plain.amounts(row)[0] != full.amounts(row)[0]
     assert [term.name for term in plain.terms] == [term.name for term in full.terms]
     assert list(different) == [term.name in PADDING for term in WORK_TERMS]
 
 
 def test_rows_and_architectures_convert_both_ways() -> None:
-    rows = rows_of(list(KNOWN.values()))
+    rows = rows_of(list(PUBLISHED.values()))
     assert rows.dtype == np.int32
-    assert rows.shape == (len(KNOWN), len(FEATURES))
-    assert [architecture_at(row) for row in rows] == list(KNOWN.values())
+    assert rows.shape == (len(PUBLISHED), len(FEATURES))
+    assert [architecture_at(row) for row in rows] == list(PUBLISHED.values())
     assert rows_of([]).shape == (0, len(FEATURES))
 
 

@@ -13,7 +13,7 @@ from atb.devices import known_folder as known_files
 from atb.devices.known_folder import own_file
 from atb.devices.settings import RunSettings
 from atb.errors import BadFile, InputError
-from atb.models.known import KNOWN
+from atb.models.published import PUBLISHED
 from atb.predictor.checksum import sealed_hash
 from atb.predictor.known_devices.bundling import bundle
 from atb.predictor.known_devices.known_device import (
@@ -104,7 +104,9 @@ def test_what_comes_with_the_package_holds_predictors_that_err_by_little() -> No
         device = read_known_device(path)
         assert device.name == path.stem
         for one in device.predictors:
-            predicted = one.predictor.predict_architectures([KNOWN["tinybert-4"], KNOWN["kd-s1"]])
+            predicted = one.predictor.predict_architectures(
+                [PUBLISHED["tinybert-4"], PUBLISHED["kd-s1"]]
+            )
             small, large = predicted.latency_seconds
             assert 1e-3 < small < large < 1
             assert one.summary.cross_validated_mape < 0.05

@@ -9,7 +9,7 @@ import pytest
 from atb.devices.fake.device import FakeDevice
 from atb.devices.settings import RunSettings
 from atb.errors import InputError, RunError
-from atb.models.known import KNOWN
+from atb.models.published import PUBLISHED
 from atb.models.space_file import find_space
 from atb.profiler.campaign.campaign import measure, run_campaign
 from atb.profiler.campaign.plan import Plan
@@ -176,7 +176,7 @@ def test_a_new_campaign_measures_again_under_a_number(database):
 
 def test_measure_begins_a_new_campaign_and_keeps_the_order(database):
     device = FakeDevice()
-    wanted = [KNOWN["s4"], KNOWN["bert-tiny"], KNOWN["kd-s4"]]
+    wanted = [PUBLISHED["s4"], PUBLISHED["bert-tiny"], PUBLISHED["kd-s4"]]
     for _ in range(2):
         found = measure(
             device, device.runtimes["fake"], SETTINGS, wanted, database, name="finalists"

@@ -4,7 +4,7 @@ import pytest
 
 from atb.errors import InputError
 from atb.models.architecture import Architecture
-from atb.models.known import KNOWN
+from atb.models.published import PUBLISHED
 from atb.models.space_file import find_space
 from atb.profiler.campaign.plan import Plan
 
@@ -18,14 +18,14 @@ def test_more_samples_begin_with_the_fewer():
 
 
 def test_listed_architectures_are_part_of_the_identity():
-    one, two = Plan((KNOWN["bert-tiny"],)), Plan((KNOWN["bert-mini"],))
+    one, two = Plan((PUBLISHED["bert-tiny"],)), Plan((PUBLISHED["bert-mini"],))
     assert one.identity != two.identity
 
 
 def test_doubles_are_dropped():
-    assert Plan((KNOWN["s1"], KNOWN["s2"], KNOWN["s1"])).subjects == (
-        KNOWN["s1"],
-        KNOWN["s2"],
+    assert Plan((PUBLISHED["s1"], PUBLISHED["s2"], PUBLISHED["s1"])).subjects == (
+        PUBLISHED["s1"],
+        PUBLISHED["s2"],
     )
 
 
@@ -47,7 +47,7 @@ def test_large_models_share_a_worker_with_fewer():
 
 def test_a_model_larger_than_a_worker_may_hold_stands_alone():
     huge = Architecture(48, 2048, 16, 2048, 8192)
-    plan = Plan((KNOWN["bert-tiny"], huge))
+    plan = Plan((PUBLISHED["bert-tiny"], huge))
     assert [len(group) for group in plan.groups(plan.subjects, 0)] == [1, 1]
 
 
@@ -87,7 +87,7 @@ def test_the_order_is_random_and_spreads_the_blocks_of_each():
 )
 def test_impossible_plans_are_refused(fields):
     with pytest.raises(InputError):
-        Plan((KNOWN["s1"],), **fields)
+        Plan((PUBLISHED["s1"],), **fields)
 
 
 def test_nothing_to_measure_is_refused():

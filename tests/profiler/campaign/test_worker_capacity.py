@@ -2,7 +2,7 @@ import pytest
 
 from atb.devices.fake.device import FakeDevice
 from atb.devices.settings import RunSettings
-from atb.models.known import KNOWN
+from atb.models.published import PUBLISHED
 from atb.models.space_file import find_space
 from atb.profiler.campaign.campaign import run_campaign
 from atb.profiler.campaign.plan import SENTINEL, Plan
@@ -68,7 +68,7 @@ def test_who_is_to_blame_is_found_on_a_board_of_little_memory(run):
 
 
 def test_a_model_too_large_for_the_board_is_given_up_alone(run):
-    large = KNOWN["bert-base"]
+    large = PUBLISHED["bert-base"]
     plan = Plan((*PLAN.subjects[:8], large), launches=3, repeats=0)
     device = Board(2 * TIGHT)
     result = run(device, plan)
@@ -92,10 +92,10 @@ def test_a_resumed_campaign_does_not_hold_failures_in_company_against_anybody(lo
 
 
 def test_what_a_model_took_counts_more_than_what_its_shape_lets_expect():
-    known = {KNOWN["s1"]: 5_000_000}
+    known = {PUBLISHED["s1"]: 5_000_000}
     room = Room(SETTINGS, known.get)
-    assert room.needed_bytes(KNOWN["s1"]) == 5_000_000
-    base = KNOWN["bert-base"]
+    assert room.needed_bytes(PUBLISHED["s1"]) == 5_000_000
+    base = PUBLISHED["bert-base"]
     assert 2 * 340e6 < room.needed_bytes(base) < 2 * 400e6
     many = Room(RunSettings(batch=64, sequence_length=512), known.get)
     assert many.needed_bytes(base) > room.needed_bytes(base) + 1e9

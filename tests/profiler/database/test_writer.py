@@ -10,7 +10,7 @@ from racing import opened, race
 from atb.devices.contract import Loaded
 from atb.devices.settings import RunSettings
 from atb.errors import BadFile, InputError, RunError
-from atb.models.known import KNOWN
+from atb.models.published import PUBLISHED
 from atb.profiler.database import schema
 from atb.profiler.database.writer import ProfileDatabase
 from atb.profiler.record import Failure, LoadRecord
@@ -24,7 +24,7 @@ def open_campaign(database, conditions, **fields):
         "space": "mini",
         "seed": 0,
         "launches": 3,
-        "sentinel": KNOWN["bert-tiny"],
+        "sentinel": PUBLISHED["bert-tiny"],
         **fields,
     }
     return database.open_campaign(conditions=conditions, **given)
@@ -120,7 +120,7 @@ def test_another_command_is_another_campaign(anywhere, conditions):
             open_campaign(database, conditions, seed=1),
             open_campaign(database, conditions, space="kd"),
             open_campaign(database, conditions, launches=4),
-            open_campaign(database, conditions, sentinel=KNOWN["bert-mini"]),
+            open_campaign(database, conditions, sentinel=PUBLISHED["bert-mini"]),
             open_campaign(database, conditions, identity=["L1"]),
             open_campaign(database, other),
             open_campaign(database, conditions, name="night-3"),
@@ -169,7 +169,7 @@ def test_campaigns_of_one_sentinel_are_corrected_to_the_same_level(
             for launch in range(3):
                 record = make_record(launch, 0, 0.010 * factor**exponent, 0.001 * factor)
                 database.append_block(opened, record)
-        other = open_campaign(database, conditions, name="other", sentinel=KNOWN["bert-mini"])
+        other = open_campaign(database, conditions, name="other", sentinel=PUBLISHED["bert-mini"])
         database.append_block(other, make_record(0, 0, 0.010, 0.005))
         quiet, slow, apart = database.measurements()
         assert quiet.latency_seconds == pytest.approx(slow.latency_seconds)

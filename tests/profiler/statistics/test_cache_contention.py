@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from atb.models.architecture import Architecture
-from atb.models.known import KNOWN
+from atb.models.published import PUBLISHED
 from atb.profiler.statistics.cache_contention import (
     CACHE_SENTINEL,
     LEVEL_READINGS,
@@ -36,9 +36,9 @@ def make_timed(make_record, make_block):
 
 
 def test_models_that_fit_a_cores_own_caches_share_nothing():
-    assert share_of(KNOWN["bert-tiny"], "fp32") == 0
+    assert share_of(PUBLISHED["bert-tiny"], "fp32") == 0
     assert share_of(CACHE_SENTINEL, "fp32") == 1
-    assert 0 < share_of(KNOWN["bert-base"], "fp32") < 0.3  # it never fits, pressed or not
+    assert 0 < share_of(PUBLISHED["bert-base"], "fp32") < 0.3  # it never fits, pressed or not
     middling = Architecture(3, 272, 3, 96, 1504)
     assert 0.4 < share_of(middling, "fp32") < 0.9
 

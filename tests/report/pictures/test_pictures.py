@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from atb.models.architecture import Architecture
-from atb.models.known import KNOWN
+from atb.models.published import PUBLISHED
 from atb.report.baselines import Neighbour
 from atb.report.held_out import Fit
 from atb.report.pictures import pictures, search as search_pictures
@@ -23,7 +23,7 @@ from tests.report.conftest import Run
 
 
 def fit_of(predicted: list[float]) -> Fit:
-    shapes = tuple(KNOWN.values())[: len(predicted)]
+    shapes = tuple(PUBLISHED.values())[: len(predicted)]
     return Fit(shapes, tuple(np.linspace(1e-3, 2e-3, len(predicted))), tuple(predicted), "held out")
 
 
@@ -31,7 +31,7 @@ def fit_of(predicted: list[float]) -> Fit:
 def every(run: Run) -> list[Picture]:
     measured = run.database.measurements()
     fits = [fit_of([1e-3, 1.6e-3, 2e-3]), fit_of([1.1e-3, 2e-3])]
-    rows = [Neighbour(("a",), KNOWN["s4"], 5e-3, (4e-3, 6e-3), "predicted")]
+    rows = [Neighbour(("a",), PUBLISHED["s4"], 5e-3, (4e-3, 6e-3), "predicted")]
     found = [
         pictures.latencies(measured),
         pictures.sentinel(measured),
@@ -183,7 +183,7 @@ def test_neighbours_are_ranked_and_say_how_they_are_known() -> None:
             ("middle", 3e-3, "predicted"),
         )
     ]
-    winner = Neighbour(("winner",), KNOWN["s4"], 2e-3, (1.9e-3, 2.1e-3), "measured")
+    winner = Neighbour(("winner",), PUBLISHED["s4"], 2e-3, (1.9e-3, 2.1e-3), "measured")
     axes = neighbours(rows, winner, 4e-3).figure.axes[0]
     names = [label.get_text() for label in axes.get_yticklabels()]
     assert names == ["fast", "winner", "middle", "slow"]

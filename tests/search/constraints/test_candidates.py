@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from atb.errors import InputError
-from atb.models.architecture import Architecture, stock_heads
-from atb.models.known import KNOWN
+from atb.models.architecture import Architecture, plain_bert_heads
+from atb.models.published import PUBLISHED
 from atb.models.space import FEATURES, SPACES, Dimension, SearchSpace, fast_rule
 from atb.search.constraints.candidates import GRIDS, feasible, on_search_grid
 from atb.search.constraints.latency import REFERENCE_WINDOW, LatencyLimit, SpeedUp
@@ -23,7 +23,7 @@ from atb.search.constraints.latency import REFERENCE_WINDOW, LatencyLimit, Speed
 def test_the_reference_window_gives_the_published_bounds(
     factor: float, reference_ms: float, low_ms: float, high_ms: float
 ) -> None:
-    speedup = SpeedUp(factor, KNOWN["bert-base"], "bert-base", REFERENCE_WINDOW)
+    speedup = SpeedUp(factor, PUBLISHED["bert-base"], "bert-base", REFERENCE_WINDOW)
     low, high = speedup.resolve(reference_ms / 1e3).bounds_seconds
     assert round(1e3 * low, 1) == low_ms
     assert round(1e3 * high, 1) == high_ms
@@ -34,7 +34,7 @@ def test_an_impossible_limit_is_refused(seconds: float) -> None:
     with pytest.raises(InputError):
         LatencyLimit(seconds)
     with pytest.raises(InputError):
-        SpeedUp(seconds, KNOWN["bert-base"])
+        SpeedUp(seconds, PUBLISHED["bert-base"])
 
 
 @pytest.mark.parametrize("window", [(0.9, 0.8), (0.0, 1.0), (1.0, 1.1), (0.5, float("inf"))])
@@ -59,7 +59,7 @@ def test_the_fast_rule_keeps_the_published_numbers(
 
 def test_the_fast_rule_accepts_the_published_winners_but_s2_and_s3() -> None:
     names = ["kd-s1", "kd-s2", "kd-s3", "kd-s4", "s1", "s4", "s2", "s3"]
-    rows = np.array([[getattr(KNOWN[name], f) for f in FEATURES] for name in names], np.int32)
+    rows = np.array([[getattr(PUBLISHED[name], f) for f in FEATURES] for name in names], np.int32)
     assert fast_rule(rows).tolist() == [True] * 6 + [False] * 2
 
 
@@ -82,7 +82,7 @@ def test_a_candidate_is_found_by_its_position_and_the_reverse(world: Any) -> Non
         row = found.rows()[position]
         assert found.architecture(position) == Architecture(*row.tolist())
     assert found.position(world.space.largest) is None
-    assert found.position(KNOWN["s1"]) is None
+    assert found.position(PUBLISHED["s1"]) is None
 
 
 def test_only_what_the_superplm_holds_is_feasible(world: Any) -> None:
@@ -130,15 +130,15 @@ def test_a_space_of_ones_own_is_searched_as_it_is_written() -> None:
     assert on_search_grid(own, largest=whole) == own.limited_to(whole)
 
 
-def test_as_bert_only_shapes_that_a_stock_bert_equals_are_candidates(world: Any) -> None:
+def test_as_bert_only_shapes_that_a_plain_bert_equals_are_candidates(world: Any) -> None:
     every = LatencyLimit(1.0, (1e-9, 1.0))
     some = world.candidates(every)
     kept = feasible(world.space, world.predictor(), every, layout="bert")
-    expressible = [stock_heads(Architecture(*row.tolist())) is not None for row in some.rows()]
+    expressible = [plain_bert_heads(Architecture(*row.tolist())) is not None for row in some.rows()]
     assert 0 < len(kept) < len(some)
     assert np.array_equal(kept.rows(), some.rows()[expressible])
     narrow = replace(world.space, hidden=Dimension(144, 144), heads=Dimension(5, 5))
-    with pytest.raises(InputError, match="stock BERT"):
+    with pytest.raises(InputError, match="plain BERT"):
         feasible(narrow, world.predictor(), every, layout="bert")
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from atb.errors import InputError
 from atb.models.architecture import Architecture
-from atb.models.known import KNOWN
+from atb.models.published import PUBLISHED
 from atb.models.space import SPACES, Dimension, SearchSpace, fast_rule
 from atb.search.constraints.candidates import Candidates, feasible, on_search_grid
 from atb.search.constraints.latency import LatencyLimit
@@ -158,7 +158,7 @@ def test_a_parent_off_the_grid_never_raises(world: Any, name: str, space_name: s
     space = on_search_grid(SPACES[space_name])
     everything = feasible(space, world.constant_predictor(0.9), LatencyLimit(1.0))
     seen = np.zeros(len(everything), dtype=np.bool_)
-    position = Mutation(everything).draw(KNOWN[name], seen, np.random.default_rng(0))
+    position = Mutation(everything).draw(PUBLISHED[name], seen, np.random.default_rng(0))
     assert position is not None
     assert everything.architecture(position) in space
 

@@ -100,9 +100,9 @@ def test_the_largest_teaches_the_others_in_place(start: SuperPLM) -> None:
     elastic = start.with_task_head("classification", 3, dropout=0.0).eval()
     batch = _batch([torch.tensor([2, 0, 1])])
     whole = outcome(TaskLearning(), elastic, SPACE.largest, batch, None)
-    assert whole.taught is not None
-    taught = outcome(TaskLearning(), elastic, SPACE.largest, batch, whole.taught)
-    probabilities = whole.taught.task_logits[0].softmax(-1)
+    assert whole.target is not None
+    taught = outcome(TaskLearning(), elastic, SPACE.largest, batch, whole.target)
+    probabilities = whole.target.task_logits[0].softmax(-1)
     entropy = -(probabilities * probabilities.log()).sum(-1).mean()
     assert torch.allclose(taught.loss, entropy, atol=1e-6)  # its least: that of itself
 

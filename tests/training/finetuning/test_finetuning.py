@@ -22,10 +22,10 @@ from atb.models.superplm.modeling_tinybert import save_folder
 from atb.models.superplm.superplm import SuperPLM
 from atb.training.finetuning import best_weights
 from atb.training.finetuning.finetuning import fine_tune, read_report
-from atb.training.finetuning.known_tasks import TASKS, find_task
 from atb.training.finetuning.settings import DEFAULTS, FineTuning, with_changes
 from atb.training.finetuning.task_learning import tokenizer_of
 from atb.training.finetuning.task_model import TaskModel
+from atb.training.finetuning.task_names import TASKS, find_task
 
 pytestmark = pytest.mark.slow
 

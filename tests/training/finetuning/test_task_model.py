@@ -14,9 +14,9 @@ from atb.data.tasks.glue import GLUE
 from atb.data.tasks.squad import SQUAD
 from atb.errors import BadFile, InputError
 from atb.training.finetuning.finetuning import fine_tune
-from atb.training.finetuning.known_tasks import find_task
 from atb.training.finetuning.settings import FineTuning
 from atb.training.finetuning.task_model import TaskModel
+from atb.training.finetuning.task_names import find_task
 
 pytestmark = pytest.mark.slow
 SETTINGS = FineTuning(

@@ -21,7 +21,7 @@ from atb.training.one_shot.objectives import (
     MaskedLanguageModelling,
     RelationDistillation,
 )
-from atb.training.teacher import AttentionStates, Batch, Target, Teacher
+from atb.training.teacher import AttentionStates, Batch, DistillationTarget, Teacher
 
 VOCABULARY = 1100  # of the fixtures
 SLICE = Architecture(1, 12, 2, 16, 20)
@@ -125,7 +125,7 @@ def test_other_head_counts_learn_from_hidden_states_alone(superplm: SuperPLM) ->
 @pytest.mark.parametrize(
     "kind", [Distillation, RelationDistillation, LogitDistillation], ids=lambda kind: kind.__name__
 )
-def test_a_whole_is_its_own_perfect_pupil(
+def test_a_whole_is_its_own_perfect_student(
     superplm: SuperPLM, space: SearchSpace, kind: type[Distillation]
 ) -> None:
     objective = kind(Teacher.of(superplm))
@@ -191,7 +191,7 @@ def test_the_teacher_fades_and_is_then_not_asked(superplm: SuperPLM) -> None:
     calls = []
 
     class Counting(Teacher):
-        def __call__(self, *arguments: object, **options: object) -> Target:
+        def __call__(self, *arguments: object, **options: object) -> DistillationTarget:
             calls.append(options)
             return super().__call__(*arguments, **options)  # type: ignore[arg-type]
 
@@ -220,11 +220,11 @@ def test_a_larger_sub_model_can_teach_a_smaller_one(
     }[teaching]
     given = batch(masked=True)
     largest: Outcome = outcome(objective, superplm, space.largest, given, objective.prepare(given))
-    assert largest.taught is not None
-    for tensor in (largest.taught.hidden, largest.taught.vocabulary_logits):
+    assert largest.target is not None
+    for tensor in (largest.target.hidden, largest.target.vocabulary_logits):
         assert tensor is None or not tensor.requires_grad
     for shape in (space.largest, SLICE):
-        taught = outcome(objective, superplm, shape, given, largest.taught).loss
+        taught = outcome(objective, superplm, shape, given, largest.target).loss
         assert taught.requires_grad
         if shape == space.largest and teaching in ("kd", "relations"):
             assert taught.item() == pytest.approx(0.0, abs=1e-5)

@@ -71,7 +71,7 @@ def test_the_card_names_the_teacher_and_the_score_uses_it(
     }  # fmt: skip
     for superplm in (trained, load_superplm(tmp_path / "run")):
         judge, right = HeldOut(superplm, text), HeldOut(superplm, text, teacher=teacher)
-        assert judge.teacher_told == str(tmp_path / "teacher")
+        assert judge.teacher_description == str(tmp_path / "teacher")
         losses = [judge.loss(slice_) for slice_ in SLICES]
         assert losses == [right.loss(slice_) for slice_ in SLICES]
         assert judge.loss(superplm.architecture) > 0.01  # its own whole is no measure

@@ -26,9 +26,9 @@ from atb.training.contract import Outcome
 from atb.training.log import LOG
 from atb.training.one_shot.further import space_of
 from atb.training.one_shot.objectives import Distillation, MaskedLanguageModelling
-from atb.training.one_shot.trainer import Step, train_superplm
+from atb.training.one_shot.trainer import TrainingStep, train_superplm
 from atb.training.settings import TrainingSettings
-from atb.training.teacher import Batch, Target, Teacher
+from atb.training.teacher import Batch, DistillationTarget, Teacher
 
 Make = Callable[..., SuperPLM]
 
@@ -58,8 +58,8 @@ def equal(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> bool
     return left.keys() == right.keys() and all(torch.equal(left[n], right[n]) for n in left)
 
 
-def stop_at(number: int) -> Callable[[Step], None]:
-    def progress(step: Step) -> None:
+def stop_at(number: int) -> Callable[[TrainingStep], None]:
+    def progress(step: TrainingStep) -> None:
         if step.number == number:
             raise Stopped
 
@@ -185,7 +185,7 @@ def test_a_finished_run_is_read_and_not_repeated(
     tmp_path: Path, make_superplm: Make, text: TokenShards, space: SearchSpace
 ) -> None:
     first = weights(train_superplm(make_superplm(), text, settings(space), tmp_path))
-    steps: list[Step] = []
+    steps: list[TrainingStep] = []
     again = train_superplm(make_superplm(), text, settings(space), tmp_path, progress=steps.append)
     assert equal(first, weights(again))
     assert equal(first, weights(SuperPLM.load(tmp_path)))
@@ -226,7 +226,7 @@ def test_a_loss_that_is_no_number_names_its_step_and_keeps_the_checkpoint(
     class Poisoned(MaskedLanguageModelling):
         calls = 0
 
-        def prepare(self, batch: Batch, done: float = 0.0) -> Target | None:
+        def prepare(self, batch: Batch, done: float = 0.0) -> DistillationTarget | None:
             Poisoned.calls += 1  # two parts a step
             return None
 

@@ -1,4 +1,4 @@
-"""Known architectures by name; a name is accepted wherever an architecture is."""
+"""Published architectures by name; a name is accepted wherever an architecture is."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import difflib
 from atb.errors import BadArchitecture
 from atb.models.architecture import Architecture
 
-__all__ = ["KNOWN", "resolve"]
+__all__ = ["KNOWN", "PUBLISHED", "resolve"]
 
 # name -> (layers, hidden, heads, query/key/value width, feed-forward)
 _TABLE: dict[str, tuple[int, int, int, int, int]] = {
@@ -45,26 +45,28 @@ _TABLE: dict[str, tuple[int, int, int, int, int]] = {
     "superplm": (8, 768, 12, 768, 3072),
 }
 
-KNOWN: dict[str, Architecture] = {name: Architecture(*shape) for name, shape in _TABLE.items()}
+PUBLISHED: dict[str, Architecture] = {name: Architecture(*shape) for name, shape in _TABLE.items()}
 # the full grid of the miniatures: hidden H has H/64 heads and a feed-forward of 4H
-KNOWN |= {
+PUBLISHED |= {
     f"miniature-{layers}-{hidden}": Architecture(layers, hidden, hidden // 64, hidden, 4 * hidden)
     for layers in (2, 4, 6, 8, 10, 12)
     for hidden in (128, 256, 512, 768)
 }
+#: The same, under the name that `atb` hands on.
+KNOWN = PUBLISHED
 
 
 def resolve(text: str) -> Architecture:
-    """Turn a known name or the text form into an architecture.
+    """Turn a published name or the text form into an architecture.
 
     Raises:
         BadArchitecture: It is neither.
     """
     name = text.strip().lower()
-    if name in KNOWN:
-        return KNOWN[name]
+    if name in PUBLISHED:
+        return PUBLISHED[name]
     if not name.startswith("l") or "-h" not in name:
-        close = difflib.get_close_matches(name, KNOWN, n=1)
+        close = difflib.get_close_matches(name, PUBLISHED, n=1)
         hint = f"did you mean {close[0]}?" if close else "see `atb space list` for the names."
         raise BadArchitecture(
             f"There is no architecture {text!r}: write it like L4-H312-A12-Q312-F1200; {hint}"

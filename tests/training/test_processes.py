@@ -18,20 +18,20 @@ from training_run import RUN
 from atb.errors import InputError
 from atb.models.superplm.superplm import SuperPLM
 from atb.training.log import LOG
-from atb.training.workers import Workers
+from atb.training.processes import ProcessGroup
 
 
 def test_a_process_alone_takes_every_part() -> None:
-    workers = Workers()
-    assert (workers.count, workers.leads) == (1, True)
-    assert list(workers.share(3)) == [0, 1, 2]
-    assert workers.add_up([1.5, 2.0]) == [1.5, 2.0]
+    processes = ProcessGroup()
+    assert (processes.count, processes.leads) == (1, True)
+    assert list(processes.share(3)) == [0, 1, 2]
+    assert processes.add_up([1.5, 2.0]) == [1.5, 2.0]
 
 
 def test_more_processes_than_parts_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Workers, "count", property(lambda _: 3))
+    monkeypatch.setattr(ProcessGroup, "count", property(lambda _: 3))
     with pytest.raises(InputError, match="--batch-parts 3"):
-        Workers().share(2)
+        ProcessGroup().share(2)
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Processes that train together: each takes some parts of every batch (Hugging Face Accelerate).
+"""Data-parallel processes: each takes some parts of every batch (Hugging Face Accelerate).
 
 `torchrun` or `accelerate launch` starts them; a process that nobody launched trains alone.
 Sub-models differ from part to part and leave gradients empty, so that no model is wrapped: each
@@ -19,7 +19,7 @@ from atb.errors import InputError
 if TYPE_CHECKING:
     from accelerate import PartialState
 
-__all__ = ["Workers", "leader_first", "leads"]
+__all__ = ["ProcessGroup", "leader_first", "leads"]
 
 
 def leads() -> bool:
@@ -40,11 +40,11 @@ def _together() -> PartialState:
     return PartialState(cpu=not torch.cuda.is_available())
 
 
-class Workers:
-    """This process among those that train together."""
+class ProcessGroup:
+    """This process as one of those that train together, each on its parts of every batch."""
 
     def __init__(self, *, bf16: bool = False) -> None:
-        """Meet the others.
+        """Join the group.
 
         Args:
             bf16: Whether matrix products run in bfloat16.
