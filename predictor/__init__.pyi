@@ -1,9 +1,9 @@
 from .checksum import (
     LATENCY_PREDICTOR as LATENCY_PREDICTOR,
     PREDICTOR_FORMAT as PREDICTOR_FORMAT,
-    open_sealed as open_sealed,
+    read_checksummed as read_checksummed,
 )
-from .explanation import explain as explain, shrink as shrink
+from .explanation import explain as explain, savings as savings
 from .family import fit_family as fit_family
 from .file import (
     document_of as document_of,

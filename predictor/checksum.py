@@ -1,4 +1,4 @@
-"""The seal of a predictor's document: a hash that shows when its content was changed."""
+"""The with_checksum of a predictor's document: a hash that shows when its content was changed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,13 @@ from typing import Any, TypeVar
 import atb
 from atb.errors import BadFile
 
-__all__ = ["LATENCY_PREDICTOR", "PREDICTOR_FORMAT", "open_sealed", "seal", "sealed_hash"]
+__all__ = [
+    "LATENCY_PREDICTOR",
+    "PREDICTOR_FORMAT",
+    "checksum_of",
+    "read_checksummed",
+    "with_checksum",
+]
 
 LATENCY_PREDICTOR = "latency-predictor"
 PREDICTOR_FORMAT = 1
@@ -18,18 +24,18 @@ PREDICTOR_FORMAT = 1
 _Made = TypeVar("_Made")
 
 
-def seal(fields: Mapping[str, Any]) -> dict[str, Any]:
+def with_checksum(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Fields with the version that wrote them and a hash of all."""
     content = {"atb_version": atb.__version__, **fields}
-    return {"sha256": sealed_hash(content), **content}
+    return {"sha256": checksum_of(content), **content}
 
 
-def sealed_hash(content: Mapping[str, Any]) -> str:
+def checksum_of(content: Mapping[str, Any]) -> str:
     """Hash of content without its envelope."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def open_sealed(
+def read_checksummed(
     document: Mapping[str, Any],
     where: str,
     make: Callable[[Mapping[str, Any]], _Made],
@@ -49,7 +55,7 @@ def open_sealed(
     """
     envelope = ("format", "kind", "sha256")
     content = {name: value for name, value in document.items() if name not in envelope}
-    if document.get("sha256") != sealed_hash(content):
+    if document.get("sha256") != checksum_of(content):
         raise BadFile(
             f"{where} was changed after it was written (its content does not match its hash): "
             f"{again}."

@@ -9,7 +9,7 @@ from atb.models import Architecture
 from atb.predictor.fitting import columns_of, rows_of
 from atb.predictor.predictor import LatencyPredictor, WorkPredictor
 
-__all__ = ["RESIDUAL_PART", "Shrinking", "explain", "shrink"]
+__all__ = ["RESIDUAL_PART", "Saving", "explain", "savings"]
 
 RESIDUAL_PART = "learned residual"
 
@@ -23,7 +23,7 @@ def explain(predictor: WorkPredictor, architecture: Architecture) -> dict[str, f
     """
     rows = rows_of([architecture])
     model = predictor.model
-    seconds = (model.prices * model.basis.amounts(rows)[0]).tolist()
+    seconds = (model.coefficients * model.basis.amounts(rows)[0]).tolist()
     parts = {term.name: part for term, part in zip(model.basis.terms, seconds, strict=True) if part}
     parts = dict(sorted(parts.items(), key=lambda part: -part[1]))
     if model.residual is not None:
@@ -33,7 +33,7 @@ def explain(predictor: WorkPredictor, architecture: Architecture) -> dict[str, f
 
 
 @dataclass(frozen=True, slots=True)
-class Shrinking:
+class Saving:
     """An architecture with one dimension made smaller.
 
     Attributes:
@@ -49,7 +49,7 @@ class Shrinking:
     saved_seconds: float
 
 
-def shrink(predictor: LatencyPredictor, architecture: Architecture) -> list[Shrinking]:
+def savings(predictor: LatencyPredictor, architecture: Architecture) -> list[Saving]:
     """What each dimension would save if it alone were about an eighth smaller, the most first.
 
     Layers and heads go down by at least one; with the heads goes the query width that they have,
@@ -60,7 +60,7 @@ def shrink(predictor: LatencyPredictor, architecture: Architecture) -> list[Shri
         return []
     predicted = predictor.predict_architectures([architecture, *smaller.values()]).latency_seconds
     found = [
-        Shrinking(
+        Saving(
             dimension,
             getattr(architecture, dimension),
             getattr(other, dimension),
@@ -68,7 +68,7 @@ def shrink(predictor: LatencyPredictor, architecture: Architecture) -> list[Shri
         )
         for (dimension, other), seconds in zip(smaller.items(), predicted[1:], strict=True)
     ]
-    return sorted(found, key=lambda shrinking: -shrinking.saved_seconds)
+    return sorted(found, key=lambda saving: -saving.saved_seconds)
 
 
 def _smaller(a: Architecture) -> Iterator[tuple[str, Architecture]]:

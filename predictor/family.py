@@ -1,8 +1,8 @@
-"""One predictor for many settings: lengths and batches are work, threads have their own prices.
+"""One predictor for many settings: lengths and batches are work, threads have coefficients.
 
 Under settings that differ only in batch and sequence length a unit of work costs the same, but for
 what bends with them; so they are two more columns of a row. Threads, precision and the rest are
-modes with prices of their own; one of which little was measured begins from those of the others.
+modes with coefficients of their own; a mode with few measurements begins from those of the others.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from atb.profiler import Conditions
 
 __all__ = ["FamilyPredictor", "fit_family", "mode_of", "settings_basis"]
 
-#: With fewer rows the prices of other modes tell more than a fit of its own.
+#: With fewer rows the coefficients of other modes tell more than a fit of its own.
 _OWN_ROWS = 30
 
 
@@ -130,7 +130,7 @@ def _worded(mode: RunSettings) -> str:
 
 
 def _bind(model: WorkModel, settings: RunSettings) -> WorkModel:
-    """The same for rows of architectures alone: what the two settings bend becomes prices."""
+    """The same for rows of architectures alone: what the two settings bend becomes coefficients."""
     sizes = {"batch": settings.batch, "sequence length": settings.sequence_length}
     ends = zip(model.basis.quantities, model.support.low, model.support.high, strict=True)
     for quantity, low, high in ends:
@@ -151,7 +151,7 @@ def _bind(model: WorkModel, settings: RunSettings) -> WorkModel:
     return replace(
         model,
         basis=architecture_basis(settings),
-        prices=model.prices * factor,
+        coefficients=model.coefficients * factor,
         residual=residual,
         support=Support(model.support.low[kept], model.support.high[kept]),
     )

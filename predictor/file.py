@@ -1,13 +1,13 @@
 """Predictor files: JSON, data only, with a hash of the content.
 
 Kinds and formats:
-    latency-predictor 1: conditions, price of each work term, residual curves, interval, support,
-        training summary, the architectures learnt from; `further`, if there is something, the same
-        of other targets.
+    latency-predictor 1: conditions, coefficient of each work term, residual curves, interval,
+        support, training summary, the architectures learnt from; `further`, if there is any, the
+        same of other targets.
     settings-predictor 1: conditions but the settings; for each mode (settings but batch and length)
         what a latency-predictor has; training summary, the architectures learnt from.
-    table-predictor 1: features, degree and target, price of each product, residual curves, drift,
-        interval, support, training summary, digests of the rows learnt from; `units` and
+    table-predictor 1: features, degree and target, coefficient of each product, residual curves,
+        drift, interval, support, training summary, digests of the rows learnt from; `units` and
         `target_unit` where cells had some.
 """
 
@@ -24,7 +24,12 @@ import numpy as np
 from atb.devices import RunSettings
 from atb.errors import BadFile
 from atb.files import check_document, read_document, write_document
-from atb.predictor.checksum import LATENCY_PREDICTOR, PREDICTOR_FORMAT, open_sealed, seal
+from atb.predictor.checksum import (
+    LATENCY_PREDICTOR,
+    PREDICTOR_FORMAT,
+    read_checksummed,
+    with_checksum,
+)
 from atb.predictor.family import FamilyPredictor, settings_basis
 from atb.predictor.fitting import (
     PADDING,
@@ -65,7 +70,11 @@ def save(predictor: WorkPredictor, path: Path) -> None:
 
 def document_of(predictor: WorkPredictor) -> dict[str, Any]:
     """What `save` writes, as plain values that may stand in another document."""
-    return {"format": PREDICTOR_FORMAT, "kind": LATENCY_PREDICTOR, **seal(_fields_of(predictor))}
+    return {
+        "format": PREDICTOR_FORMAT,
+        "kind": LATENCY_PREDICTOR,
+        **with_checksum(_fields_of(predictor)),
+    }
 
 
 def predictor_of(document: object, where: str, *, again: str) -> WorkPredictor:
@@ -80,16 +89,16 @@ def predictor_of(document: object, where: str, *, again: str) -> WorkPredictor:
         BadFile: As `load`.
     """
     checked = check_document(document, where, kind=LATENCY_PREDICTOR, format=PREDICTOR_FORMAT)
-    return open_sealed(checked, where, _work_predictor, again=again)
+    return read_checksummed(checked, where, _work_predictor, again=again)
 
 
 def _fields_of(predictor: WorkPredictor) -> dict[str, Any]:
     return {
         "conditions": predictor.conditions.to_json(),
-        "seconds_for_each": _prices(predictor.model),
+        "seconds_for_each": _coefficients(predictor.model),
         **_model_to_json(predictor.model),
         "further": {
-            name: {"price_of_each": _prices(model), **_model_to_json(model)}
+            name: {"price_of_each": _coefficients(model), **_model_to_json(model)}
             for name, model in predictor.further.items()
         },
         **predictor.summary.to_fields(),
@@ -135,7 +144,7 @@ def save_family(predictor: FamilyPredictor, path: Path) -> None:
             "modes": [
                 {
                     "settings": mode.to_json(),
-                    "seconds_for_each": _prices(model),
+                    "seconds_for_each": _coefficients(model),
                     **_model_to_json(model),
                 }
                 for mode, model in predictor.modes.items()
@@ -165,7 +174,11 @@ def save_table_predictor(predictor: TablePredictor, path: Path) -> None:
             **_units(predictor),
             "degree": predictor.degree,
             # of the many products only those that cost anything
-            "price_of_each": {n: price for n, price in _prices(predictor.model).items() if price},
+            "price_of_each": {
+                n: coefficient
+                for n, coefficient in _coefficients(predictor.model).items()
+                if coefficient
+            },
             **_model_to_json(predictor.model),
             "learnt_from": list(predictor.learnt_from),
             "training": asdict(predictor.summary),
@@ -183,7 +196,7 @@ def load_table_predictor(path: Path) -> TablePredictor:
 
 
 def _write(path: Path, kind: str, fields: Mapping[str, Any]) -> None:
-    write_document(path, seal(fields), kind=kind, format=PREDICTOR_FORMAT)
+    write_document(path, with_checksum(fields), kind=kind, format=PREDICTOR_FORMAT)
 
 
 def _read(path: Path, kind: str, make: Callable[[Mapping[str, Any]], _Predictor]) -> _Predictor:
@@ -193,16 +206,18 @@ def _read(path: Path, kind: str, make: Callable[[Mapping[str, Any]], _Predictor]
             "`atb predictor train`."
         )
     document = read_document(path, kind=kind, format=PREDICTOR_FORMAT)
-    return open_sealed(document, str(path), make, again="fit it again with `atb predictor train`")
+    return read_checksummed(
+        document, str(path), make, again="fit it again with `atb predictor train`"
+    )
 
 
 def _work_predictor(content: Mapping[str, Any]) -> WorkPredictor:
     conditions = Conditions.from_json(content["conditions"])
     basis = architecture_basis(conditions.settings)
-    prices = _known_prices(content["seconds_for_each"], basis)
+    coefficients = _known_coefficients(content["seconds_for_each"], basis)
     return WorkPredictor(
         conditions=conditions,
-        model=_model_from_json(content, basis, [prices[term.name] for term in basis.terms]),
+        model=_model_from_json(content, basis, [coefficients[term.name] for term in basis.terms]),
         summary=TrainingSummary.from_fields(content),
         further={
             name: _further_model(name, fields, conditions)
@@ -215,9 +230,9 @@ def _family_predictor(content: Mapping[str, Any]) -> FamilyPredictor:
     modes = {}
     for fields in content["modes"]:
         basis = settings_basis()
-        prices = _known_prices(fields["seconds_for_each"], basis)
+        coefficients = _known_coefficients(fields["seconds_for_each"], basis)
         mode = RunSettings.from_json(fields["settings"])
-        modes[mode] = _model_from_json(fields, basis, [prices[t.name] for t in basis.terms])
+        modes[mode] = _model_from_json(fields, basis, [coefficients[t.name] for t in basis.terms])
     any_settings = next(iter(modes)).to_json()
     return FamilyPredictor(
         Conditions.from_json({**content["conditions"], **any_settings}),
@@ -228,8 +243,8 @@ def _family_predictor(content: Mapping[str, Any]) -> FamilyPredictor:
 
 def _further_model(name: str, fields: Mapping[str, Any], conditions: Conditions) -> WorkModel:
     basis = {target.name: target for target in FURTHER_TARGETS}[name].basis(conditions.settings)
-    prices = _known_prices(fields["price_of_each"], basis)
-    return _model_from_json(fields, basis, [prices[term.name] for term in basis.terms])
+    coefficients = _known_coefficients(fields["price_of_each"], basis)
+    return _model_from_json(fields, basis, [coefficients[term.name] for term in basis.terms])
 
 
 def _table_predictor(content: Mapping[str, Any]) -> TablePredictor:
@@ -239,12 +254,14 @@ def _table_predictor(content: Mapping[str, Any]) -> TablePredictor:
     )
     degree = int(content["degree"])
     basis = table_basis(features, degree)
-    prices = _known_prices(content["price_of_each"], basis)
+    coefficients = _known_coefficients(content["price_of_each"], basis)
     return TablePredictor(
         features=features,
         degree=degree,
         target=str(content["target"]),
-        model=_model_from_json(content, basis, [prices.get(term.name, 0) for term in basis.terms]),
+        model=_model_from_json(
+            content, basis, [coefficients.get(term.name, 0) for term in basis.terms]
+        ),
         summary=TableSummary(**content["training"]),
         target_unit=content.get("target_unit"),
         learnt_from=tuple(map(str, content.get("learnt_from", ()))),
@@ -258,21 +275,21 @@ def _units(predictor: TablePredictor) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value}
 
 
-def _prices(model: WorkModel) -> dict[str, float]:
-    prices = zip(model.basis.terms, model.prices.tolist(), strict=True)
-    return {term.name: price for term, price in prices}
+def _coefficients(model: WorkModel) -> dict[str, float]:
+    coefficients = zip(model.basis.terms, model.coefficients.tolist(), strict=True)
+    return {term.name: coefficient for term, coefficient in coefficients}
 
 
-def _known_prices(prices: Mapping[str, float], basis: Basis) -> Mapping[str, float]:
-    unknown = set(prices) - {term.name for term in basis.terms}
+def _known_coefficients(coefficients: Mapping[str, float], basis: Basis) -> Mapping[str, float]:
+    unknown = set(coefficients) - {term.name for term in basis.terms}
     if unknown:
         raise ValueError(f"unknown work term {min(unknown)!r}")
     # a file that was written before there were these terms charges nothing for them
-    return {**dict.fromkeys(PADDING, 0.0), **prices}
+    return {**dict.fromkeys(PADDING, 0.0), **coefficients}
 
 
 def _model_to_json(model: WorkModel) -> dict[str, Any]:
-    """A model without its basis and its prices."""
+    """A model without its basis and its coefficients."""
     ends = np.stack([model.support.low, model.support.high], axis=1).tolist()
     fields: dict[str, Any] = {
         "residual": None if model.residual is None else model.residual.to_json(),
@@ -292,14 +309,14 @@ def _model_to_json(model: WorkModel) -> dict[str, Any]:
 
 
 def _model_from_json(
-    content: Mapping[str, Any], basis: Basis, prices: Sequence[float]
+    content: Mapping[str, Any], basis: Basis, coefficients: Sequence[float]
 ) -> WorkModel:
     ends = np.array([content["support"][q.name] for q in basis.quantities], dtype=float)
     residual, drift = content["residual"], content.get("drift")
     factor = float(content["interval"]["factor"])
     return WorkModel(
         basis=basis,
-        prices=np.array(prices, dtype=float),
+        coefficients=np.array(coefficients, dtype=float),
         residual=None if residual is None else Residual.from_json(residual, basis.quantities),
         drift=None
         if drift is None

@@ -1,13 +1,13 @@
 """A new device from a few measurements, by what is known of others.
 
 Devices differ in what a unit of each kind of work costs, but much alike: one that multiplies twice
-as fast also moves data faster. So the logarithm of each price on a new device is taken as normal
-around that of known devices, scaled to the new one: what it varies by is how the known devices
-differ among each other, times a factor, and a doubt of each price alone. Measurements then move the
-prices by as much as they say (hierarchical regression, as in Gelman and Hill, 2007, chapters 11 to
-13). Which device to begin from, how firmly to hold to it and how noisy measurements are is not
-chosen but averaged over, weighted by how likely each makes the measurements (Hoeting et al., 1999,
-Bayesian model averaging).
+as fast also moves data faster. So the logarithm of each coefficient on a new device is taken as
+normal around that of known devices, scaled to the new one: what it varies by is how the known
+devices differ among each other, times a factor, and a doubt of each coefficient alone. Measurements
+then move the coefficients by as much as they say (hierarchical regression, as in Gelman and Hill,
+2007, chapters 11 to 13). Which device to begin from, how firmly to hold to it and how noisy
+measurements are is not chosen but averaged over, weighted by how likely each makes the measurements
+(Hoeting et al., 1999, Bayesian model averaging).
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ __all__ = ["LEAST_SAMPLES", "Transferred", "transfer_model", "transfer_predictor
 
 #: Fewer say less than a guess.
 LEAST_SAMPLES = 3
-#: What is averaged over: the doubt of each price alone, the factor on how known devices differ,
-#: and the noise of a measurement; standard deviations as shares.
+#: What is averaged over: the doubt of each coefficient alone, the factor on how known devices
+#: differ, and the noise of a measurement; standard deviations as shares.
 _DOUBTS = (0.01, 0.03, 0.1, 0.3, 1.0)
 _FACTORS = (0.5, 1.0, 2.0)
 _NOISES = (0.005, 0.01, 0.02, 0.04, 0.08)
@@ -125,19 +125,21 @@ def transfer_model(
     for _ in range(_ROUNDS):
         beliefs = [
             _believe(amounts, observed.values, spreads, prior, noise)
-            for prior in _priors([s.prices for s in sources], amounts, observed.values)
+            for prior in _priors([s.coefficients for s in sources], amounts, observed.values)
             for noise in _NOISES
         ]
         weights = _softmax(np.array([belief.evidence for belief in beliefs]))
         left_out = np.tensordot(weights, [belief.left_out for belief in beliefs], axes=1)
         spreads = own * np.maximum(np.abs(left_out) / (_OUTLIER * robust_scale(left_out)), 1) ** 2
-    prices = np.tensordot(weights, [belief.prices for belief in beliefs], axes=1)
-    # prices kept from below zero raise the level, and slow moments of the device do: its middle
-    prices = prices * math.exp(float(np.median(np.log(observed.values / (amounts @ prices)))))
+    coefficients = np.tensordot(weights, [belief.coefficients for belief in beliefs], axes=1)
+    # coefficients kept from below zero and slow moments of the device raise the level: its middle
+    coefficients = coefficients * math.exp(
+        float(np.median(np.log(observed.values / (amounts @ coefficients))))
+    )
     factor = _interval_factor(np.abs(left_out), coverage)
     model = WorkModel(
         basis=basis,
-        prices=np.asarray(prices),
+        coefficients=np.asarray(coefficients),
         residual=None,
         drift=None,
         coverage=coverage,
@@ -152,18 +154,18 @@ def transfer_model(
 
 @dataclass(frozen=True, slots=True)
 class _Prior:
-    """What is believed of the prices before anything is measured.
+    """What is believed of the coefficients before anything is measured.
 
     Attributes:
         source: Position of the known device, or how many there are for all together.
-        prices: Scaled to the new device, float64[terms], none zero.
+        coefficients: Scaled to the new device, float64[terms], none zero.
         free: Of terms that cost nothing on the known device, bool[terms].
-        directions: How known devices differ, as shares of the prices, float64[k, terms].
-        doubt: Of each price alone, as a share.
+        directions: How known devices differ, as shares of the coefficients, float64[k, terms].
+        doubt: Of each coefficient alone, as a share.
     """
 
     source: int
-    prices: FloatArray
+    coefficients: FloatArray
     free: FloatArray
     directions: FloatArray
     doubt: float
@@ -176,23 +178,23 @@ class _Belief:
     Attributes:
         source: Of the prior.
         evidence: Logarithm of how likely the prior makes the measurements.
-        prices: float64[terms], none negative.
+        coefficients: float64[terms], none negative.
         left_out: Logarithm of each measurement over what the others say of it, float64[n].
     """
 
     source: int
     evidence: float
-    prices: FloatArray
+    coefficients: FloatArray
     left_out: FloatArray
 
 
 def _priors(
     known: Sequence[FloatArray], amounts: FloatArray, values: FloatArray
 ) -> Iterator[_Prior]:
-    scaled = [_scaled(prices, amounts, values) for prices in known]
+    scaled = [_scaled(coefficients, amounts, values) for coefficients in known]
     none = np.zeros((0, amounts.shape[1]))
-    for (source, prices), doubt in itertools.product(enumerate(scaled), _DOUBTS):
-        yield _Prior(source, *_none_free(prices, amounts), none, doubt)
+    for (source, coefficients), doubt in itertools.product(enumerate(scaled), _DOUBTS):
+        yield _Prior(source, *_none_free(coefficients, amounts), none, doubt)
     if len(known) > 1:
         mean, free = _none_free(np.mean(scaled, axis=0), amounts)
         differences = (np.array(scaled) - mean) / mean / math.sqrt(len(known) - 1)
@@ -200,26 +202,28 @@ def _priors(
             yield _Prior(len(known), mean, free, factor * differences, doubt)
 
 
-def _scaled(prices: FloatArray, amounts: FloatArray, values: FloatArray) -> FloatArray:
-    """Prices at which the known device takes as long as the new one, at the median."""
-    return np.asarray(prices * math.exp(float(np.median(np.log(values / (amounts @ prices))))))
+def _scaled(coefficients: FloatArray, amounts: FloatArray, values: FloatArray) -> FloatArray:
+    """Coefficients at which the known device takes as long as the new one, at the median."""
+    return np.asarray(
+        coefficients * math.exp(float(np.median(np.log(values / (amounts @ coefficients)))))
+    )
 
 
-def _none_free(prices: FloatArray, amounts: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _none_free(coefficients: FloatArray, amounts: FloatArray) -> tuple[FloatArray, FloatArray]:
     means = np.maximum(amounts.mean(axis=0), np.finfo(float).tiny)
-    small = _FREE_SHARE * float(prices @ means) / means
-    return np.where(prices > 0, prices, small), np.asarray(prices <= 0)
+    small = _FREE_SHARE * float(coefficients @ means) / means
+    return np.where(coefficients > 0, coefficients, small), np.asarray(coefficients <= 0)
 
 
 def _believe(
     amounts: FloatArray, values: FloatArray, spreads: FloatArray, prior: _Prior, noise: float
 ) -> _Belief:
     """Condition the prior on the measurements: all is Gaussian in shares of what is expected."""
-    start = np.where(prior.free, 0.0, prior.prices)
+    start = np.where(prior.free, 0.0, prior.coefficients)
     expected = amounts @ start
-    shares = amounts * prior.prices / expected[:, None]
+    shares = amounts * prior.coefficients / expected[:, None]
     errors = np.log(values / expected)
-    # columns: each price alone, the ways in which devices differ, the scale
+    # columns: each coefficient alone, the ways in which devices differ, the scale
     effects = np.hstack(
         [
             prior.doubt * shares,
@@ -232,11 +236,13 @@ def _believe(
     weighted = inverse @ errors
     evidence = -0.5 * (errors @ weighted + float(np.linalg.slogdet(covariance)[1]))
     found = effects.T @ weighted
-    terms = len(prior.prices)
+    terms = len(prior.coefficients)
     change = prior.doubt * found[:terms] + found[terms:-1] @ prior.directions
-    prices = np.maximum((start + prior.prices * change) * math.exp(_SCALE_DOUBT * found[-1]), 0)
+    coefficients = np.maximum(
+        (start + prior.coefficients * change) * math.exp(_SCALE_DOUBT * found[-1]), 0
+    )
     left_out = np.asarray(weighted / np.diag(inverse))
-    return _Belief(prior.source, float(evidence), prices, left_out)
+    return _Belief(prior.source, float(evidence), coefficients, left_out)
 
 
 def _softmax(scores: FloatArray) -> FloatArray:
@@ -256,7 +262,7 @@ def _interval_factor(errors: FloatArray, coverage: float) -> float:
 
 
 def _union(supports: Sequence[Support]) -> Support:
-    """What any of the devices has seen: there the prices are known to add up."""
+    """What any of the devices has seen: there the coefficients are known to add up."""
     return Support(
         np.min([support.low for support in supports], axis=0),
         np.max([support.high for support in supports], axis=0),

@@ -12,18 +12,18 @@ from atb.models import PUBLISHED, Architecture
 from atb.predictor import LatencyPredictor
 from atb.profiler.statistics import Measurement
 
-__all__ = ["Basis", "Neighbour", "neighbours_of"]
+__all__ = ["Baseline", "Basis", "baselines_of"]
 
 Basis = Literal["measured", "predicted", "extrapolated"]
 
 #: Known architectures beside the winner; more would not fit on one screen.
-_MOST_NEIGHBOURS = 16
+_MOST_BASELINES = 16
 #: Shown wherever their latency is known, however far away: people compare with these.
 _LANDMARKS = ("bert-base", "distilbert", "minilm-6", "tinybert-4", "bert-mini", "bert-tiny")
 
 
 @dataclass(frozen=True, slots=True)
-class Neighbour:
+class Baseline:
     """A known architecture on this device.
 
     Attributes:
@@ -42,11 +42,11 @@ class Neighbour:
     basis: Basis
 
 
-def neighbours_of(
+def baselines_of(
     measurements: Iterable[Measurement],
     predictor: LatencyPredictor | None,
     winner_seconds: float | None,
-) -> tuple[Neighbour, ...]:
+) -> tuple[Baseline, ...]:
     """Known architectures on this device, fastest first.
 
     Args:
@@ -62,7 +62,7 @@ def neighbours_of(
     if predictor is not None and missing:
         prediction = predictor.predict_architectures(missing)
         for i, architecture in enumerate(missing):
-            found[architecture] = Neighbour(
+            found[architecture] = Baseline(
                 _short(names[architecture]),
                 architecture,
                 float(prediction.latency_seconds[i]),
@@ -73,20 +73,20 @@ def neighbours_of(
     if winner_seconds is None:
         return tuple(ranked)
     near = sorted(ranked, key=lambda row: abs(np.log(row.seconds / winner_seconds)))
-    kept = set(near[:_MOST_NEIGHBOURS])
+    kept = set(near[:_MOST_BASELINES])
     return tuple(r for r in ranked if r in kept or set(r.names) & set(_LANDMARKS))
 
 
 def _measured(
     names: Mapping[Architecture, Sequence[str]], measurements: Iterable[Measurement]
-) -> dict[Architecture, Neighbour]:
+) -> dict[Architecture, Baseline]:
     """The latest unflagged measurement of each, else the latest."""
     latest: dict[Architecture, Measurement] = {}
     for m in sorted(measurements, key=lambda m: (not m.flagged, m.blocks[0].readings.started_at)):
         if m.architecture in names:
             latest[m.architecture] = m
     return {
-        a: Neighbour(_short(names[a]), a, m.latency_seconds, m.interval_seconds, "measured")
+        a: Baseline(_short(names[a]), a, m.latency_seconds, m.interval_seconds, "measured")
         for a, m in latest.items()
     }
 

@@ -19,14 +19,14 @@ from atb.predictor import LatencyPredictor, WorkPredictor, require_conditions
 from atb.profiler import Conditions
 from atb.profiler.database import ProfileDatabase
 from atb.profiler.statistics import Measurement
-from atb.report.baselines import neighbours_of
+from atb.report.baselines import baselines_of
 from atb.report.held_out import unseen
 from atb.report.pictures import COLOURS, DARK, Picture, numbers
 from atb.report.provenance import files_of, versions_of
 from atb.report.sections import (
+    baseline_section,
     device_section,
     latency_section,
-    neighbour_section,
     predictor_section,
     search_section,
     winner_section,
@@ -42,7 +42,7 @@ _SECTIONS = (
     ("latencies", "Measured latencies"),
     ("predictor", "Predicted against measured"),
     ("search", "The search"),
-    ("neighbours", "Beside known architectures"),
+    ("baselines", "Beside known architectures"),
     ("provenance", "Where it comes from"),
 )
 
@@ -83,7 +83,7 @@ def write_page(
     conditions = conditions or _choose_conditions(database, predictor, found)
     _require_one_subject(conditions, predictor, found)
     measured = [] if database is None else database.measurements(conditions=conditions)
-    known = neighbours_of(measured, predictor, found.winner.latency_seconds if found else None)
+    known = baselines_of(measured, predictor, found.winner.latency_seconds if found else None)
     context = {
         "title": title or _title(conditions),
         "conditions": conditions,
@@ -92,7 +92,7 @@ def write_page(
         "measured": _measured(database, conditions, measured),
         "predicted": _predicted(predictor, measured, found),
         "search": search_section(found) if found else None,
-        "neighbours": neighbour_section(known, found),
+        "baselines": baseline_section(known, found),
         "provenance": {
             "commands": commands,
             "facts": _seeds(database, conditions, predictor, found),

@@ -160,7 +160,7 @@ def _entries(
     fitted: WorkPredictor, shapes: Sequence[Architecture], *, explain: bool
 ) -> list[dict[str, Any]]:
     """What is told of each architecture, as in the document."""
-    from atb.predictor import explain as split, shrink
+    from atb.predictor import explain as split, savings
     from atb.predictor.fitting import rows_of
 
     predicted = fitted.predict_architectures(shapes)
@@ -179,7 +179,7 @@ def _entries(
         }
         if explain:
             entry["parts_seconds"] = split(fitted, shape)
-            entry["shrinking"] = [asdict(found) for found in shrink(fitted, shape)]
+            entry["shrinking"] = [asdict(found) for found in savings(fitted, shape)]
         entries.append(entry)
     return entries
 

@@ -24,8 +24,8 @@ from atb.devices.registry import find_device
 from atb.devices.runtimes.registry import find_runtime
 from atb.devices.settings import RunSettings
 from atb.models.space import SPACES
-from atb.predictor.baselines.baselines import WorkTerms, architecture_peers
-from atb.predictor.baselines.comparison import Comparison, compare
+from atb.predictor.baselines.baselines import WorkTerms, architecture_baselines
+from atb.predictor.baselines.comparison import PredictorScore, compare
 from atb.predictor.evaluation.evaluation import Evaluation
 from atb.predictor.fitting.basis import IntArray
 from atb.predictor.fitting.features import architecture_basis, columns_of
@@ -127,8 +127,10 @@ def judged_baselines(
 ) -> dict[str, Any]:
     """Mean figures of all regressors, by number of rows and name."""
     basis = architecture_basis(settings)
-    baselines = {name: p for name, p in architecture_peers().items() if name not in SLOW_BASELINES}
-    found: list[Comparison] = []
+    baselines = {
+        name: p for name, p in architecture_baselines().items() if name not in SLOW_BASELINES
+    }
+    found: list[PredictorScore] = []
     for name, regressor in {"atb": WorkTerms([basis]), **baselines}.items():
         some = pairs[:3] if name == "hat" else pairs  # twenty seconds for each fit
         found += compare(both, {name: regressor}, sizes, some)
@@ -174,7 +176,7 @@ def transfers(sets: Mapping[str, TrainingSet], samples: int) -> dict[str, Any]:
 
 
 def chosen(learn: TrainingSet, test: TrainingSet) -> dict[str, Any]:
-    """Error from chosen rows, each by the prices of the fit before, and from random ones."""
+    """Error from chosen rows, each by the coefficients of the fit before, and from random ones."""
     basis = architecture_basis(learn.conditions.settings)
 
     def error(index: IntArray) -> float:
@@ -202,7 +204,7 @@ def chosen(learn: TrainingSet, test: TrainingSet) -> dict[str, Any]:
                 [basis], learn.observations.take(picked), np.random.default_rng(0)
             ).model
             left = np.setdiff1d(pool, picked)
-            more = choose_rows(basis, learn.rows[picked], learn.rows[left], 2, model.prices)
+            more = choose_rows(basis, learn.rows[picked], learn.rows[left], 2, model.coefficients)
             picked = np.concatenate([picked, left[more]])
     return {
         name: {n: round(100 * float(np.mean(errors)), 3) for n, errors in found.items()}

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from atb.predictor.baselines.baselines import PEERS, WorkTerms
+from atb.predictor.baselines.baselines import BASELINES, WorkTerms
 from atb.predictor.baselines.comparison import compare, random_splits
 from atb.predictor.evaluation.evaluation import Evaluation
 from atb.predictor.fitting.fitting import fit_model
@@ -120,7 +120,9 @@ def random_part(table: Table, sizes: Sequence[int]) -> dict[str, Any]:
     """All regressors on random splits, and the work terms where the time of a row is known."""
     pairs = random_splits(table.observed, SEEDS, 0.1, np.random.default_rng(0))
     plain = Observations(table.observed.rows, table.observed.values, table.observed.half_widths)
-    baselines = {name: baseline for name, baseline in PEERS.items() if name not in SLOW_BASELINES}
+    baselines = {
+        name: baseline for name, baseline in BASELINES.items() if name not in SLOW_BASELINES
+    }
     regressors = {"atb": WorkTerms(list(table_bases(table).values())), **baselines}
     found = []
     for size in sizes:
@@ -190,7 +192,7 @@ def coverage_part(table: Table, size: int) -> dict[str, float]:
 def ten_fold(table: Table) -> dict[str, Any]:
     """Every row by a fit without its fold, over several divisions."""
     observed = table.observed
-    baselines = {n: p for n, p in PEERS.items() if n not in (*SLOW_BASELINES, "hat")}
+    baselines = {n: p for n, p in BASELINES.items() if n not in (*SLOW_BASELINES, "hat")}
     regressors = {"atb": WorkTerms(list(table_bases(table).values())), **baselines}
     figures = {}
     for name, regressor in regressors.items():

@@ -37,7 +37,7 @@ def two_factors(
     encoder = np.array(["decoder" not in term.name for term in basis.terms])
 
     def parts(rows: Any) -> FloatArray:
-        amounts = basis.amounts(rows) * source.prices
+        amounts = basis.amounts(rows) * source.coefficients
         return np.stack([amounts[:, encoder].sum(1), amounts[:, ~encoder].sum(1)], axis=1)
 
     factors, _ = nnls(parts(few.rows) / few.values[:, None], np.ones(len(few)))

@@ -1,7 +1,11 @@
 from .baselines import (
-    PEERS as PEERS,
+    BASELINES as BASELINES,
     Regressor as Regressor,
     WorkTerms as WorkTerms,
-    architecture_peers as architecture_peers,
+    architecture_baselines as architecture_baselines,
 )
-from .comparison import Comparison as Comparison, compare as compare, random_splits as random_splits
+from .comparison import (
+    PredictorScore as PredictorScore,
+    compare as compare,
+    random_splits as random_splits,
+)

@@ -15,14 +15,14 @@ from atb.models import FEATURES
 from atb.predictor.fitting import Basis, FloatArray, Observations, Rows, fit_model
 
 __all__ = [
-    "PEERS",
+    "BASELINES",
     "LookupTable",
     "NeuralNetwork",
     "Regressor",
     "RidgeRegression",
     "Trees",
     "WorkTerms",
-    "architecture_peers",
+    "architecture_baselines",
 ]
 
 #: From rows [n, columns] to values, float64[n].
@@ -198,20 +198,20 @@ def _scaled(regressor: Any, observed: Observations) -> Predict:
     return lambda rows: np.asarray(regressor.predict(rows) * norm)
 
 
-def architecture_peers() -> dict[str, Regressor]:
+def architecture_baselines() -> dict[str, Regressor]:
     """The same on rows of architectures, whose columns have a meaning."""
     layers, heads = FEATURES.index("layers"), FEATURES.index("heads")
     # AutoTinyBERT's network reads hidden, layers, feed-forward and qkv: heads are no feature of it
     columns = tuple(i for i in range(len(FEATURES)) if i != heads)
     return {
-        **PEERS,
+        **BASELINES,
         "lookup": LookupTable(layers=layers),
         "autotinybert": NeuralNetwork(columns, hidden=2000),
     }
 
 
 #: By the name on the command line, for rows of any meaning.
-PEERS: dict[str, Regressor] = {
+BASELINES: dict[str, Regressor] = {
     "ridge": RidgeRegression(),
     "forest": Trees("forest"),
     "boosting": Trees("boosting"),

@@ -13,7 +13,7 @@ from atb.predictor.baselines.baselines import Regressor
 from atb.predictor.evaluation import Evaluation
 from atb.predictor.fitting import Estimates, IntArray, Observations
 
-__all__ = ["Comparison", "compare", "random_splits"]
+__all__ = ["PredictorScore", "compare", "random_splits"]
 
 #: Called with what is done, what there is to do, and a word on what is going on.
 Progress = Callable[[int, int, str], None]
@@ -23,7 +23,7 @@ _QUERY_ROWS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class PredictorScore:
     """One predictor, fitted on one random draw of rows.
 
     Attributes:
@@ -73,7 +73,7 @@ def compare(
     *,
     seed: int = 0,
     progress: Progress | None = None,
-) -> list[Comparison]:
+) -> list[PredictorScore]:
     """Fit every predictor on every number of rows of every split.
 
     Args:
@@ -100,7 +100,7 @@ def compare(
             for name, regressor in regressors.items():
                 rng = np.random.default_rng([seed, split, size])
                 judged = _judge(regressor, observed.take(train[:size]), unseen, rng)
-                found.append(Comparison(name, size, split, *judged))
+                found.append(PredictorScore(name, size, split, *judged))
                 if progress is not None:
                     progress(len(found), len(pairs) * len(sizes) * len(regressors), name)
     return found

@@ -1,4 +1,4 @@
-"""What a fit starts from: amounts of work that add up, and quantities along which prices bend."""
+"""What a fit starts from: amounts of work that add up, and quantities that bend the sum."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """A size on which the price of a unit of work may depend.
+    """A size on which the coefficient of a unit of work may depend.
 
     Attributes:
         name: As stored in predictor files.

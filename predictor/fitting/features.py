@@ -1,8 +1,8 @@
 """What a latency is made of, defined once: fitting, prediction, explaining and the docs read it.
 
 `WORK_TERMS` are amounts of work, each with a unit; a latency is their sum, each times the seconds
-that one unit takes. `QUANTITIES` are the sizes on which a unit's price may depend; the learned
-residual bends along them, and the support of a predictor is their range.
+that one unit takes. `QUANTITIES` are the sizes on which the seconds of a unit may
+depend; the learned residual bends along them, and the support of a predictor is their range.
 """
 
 from __future__ import annotations
@@ -235,7 +235,7 @@ def architecture_basis(settings: RunSettings) -> Basis:
 def bases_of(basis: Basis) -> tuple[Basis, Basis]:
     """The basis without what its matrices lack to whole vectors, and with it: fits choose.
 
-    The terms stay where they are, so that prices mean the same in both.
+    The terms stay where they are, so that coefficients mean the same in both.
     """
     terms = (replace(t, amount=lambda _: 0.0) if t.name in PADDING else t for t in basis.terms)
     return replace(basis, terms=tuple(terms)), basis

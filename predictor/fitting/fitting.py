@@ -1,4 +1,4 @@
-"""From observations to a model: basis, prices, drift, residual where it helps, intervals."""
+"""From observations to a model: basis, coefficients, drift, residual where it helps, intervals."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 from atb.errors import InputError
 from atb.predictor.fitting.basis import Basis, FloatArray
 from atb.predictor.fitting.drift import Drift, fit_drift
-from atb.predictor.fitting.least_squares import fit_prices, relative_spreads
+from atb.predictor.fitting.least_squares import fit_coefficients, relative_spreads
 from atb.predictor.fitting.model import WorkModel
 from atb.predictor.fitting.observations import Observations
 from atb.predictor.fitting.residual import Residual, fit_residual
@@ -31,7 +31,7 @@ _LEAST_GAIN = 2e-4  # relative; a smaller one is not worth a table
 #: Half a standard error: taken wrongly a residual does little harm, since its own likelihood
 #: shrinks it, and left out wrongly it costs much.
 _LEAST_STANDARD_ERRORS = 0.5
-#: Prices and the drift are fitted in turn until they no longer move; they hardly do after two.
+#: Coefficients and drift are fitted in turn until they no longer move; they hardly do after two.
 _DRIFT_ROUNDS = 2
 _RESIDUAL_ROUNDS = 3
 
@@ -91,7 +91,7 @@ def fit_model(
     errors, timed_errors = (np.abs(np.log(observed.values / found)) for found in (held_out, timed))
     model = WorkModel(
         basis=form.basis,
-        prices=parts.prices,
+        coefficients=parts.coefficients,
         residual=parts.residual,
         drift=parts.drift,
         coverage=coverage,
@@ -129,13 +129,13 @@ class _Parts:
     """What is fitted on some rows."""
 
     basis: Basis
-    prices: FloatArray
+    coefficients: FloatArray
     residual: Residual | None
     drift: Drift | None
 
     def level(self, observed: Observations) -> FloatArray:
         """The device at its level, float64[n]."""
-        found = self.basis.amounts(observed.rows) @ self.prices
+        found = self.basis.amounts(observed.rows) @ self.coefficients
         if self.residual is not None:
             found = found * self.residual.factor(self.basis.columns_of(observed.rows))
         return np.asarray(found)
@@ -203,7 +203,7 @@ def _choose_basis(
     for i, basis in enumerate(bases):
         for fold in folds:
             rest = np.setdiff1d(np.arange(len(observed)), fold)
-            parts = _fit_prices_and_drift(basis, observed.take(rest))
+            parts = _fit_coefficients_and_drift(basis, observed.take(rest))
             errors[i, fold] = np.abs(parts.log_ratios(observed.take(fold)))
     best = int(np.argmin(errors.mean(axis=1)))
     for i, basis in enumerate(bases):
@@ -215,15 +215,15 @@ def _choose_basis(
 
 
 def _fit_parts(form: _Form, observed: Observations, rng: np.random.Generator) -> _Parts:
-    """Prices and drift, and a residual if it bends."""
-    plain = _fit_prices_and_drift(form.basis, observed)
+    """Coefficients and drift, and a residual if it bends."""
+    plain = _fit_coefficients_and_drift(form.basis, observed)
     return _with_residual(plain, observed, rng) if form.bends else plain
 
 
-def _fit_prices_and_drift(basis: Basis, observed: Observations) -> _Parts:
+def _fit_coefficients_and_drift(basis: Basis, observed: Observations) -> _Parts:
     amounts = basis.amounts(observed.rows)
     spreads = relative_spreads(observed.values, observed.half_widths)
-    parts = _Parts(basis, fit_prices(amounts, observed.values, spreads), None, None)
+    parts = _Parts(basis, fit_coefficients(amounts, observed.values, spreads), None, None)
     if observed.order is None:
         return parts
     for _ in range(_DRIFT_ROUNDS):
@@ -232,7 +232,7 @@ def _fit_prices_and_drift(basis: Basis, observed: Observations) -> _Parts:
         if drift is None:
             break
         undrifted = observed.values / drift.at(observed.order)
-        parts = _Parts(basis, fit_prices(amounts, undrifted, spreads), None, drift)
+        parts = _Parts(basis, fit_coefficients(amounts, undrifted, spreads), None, drift)
     return parts
 
 
@@ -242,18 +242,18 @@ def _with_residual(
     rng: np.random.Generator,
     rounds: int = _RESIDUAL_ROUNDS,
 ) -> _Parts:
-    """Prices and the factor in turn: a factor as large as that of threads bends the prices too."""
+    """Coefficients and factor in turn: a factor as large as that of threads moves both."""
     amounts = plain.basis.amounts(observed.rows)
     columns = plain.basis.columns_of(observed.rows)
     spreads = relative_spreads(observed.values, observed.half_widths)
     undrifted = observed.values / plain.drifted(observed)
-    prices, residual = plain.prices, None
+    coefficients, residual = plain.coefficients, None
     for _ in range(rounds):
         if residual is not None:
-            prices = fit_prices(amounts, undrifted / residual.factor(columns), spreads)
-        ratios = np.log(undrifted / (amounts @ prices))
+            coefficients = fit_coefficients(amounts, undrifted / residual.factor(columns), spreads)
+        ratios = np.log(undrifted / (amounts @ coefficients))
         residual = fit_residual(plain.basis, observed.rows, ratios, spreads, rng)
-    return _Parts(plain.basis, prices, residual, plain.drift)
+    return _Parts(plain.basis, coefficients, residual, plain.drift)
 
 
 def _residual_helps(basis: Basis, observed: Observations, rng: np.random.Generator) -> bool:
@@ -263,7 +263,7 @@ def _residual_helps(basis: Basis, observed: Observations, rng: np.random.Generat
     gains = np.empty(len(observed))
     for fold in observed.folds(_INNER_FOLDS, rng):
         rest = np.setdiff1d(np.arange(len(observed)), fold)
-        plain, tested = _fit_prices_and_drift(basis, observed.take(rest)), observed.take(fold)
+        plain, tested = _fit_coefficients_and_drift(basis, observed.take(rest)), observed.take(fold)
         # a single round tells whether it helps
         bent = _with_residual(plain, observed.take(rest), rng, rounds=1)
         gains[fold] = np.abs(plain.log_ratios(tested)) - np.abs(bent.log_ratios(tested))

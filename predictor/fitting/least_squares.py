@@ -6,7 +6,7 @@ import numpy as np
 
 from atb.predictor.fitting.basis import FloatArray
 
-__all__ = ["fit_prices", "relative_spreads", "robust_scale"]
+__all__ = ["fit_coefficients", "relative_spreads", "robust_scale"]
 
 #: Below this relative spread not the measurement but the model's own misfit decides, so that a
 #: few very precise rows must not rule the fit.
@@ -47,7 +47,7 @@ def _reduced(design: FloatArray, target: FloatArray) -> tuple[FloatArray, FloatA
     return triangle[:, :-1], triangle[:, -1]
 
 
-def fit_prices(amounts: FloatArray, seconds: FloatArray, spreads: FloatArray) -> FloatArray:
+def fit_coefficients(amounts: FloatArray, seconds: FloatArray, spreads: FloatArray) -> FloatArray:
     """Seconds for each unit of work, none negative.
 
     Minimises Huber's loss of the relative errors by iteratively reweighted non-negative least
@@ -71,11 +71,11 @@ def fit_prices(amounts: FloatArray, seconds: FloatArray, spreads: FloatArray) ->
         design = amounts * scale[:, None]
         norms = np.maximum(np.linalg.norm(design, axis=0), _TINY)
         solution, _ = nnls(*_reduced(design / norms, seconds * scale))
-        prices = solution / norms
-        before, reference = reference, np.maximum(amounts @ prices, _TINY)
+        coefficients = solution / norms
+        before, reference = reference, np.maximum(amounts @ coefficients, _TINY)
         errors = (seconds / reference - 1) / spreads
         sizes = np.abs(errors) / (HUBER * robust_scale(errors))
         weights = 1 / (spreads * np.sqrt(np.maximum(sizes, 1)))
         if np.max(np.abs(reference / before - 1)) < _SMALLEST_CHANGE:
             break
-    return np.asarray(prices)
+    return np.asarray(coefficients)

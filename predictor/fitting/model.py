@@ -47,7 +47,7 @@ class WorkModel:
 
     Attributes:
         basis: What adds up and what bends.
-        prices: The value of one unit of each term, float64[terms], none negative.
+        coefficients: The value of one unit of each term, float64[terms], none negative.
         residual: The learned factor, or None.
         drift: How the device changed while it was measured, or None; estimates are of its level.
         coverage: Share of new measurements that the interval is to contain.
@@ -59,7 +59,7 @@ class WorkModel:
     """
 
     basis: Basis
-    prices: FloatArray
+    coefficients: FloatArray
     residual: Residual | None
     drift: Drift | None
     coverage: float
@@ -68,10 +68,12 @@ class WorkModel:
     support: Support
 
     def __post_init__(self) -> None:
-        if self.prices.shape != (len(self.basis.terms),) or not np.all(np.isfinite(self.prices)):
-            raise ValueError("the prices of the work terms are malformed")
-        if np.any(self.prices < 0) or not np.any(self.prices > 0):
-            raise ValueError("a price of a work term is negative, or all are zero")
+        if self.coefficients.shape != (len(self.basis.terms),) or not np.all(
+            np.isfinite(self.coefficients)
+        ):
+            raise ValueError("the coefficients of the work terms are malformed")
+        if np.any(self.coefficients < 0) or not np.any(self.coefficients > 0):
+            raise ValueError("a coefficient of a work term is negative, or all are zero")
         if self.support.low.shape != (len(self.basis.quantities),):
             raise ValueError("the support is malformed")
         factors = (self.interval_factor, self.timed_interval_factor)
@@ -109,7 +111,7 @@ class WorkModel:
     def work(self, columns: Columns) -> FloatArray:
         """The sum of the work terms without the learned factor, float64[n]."""
         total = np.zeros(len(columns[0]))
-        for term, price in zip(self.basis.terms, self.prices, strict=True):
-            if price:
-                total += price * term.amount(columns)
+        for term, coefficient in zip(self.basis.terms, self.coefficients, strict=True):
+            if coefficient:
+                total += coefficient * term.amount(columns)
         return total

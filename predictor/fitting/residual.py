@@ -182,9 +182,9 @@ def fit_residual(
     width, share, noise = _best_hyperparameters(axes, targets, spreads)
     smooth, lanes = _kernels(axes, width)
     kernel = (1 - share) * smooth + share * lanes + noise * np.diag(spreads**2)
-    coefficients = np.asarray(np.linalg.solve(kernel, targets), dtype=np.float64)
-    smooth_part = coefficients * ((1 - share) / len(axes))
-    lane_part = coefficients * (share / max(1, sum(axis.quantity.fills_lanes for axis in axes)))
+    weights = np.asarray(np.linalg.solve(kernel, targets), dtype=np.float64)
+    smooth_part = weights * ((1 - share) / len(axes))
+    lane_part = weights * (share / max(1, sum(axis.quantity.fills_lanes for axis in axes)))
     return Residual(tuple(_curve(axis, width, smooth_part, lane_part) for axis in axes))
 
 
@@ -221,17 +221,15 @@ def _best_hyperparameters(
     return best
 
 
-def _curve(
-    axis: _Axis, width: float, coefficients: FloatArray, lane_coefficients: FloatArray
-) -> Curve:
+def _curve(axis: _Axis, width: float, weights: FloatArray, lane_weights: FloatArray) -> Curve:
     """Tabulate the process along one axis."""
     knots = axis.knots()
     lane_factors = np.ones(LANES)
     if axis.quantity.fills_lanes:
-        lane_factors = np.exp(axis.lanes(np.arange(LANES)) @ lane_coefficients)
+        lane_factors = np.exp(axis.lanes(np.arange(LANES)) @ lane_weights)
     return Curve(
         axis.quantity,
         knots,
-        np.exp(axis.smooth(knots, width) @ coefficients),
+        np.exp(axis.smooth(knots, width) @ weights),
         lane_factors,
     )

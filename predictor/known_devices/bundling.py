@@ -17,11 +17,11 @@ from atb.predictor.known_devices.known_device import KnownDevice, KnownPredictor
 from atb.profiler import Conditions
 from atb.profiler.statistics import Measurement
 
-__all__ = ["Collected", "LeftOut", "bundle", "collect"]
+__all__ = ["DeviceTrainingSets", "SkippedConditions", "bundle_device", "collect_training_sets"]
 
 
 @dataclass(frozen=True, slots=True)
-class LeftOut:
+class SkippedConditions:
     """Conditions of which there is no predictor, and why, as a sentence."""
 
     conditions: Conditions
@@ -29,7 +29,7 @@ class LeftOut:
 
 
 @dataclass(frozen=True, slots=True)
-class Collected:
+class DeviceTrainingSets:
     """What there is to fit predictors of one device on.
 
     Attributes:
@@ -38,10 +38,12 @@ class Collected:
     """
 
     sets: tuple[tuple[TrainingSet, date], ...]
-    left_out: tuple[LeftOut, ...]
+    left_out: tuple[SkippedConditions, ...]
 
 
-def collect(measured: Mapping[Conditions, Iterable[Measurement]]) -> Collected:
+def collect_training_sets(
+    measured: Mapping[Conditions, Iterable[Measurement]],
+) -> DeviceTrainingSets:
     """Rows to fit on, of each runtime and settings those of the version measured last.
 
     Args:
@@ -58,7 +60,7 @@ def collect(measured: Mapping[Conditions, Iterable[Measurement]]) -> Collected:
         try:
             found = TrainingSet.from_measurements(measurements)
         except InputError as error:
-            left_out.append(LeftOut(conditions, str(error)))
+            left_out.append(SkippedConditions(conditions, str(error)))
             continue
         at = max(record.readings.started_at for m in measurements for record in m.blocks)
         place = conditions.runtime, conditions.settings
@@ -67,12 +69,12 @@ def collect(measured: Mapping[Conditions, Iterable[Measurement]]) -> Collected:
         version = newest[place][1].conditions.runtime_version
         for _, older in versions[:-1]:
             reason = f"Version {version} was measured later: a device has one of each runtime."
-            left_out.append(LeftOut(older.conditions, reason))
+            left_out.append(SkippedConditions(older.conditions, reason))
     if not newest:
         reasons = "; ".join(f"{one.conditions}: {one.reason.rstrip('.')}" for one in left_out)
         raise InputError(f"There is nothing to bundle ({reasons}).")
     days = ((found, datetime.fromtimestamp(at, UTC).date()) for at, found in newest.values())
-    return Collected(tuple(sorted(days, key=_preference)), tuple(left_out))
+    return DeviceTrainingSets(tuple(sorted(days, key=_preference)), tuple(left_out))
 
 
 def _preference(found: tuple[TrainingSet, date]) -> int:
@@ -104,7 +106,7 @@ def _require_one_device(conditions: Sequence[Conditions]) -> None:
         )
 
 
-def bundle(
+def bundle_device(
     name: str,
     sets: Sequence[tuple[TrainingSet, date]],
     *,
@@ -115,7 +117,7 @@ def bundle(
 
     Args:
         name: What to call the device; its predictors' conditions name it so.
-        sets: From `collect`.
+        sets: From `collect_training_sets`.
         seed: Splits the folds of each fit, so that none hangs on which others there are.
         tell: Called with what is done, what there is to do, and the conditions next.
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from atb.devices import RunSettings, check_known_name, find_known_file, known_files
 from atb.errors import BadFile, InputError
 from atb.files import check_document, read_document, write_document
-from atb.predictor import LATENCY_PREDICTOR, PREDICTOR_FORMAT, TrainingSummary, open_sealed
+from atb.predictor import LATENCY_PREDICTOR, PREDICTOR_FORMAT, TrainingSummary, read_checksummed
 from atb.profiler import Conditions
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ __all__ = [
     "KnownDevice",
     "KnownPredictor",
     "find_known_device",
-    "known_devices",
+    "list_known_devices",
     "read_known_device",
     "write_known_device",
 ]
@@ -245,7 +245,7 @@ def _known_predictor(entry: Mapping[str, Any], where: str) -> KnownPredictor:
     document = check_document(
         entry["predictor"], where, kind=LATENCY_PREDICTOR, format=PREDICTOR_FORMAT
     )
-    conditions, summary = open_sealed(document, where, _headline, again=_AGAIN)
+    conditions, summary = read_checksummed(document, where, _headline, again=_AGAIN)
     _check_words(conditions)
     measured_on = date.fromisoformat(entry["measured_on"])
     return KnownPredictor(conditions, summary, entry["within_5"], measured_on, document, where)
@@ -286,7 +286,7 @@ def find_known_device(name: str) -> KnownDevice:
     return _read_named(name, path)
 
 
-def known_devices() -> list[KnownDevice]:
+def list_known_devices() -> list[KnownDevice]:
     """All known devices, in the order of their names.
 
     Raises:

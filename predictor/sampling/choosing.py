@@ -1,6 +1,6 @@
 """Which architectures to measure next: those that make predictions of all others surest.
 
-The logarithm of a latency is taken as known up to a Gaussian: the price of each work term is
+The logarithm of a latency is taken as known up to a Gaussian: the coefficient of each work term is
 doubted by a share of itself, a smooth curve along each quantity may bend the sum, and each
 measurement has noise. A row is worth what measuring it takes from the variance of all rows on
 average (integrated variance; Cohn 1996, Neural network exploration using optimal experiment
@@ -15,8 +15,8 @@ from atb.predictor.fitting import Basis, Columns, FloatArray, IntArray, Rows
 
 __all__ = ["choose_rows"]
 
-#: Doubt of a price, as a share of what its term costs.
-_PRICE_DOUBT = 0.5
+#: Doubt of a coefficient, as a share of what its term costs.
+_COEFFICIENT_DOUBT = 0.5
 #: Standard deviation of all curves together, and their width in standard deviations of a quantity.
 _CURVE_DOUBT, _CURVE_WIDTH = 0.05, 1.0
 #: Of a measurement, as a share.
@@ -28,7 +28,7 @@ def choose_rows(
     known: Rows,
     pool: Rows,
     count: int,
-    prices: FloatArray | None = None,
+    coefficients: FloatArray | None = None,
 ) -> IntArray:
     """Choose rows of a pool, the most telling first.
 
@@ -37,13 +37,13 @@ def choose_rows(
         known: Measured already, [m, columns]; may be empty.
         pool: To choose from, [n, columns]; also what predictions are wanted of.
         count: How many, at most n.
-        prices: Of the terms, as far as they are known, float64[terms]; None before the first fit.
+        coefficients: Of the terms, float64[terms]; None before the first fit.
 
     Returns:
         Positions in the pool, int[count].
     """
     rows = np.concatenate([pool, known]) if len(known) else pool
-    covariance = _covariance(basis, rows, prices)
+    covariance = _covariance(basis, rows, coefficients)
     wanted = np.arange(len(pool))
     for position in range(len(pool), len(rows)):
         covariance = _measured(covariance, position)
@@ -63,21 +63,21 @@ def _measured(covariance: FloatArray, position: int) -> FloatArray:
     return np.asarray(covariance - np.outer(column, column) / (column[position] + _NOISE**2))
 
 
-def _covariance(basis: Basis, rows: Rows, prices: FloatArray | None) -> FloatArray:
+def _covariance(basis: Basis, rows: Rows, coefficients: FloatArray | None) -> FloatArray:
     amounts = basis.amounts(rows)
-    shares = amounts * _typical_prices(amounts, prices)
+    shares = amounts * _typical_coefficients(amounts, coefficients)
     shares /= shares.sum(axis=1, keepdims=True)
-    linear = _PRICE_DOUBT**2 * (shares @ shares.T)
+    linear = _COEFFICIENT_DOUBT**2 * (shares @ shares.T)
     return np.asarray(linear + _CURVE_DOUBT**2 * _curves(basis, basis.columns_of(rows)))
 
 
-def _typical_prices(amounts: FloatArray, prices: FloatArray | None) -> FloatArray:
-    """Prices at which no term is free: one that seems so may only not have been told yet."""
+def _typical_coefficients(amounts: FloatArray, coefficients: FloatArray | None) -> FloatArray:
+    """Coefficients at which no term is free: one that seems so may only not have been told yet."""
     typical = 1 / np.maximum(amounts.mean(axis=0), np.finfo(float).tiny)
-    if prices is None:
+    if coefficients is None:
         return np.asarray(typical)
-    total = float(np.mean(amounts @ prices))
-    return np.asarray(np.maximum(prices, 0.02 * total * typical))
+    total = float(np.mean(amounts @ coefficients))
+    return np.asarray(np.maximum(coefficients, 0.02 * total * typical))
 
 
 def _curves(basis: Basis, columns: Columns) -> FloatArray:

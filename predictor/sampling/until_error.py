@@ -24,7 +24,7 @@ from atb.profiler import Conditions
 from atb.profiler.campaign import CampaignResult, Plan, Progress, run_campaign
 from atb.profiler.database import ProfileDatabase
 
-__all__ = ["Step", "UntilError", "measure_until", "require_enough"]
+__all__ = ["SamplingStep", "UntilError", "measure_until", "require_enough"]
 
 #: Drawn from the space: to choose from, and what predictions are to be good for.
 _POOL = 600
@@ -33,7 +33,7 @@ _FIRST, _AT_A_TIME = LEAST_ROWS + 2, 4
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class SamplingStep:
     """What was known after so many measurements.
 
     Attributes:
@@ -60,7 +60,7 @@ class UntilError:
 
     result: CampaignResult
     predictor: WorkPredictor
-    steps: tuple[Step, ...]
+    steps: tuple[SamplingStep, ...]
     reached: bool
 
 
@@ -84,7 +84,7 @@ def measure_until(
     error: float,
     most: int,
     progress: Progress | None = None,
-    stepped: Callable[[Step], None] | None = None,
+    stepped: Callable[[SamplingStep], None] | None = None,
 ) -> UntilError:
     """Measure architectures of the plan's space until the error on unseen ones is small enough.
 
@@ -115,7 +115,7 @@ def measure_until(
     basis, _ = bases_of(architecture_basis(settings))
     pool = rows_of(plan.space.sample(np.random.default_rng(plan.seed), min(_POOL, plan.space.size)))
     chosen = choose_rows(basis, pool[:0], pool, _FIRST)
-    steps: list[Step] = []
+    steps: list[SamplingStep] = []
 
     def tell(done: int, _: int, word: str) -> None:
         if progress is not None:
@@ -133,7 +133,7 @@ def measure_until(
                 steps = _steps_before(result, database, pool[chosen], plan.seed)
                 continue
         ended = len(chosen) >= most or result.ended_by == "budget"
-        prices = None
+        coefficients = None
         usable = {m.architecture for m in result.measurements if m.usable}
         if len(usable) >= LEAST_ROWS or ended:
             training_set = TrainingSet.from_measurements(result.measurements)
@@ -144,9 +144,9 @@ def measure_until(
             reached = steps[-1].error + steps[-1].doubt <= error
             if reached or ended:
                 return UntilError(result, predictor, tuple(steps), reached)
-            prices = predictor.model.prices
+            coefficients = predictor.model.coefficients
         count = min(_AT_A_TIME, most - len(chosen))
-        more = choose_rows(basis, pool[chosen], pool, count, prices)
+        more = choose_rows(basis, pool[chosen], pool, count, coefficients)
         chosen = np.concatenate([chosen, more])
 
 
@@ -164,7 +164,7 @@ def _chosen_before(
 
 def _steps_before(
     result: CampaignResult, database: ProfileDatabase, rows: IntArray, seed: int
-) -> list[Step]:
+) -> list[SamplingStep]:
     """The steps of an interrupted command, from what it measured, in its order."""
     measured = {m.architecture: m for m in database.measurements(campaign=result.campaign)}
     ordered = [measured[a] for a in map(architecture_at, rows) if a in measured]
@@ -176,8 +176,8 @@ def _steps_before(
     return steps
 
 
-def _step(training_set: TrainingSet, seed: int) -> Step:
+def _step(training_set: TrainingSet, seed: int) -> SamplingStep:
     held_out = held_out_seconds(training_set, np.random.default_rng(seed))
     errors = np.abs(held_out / training_set.seconds - 1)
     doubt = float(np.std(errors, ddof=1)) / math.sqrt(len(errors))
-    return Step(len(errors), float(np.mean(errors)), doubt)
+    return SamplingStep(len(errors), float(np.mean(errors)), doubt)

@@ -1,5 +1,5 @@
 from . import numbers as numbers, pictures as pictures, search as search
-from .baselines import neighbours as neighbours
+from .baselines import baseline_latencies as baseline_latencies
 from .drawing import in_both_widths as in_both_widths
 from .learning import error_curve as error_curve, learning_curves as learning_curves
 from .numbers import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from atb.report import Neighbour
+from atb.report import Baseline
 from atb.report.pictures.drawing import (
     BLUE,
     GREEN,
@@ -25,14 +25,14 @@ from atb.report.pictures.svg import Picture
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["neighbours"]
+__all__ = ["baseline_latencies"]
 
 _DOT: dict[str, Any] = {"linestyle": "none", "marker": "o"}
 
 
-def neighbours(
-    rows: Sequence[Neighbour],
-    winner: Neighbour | None,
+def baseline_latencies(
+    rows: Sequence[Baseline],
+    winner: Baseline | None,
     limit_seconds: float | None,
     *,
     width_inches: float = WIDTH_INCHES,
@@ -45,7 +45,7 @@ def neighbours(
         if limit_seconds is not None:
             axes.axvline(1e3 * limit_seconds, color=ORANGE, linewidth=1)
         for place, row in enumerate(ranked):
-            _neighbour_row(axes, place, row, GREEN if row is winner else BLUE)
+            _baseline_row(axes, place, row, GREEN if row is winner else BLUE)
         names = [" = ".join(row.names) for row in ranked]
         axes.set_yticks(range(len(ranked)), names, fontsize=8.5)
         if winner is not None:
@@ -54,16 +54,16 @@ def neighbours(
         axes.grid(visible=False, axis="y")
         number_axis(axes, "x", [1e3 * row.seconds for row in ranked])
         axes.set_xlabel("Latency on this device (ms)")
-        _neighbour_legend(axes, limit_seconds)
+        _legend(axes, limit_seconds)
     return Picture(
-        "neighbours",
+        "baselines",
         figure,
         f"Latency of {many(len(rows), 'known architecture')} on this device"
         + ("." if winner is None else f"; the winner takes {milliseconds(winner.seconds)}."),
     )
 
 
-def _neighbour_row(axes: Axes, place: int, row: Neighbour, colour: str) -> None:
+def _baseline_row(axes: Axes, place: int, row: Baseline, colour: str) -> None:
     colour = GREY if row.basis == "extrapolated" else colour
     interval_bar(axes, row.interval, place, colour)
     axes.plot(
@@ -88,7 +88,7 @@ def _neighbour_row(axes: Axes, place: int, row: Neighbour, colour: str) -> None:
     )
 
 
-def _neighbour_legend(axes: Axes, limit_seconds: float | None) -> None:
+def _legend(axes: Axes, limit_seconds: float | None) -> None:
     from matplotlib.lines import Line2D
 
     handles = [

@@ -7,8 +7,8 @@ from itertools import cycle
 
 import numpy as np
 
-from atb.predictor.baselines import Comparison
-from atb.predictor.sampling import Step
+from atb.predictor.baselines import PredictorScore
+from atb.predictor.sampling import SamplingStep
 from atb.report.pictures.drawing import BLUE, GREEN, GREY, MUTED, ORANGE, new_figure, number_axis
 from atb.report.pictures.style import picture_style
 from atb.report.pictures.svg import Picture
@@ -18,7 +18,7 @@ __all__ = ["error_curve", "learning_curves"]
 _LINES = ("-", "--", ":")
 
 
-def learning_curves(found: Sequence[Comparison]) -> Picture:
+def learning_curves(found: Sequence[PredictorScore]) -> Picture:
     """Mean error over the splits, with the range from the best to the worst split."""
     names = list(dict.fromkeys(f.name for f in found))
     sizes = sorted({f.rows for f in found})
@@ -57,7 +57,7 @@ def learning_curves(found: Sequence[Comparison]) -> Picture:
     )
 
 
-def error_curve(steps: Sequence[Step], wanted: float) -> Picture:
+def error_curve(steps: Sequence[SamplingStep], wanted: float) -> Picture:
     """Error on held-out rows after each step of a campaign that chooses what it measures."""
     counts = [step.measured for step in steps]
     errors = 100 * np.array([step.error for step in steps])

@@ -1,5 +1,5 @@
 from .search import (
-    neighbour_section as neighbour_section,
+    baseline_section as baseline_section,
     search_section as search_section,
     winner_section as winner_section,
 )

@@ -1,4 +1,4 @@
-"""What the page says about the winner, the search and the neighbours."""
+"""What the page says about the winner, the search and the baselines."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from atb.report import Neighbour, model_files, snippets_of
+from atb.report import Baseline, model_files, snippets_of
 from atb.report.pictures import (
+    baseline_latencies,
     count,
     digits,
     in_both_widths,
     many,
     milliseconds,
-    neighbours,
     percent,
     search as search_pictures,
     shapes,
@@ -22,7 +22,7 @@ from atb.report.pictures import (
 )
 from atb.search import MARGIN, LimitVerdict, SearchResult, Weighed
 
-__all__ = ["neighbour_section", "search_section", "winner_row", "winner_section"]
+__all__ = ["baseline_section", "search_section", "winner_row", "winner_section"]
 
 _REFERENCES = ("bert-base", "tinybert-4", "minilm-6", "bert-mini")
 _MOST_REFERENCES = 3
@@ -31,7 +31,7 @@ _SCORING = {"teacher": "held against", "text": "on", "tasks": "on the tasks", "t
 
 
 def winner_section(
-    result: SearchResult, known: Sequence[Neighbour], model: Path | None, folder: Path
+    result: SearchResult, known: Sequence[Baseline], model: Path | None, folder: Path
 ) -> dict[str, Any]:
     """What the winner is, whether it keeps the limit, and how to load it.
 
@@ -120,7 +120,7 @@ def _tiles(result: SearchResult) -> list[tuple[str, str, str]]:
     ]
 
 
-def _speedups(result: SearchResult, known: Sequence[Neighbour]) -> list[tuple[str, str, str]]:
+def _speedups(result: SearchResult, known: Sequence[Baseline]) -> list[tuple[str, str, str]]:
     by_name = {name: row for row in known for name in row.names}
     return [
         (
@@ -203,10 +203,10 @@ def _told(one: Weighed) -> str:
     return f"{one.name} scores {one.proxy:.4f} in {milliseconds(one.measured_seconds)}"
 
 
-def winner_row(result: SearchResult) -> Neighbour:
-    """The winner as one of the rows of neighbours."""
+def winner_row(result: SearchResult) -> Baseline:
+    """The winner as one of the baselines."""
     winner = result.winner
-    return Neighbour(
+    return Baseline(
         ("winner",),
         winner.architecture,
         winner.latency_seconds,
@@ -215,8 +215,8 @@ def winner_row(result: SearchResult) -> Neighbour:
     )
 
 
-def neighbour_section(
-    rows: Sequence[Neighbour], result: SearchResult | None
+def baseline_section(
+    rows: Sequence[Baseline], result: SearchResult | None
 ) -> dict[str, Any] | None:
     """The known architectures on this device, with the winner among them if there is one."""
     if not rows:
@@ -229,7 +229,9 @@ def neighbour_section(
         f"everybody knows: {counts['measured']} measured, {counts['predicted']} predicted, "
         f"{counts['extrapolated']} extrapolated, which is predicted outside the range that the "
         "predictor was fitted on and promises nothing.",
-        "picture": in_both_widths(lambda width: neighbours(rows, own, limit, width_inches=width)),
+        "picture": in_both_widths(
+            lambda width: baseline_latencies(rows, own, limit, width_inches=width)
+        ),
         "rows": sorted([*rows, *([own] if own else [])], key=lambda row: row.seconds),
         "own": own,
     }

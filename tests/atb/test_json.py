@@ -41,7 +41,7 @@ predictor train --campaign profile
 predictor train --table numbers.csv --target ms --out table.json
 predictor evaluate
 predictor evaluate --table numbers.csv --predictor table.json
-predictor compare --campaign profile --peers ridge --splits 1 --sizes 10
+predictor compare --campaign profile --baselines ridge --splits 1 --sizes 10
 predictor transfer --predictor atb-runs/predictor.json --device fake --threads 2 --samples 5 \
   --db transferred.db --out transferred.json
 devices bundle board --device fake

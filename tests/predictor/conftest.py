@@ -18,7 +18,9 @@ class World:
 
     conditions = Conditions("fake", (("processor", "simulated"),), "fake", "1", RunSettings())
     products, no_padding = [2e-11, 3e-11, 2e-11], [0.0, 0.0, 0.0]
-    prices = np.array([*products, *no_padding, 4e-10, 1e-10, 2e-10, 3e-10, 4e-5, 2e-9, 3e-10, 2e-4])
+    coefficients = np.array(
+        [*products, *no_padding, 4e-10, 1e-10, 2e-10, 3e-10, 4e-5, 2e-9, 3e-10, 2e-4]
+    )
 
     @staticmethod
     def rows(count: int, seed: int, space: SearchSpace = SPACES["kd"]) -> IntArray:
@@ -26,7 +28,7 @@ class World:
 
     def plain_truth(self, rows: IntArray) -> FloatArray:
         """Exactly the work terms."""
-        return work_amounts(rows, self.conditions.settings) @ self.prices
+        return work_amounts(rows, self.conditions.settings) @ self.coefficients
 
     @staticmethod
     def rough_truth(rows: IntArray) -> FloatArray:

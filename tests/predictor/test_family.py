@@ -18,16 +18,16 @@ SETTINGS = [
 
 
 def measured(world, settings: RunSettings, count: int, seed: int, slower: float = 1.0):
-    """Measurements of a device whose prices are the world's, times a factor."""
+    """Measurements of a device whose coefficients are the world's, times a factor."""
     rows = world.rows(count, seed)
-    truth = slower * (work_amounts(rows, settings) @ world.prices)
+    truth = slower * (work_amounts(rows, settings) @ world.coefficients)
     found = world.measure(rows, truth, noise=0.005, seed=seed)
     return replace(found, conditions=replace(world.conditions, settings=settings))
 
 
 def error(predictor, world, settings: RunSettings, slower: float = 1.0) -> float:
     test = world.rows(200, 99)
-    truth = slower * (work_amounts(test, settings) @ world.prices)
+    truth = slower * (work_amounts(test, settings) @ world.coefficients)
     return float(np.mean(np.abs(predictor.predict(test).latency_seconds / truth - 1)))
 
 

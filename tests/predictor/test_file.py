@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from atb.errors import BadFile
-from atb.predictor.checksum import sealed_hash
+from atb.predictor.checksum import checksum_of
 from atb.predictor.file import load, save
 from atb.predictor.fitting.features import PADDING
 from atb.predictor.latency_fit import fit
@@ -33,7 +33,7 @@ def rewrite(path: Path, change, *, new_hash: bool) -> None:
     change(document)
     if new_hash:
         outer = ("format", "kind", "sha256")
-        document["sha256"] = sealed_hash({k: v for k, v in document.items() if k not in outer})
+        document["sha256"] = checksum_of({k: v for k, v in document.items() if k not in outer})
     path.write_text(json.dumps(document), "utf-8")
 
 
@@ -66,7 +66,10 @@ def test_a_file_of_before_there_was_padding_charges_nothing_for_it(fitted, path:
 
     rewrite(path, remove, new_hash=True)
     for term, before, after in zip(
-        fitted.model.basis.terms, fitted.model.prices, load(path).model.prices, strict=True
+        fitted.model.basis.terms,
+        fitted.model.coefficients,
+        load(path).model.coefficients,
+        strict=True,
     ):
         assert after == (0 if term.name in PADDING else before)
 

@@ -11,7 +11,7 @@ from atb.errors import InputError
 from atb.models.architecture import Architecture
 from atb.models.published import PUBLISHED
 from atb.models.space import SPACES
-from atb.predictor.explanation import RESIDUAL_PART, explain, shrink
+from atb.predictor.explanation import RESIDUAL_PART, explain, savings
 from atb.predictor.fitting.features import WORK_TERMS, architecture_basis, rows_of
 from atb.predictor.fitting.support import Support
 from atb.predictor.latency_fit import fit
@@ -114,9 +114,9 @@ def test_without_a_residual_only_work_is_explained(fitted) -> None:
 
 def test_what_is_saved_by_a_smaller_dimension_is_the_difference_of_two_predictions(fitted) -> None:
     architecture = PUBLISHED["kd-s1"]
-    found = {s.dimension: s for s in shrink(fitted, architecture)}
+    found = {s.dimension: s for s in savings(fitted, architecture)}
     assert set(found) == {"layers", "hidden", "heads", "qkv", "feed_forward"}
-    saved = [s.saved_seconds for s in shrink(fitted, architecture)]
+    saved = [s.saved_seconds for s in savings(fitted, architecture)]
     assert saved == sorted(saved, reverse=True)
     fewer = replace(architecture, layers=found["layers"].after)
     both = fitted.predict_architectures([architecture, fewer]).latency_seconds
@@ -124,17 +124,17 @@ def test_what_is_saved_by_a_smaller_dimension_is_the_difference_of_two_predictio
 
 
 def test_what_cannot_be_smaller_is_left_out(fitted) -> None:
-    assert shrink(fitted, Architecture(1, 1, 1, 1, 1)) == []
-    assert {s.dimension for s in shrink(fitted, Architecture(1, 16, 1, 8, 1))} == {"hidden", "qkv"}
+    assert savings(fitted, Architecture(1, 1, 1, 1, 1)) == []
+    assert {s.dimension for s in savings(fitted, Architecture(1, 16, 1, 8, 1))} == {"hidden", "qkv"}
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        {"prices": np.array([1.0])},
-        {"prices": np.full(len(WORK_TERMS), -1.0)},
-        {"prices": np.zeros(len(WORK_TERMS))},
-        {"prices": np.full(len(WORK_TERMS), np.nan)},
+        {"coefficients": np.array([1.0])},
+        {"coefficients": np.full(len(WORK_TERMS), -1.0)},
+        {"coefficients": np.zeros(len(WORK_TERMS))},
+        {"coefficients": np.full(len(WORK_TERMS), np.nan)},
         {"coverage": 1.0},
         {"interval_factor": 0.5},
         {"interval_factor": float("nan")},
@@ -142,5 +142,5 @@ def test_what_cannot_be_smaller_is_left_out(fitted) -> None:
     ],
 )
 def test_an_impossible_predictor_cannot_be_made(fitted, change) -> None:
-    with pytest.raises(ValueError, match=r"price|interval"):
+    with pytest.raises(ValueError, match=r"coefficient|interval"):
         replace(fitted.model, **change)

@@ -12,7 +12,7 @@ from atb.devices.settings import RunSettings
 from atb.errors import BadFile
 from atb.models.space import SPACES
 from atb.models.weights import weights_shapes
-from atb.predictor.checksum import sealed_hash
+from atb.predictor.checksum import checksum_of
 from atb.predictor.file import load, save
 from atb.predictor.fitting.features import architecture_at
 from atb.predictor.latency_fit import fit
@@ -67,7 +67,7 @@ def test_they_are_stored_and_checked(world, training_set, tmp_path: Path) -> Non
     document = json.loads(path.read_text())
     document["further"]["warmth_kelvin"] = document["further"].pop("memory_bytes")
     outer = ("format", "kind", "sha256")
-    document["sha256"] = sealed_hash({k: v for k, v in document.items() if k not in outer})
+    document["sha256"] = checksum_of({k: v for k, v in document.items() if k not in outer})
     path.write_text(json.dumps(document))
     with pytest.raises(BadFile, match="does not hold a usable predictor"):
         load(path)
@@ -80,7 +80,7 @@ def test_a_file_without_further_targets_loads(world, tmp_path: Path) -> None:
     document = json.loads((tmp_path / "p.json").read_text())
     del document["further"]
     outer = ("format", "kind", "sha256")
-    document["sha256"] = sealed_hash({k: v for k, v in document.items() if k not in outer})
+    document["sha256"] = checksum_of({k: v for k, v in document.items() if k not in outer})
     (tmp_path / "p.json").write_text(json.dumps(document))
     assert load(tmp_path / "p.json").further == {}
 

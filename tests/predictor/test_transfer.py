@@ -17,8 +17,8 @@ BASIS = architecture_basis(RunSettings())
 def known(world):
     """Two devices; on the second, what moves data costs three times as much."""
     rows = world.rows(150, 0)
-    slow = world.prices * np.where(np.arange(len(world.prices)) >= 6, 3.0, 1.0)
-    truths = [BASIS.amounts(rows) @ prices for prices in (world.prices, slow)]
+    slow = world.coefficients * np.where(np.arange(len(world.coefficients)) >= 6, 3.0, 1.0)
+    truths = [BASIS.amounts(rows) @ coefficients for coefficients in (world.coefficients, slow)]
     return [
         fit(world.measure(rows, truth, noise=0.005), np.random.default_rng(0)).model
         for truth in truths
@@ -41,7 +41,7 @@ def test_a_device_alike_but_slower_is_known_from_a_few(world, known) -> None:
 
 
 def test_a_device_of_another_balance_is_followed(world, known) -> None:
-    other = world.prices * np.where(np.arange(len(world.prices)) >= 6, 2.0, 0.8)
+    other = world.coefficients * np.where(np.arange(len(world.coefficients)) >= 6, 2.0, 0.8)
     test = world.rows(300, 9)
     truth = BASIS.amounts(test) @ other
     errors, alone = [], []

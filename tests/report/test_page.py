@@ -25,7 +25,7 @@ from tests.report.conftest import HOSTILE, Run
 #: Campaigns and processes of several seconds each.
 pytestmark = pytest.mark.slow
 
-SECTIONS = ("winner", "device", "latencies", "predictor", "search", "neighbours", "provenance")
+SECTIONS = ("winner", "device", "latencies", "predictor", "search", "baselines", "provenance")
 PICTURES = 8
 #: Each picture is drawn for wide pages and for narrow ones.
 DRAWINGS = 2 * PICTURES
@@ -122,7 +122,7 @@ def test_each_section_without_data_names_the_command_that_fills_it(tmp_path: Pat
         "latencies": "atb profile",
         "predictor": "atb predictor train",
         "search": "atb search",
-        "neighbours": "atb profile --arch",
+        "baselines": "atb profile --arch",
         "provenance": "atb quickstart",
     }
     for name, command in commands.items():
@@ -135,7 +135,7 @@ def test_a_database_alone_fills_its_sections(run: Run, tmp_path: Path) -> None:
     html = write_page(tmp_path / "page.html", database=run.database).read_text("utf-8")
     assert "Nothing here yet" not in section(html, "latencies")
     assert "Nothing here yet" in section(html, "search")
-    assert "tinybert-4" in section(html, "neighbours")
+    assert "tinybert-4" in section(html, "baselines")
 
 
 def test_an_empty_database_is_no_error(tmp_path: Path) -> None:

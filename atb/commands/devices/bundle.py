@@ -14,7 +14,7 @@ from atb.errors import BadFile, InputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from atb.predictor.known_devices import Collected, KnownDevice
+    from atb.predictor.known_devices import DeviceTrainingSets, KnownDevice
 
 __all__ = ["bundle", "known_to_json", "list_known", "print_known", "print_known_list"]
 
@@ -40,7 +40,7 @@ def bundle(
     """
     from atb.devices import check_known_name, own_file
     from atb.files import prepare_output
-    from atb.predictor.known_devices import bundle as fit_all, write_known_device
+    from atb.predictor.known_devices import bundle_device, write_known_device
 
     check_known_name(name)
     path = out or own_file(name)
@@ -49,7 +49,7 @@ def bundle(
     collected = _collect(db, name, device, campaign)
     prepare_output(path)
     with progress("bundle") as show:
-        known = fit_all(name, collected.sets, seed=seed, tell=show)
+        known = bundle_device(name, collected.sets, seed=seed, tell=show)
     write_known_device(known, path)
     if json:
         left_out = [
@@ -64,15 +64,15 @@ def bundle(
         note(f"left out: {one.conditions}: {one.reason}")
 
 
-def _collect(db: str, name: str, device: str | None, campaign: str | None) -> Collected:
+def _collect(db: str, name: str, device: str | None, campaign: str | None) -> DeviceTrainingSets:
     from atb.commands.arguments import agreeing_conditions
-    from atb.predictor.known_devices import collect
+    from atb.predictor.known_devices import collect_training_sets
     from atb.profiler.database import ProfileDatabase
 
     with ProfileDatabase(db) as database:
         agreeing = agreeing_conditions(database, campaign, device=device)
         namesakes = [found for found in agreeing if found.device == name]
-        return collect(
+        return collect_training_sets(
             {
                 conditions: database.measurements(conditions=conditions, campaign=campaign)
                 for conditions in (device is None and namesakes) or agreeing

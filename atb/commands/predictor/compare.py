@@ -1,4 +1,4 @@
-"""`atb predictor compare`: ours and what others predict with, on the same rows."""
+"""`atb predictor compare`: our predictor beside baselines, on the same rows."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from atb.predictor import TrainingSet
-    from atb.predictor.baselines import Comparison, Regressor
+    from atb.predictor.baselines import PredictorScore, Regressor
     from atb.predictor.fitting import Observations
 
 OURS = "atb"
@@ -53,15 +53,17 @@ def compare(
     table: TableFile = None,
     target: TargetColumn = None,
     features: Features = None,
-    peers: Annotated[
+    baselines: Annotated[
         str | None,
         typer.Option(
-            "--peers",
+            "--baselines",
             metavar="a,b,c",
-            help="ridge, forest, boosting, lookup, hat and autotinybert (published networks; the "
-            "second takes minutes for each fit); all but it by default.",
+            help="Predictors to compare with: ridge, forest, boosting, lookup, and the published "
+            "networks hat and autotinybert, whose fits take minutes.",
+            show_default="all but autotinybert",
         ),
     ] = None,
+    peers: Annotated[str | None, typer.Option("--peers", hidden=True)] = None,
     sizes: Annotated[
         str | None,
         typer.Option("--sizes", metavar="10,50", help="How many rows to learn from."),
@@ -74,9 +76,9 @@ def compare(
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
-    """Compare our predictor with others' on measurements or on any table.
+    """Compare our predictor with baselines on measurements or on any table.
 
-    A fifth of the rows is held out of every fit, and everybody learns from the same others.
+    A fifth of the rows is held out of every fit, and all predictors learn from the same others.
     """
     import numpy as np
 
@@ -104,7 +106,10 @@ def compare(
         refuse_beside("--db", {"target": target, "features": features})
         training_set = select_training_set(db, campaign, emulated=force, **wanted)
         observed, regressors = _of_architectures(training_set)
-    chosen = {OURS: regressors[OURS], **{name: regressors[name] for name in _named(peers)}}
+    chosen = {
+        OURS: regressors[OURS],
+        **{name: regressors[name] for name in _named(baselines or peers)},
+    }
     pairs = random_splits(observed, splits, 0.2, np.random.default_rng(seed))
     counts = _counts(sizes, min(len(train) for train, _ in pairs))
     prepare_output(out)
@@ -123,33 +128,35 @@ def _of_table(
     path: Path, target: str | None, features: str | None
 ) -> tuple[Observations, Mapping[str, Regressor]]:
     from atb.commands.arguments import note_reading, select_table
-    from atb.predictor.baselines import PEERS, WorkTerms
+    from atb.predictor.baselines import BASELINES, WorkTerms
     from atb.predictor.tables import table_bases
 
     table = select_table(path, target, features, None)
     note_reading(table.notes, table.left_out)
-    return table.observed, {OURS: WorkTerms(list(table_bases(table).values())), **PEERS}
+    return table.observed, {OURS: WorkTerms(list(table_bases(table).values())), **BASELINES}
 
 
 def _of_architectures(
     training_set: TrainingSet,
 ) -> tuple[Observations, Mapping[str, Regressor]]:
-    from atb.predictor.baselines import WorkTerms, architecture_peers
+    from atb.predictor.baselines import WorkTerms, architecture_baselines
     from atb.predictor.fitting import architecture_basis, bases_of
 
     basis = architecture_basis(training_set.conditions.settings)
-    return training_set.observations, {OURS: WorkTerms(bases_of(basis)), **architecture_peers()}
+    return training_set.observations, {OURS: WorkTerms(bases_of(basis)), **architecture_baselines()}
 
 
-def _named(peers: str | None) -> list[str]:
-    from atb.predictor.baselines import PEERS
+def _named(baselines: str | None) -> list[str]:
+    from atb.predictor.baselines import BASELINES
 
-    if peers is None:
-        return [name for name in PEERS if name not in SLOW]
-    names = [name.strip() for name in peers.split(",")]
-    unknown = [name for name in names if name not in PEERS]
+    if baselines is None:
+        return [name for name in BASELINES if name not in SLOW]
+    names = [name.strip() for name in baselines.split(",")]
+    unknown = [name for name in names if name not in BASELINES]
     if unknown:
-        raise InputError(f"There is no peer {unknown[0]!r}: choose among {', '.join(PEERS)}.")
+        raise InputError(
+            f"There is no baseline {unknown[0]!r}: choose among {', '.join(BASELINES)}."
+        )
     return list(dict.fromkeys(names))
 
 
@@ -170,7 +177,7 @@ def _counts(sizes: str | None, most: int) -> list[int]:
     return counts
 
 
-def _entry(f: Comparison) -> dict[str, object]:
+def _entry(f: PredictorScore) -> dict[str, object]:
     return {
         "predictor": f.name,
         "learned_from": f.rows,
@@ -181,11 +188,11 @@ def _entry(f: Comparison) -> dict[str, object]:
     }
 
 
-def _print(found: Sequence[Comparison]) -> None:
+def _print(found: Sequence[PredictorScore]) -> None:
     """Means over the splits, the smallest error of each number of rows first."""
     import numpy as np
 
-    def mean(part: Sequence[Comparison], name: str) -> float:
+    def mean(part: Sequence[PredictorScore], name: str) -> float:
         return float(np.mean([getattr(f.evaluation, name) for f in part]))
 
     rows = []

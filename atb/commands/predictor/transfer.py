@@ -143,10 +143,10 @@ def transfer(
 def _sources(paths: Sequence[Path], names: Sequence[str]) -> dict[str, WorkPredictor]:
     """What to begin from, by what to call it: files, and all that is known of known devices."""
     from atb.predictor import load
-    from atb.predictor.known_devices import find_known_device, known_devices
+    from atb.predictor.known_devices import find_known_device, list_known_devices
 
     everything = not paths and not names
-    devices = known_devices() if everything else [find_known_device(name) for name in names]
+    devices = list_known_devices() if everything else [find_known_device(name) for name in names]
     if everything and not devices:
         raise InputError(
             "There is no known device to begin from: name predictors of other devices with "
@@ -179,8 +179,10 @@ def _choose(
     pool = rows_of(members.sample(np.random.default_rng(seed), min(_POOL, members.size)))
     amounts = basis.amounts(pool)
     # of all known devices, as if they were equally fast
-    prices = np.mean([p.model.prices / np.mean(amounts @ p.model.prices) for p in known], axis=0)
-    return np.asarray(pool[choose_rows(basis, pool[:0], pool, samples, prices)])
+    coefficients = np.mean(
+        [p.model.coefficients / np.mean(amounts @ p.model.coefficients) for p in known], axis=0
+    )
+    return np.asarray(pool[choose_rows(basis, pool[:0], pool, samples, coefficients)])
 
 
 def _measure(

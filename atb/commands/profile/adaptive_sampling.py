@@ -10,7 +10,7 @@ from atb.errors import InputError
 
 if TYPE_CHECKING:
     from atb.commands.arguments import Target
-    from atb.predictor.sampling import Step
+    from atb.predictor.sampling import SamplingStep
     from atb.profiler.campaign import CampaignResult, Plan
 
 __all__ = ["DEFAULT_MOST", "measure_until_error"]
@@ -49,7 +49,7 @@ def measure_until_error(
     require_enough(most)
     prepare_output(_PICTURE)
 
-    def say(step: Step) -> None:
+    def say(step: SamplingStep) -> None:
         note(f"{step.measured} measured: error on held-out ones {step.error:.2%}")
 
     with ProfileDatabase(db, create=True) as database:

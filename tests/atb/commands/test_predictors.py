@@ -105,7 +105,7 @@ def test_a_table_is_treated_alike_by_every_command(atb, tmp_path: Path) -> None:
     assert told["features"] == ["layers", "width"]
     assert told["left_out_reasons"] == {"device": "holds text such as 'pi'"}
     compared = atb(
-        "predictor", "compare", *words, "--peers", "ridge", "--splits", "1", "--out", "c.svg"
+        "predictor", "compare", *words, "--baselines", "ridge", "--splits", "1", "--out", "c.svg"
     )
     assert compared.returncode == 0, compared.stderr
     for done in (trained, compared):
@@ -164,7 +164,7 @@ def test_rows_of_a_table_are_predicted(atb, table: Path, tmp_path: Path) -> None
 
 
 def test_predictors_are_compared_on_a_table(atb, table: Path, tmp_path: Path) -> None:
-    words = ("--table", table.name, "--target", "ms", "--peers", "ridge,boosting")
+    words = ("--table", table.name, "--target", "ms", "--baselines", "ridge,boosting")
     sizes = ("--sizes", "20,60", "--splits", "2")
     done = atb("predictor", "compare", *words, *sizes, "--out", "curve.png")
     assert done.returncode == 0, done.stderr
@@ -175,7 +175,7 @@ def test_predictors_are_compared_on_a_table(atb, table: Path, tmp_path: Path) ->
     found = json.loads(atb("predictor", "compare", *words, *sizes, "--json").stdout)
     assert len(found["comparisons"]) == 2 * 2 * 3
     for further, told in (
-        (("--peers", "oracle"), "oracle"),
+        (("--baselines", "oracle"), "oracle"),
         (("--sizes", "500"), "500 rows"),
         (("--sizes", "5"), "5 rows"),
     ):
@@ -187,7 +187,7 @@ def test_predictors_are_compared_on_a_table(atb, table: Path, tmp_path: Path) ->
 
 def test_predictors_are_compared_on_measurements(atb, measured: Path) -> None:
     done = atb(
-        "predictor", "compare", "--db", "p.db", "--peers", "lookup,ridge", "--splits", "2",
+        "predictor", "compare", "--db", "p.db", "--baselines", "lookup,ridge", "--splits", "2",
         "--sizes", "30", "--out", "curve.svg",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from atb.errors import BadFile, InputError
-from atb.predictor.checksum import sealed_hash
+from atb.predictor.checksum import checksum_of
 from atb.predictor.evaluation.evaluation import evaluate, evaluate_rows
 from atb.predictor.evaluation.unseen import learnt_from, predict_unseen, predict_unseen_rows
 from atb.predictor.file import load, load_table_predictor, save, save_table_predictor
@@ -83,7 +83,7 @@ def test_a_file_says_what_was_learnt_from_and_an_older_one_only_the_campaigns(
 
     def rewrite(name: str) -> Path:
         content = {k: v for k, v in document.items() if k not in ("format", "kind", "sha256")}
-        text = json.dumps({**document, "sha256": sealed_hash(content)})
+        text = json.dumps({**document, "sha256": checksum_of(content)})
         (tmp_path / name).write_text(text, "utf-8")
         return tmp_path / name
 

@@ -6,7 +6,7 @@ import pytest
 from atb.errors import InputError
 from atb.models.space import SPACES
 from atb.predictor.fitting.features import PADDING, WORK_TERMS, columns_of, work_amounts
-from atb.predictor.fitting.least_squares import fit_prices
+from atb.predictor.fitting.least_squares import fit_coefficients
 from atb.predictor.latency_fit import fit
 
 
@@ -29,7 +29,7 @@ def test_no_price_is_negative_whatever_the_noise(world) -> None:
     for seed in range(5):
         rows = world.rows(12, seed)
         noisy = world.measure(rows, world.plain_truth(rows), noise=0.2, seed=seed)
-        assert np.all(fit(noisy, np.random.default_rng(0)).model.prices >= 0)
+        assert np.all(fit(noisy, np.random.default_rng(0)).model.coefficients >= 0)
 
 
 @pytest.mark.slow
@@ -64,8 +64,8 @@ def test_precise_rows_count_more_than_imprecise_ones(world) -> None:
     wrong = np.arange(60) % 2 == 0
     seconds = np.where(wrong, 1.2 * truth, truth)
     amounts = work_amounts(rows, world.conditions.settings)
-    trusting = fit_prices(amounts, seconds, np.where(wrong, 10.0, 1.0))
-    equal = fit_prices(amounts, seconds, np.ones(60))
+    trusting = fit_coefficients(amounts, seconds, np.where(wrong, 10.0, 1.0))
+    equal = fit_coefficients(amounts, seconds, np.ones(60))
     assert error(amounts @ trusting, truth) < 0.5 * error(amounts @ equal, truth)
 
 
@@ -150,13 +150,13 @@ def test_a_coverage_out_of_reach_is_refused(world, coverage: float, words: str) 
         fit(exact, np.random.default_rng(0), coverage=coverage)
 
 
-@pytest.mark.parametrize(("price", "padded"), [(2e-10, True), (0.0, False)])
-def test_padding_is_paid_for_where_the_device_makes_one_pay(world, price, padded) -> None:
+@pytest.mark.parametrize(("coefficient", "padded"), [(2e-10, True), (0.0, False)])
+def test_padding_is_paid_for_where_the_device_makes_one_pay(world, coefficient, padded) -> None:
     rows, test = world.rows(30, 0), world.rows(300, 9)
     padding = np.array([term.name in PADDING for term in WORK_TERMS])
-    prices = world.prices + price * padding
+    coefficients = world.coefficients + coefficient * padding
     settings = world.conditions.settings
-    truth, unseen = (work_amounts(r, settings) @ prices for r in (rows, test))
+    truth, unseen = (work_amounts(r, settings) @ coefficients for r in (rows, test))
     found = fit(world.measure(rows, truth, noise=0.01), np.random.default_rng(0))
-    assert np.any(found.model.prices[padding] > 0) == padded
+    assert np.any(found.model.coefficients[padding] > 0) == padded
     assert np.mean(np.abs(found.predict(test).latency_seconds / unseen - 1)) < 0.015

@@ -12,7 +12,7 @@ from atb.devices.fake.device import FakeDevice
 from atb.devices.settings import RunSettings
 from atb.errors import InputError
 from atb.models.space import SPACES
-from atb.predictor.known_devices.bundling import bundle, collect
+from atb.predictor.known_devices.bundling import bundle_device, collect_training_sets
 from atb.predictor.latency_fit import fit
 from atb.predictor.training_set import TrainingSet
 from atb.profiler.campaign.campaign import run_campaign
@@ -53,7 +53,7 @@ def renamed(measured: dict[Conditions, list[Measurement]], change: Callable[[Con
 
 
 def test_what_has_enough_rows_is_collected_and_the_rest_told(measured) -> None:
-    found = collect(measured)
+    found = collect_training_sets(measured)
     assert [len(rows) for rows, _ in found.sets] == [14, 14]
     assert {rows.conditions.settings.threads for rows, _ in found.sets} == {1, 2}
     assert all(day == date(2023, 11, 14) for _, day in found.sets)  # the simulated clock's
@@ -63,9 +63,9 @@ def test_what_has_enough_rows_is_collected_and_the_rest_told(measured) -> None:
 
 
 def test_each_predictor_is_the_one_fitted_alone(measured) -> None:
-    found = collect(measured)
+    found = collect_training_sets(measured)
     told: list[tuple[int, int, str]] = []
-    device = bundle("board", found.sets, seed=3, tell=lambda *words: told.append(words))
+    device = bundle_device("board", found.sets, seed=3, tell=lambda *words: told.append(words))
     assert [words[:2] for words in told] == [(0, 2), (1, 2), (2, 2)]
     rows = np.asarray(found.sets[0][0].rows)
     for one, (training_set, _) in zip(device.predictors, found.sets, strict=True):
@@ -87,7 +87,7 @@ def test_of_two_versions_the_later_one_is_taken(measured) -> None:
             )
             every[i] = replace(m, blocks=blocks)
     for both in ({**measured, **later}, {**later, **measured}):
-        found = collect(both)
+        found = collect_training_sets(both)
         assert {rows.conditions.runtime_version for rows, _ in found.sets} == {"0.9"}
         old = [one for one in found.left_out if "0.9 was measured later" in one.reason]
         assert {one.conditions.runtime_version for one in old} == {"1"}
@@ -98,7 +98,7 @@ def test_the_preferred_runtime_stands_first(measured) -> None:
     every = {}
     for name in ("foreign", "torch", "onnxruntime"):
         every |= renamed(measured, lambda c, name=name: replace(c, runtime=name))
-    device = bundle("board", collect(every).sets)
+    device = bundle_device("board", collect_training_sets(every).sets)
     assert device.runtimes == ("onnxruntime", "torch", "foreign")
 
 
@@ -113,13 +113,13 @@ def test_nothing_is_bundled_of_nothing_or_of_several(measured) -> None:
         ({**measured, **moved}, "several machines .*processor: simulated and faster"),
     ):
         with pytest.raises(InputError, match=told):
-            collect(given)
+            collect_training_sets(given)
     with pytest.raises(InputError, match="cannot be called"):
-        bundle("../x", collect(measured).sets)
+        bundle_device("../x", collect_training_sets(measured).sets)
 
 
 def test_a_set_of_rows_is_not_changed(measured) -> None:
-    found = collect(measured)
-    bundle("board", found.sets)
+    found = collect_training_sets(measured)
+    bundle_device("board", found.sets)
     assert {rows.conditions.device for rows, _ in found.sets} == {"fake"}
     assert all(isinstance(rows, TrainingSet) for rows, _ in found.sets)

@@ -14,12 +14,12 @@ from atb.devices.known_folder import own_file
 from atb.devices.settings import RunSettings
 from atb.errors import BadFile, InputError
 from atb.models.published import PUBLISHED
-from atb.predictor.checksum import sealed_hash
-from atb.predictor.known_devices.bundling import bundle
+from atb.predictor.checksum import checksum_of
+from atb.predictor.known_devices.bundling import bundle_device
 from atb.predictor.known_devices.known_device import (
     KnownDevice,
     find_known_device,
-    known_devices,
+    list_known_devices,
     read_known_device,
     write_known_device,
 )
@@ -42,7 +42,7 @@ def known(world) -> KnownDevice:
         noisy = world.measure(rows, world.rough_truth(rows), noise=0.01, seed=seed)
         conditions = replace(world.conditions, runtime=runtime, settings=settings)
         sets.append((replace(noisy, conditions=conditions), DAY))
-    return bundle("board", sets)
+    return bundle_device("board", sets)
 
 
 @pytest.fixture
@@ -114,16 +114,16 @@ def test_what_comes_with_the_package_holds_predictors_that_err_by_little() -> No
 
 def test_known_devices_are_found_by_name(path: Path) -> None:
     assert find_known_device("board").name == "board"
-    assert [device.name for device in known_devices()] == ["board"]
+    assert [device.name for device in list_known_devices()] == ["board"]
     with pytest.raises(InputError, match="no known device 'pi4': choose one of board"):
         find_known_device("pi4")
     path.rename(path.with_name("pi4.json"))
     with pytest.raises(BadFile, match=r"pi4\.json holds the known device board: call it board"):
-        known_devices()
+        list_known_devices()
 
 
 def test_where_there_is_none_the_words_say_how_to_make_one(devices_of_nobody: Path) -> None:
-    assert known_devices() == []
+    assert list_known_devices() == []
     assert not devices_of_nobody.exists()
     with pytest.raises(InputError, match="make one with `atb devices bundle`"):
         find_known_device("board")
@@ -134,7 +134,7 @@ def _resealed(document: dict[str, Any], change: Callable[[dict[str, Any]], objec
     predictor = document["predictors"][0]["predictor"]
     change(predictor)
     outer = ("format", "kind", "sha256")
-    predictor["sha256"] = sealed_hash({k: v for k, v in predictor.items() if k not in outer})
+    predictor["sha256"] = checksum_of({k: v for k, v in predictor.items() if k not in outer})
 
 
 #: What a stranger may have written, and a word of what is said of it.
@@ -162,19 +162,19 @@ HOSTILE: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
         lambda d: d["predictors"][0]["predictor"]["seconds_for_each"].update(fixed=1.0),
         "Predictor 1 of .* was changed",
     ),
-    "a price below zero": (
+    "a coefficient below zero": (
         lambda d: _resealed(d, lambda p: p["seconds_for_each"].update(fixed=-1.0)),
         "negative",
     ),
-    "an infinite price": (
+    "an infinite coefficient": (
         lambda d: _resealed(d, lambda p: p["seconds_for_each"].update(fixed=float("inf"))),
         "Infinity",
     ),
-    "a price too large": (
+    "a coefficient too large": (
         lambda d: _resealed(d, lambda p: p["seconds_for_each"].update(fixed=10**400)),
         "usable predictor",
     ),
-    "a price in words": (
+    "a coefficient in words": (
         lambda d: _resealed(d, lambda p: p["seconds_for_each"].update(fixed="free")),
         "usable predictor",
     ),

@@ -4,7 +4,7 @@ import numpy as np
 
 from atb.devices.settings import RunSettings
 from atb.predictor.fitting.features import architecture_basis, bases_of
-from atb.predictor.fitting.least_squares import fit_prices
+from atb.predictor.fitting.least_squares import fit_coefficients
 from atb.predictor.sampling.choosing import choose_rows
 
 BASIS, _ = bases_of(architecture_basis(RunSettings()))
@@ -34,8 +34,10 @@ def test_chosen_rows_teach_more_than_random_ones(world) -> None:
 
     def error(rows, seed: int) -> float:
         noisy = world.measure(rows, world.plain_truth(rows), noise=0.02, seed=seed)
-        prices = fit_prices(BASIS.amounts(rows), noisy.seconds, np.ones(len(rows)))
-        return float(np.mean(np.abs(BASIS.amounts(test) @ prices / world.plain_truth(test) - 1)))
+        coefficients = fit_coefficients(BASIS.amounts(rows), noisy.seconds, np.ones(len(rows)))
+        return float(
+            np.mean(np.abs(BASIS.amounts(test) @ coefficients / world.plain_truth(test) - 1))
+        )
 
     chosen = pool[choose_rows(BASIS, pool[:0], pool, 12)]
     ours = np.mean([error(chosen, seed) for seed in range(20)])

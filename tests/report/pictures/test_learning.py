@@ -8,7 +8,7 @@ import pytest
 from atb.predictor.baselines.baselines import RidgeRegression, Trees
 from atb.predictor.baselines.comparison import compare, random_splits
 from atb.predictor.fitting.observations import Observations
-from atb.predictor.sampling.until_error import Step
+from atb.predictor.sampling.until_error import SamplingStep
 from atb.report.pictures.learning import error_curve, learning_curves
 
 
@@ -27,7 +27,11 @@ def test_every_predictor_has_a_line_and_the_best_is_named(tmp_path: Path) -> Non
 
 
 def test_the_error_is_drawn_against_the_number_of_measurements(tmp_path: Path) -> None:
-    steps = [Step(12, 0.06, 0.01), Step(16, 0.03, 0.004), Step(20, 0.018, 0.003)]
+    steps = [
+        SamplingStep(12, 0.06, 0.01),
+        SamplingStep(16, 0.03, 0.004),
+        SamplingStep(20, 0.018, 0.003),
+    ]
     picture = error_curve(steps, 0.02)
     line = picture.figure.axes[0].get_lines()[0]
     assert list(line.get_xdata()) == [12, 16, 20]
@@ -37,4 +41,4 @@ def test_the_error_is_drawn_against_the_number_of_measurements(tmp_path: Path) -
 
 
 def test_a_single_step_is_drawn_too(tmp_path: Path) -> None:
-    error_curve([Step(12, 0.01, 0.002)], 0.02).save(tmp_path / "curve.png")
+    error_curve([SamplingStep(12, 0.01, 0.002)], 0.02).save(tmp_path / "curve.png")

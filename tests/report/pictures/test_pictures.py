@@ -10,10 +10,10 @@ import pytest
 
 from atb.models.architecture import Architecture
 from atb.models.published import PUBLISHED
-from atb.report.baselines import Neighbour
+from atb.report.baselines import Baseline
 from atb.report.held_out import Fit
 from atb.report.pictures import pictures, search as search_pictures
-from atb.report.pictures.baselines import neighbours
+from atb.report.pictures.baselines import baseline_latencies
 from atb.report.pictures.drawing import in_both_widths, robust_range
 from atb.report.pictures.shape_lines import shapes
 from atb.report.pictures.style import COLOURS, DARK
@@ -31,7 +31,7 @@ def fit_of(predicted: list[float]) -> Fit:
 def every(run: Run) -> list[Picture]:
     measured = run.database.measurements()
     fits = [fit_of([1e-3, 1.6e-3, 2e-3]), fit_of([1.1e-3, 2e-3])]
-    rows = [Neighbour(("a",), PUBLISHED["s4"], 5e-3, (4e-3, 6e-3), "predicted")]
+    rows = [Baseline(("a",), PUBLISHED["s4"], 5e-3, (4e-3, 6e-3), "predicted")]
     found = [
         pictures.latencies(measured),
         pictures.sentinel(measured),
@@ -40,7 +40,7 @@ def every(run: Run) -> list[Picture]:
         search_pictures.search(run.result),
         search_pictures.progress(run.result),
         shapes(run.result),
-        neighbours(rows, None, None),
+        baseline_latencies(rows, None, None),
     ]
     return [picture for picture in found if picture is not None]
 
@@ -174,17 +174,17 @@ def test_a_single_measurement_can_be_drawn(run: Run) -> None:
     assert pictures.latencies(run.database.measurements()[:1]).svg().startswith("<svg")
 
 
-def test_neighbours_are_ranked_and_say_how_they_are_known() -> None:
+def test_baselines_are_ranked_and_say_how_they_are_known() -> None:
     rows = [
-        Neighbour((name,), Architecture(2, 128, 2, 128, 512), seconds, None, basis)
+        Baseline((name,), Architecture(2, 128, 2, 128, 512), seconds, None, basis)
         for name, seconds, basis in (
             ("slow", 9e-3, "extrapolated"),
             ("fast", 1e-3, "measured"),
             ("middle", 3e-3, "predicted"),
         )
     ]
-    winner = Neighbour(("winner",), PUBLISHED["s4"], 2e-3, (1.9e-3, 2.1e-3), "measured")
-    axes = neighbours(rows, winner, 4e-3).figure.axes[0]
+    winner = Baseline(("winner",), PUBLISHED["s4"], 2e-3, (1.9e-3, 2.1e-3), "measured")
+    axes = baseline_latencies(rows, winner, 4e-3).figure.axes[0]
     names = [label.get_text() for label in axes.get_yticklabels()]
     assert names == ["fast", "winner", "middle", "slow"]
     hollow = {
