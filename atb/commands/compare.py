@@ -26,7 +26,7 @@ from atb.errors import Interrupted
 
 if TYPE_CHECKING:
     from atb.commands.output import Progress
-    from atb.profiler.comparison import Comparing, Comparison, Side
+    from atb.profiler.comparison import Comparison, ComparisonRunner, Side
 
 _KIND, _FORMAT = "comparison", 1
 #: By verdict on the second; 1 and 2 are taken by errors.
@@ -80,7 +80,7 @@ def compare(
     """
     from atb.commands.arguments import note_emulated, open_cache, parse_side
     from atb.files import prepare_output, write_document
-    from atb.profiler.comparison import Comparing, ComparisonPlan
+    from atb.profiler.comparison import ComparisonPlan, ComparisonRunner
     from atb.units import parse_duration, parse_percent
 
     plan = ComparisonPlan(parse_percent(within), parse_duration(budget), seed=seed)
@@ -99,7 +99,7 @@ def compare(
         prepare_output(out)
     note_emulated(one.conditions(place))
     _warn(one, other)
-    found = _run(Comparing(place, one, other, plan))
+    found = _run(ComparisonRunner(place, one, other, plan))
     if out is not None:
         write_document(out, found.to_json(), kind=_KIND, format=_FORMAT)
     if json:
@@ -119,12 +119,12 @@ def _warn(*sides: Side) -> None:
                 note(f"{subject.name}: {warning}")
 
 
-def _run(comparing: Comparing) -> Comparison:
+def _run(runner: ComparisonRunner) -> Comparison:
     with progress("compare") as show:
         try:
-            return comparing.run(lambda found: _show(show, found))
+            return runner.run(lambda found: _show(show, found))
         except KeyboardInterrupt as error:
-            known = _sentence(comparing.result())
+            known = _sentence(runner.result())
             raise Interrupted(f"Interrupted, and nothing is kept. Until then: {known}") from error
 
 

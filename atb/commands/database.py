@@ -132,7 +132,7 @@ def repair(
     from atb.profiler.maintenance import repair as take_out
 
     with ProfileReader(db) as database:  # nothing is made here
-        path = database.opened.path
+        path = database.handle.path
     beside = Path("profile.db") if path is None else path
     kept = _free(out or beside.with_name(f"{beside.name}.rows-taken-out.json"))
     prepare_output(kept)

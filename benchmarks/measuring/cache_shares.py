@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from atb.models.architecture import Architecture
 from atb.profiler.database.writer import ProfileDatabase
-from atb.profiler.statistics.cache_contention import share_of, size_ratio
+from atb.profiler.statistics.cache_contention import cache_share, size_ratio
 from atb.profiler.statistics.estimators import LaunchEstimator
 from atb.profiler.statistics.measurement import Measurement
 from atb.profiler.statistics.sentinel import sentinel_seconds
@@ -48,7 +48,7 @@ def fitted(
         "exponent": round(float(solution[1]), 2),
         "share": round(float(solution[2]), 2),
         "share_error": round(float(error[2]), 2),
-        "table": round(share_of(architecture, "fp32"), 2),
+        "table": round(cache_share(architecture, "fp32"), 2),
         "residual_percent": round(100 * variance**0.5, 2),
     }
 

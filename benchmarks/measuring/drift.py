@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from atb.profiler.statistics.cache_contention import share_of
+from atb.profiler.statistics.cache_contention import cache_share
 from atb.profiler.statistics.sentinel import (
     BAND,
     LEVEL_QUANTILE,
@@ -68,7 +68,7 @@ def other_models(trace: dict[str, Series], begin: float, end: float) -> float:
         [
             series.slowdown[(series.seconds >= begin - 1) & (series.seconds <= end + 1)]
             for name, series in trace.items()
-            if name != "sentinel" and share_of(subject_of(name), "fp32") < 0.5
+            if name != "sentinel" and cache_share(subject_of(name), "fp32") < 0.5
         ]
     )
     return float(np.median(values)) if len(values) else 1.0

@@ -12,7 +12,7 @@ from atb.profiler.campaign.allocation import Wanted, crosses, next_round
 from atb.profiler.campaign.artefacts import ArtefactStore
 from atb.profiler.campaign.journal import Journal
 from atb.profiler.campaign.plan import Plan
-from atb.profiler.campaign.scheduler import BudgetSpent, Launcher, Progress
+from atb.profiler.campaign.scheduler import BudgetSpent, Progress, Scheduler
 from atb.profiler.database import ProfileDatabase
 from atb.profiler.statistics import Measurement
 
@@ -78,10 +78,10 @@ def run_campaign(
         identity=plan.identity,
         new=new,
     )
-    with database.hold(campaign), ArtefactStore(runtime, settings) as artefacts:
+    with database.campaign_lock(campaign), ArtefactStore(runtime, settings) as artefacts:
         database.append_session(campaign, started_at=device.now(), within=plan.within)
         journal = Journal(database, campaign)
-        launcher = Launcher(
+        launcher = Scheduler(
             device,
             runtime,
             settings,
@@ -99,7 +99,7 @@ def run_campaign(
     return _result(database, campaign, plan, ended_by, journal)
 
 
-def _go_on(launcher: Launcher, journal: Journal, plan: Plan) -> str:
+def _go_on(launcher: Scheduler, journal: Journal, plan: Plan) -> str:
     """Spend a launch more on those that are not known well enough, until there are none.
 
     A decision reads only the launches before it, so that a resumed campaign decides alike.
@@ -138,7 +138,7 @@ def _wanted(subjects: Sequence[Subject], launch: int, journal: Journal, plan: Pl
 def _result(
     database: ProfileDatabase, campaign: Campaign, plan: Plan, ended_by: str, journal: Journal
 ) -> CampaignResult:
-    found = {m.subject: m for m in database.measurements_then(campaign)}
+    found = {m.subject: m for m in database.measurements_as_of(campaign)}
     return CampaignResult(
         campaign=campaign.label,
         measurements=tuple(found[a] for a in plan.subjects if a in found),

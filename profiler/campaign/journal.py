@@ -9,17 +9,17 @@ from atb.devices import LaunchFailure
 from atb.profiler import BlockRecord, Campaign, Failure, LoadRecord, Subject
 from atb.profiler.database import ProfileDatabase
 from atb.profiler.statistics import (
-    CachePressure,
+    CacheContention,
     Measurement,
     cache_level,
+    cache_log_slowdowns,
     cache_ratio,
+    cache_share,
     estimator_for,
-    pressures,
     sentinel_level,
     sentinel_seconds,
-    share_of,
     slowdowns,
-    together,
+    with_pooled_variance,
 )
 
 __all__ = ["Journal"]
@@ -161,7 +161,7 @@ class Journal:
             sentinel_seconds(record, threads=threads) for record in _in_time(earlier)
         )
         slower = slowdowns(earlier, threads=threads, level=level)
-        pressed = pressures(
+        pressed = cache_log_slowdowns(
             earlier,
             threads=threads,
             level=self._cache_level
@@ -189,8 +189,8 @@ class Journal:
                             (r.launch, r.block): by_place[subject, r.launch, r.block][0]
                             for r in blocks
                         },
-                        cache=CachePressure(
-                            share_of(subject, campaign.conditions.settings.precision),
+                        cache=CacheContention(
+                            cache_share(subject, campaign.conditions.settings.precision),
                             {
                                 (r.launch, r.block): by_place[subject, r.launch, r.block][1]
                                 for r in blocks
@@ -199,7 +199,7 @@ class Journal:
                     )
                 )
         wanted = set(subjects)  # all of the campaign tell each other how launches differ
-        return [m for m in together(found) if m.subject in wanted]
+        return [m for m in with_pooled_variance(found) if m.subject in wanted]
 
 
 def _in_time(records: Iterable[BlockRecord]) -> list[BlockRecord]:

@@ -12,11 +12,11 @@ from atb.profiler import Subject
 from atb.profiler.campaign.artefacts import ArtefactStore
 from atb.profiler.campaign.journal import Journal
 from atb.profiler.campaign.plan import Plan
-from atb.profiler.campaign.session import LaunchRun, Patience
-from atb.profiler.campaign.worker_capacity import Room
+from atb.profiler.campaign.session import SessionRunner, WaitBudget
+from atb.profiler.campaign.worker_capacity import WorkerCapacity
 from atb.profiler.statistics import CACHE_SENTINEL, MOST_SLOWDOWN, DriftWatch, shares_workers
 
-__all__ = ["BudgetSpent", "Launcher", "Progress"]
+__all__ = ["BudgetSpent", "Progress", "Scheduler"]
 
 #: Receives blocks done, blocks wanted (0 where measuring decides it), and what is going on.
 Progress = Callable[[int, int, str], None]
@@ -33,7 +33,7 @@ class BudgetSpent(Exception):
     """The campaign's time is over."""
 
 
-class Launcher:
+class Scheduler:
     """Runs the blocks of a plan on a device and journals each of them.
 
     Args:
@@ -74,9 +74,9 @@ class Launcher:
             False
         )  # the worker that runs, or ran last
         self._unexplained = 0  # failures in company of models that were well alone
-        self._room = Room(settings, journal.memory_bytes)
+        self._capacity = WorkerCapacity(settings, journal.memory_bytes)
         self._watch = DriftWatch(journal.level, band=MOST_SLOWDOWN)
-        self._patience = Patience(plan.patience_seconds)
+        self._wait_budget = WaitBudget(plan.patience_seconds)
         budget = plan.budget_seconds
         self._deadline = math.inf if budget is None else device.now() + budget
 
@@ -103,12 +103,12 @@ class Launcher:
             for launch in launches
             for block in range(blocks[subject])
         )
-        self._room.tell_available(self._available_bytes())
+        self._capacity.tell_available(self._available_bytes())
         alone = not shares_workers(self._scenario)
         for batch in self._plan.batches(healthy):
             for launch in launches:
                 for group in self._plan.groups(batch, launch, in_order=in_order, alone=alone):
-                    for part in self._room.parts(group, len(group)):
+                    for part in self._capacity.parts(group, len(group)):
                         self._measure_part(self._plan.order(part, launch, blocks), launch)
             for subject in batch:
                 self._artefacts.drop(subject)
@@ -136,11 +136,11 @@ class Launcher:
                 # a process starts but once
                 self._run_worker(missing[:1] if self._scenario == "cold-start" else missing, launch)
             except LaunchFailure as failure:
-                subject, company = self._to_blame(failure), {subject for subject, _ in missing}
+                subject, company = self._attribute(failure), {subject for subject, _ in missing}
                 if subject is None or len(company) == 1 or failure.cause == "build-error":
                     self._journal.fail(subject, failure, self._device.now())
                     if subject is None:
-                        self._bear(failure)
+                        self._back_off(failure)
                 else:
                     self._measure_apart(missing, subject, failure, launch)
 
@@ -170,11 +170,11 @@ class Launcher:
             self._unexplained += 1
             # a crash may be an accident once; that it is again has a reason, such as no memory
             if failure.cause == "out-of-memory" or self._unexplained > 1:
-                self._room.tell_short(company, held)
-        for part in self._room.parts(rest, most_members):
+                self._capacity.tell_short(company, held)
+        for part in self._capacity.parts(rest, most_members):
             self._measure_part([item for item in order if item[0] in part], launch)
 
-    def _to_blame(self, failure: LaunchFailure) -> Subject | None:
+    def _attribute(self, failure: LaunchFailure) -> Subject | None:
         """Whose failure it is: of a device that goes its own, unless it goes again and again then.
 
         A connection is cut by chance, at whatever is going on; but what brings the machine down
@@ -186,7 +186,7 @@ class Launcher:
         self._absences[subject] += 1
         return subject if self._absences[subject] >= _DEVICE_FAILURES else None
 
-    def _bear(self, failure: LaunchFailure) -> None:
+    def _back_off(self, failure: LaunchFailure) -> None:
         """Give a device that failed some time, or give up."""
         self._device_failures += 1
         if self._device_failures >= _DEVICE_FAILURES:
@@ -210,23 +210,23 @@ class Launcher:
         corrected = self._scenario == "hot-loop"  # the others ask for what there is
         cache_sentinel = self._artefacts.get(CACHE_SENTINEL) if corrected else None
         with self._device.launch(self._runtime, self._settings) as worker:
-            run = LaunchRun(
+            run = SessionRunner(
                 worker,
                 self._device,
                 self._plan,
                 self._journal,
                 settings=self._settings,
                 watch=self._watch,
-                patience=self._patience,
+                wait_budget=self._wait_budget,
                 say=self._on,
-                acquit=self._acquit,
+                clear_suspect=self._clear_suspect,
             )
             self._holds = run.holds
             run.load(artefacts, sentinel, cache_sentinel, launch)
             self._device_failures = 0
             run.time(missing, launch, done=self._count)
 
-    def _acquit(self) -> None:
+    def _clear_suspect(self) -> None:
         if self._subject is not None:
             del self._absences[self._subject]  # harmless where there were none
         self._subject = None

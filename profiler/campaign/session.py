@@ -14,7 +14,7 @@ from atb.profiler.campaign.journal import Journal
 from atb.profiler.campaign.plan import Plan
 from atb.profiler.statistics import DriftWatch, block_value
 
-__all__ = ["LaunchRun", "Patience"]
+__all__ = ["SessionRunner", "WaitBudget"]
 
 _SENTINEL, _CACHE = "sentinel", "cache"
 _CACHE_ITERATIONS = 2
@@ -31,7 +31,7 @@ _WAIT_STEP_SECONDS = 0.25  # between looks at the sentinel while waiting
 
 
 @dataclass
-class Patience:
+class WaitBudget:
     """How long a campaign may still wait for the machine to return to its level, in seconds."""
 
     seconds: float
@@ -46,7 +46,7 @@ class _Ready:
     loaded: Loaded | None = None
 
 
-class LaunchRun:
+class SessionRunner:
     """Times blocks in one worker and commits each of them.
 
     Args:
@@ -56,9 +56,9 @@ class LaunchRun:
         settings: How models are run.
         journal: Where to commit.
         watch: Of the sentinel, across launches.
-        patience: Of the campaign; waiting takes from it.
+        wait_budget: Of the campaign; waiting takes from it.
         say: Told what is about to be done, and who is to blame if it fails.
-        acquit: Told that whatever fails from now on is nobody's fault.
+        clear_suspect: Told that whatever fails from now on is nobody's fault.
     """
 
     def __init__(
@@ -70,9 +70,9 @@ class LaunchRun:
         *,
         settings: RunSettings,
         watch: DriftWatch,
-        patience: Patience,
+        wait_budget: WaitBudget,
         say: Callable[[Subject | None, str], None],
-        acquit: Callable[[], None],
+        clear_suspect: Callable[[], None],
     ) -> None:
         self._worker = worker
         self._device = device
@@ -80,9 +80,9 @@ class LaunchRun:
         self._journal = journal
         self._settings = settings
         self._watch = watch
-        self._patience = patience
+        self._wait_budget = wait_budget
         self._say = say
-        self._acquit = acquit
+        self._clear_suspect = clear_suspect
         self._ready: dict[str, _Ready] = {}
 
     def holds(self, subject: Subject) -> bool:
@@ -230,7 +230,7 @@ class LaunchRun:
             # only counters need a second reading, and only where the machine has one
             counted = any(state.get(name) is not None for name in _COUNTERS)
             state_after = self._device.state() if counted else {}
-            self._acquit()
+            self._clear_suspect()
             after, shifted = self._time_sentinel()
             self._journal.commit(
                 BlockRecord(
@@ -272,10 +272,10 @@ class LaunchRun:
     def _wait_out(self, before: Block) -> Block:
         """Wait until the machine is back at its level, as long as patience lasts."""
         shifted = True
-        while shifted and self._patience.seconds > 0:
+        while shifted and self._wait_budget.seconds > 0:
             self._say(None, "waiting for the machine to return to its level")
             began = self._device.now()
             self._device.wait(_WAIT_STEP_SECONDS)
             before, shifted = self._time_sentinel()
-            self._patience.seconds -= self._device.now() - began
+            self._wait_budget.seconds -= self._device.now() - began
         return before

@@ -9,7 +9,7 @@ from atb.devices import RunSettings
 from atb.profiler import ModelFile, Subject
 from atb.profiler.campaign.plan import size_bytes
 
-__all__ = ["Room"]
+__all__ = ["WorkerCapacity"]
 
 _BYTES_EACH = 4
 #: What is read from a file and what the runtime makes of it may both stay.
@@ -20,7 +20,7 @@ _SHARE = 0.5
 _SAFE_SHARE = 0.9
 
 
-class Room:
+class WorkerCapacity:
     """What the models of one worker may take together.
 
     Args:

@@ -1,3 +1,3 @@
 from .comparison import Comparison as Comparison, ComparisonPlan as ComparisonPlan, Side as Side
-from .runner import Comparing as Comparing
+from .runner import ComparisonRunner as ComparisonRunner
 from .sequential import CONFIDENCE as CONFIDENCE

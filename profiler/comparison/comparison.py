@@ -22,12 +22,12 @@ from atb.profiler import Conditions, Subject
 from atb.profiler.comparison.sequential import (
     CONFIDENCE,
     FEWEST_VALUES,
-    FIRST_LOOK,
+    FIRST_ANALYSIS,
     UNDECIDED,
     Interval,
-    interval_at_look,
-    judge,
-    look_of,
+    analysis_of,
+    interval_at_analysis,
+    verdict_of,
 )
 from atb.profiler.statistics import MOST_DISTURBED, BlockValue
 
@@ -189,7 +189,7 @@ class Comparison:
         values = self.log_ratios
         if len(values) < FEWEST_VALUES:
             return None
-        return interval_at_look(values, look_of(len(values)))
+        return interval_at_analysis(values, analysis_of(len(values)))
 
     @property
     def verdict(self) -> str:
@@ -197,9 +197,9 @@ class Comparison:
 
         Before the first look nothing is decided.
         """
-        if self.interval is None or len(self.log_ratios) < FIRST_LOOK:
+        if self.interval is None or len(self.log_ratios) < FIRST_ANALYSIS:
             return UNDECIDED
-        return judge(self.interval, self.plan.within)
+        return verdict_of(self.interval, self.plan.within)
 
     @property
     def ratio(self) -> float | None:

@@ -13,10 +13,10 @@ from atb.devices import Artefact, Device, Launch, LaunchFailure
 from atb.errors import RunError
 from atb.profiler.campaign import ArtefactStore
 from atb.profiler.comparison.comparison import Comparison, ComparisonPlan, PairedLaunch, Side
-from atb.profiler.comparison.sequential import FEWEST_VALUES, UNDECIDED, looks
+from atb.profiler.comparison.sequential import FEWEST_VALUES, UNDECIDED, interim_analyses
 from atb.profiler.statistics import BlockValue, block_value, waits_for_itself
 
-__all__ = ["Comparing", "compare"]
+__all__ = ["ComparisonRunner", "compare"]
 
 #: Receives the comparison so far, after every launch.
 Watcher = Callable[[Comparison], None]
@@ -34,7 +34,7 @@ class _Ready(Protocol):
     def __call__(self) -> BlockValue: ...
 
 
-class Comparing:
+class ComparisonRunner:
     """A comparison that goes on; what is known of it can be asked for at any time.
 
     Sides of the same runtime and settings share a worker, since what a process has of its own
@@ -87,7 +87,7 @@ class Comparing:
         """
         with contextlib.ExitStack() as stack:
             stores = self._stores(stack)
-            planned = looks()
+            planned = interim_analyses()
             look = next(planned)
             while True:
                 self._launches.append(self._launch(stores))
@@ -221,5 +221,5 @@ def compare(
     *,
     watcher: Watcher | None = None,
 ) -> Comparison:
-    """Compare two sides until there is a verdict or the budget is spent; see `Comparing`."""
-    return Comparing(device, first, second, plan or ComparisonPlan()).run(watcher)
+    """Compare two sides until there is a verdict or the budget is spent; see `ComparisonRunner`."""
+    return ComparisonRunner(device, first, second, plan or ComparisonPlan()).run(watcher)

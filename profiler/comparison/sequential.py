@@ -26,23 +26,23 @@ __all__ = [
     "CONFIDENCE",
     "FASTER",
     "FEWEST_VALUES",
-    "FIRST_LOOK",
+    "FIRST_ANALYSIS",
     "NO_DIFFERENCE",
     "SLOWER",
     "UNDECIDED",
     "Interval",
-    "confidence_at_look",
-    "interval_at_look",
-    "judge",
-    "look_of",
-    "looks",
+    "analysis_of",
+    "confidence_at_analysis",
+    "interim_analyses",
+    "interval_at_analysis",
+    "verdict_of",
 ]
 
 #: That no interval of all the looks misses the truth; its complement bounds the false alarms.
 CONFIDENCE = 0.99
 
 #: Values at the first look: fewer, where they have two modes, too often agree by accident.
-FIRST_LOOK = 6
+FIRST_ANALYSIS = 6
 #: How many times the values of the look before each look has.
 _GROWTH = 4 / 3
 #: Fewest values that have a spread.
@@ -66,29 +66,29 @@ class Interval:
     high: float
 
 
-def looks() -> Iterator[int]:
+def interim_analyses() -> Iterator[int]:
     """How many values there are at each look, without end."""
-    count = FIRST_LOOK
+    count = FIRST_ANALYSIS
     while True:
         yield count
         count = math.ceil(count * _GROWTH)
 
 
-def look_of(values: int) -> int:
+def analysis_of(values: int) -> int:
     """The look, counted from 1, at which so many values are judged.
 
     Between two looks it is the later one: an end that the values did not choose, such as a spent
     budget, is the next look come early.
     """
-    return 1 + sum(1 for _ in itertools.takewhile(lambda count: count < values, looks()))
+    return 1 + sum(1 for _ in itertools.takewhile(lambda count: count < values, interim_analyses()))
 
 
-def confidence_at_look(look: int, confidence: float = CONFIDENCE) -> float:
+def confidence_at_analysis(look: int, confidence: float = CONFIDENCE) -> float:
     """Confidence of the interval at one look, so that all together keep `confidence`."""
     return 1 - (1 - confidence) / (look * (look + 1))
 
 
-def interval_at_look(
+def interval_at_analysis(
     values: Sequence[float], look: int, confidence: float = CONFIDENCE
 ) -> Interval:
     """Student's interval of the mean at a look.
@@ -103,13 +103,13 @@ def interval_at_look(
     array = np.asarray(values, dtype=float)
     if len(array) < FEWEST_VALUES:
         raise ValueError(f"{len(array)} values have no spread: give at least {FEWEST_VALUES}.")
-    quantile = float(stdtrit(len(array) - 1, (1 + confidence_at_look(look, confidence)) / 2))
+    quantile = float(stdtrit(len(array) - 1, (1 + confidence_at_analysis(look, confidence)) / 2))
     centre = float(array.mean())
     half = quantile * float(array.std(ddof=1)) / math.sqrt(len(array))
     return Interval(centre, centre - half, centre + half)
 
 
-def judge(interval: Interval, within: float) -> str:
+def verdict_of(interval: Interval, within: float) -> str:
     """The verdict on the second that an interval of the log ratio allows.
 
     Args:

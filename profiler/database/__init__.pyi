@@ -1,6 +1,6 @@
 from . import schema as schema
-from .engine import alone as alone, at_one_moment as at_one_moment
-from .errors import translated as translated
+from .engine import exclusive_transaction as exclusive_transaction, snapshot as snapshot
+from .errors import translate_errors as translate_errors
 from .reader import ProfileReader as ProfileReader
 from .registration import (
     enter_campaign as enter_campaign,

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from atb.errors import BadFile
 from atb.files import prepare_output
-from atb.profiler.database.errors import translated
+from atb.profiler.database.errors import translate_errors
 from atb.profiler.database.migration import migrate
 from atb.profiler.database.postgresql import describe_url, parse_url, server_engine
 from atb.profiler.database.schema import FORMAT, KIND, meta, metadata
@@ -24,7 +24,7 @@ from atb.profiler.database.sqlite import (
     snapshot_engine,
 )
 
-__all__ = ["Opened", "alone", "at_one_moment", "open_database"]
+__all__ = ["DatabaseHandle", "exclusive_transaction", "open_database", "snapshot"]
 
 _SCHEME = re.compile(r"postgres\w*(\+\w+)?:", re.IGNORECASE)
 #: Any number that is nobody else's: who has this lock may make tables, and open campaigns.
@@ -32,7 +32,7 @@ _OPENING_LOCK = 0x61746264
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class DatabaseHandle:
     """A database that is ours, and ready.
 
     Attributes:
@@ -48,7 +48,7 @@ class Opened:
     format: int
 
 
-def open_database(location: str, *, create: bool) -> Opened:
+def open_database(location: str, *, create: bool) -> DatabaseHandle:
     """Connect, check that it is ours, and make or migrate the tables where `create` allows.
 
     Args:
@@ -68,25 +68,25 @@ def open_database(location: str, *, create: bool) -> Opened:
     return _open_file(Path(location), create=create)
 
 
-def _open_file(path: Path, *, create: bool) -> Opened:
+def _open_file(path: Path, *, create: bool) -> DatabaseHandle:
     location = str(path)
     if create:
         prepare_output(path)
     number = check_file(path, create=create)
     if number is None and not path.exists():
         path.touch()  # with the user's umask; SQLite would let nobody else write, whatever it says
-    with translated(location):
+    with translate_errors(location):
         if not create and number is not None and number < FORMAT:
-            return Opened(snapshot_engine(path), location, path, number)
+            return DatabaseHandle(snapshot_engine(path), location, path, number)
         engine = file_engine(path, create=create)
-        return Opened(engine, location, path, _prepare(engine, location, create=create))
+        return DatabaseHandle(engine, location, path, _prepare(engine, location, create=create))
 
 
-def _open_server(text: str, *, create: bool) -> Opened:
+def _open_server(text: str, *, create: bool) -> DatabaseHandle:
     url = parse_url(text)
     location = describe_url(url)
     engine = server_engine(url, create=create)
-    with translated(location):
+    with translate_errors(location):
         number = _prepare(engine, location, create=create)
     if number < FORMAT:
         engine.dispose()
@@ -94,7 +94,7 @@ def _open_server(text: str, *, create: bool) -> Opened:
             f"{location} has format {number} and this version reads {FORMAT}: "
             "bring it there by a command that writes, such as `atb profile`."
         )
-    return Opened(engine, location, None, number)
+    return DatabaseHandle(engine, location, None, number)
 
 
 def _prepare(engine: sa.Engine, location: str, *, create: bool) -> int:
@@ -107,7 +107,7 @@ def _prepare(engine: sa.Engine, location: str, *, create: bool) -> int:
         if not create:
             with engine.begin() as connection:
                 return _read_format(connection, location)
-        with alone(engine) as connection:
+        with exclusive_transaction(engine) as connection:
             if not sa.inspect(connection).has_table(meta.name):
                 metadata.create_all(connection)
                 rows = [{"name": "kind", "value": KIND}, {"name": "format", "value": str(FORMAT)}]
@@ -128,7 +128,7 @@ def _read_format(connection: sa.Connection, location: str) -> int:
 
 
 @contextlib.contextmanager
-def alone(engine: sa.Engine) -> Iterator[sa.Connection]:
+def exclusive_transaction(engine: sa.Engine) -> Iterator[sa.Connection]:
     """A transaction in which nobody else makes tables or opens campaigns."""
     with engine.begin() as connection:
         # SQLite has one writer at a time anyway
@@ -138,7 +138,7 @@ def alone(engine: sa.Engine) -> Iterator[sa.Connection]:
 
 
 @contextlib.contextmanager
-def at_one_moment(engine: sa.Engine) -> Iterator[sa.Connection]:
+def snapshot(engine: sa.Engine) -> Iterator[sa.Connection]:
     """A transaction whose queries all see the same, whatever others write meanwhile."""
     with engine.connect() as connection:
         # SQLite always does so

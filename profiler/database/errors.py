@@ -11,11 +11,11 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from atb.errors import AtbError, BadFile, InputError, RunError
 from atb.text import printable
 
-__all__ = ["translated"]
+__all__ = ["translate_errors"]
 
 
 @contextlib.contextmanager
-def translated(location: str) -> Iterator[None]:
+def translate_errors(location: str) -> Iterator[None]:
     """Turn the database's errors into ours.
 
     Args:

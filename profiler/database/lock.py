@@ -18,36 +18,36 @@ from sqlalchemy.exc import SQLAlchemyError
 from atb.errors import InputError, RunError
 from atb.file_lock import release, take
 from atb.profiler import Campaign
-from atb.profiler.database.engine import Opened
-from atb.profiler.database.errors import translated
+from atb.profiler.database.engine import DatabaseHandle
+from atb.profiler.database.errors import translate_errors
 
-__all__ = ["hold"]
+__all__ = ["campaign_lock"]
 
 #: A killed holder's last block may still be on its way to a server, and leftovers may be swept.
-_PATIENCE_SECONDS = 2.0
+_LOCK_WAIT_SECONDS = 2.0
 _ASK_SECONDS = 0.05
 
 
 @contextlib.contextmanager
-def hold(opened: Opened, campaign: Campaign) -> Iterator[None]:
+def campaign_lock(handle: DatabaseHandle, campaign: Campaign) -> Iterator[None]:
     """Be the only process that measures a campaign.
 
     Raises:
         RunError: Another one does.
         InputError: The folder of the database cannot be written.
     """
-    held = _hold_on_server if opened.path is None else _hold_beside_file
-    with held(opened, campaign):
+    held = _server_lock if handle.path is None else _file_lock
+    with held(handle, campaign):
         yield
 
 
-def _insist(ask: Callable[[], bool], opened: Opened, campaign: Campaign) -> None:
+def _insist(ask: Callable[[], bool], handle: DatabaseHandle, campaign: Campaign) -> None:
     """Ask until the answer is yes, or patience is at its end."""
-    deadline = time.monotonic() + _PATIENCE_SECONDS
+    deadline = time.monotonic() + _LOCK_WAIT_SECONDS
     while not ask():
         if time.monotonic() >= deadline:
             raise RunError(
-                f"The campaign {campaign.label} in {opened.location} is being measured by another "
+                f"The campaign {campaign.label} in {handle.location} is being measured by another "
                 "process: wait for its end and run the command again, or measure another campaign "
                 "with --campaign NAME or --new-campaign."
             )
@@ -58,9 +58,9 @@ def _insist(ask: Callable[[], bool], opened: Opened, campaign: Campaign) -> None
 
 
 @contextlib.contextmanager
-def _hold_beside_file(opened: Opened, campaign: Campaign) -> Iterator[None]:
-    assert opened.path is not None
-    database = opened.path.resolve()
+def _file_lock(handle: DatabaseHandle, campaign: Campaign) -> Iterator[None]:
+    assert handle.path is not None
+    database = handle.path.resolve()
     path = _lock_file(database, campaign.uuid)
     taken: list[int] = []
 
@@ -72,7 +72,7 @@ def _hold_beside_file(opened: Opened, campaign: Campaign) -> Iterator[None]:
 
     try:
         _sweep(database)
-        _insist(ask, opened, campaign)
+        _insist(ask, handle, campaign)
     except OSError as error:
         raise InputError(
             f"Cannot lock {path} ({error.strerror}): choose another place with --db."
@@ -99,16 +99,16 @@ def _sweep(database: Path) -> None:
 
 
 @contextlib.contextmanager
-def _hold_on_server(opened: Opened, campaign: Campaign) -> Iterator[None]:
-    engine = opened.engine
+def _server_lock(handle: DatabaseHandle, campaign: Campaign) -> Iterator[None]:
+    engine = handle.engine
     number = int.from_bytes(bytes.fromhex(campaign.uuid)[:8], "big", signed=True)
 
     def ask() -> bool:
-        with translated(opened.location), engine.begin() as connection:
+        with translate_errors(handle.location), engine.begin() as connection:
             query = sa.select(sa.func.pg_try_advisory_lock(number))
             return bool(connection.execute(query).scalar())
 
-    _insist(ask, opened, campaign)
+    _insist(ask, handle, campaign)
     try:
         yield
     finally:

@@ -14,7 +14,7 @@ from atb.models import Architecture
 from atb.profiler import BlockRecord, Campaign, Conditions, Failure, LoadRecord, ModelFile, Subject
 from atb.profiler.database import schema
 from atb.profiler.database.engine import open_database
-from atb.profiler.database.errors import translated
+from atb.profiler.database.errors import translate_errors
 from atb.profiler.database.row_checks import decode_rows
 from atb.profiler.database.rows import (
     row_to_block,
@@ -28,17 +28,17 @@ from atb.profiler.database.rows import (
 from atb.profiler.statistics import (
     LEVEL_READINGS,
     MOST_LEVEL_BLOCKS,
-    CachePressure,
+    CacheContention,
     Measurement,
     cache_level,
+    cache_log_slowdowns,
     cache_ratio,
+    cache_share,
     estimator_for,
     mean_seconds,
-    pressures,
     sentinel_level,
-    share_of,
     slowdowns,
-    together,
+    with_pooled_variance,
 )
 
 __all__ = ["ProfileReader"]
@@ -50,17 +50,17 @@ class ProfileReader:
     """What a profile database tells; see `ProfileDatabase`, which writes too."""
 
     def __init__(self, location: str | Path, *, create: bool = False) -> None:
-        self.opened = open_database(str(location), create=create)
+        self.handle = open_database(str(location), create=create)
 
     @property
     def location(self) -> str:
         """What to call it: the path, or the URL without its password."""
-        return self.opened.location
+        return self.handle.location
 
     @property
     def engine(self) -> sa.Engine:
         """Its connection."""
-        return self.opened.engine
+        return self.handle.engine
 
     def __enter__(self) -> Self:
         return self
@@ -132,7 +132,7 @@ class ProfileReader:
             found += self._measurements(known, *levels[place])
         return [m for m in found if models or not isinstance(m.subject, ModelFile)]
 
-    def measurements_then(self, campaign: Campaign) -> list[Measurement]:
+    def measurements_as_of(self, campaign: Campaign) -> list[Measurement]:
         """What a campaign found, by the levels that were known when it was the newest.
 
         What is measured afterwards may move those levels, and with them what `measurements` says by
@@ -221,7 +221,7 @@ class ProfileReader:
     # ---------------------------------------------------------------- inside
 
     def _read(self, query: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
-        with translated(self.location), self.engine.connect() as connection:
+        with translate_errors(self.location), self.engine.connect() as connection:
             return connection.execute(query).all()
 
     def _decoded(self, decode: Callable[[Any], _T], query: sa.Select[Any], table: str) -> list[_T]:
@@ -248,7 +248,7 @@ class ProfileReader:
         asked = self._decoded(row_to_within, query, "sessions")
         threads = campaign.conditions.settings.threads
         slower = slowdowns(records, threads=threads, level=reference)
-        pressed = pressures(records, threads=threads, level=cache)
+        pressed = cache_log_slowdowns(records, threads=threads, level=cache)
         grouped: dict[Subject, list[tuple[BlockRecord, float, float]]] = {}
         for record, slowdown, pressure in zip(records, slower, pressed, strict=True):
             grouped.setdefault(record.subject, []).append((record, slowdown, pressure))
@@ -267,12 +267,12 @@ class ProfileReader:
                 sequential=any(within is not None for within in asked),
                 method=method,
                 slowdowns={(record.launch, record.block): slower for record, slower, _ in own},
-                cache=CachePressure(
-                    share_of(subject, campaign.conditions.settings.precision),
+                cache=CacheContention(
+                    cache_share(subject, campaign.conditions.settings.precision),
                     {(record.launch, record.block): pressure for record, _, pressure in own},
                 ),
                 loads=loads.get(subject, ()),
             )
             for subject, own in grouped.items()
         ]
-        return together(found)
+        return with_pooled_variance(found)

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.pool import QueuePool, StaticPool
 
 from atb.errors import BadFile
-from atb.profiler.database.errors import translated
+from atb.profiler.database.errors import translate_errors
 from atb.profiler.database.migration import migrate
 from atb.profiler.database.schema import FORMAT, KIND, meta
 from atb.text import printable
@@ -83,7 +83,7 @@ def _look_into(path: Path, *, create: bool) -> int | None:
     # through SQLite: to open and close a file beside it would drop the locks of this process
     location = str(path)
     with (
-        translated(location),
+        translate_errors(location),
         contextlib.closing(_connect(path, _untouching_mode(path))) as connection,
     ):
         (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()

@@ -12,9 +12,9 @@ from atb.errors import RunError
 from atb.models import Architecture
 from atb.profiler import BlockRecord, Campaign, Conditions, Failure, LoadRecord
 from atb.profiler.database import schema
-from atb.profiler.database.engine import alone
-from atb.profiler.database.errors import translated
-from atb.profiler.database.lock import hold
+from atb.profiler.database.engine import exclusive_transaction
+from atb.profiler.database.errors import translate_errors
+from atb.profiler.database.lock import campaign_lock
 from atb.profiler.database.reader import ProfileReader
 from atb.profiler.database.registration import (
     command_key,
@@ -39,7 +39,7 @@ class ProfileDatabase(ProfileReader):
             present one. Else it must exist and is only read.
 
     Attributes:
-        opened: The connection, what the database is called, and the format that it has.
+        handle: The connection, what the database is called, and the format that it has.
 
     Raises:
         BadFile: It is missing, foreign, corrupted or of a newer format; it was not touched.
@@ -76,7 +76,10 @@ class ProfileDatabase(ProfileReader):
             new: Make one even if there is one.
         """
         key = command_key([name, space, seed, conditions.key, launches, str(sentinel), *identity])
-        with translated(self.location), alone(self.engine) as connection:
+        with (
+            translate_errors(self.location),
+            exclusive_transaction(self.engine) as connection,
+        ):
             found = None if new else find_campaign(connection, "key", key)
             if found is not None and found.conditions_key != conditions.key:
                 found = None  # it came with a key that is not its own
@@ -97,7 +100,7 @@ class ProfileDatabase(ProfileReader):
             return campaign
 
     @contextlib.contextmanager
-    def hold(self, campaign: Campaign) -> Iterator[None]:
+    def campaign_lock(self, campaign: Campaign) -> Iterator[None]:
         """Be the only one that measures a campaign, until the block ends or the process does.
 
         Raises:
@@ -106,7 +109,7 @@ class ProfileDatabase(ProfileReader):
         """
         if campaign.uuid in self._held:
             raise RunError(f"The campaign {campaign.label} is being measured already: wait for it.")
-        with hold(self.opened, campaign):
+        with campaign_lock(self.handle, campaign):
             self._held.add(campaign.uuid)
             try:
                 yield
@@ -145,5 +148,5 @@ class ProfileDatabase(ProfileReader):
                 "the device or its runtime answers what it should not; look into it with "
                 "`atb devices check`."
             ) from error
-        with translated(self.location), self.engine.begin() as connection:
+        with translate_errors(self.location), self.engine.begin() as connection:
             connection.execute(schema.metadata.tables[f"atb_{table}"].insert().values(row))

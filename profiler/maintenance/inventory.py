@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from atb.profiler import Campaign
-from atb.profiler.database import ProfileReader, at_one_moment, schema, translated
+from atb.profiler.database import ProfileReader, schema, snapshot, translate_errors
 
 __all__ = ["CampaignInventory", "Inventory", "take_inventory"]
 
@@ -80,10 +80,10 @@ class Inventory:
 def take_inventory(database: ProfileReader) -> Inventory:
     """Count what a database holds."""
     campaigns = database.campaigns()
-    with translated(database.location), at_one_moment(database.engine) as connection:
+    with translate_errors(database.location), snapshot(database.engine) as connection:
         return Inventory(
             database.location,
-            database.opened.format,
+            database.handle.format,
             _size_bytes(database, connection),
             connection.execute(sa.select(sa.func.count()).select_from(schema.conditions)).scalar()
             or 0,
@@ -122,7 +122,7 @@ def _rows_of(connection: sa.Connection, table: sa.Table, campaign: Campaign) -> 
 
 
 def _size_bytes(database: ProfileReader, connection: sa.Connection) -> int:
-    path = database.opened.path
+    path = database.handle.path
     if path is not None:
         return path.stat().st_size
     query = sa.text(

@@ -20,14 +20,14 @@ from atb.profiler.database import (
     BadRow,
     ProfileDatabase,
     ProfileReader,
-    alone,
-    at_one_moment,
     check_rows,
     enter_campaign,
     enter_conditions,
+    exclusive_transaction,
     find_campaign,
     schema,
-    translated,
+    snapshot,
+    translate_errors,
 )
 
 __all__ = ["PARTS", "Added", "CampaignRows", "add_campaigns", "merge", "read_campaigns"]
@@ -113,7 +113,7 @@ def read_campaigns(
     for campaign in database.campaigns():
         if labels is not None and campaign.label not in labels:
             continue
-        with translated(database.location), at_one_moment(database.engine) as connection:
+        with translate_errors(database.location), snapshot(database.engine) as connection:
             row = _rows(connection, table, table.c.id == campaign.id)[0]
             place = schema.conditions.c.id == row["conditions_id"]
             (conditions,) = _rows(connection, schema.conditions, place)
@@ -172,8 +172,11 @@ def add_campaigns(
         # nobody may measure what is added to; what is new is unknown to everybody else
         for known in target.campaigns():
             if known.uuid in names:
-                held.enter_context(target.hold(known))
-        with translated(target.location), alone(target.engine) as connection:
+                held.enter_context(target.campaign_lock(known))
+        with (
+            translate_errors(target.location),
+            exclusive_transaction(target.engine) as connection,
+        ):
             found = []
             for campaign in wanted:
                 found.append(_add(connection, campaign))

@@ -19,13 +19,13 @@ from atb.files import write_document
 from atb.profiler.database import (
     ROW_ERRORS,
     ProfileDatabase,
-    alone,
     check_part,
     check_texts,
+    exclusive_transaction,
     row_to_campaign,
     row_to_conditions,
     schema,
-    translated,
+    translate_errors,
     why,
 )
 from atb.profiler.maintenance.merging import PARTS
@@ -68,7 +68,10 @@ def repair(database: ProfileDatabase, out: Path) -> list[TakenRow]:
     Raises:
         OSError: The file cannot be written; the database is as it was.
     """
-    with translated(database.location), alone(database.engine) as connection:
+    with (
+        translate_errors(database.location),
+        exclusive_transaction(database.engine) as connection,
+    ):
         taken = [*_bad_campaigns(connection), *_bad_parts(connection)]
         gone = {row.id for row in taken if row.table == "campaigns"}
         taken += _orphans(connection, gone, {(row.table, row.id) for row in taken})

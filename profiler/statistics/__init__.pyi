@@ -1,17 +1,17 @@
 from .cache_contention import (
     CACHE_SENTINEL as CACHE_SENTINEL,
     LEVEL_READINGS as LEVEL_READINGS,
-    CachePressure as CachePressure,
+    CacheContention as CacheContention,
     cache_level as cache_level,
+    cache_log_slowdowns as cache_log_slowdowns,
     cache_ratio as cache_ratio,
-    pressures as pressures,
-    share_of as share_of,
+    cache_share as cache_share,
 )
 from .measurement import (
     MOST_DISTURBED as MOST_DISTURBED,
     MOST_SLOWDOWN as MOST_SLOWDOWN,
     Measurement as Measurement,
-    together as together,
+    with_pooled_variance as with_pooled_variance,
 )
 from .preemption import (
     BlockValue as BlockValue,

@@ -26,11 +26,11 @@ from atb.profiler.statistics.sentinel import mean_seconds
 __all__ = [
     "CACHE_SENTINEL",
     "LEVEL_READINGS",
-    "CachePressure",
+    "CacheContention",
     "cache_level",
+    "cache_log_slowdowns",
     "cache_ratio",
-    "pressures",
-    "share_of",
+    "cache_share",
     "size_ratio",
 ]
 
@@ -50,12 +50,12 @@ _SHARES = (
     (11.0, 0.15),
 )  # fmt: skip
 #: How far models of a size differ in that, as a share of the correction.
-SHARE_SPREAD = 0.2
+SHARE_DEVIATION = 0.2
 _BYTES = {"fp32": 4, "int8": 1}
 
 
 @dataclass(frozen=True, slots=True)
-class CachePressure:
+class CacheContention:
     """How hard neighbours pressed on the shared cache, and what it means for one model.
 
     Attributes:
@@ -71,7 +71,7 @@ class CachePressure:
         return self.share * self.logs.get((record.launch, record.block), 0.0)
 
 
-def share_of(subject: Subject, precision: str) -> float:
+def cache_share(subject: Subject, precision: str) -> float:
     """The share of the second sentinel's slowing down that a model shows, from 0 to 1.
 
     A model file of the user's does not say what of it is read; it is taken as of middling size.
@@ -113,7 +113,9 @@ def cache_level(ratios: Iterable[float | None]) -> float | None:
     return float(np.median(first)) if first else None
 
 
-def pressures(records: Sequence[BlockRecord], *, threads: int, level: float | None) -> list[float]:
+def cache_log_slowdowns(
+    records: Sequence[BlockRecord], *, threads: int, level: float | None
+) -> list[float]:
     """Logarithm of how much slower the second sentinel was around each record.
 
     Args:

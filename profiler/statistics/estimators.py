@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from atb.profiler import BlockRecord
-from atb.profiler.statistics.cache_contention import SHARE_SPREAD, CachePressure
+from atb.profiler.statistics.cache_contention import SHARE_DEVIATION, CacheContention
 from atb.profiler.statistics.preemption import BlockValue, block_value, quantile_of
 from atb.profiler.statistics.sentinel import sentinel_seconds
-from atb.profiler.statistics.variance_pooling import Spread
+from atb.profiler.statistics.variance_pooling import PooledVariance
 
 __all__ = [
     "CONFIDENCE",
@@ -69,8 +69,8 @@ class Estimator(Protocol):
         threads: int,
         reference: float | None,
         confidence: float,
-        spread: Spread | None = None,
-        cache: CachePressure | None = None,
+        pooled_variance: PooledVariance | None = None,
+        cache: CacheContention | None = None,
     ) -> Estimate:
         """Estimate from at least one block.
 
@@ -79,7 +79,7 @@ class Estimator(Protocol):
             threads: That computed an inference.
             reference: The sentinel's undisturbed level in seconds; None where unknown.
             confidence: Of the interval, such as 0.95.
-            spread: What other models of the campaign tell about how launches differ.
+            pooled_variance: What other models of the campaign tell about how launches differ.
             cache: How neighbours pressed on the shared cache; None where it is not known.
         """
 
@@ -89,7 +89,7 @@ class Estimator(Protocol):
         *,
         threads: int,
         reference: float | None,
-        cache: CachePressure | None = None,
+        cache: CacheContention | None = None,
     ) -> npt.NDArray[np.float64]:
         """Logarithm of the latency that each launch shows, float64 [launches]."""
 
@@ -139,18 +139,18 @@ class LaunchEstimator:
         threads: int,
         reference: float | None,
         confidence: float,
-        spread: Spread | None = None,
-        cache: CachePressure | None = None,
+        pooled_variance: PooledVariance | None = None,
+        cache: CacheContention | None = None,
     ) -> Estimate:
         """See `Estimator`."""
         values = self.launch_values(blocks, threads=threads, reference=reference, cache=cache)
         if len(values) > 1:
             doubts = self._doubts(blocks, threads, reference, cache)
         else:
-            values, spread = self._logs(blocks, threads, reference, cache), None
+            values, pooled_variance = self._logs(blocks, threads, reference, cache), None
             doubts = np.zeros((1, len(values)))
         if len(values) > 1:
-            variance, freedom = _variance(values, spread)
+            variance, freedom = _variance(values, pooled_variance)
             weights = _weights(variance, doubts)
             center = float(weights @ values)
             corrections = _normal_quantile(confidence) * float(np.linalg.norm(doubts @ weights))
@@ -170,7 +170,7 @@ class LaunchEstimator:
         *,
         threads: int,
         reference: float | None,
-        cache: CachePressure | None = None,
+        cache: CacheContention | None = None,
     ) -> npt.NDArray[np.float64]:
         """See `Estimator`."""
         launches = (
@@ -183,7 +183,7 @@ class LaunchEstimator:
         blocks: Sequence[BlockRecord],
         threads: int,
         reference: float | None,
-        cache: CachePressure | None,
+        cache: CacheContention | None,
     ) -> npt.NDArray[np.float64]:
         """How far each correction of a launch may be off, as standard deviations of its logarithm.
 
@@ -197,12 +197,15 @@ class LaunchEstimator:
                     self.exponent_spread * float(np.median(_slowness(part, threads, reference)))
                     for part in launches
                 ],
-                [SHARE_SPREAD * float(np.median(self._pressed(part, cache))) for part in launches],
+                [
+                    SHARE_DEVIATION * float(np.median(self._pressed(part, cache)))
+                    for part in launches
+                ],
             ]
         )
 
     def _pressed(
-        self, blocks: Sequence[BlockRecord], cache: CachePressure | None
+        self, blocks: Sequence[BlockRecord], cache: CacheContention | None
     ) -> npt.NDArray[np.float64]:
         """Logarithm of what pressure on the shared cache made of each block; 0 uncorrected."""
         corrects = cache is not None and self.sentinel_exponent
@@ -213,7 +216,7 @@ class LaunchEstimator:
         launch: Sequence[BlockRecord],
         threads: int,
         reference: float | None,
-        cache: CachePressure | None,
+        cache: CacheContention | None,
     ) -> npt.NDArray[np.float64]:
         """Logarithms of the corrected values, of the undisturbed blocks where there are any."""
         values = self._values(launch, threads)
@@ -262,11 +265,13 @@ def _student_quantile(confidence: float, freedom: float) -> float:
     return float(stdtrit(freedom, (1 + confidence) / 2))
 
 
-def _variance(values: npt.NDArray[np.float64], spread: Spread | None) -> tuple[float, float]:
+def _variance(
+    values: npt.NDArray[np.float64], pooled_variance: PooledVariance | None
+) -> tuple[float, float]:
     """Of a launch, and the degrees of freedom that it is known with."""
-    if spread is None:
+    if pooled_variance is None:
         return float(values.var(ddof=1)), float(len(values) - 1)
-    return spread.moderate(values)
+    return pooled_variance.moderate(values)
 
 
 def _weights(variance: float, doubts: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

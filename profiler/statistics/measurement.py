@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from atb.models import Architecture
 from atb.profiler import BlockRecord, Conditions, Failure, LoadRecord, Subject
-from atb.profiler.statistics.cache_contention import CachePressure
+from atb.profiler.statistics.cache_contention import CacheContention
 from atb.profiler.statistics.clock import coarse_step_seconds
 from atb.profiler.statistics.energy import energy_of_inference
 from atb.profiler.statistics.estimators import (
@@ -24,12 +24,12 @@ from atb.profiler.statistics.estimators import (
     Estimator,
     wall_latency,
 )
-from atb.profiler.statistics.percentiles import tail_seconds
-from atb.profiler.statistics.scenarios import Curve, requests_per_second
+from atb.profiler.statistics.percentiles import percentile_bound
+from atb.profiler.statistics.scenarios import SustainedCurve, requests_per_second
 from atb.profiler.statistics.sentinel import is_shifted
-from atb.profiler.statistics.variance_pooling import Spread, learn_spread
+from atb.profiler.statistics.variance_pooling import PooledVariance, pool_variances
 
-__all__ = ["BlockRecord", "Failure", "Measurement", "together"]
+__all__ = ["BlockRecord", "Failure", "Measurement", "with_pooled_variance"]
 
 #: Fewer launches say nothing about how launches differ.
 FEWEST_LAUNCHES = 3
@@ -66,7 +66,7 @@ class Measurement:
         slowdowns: By launch and block, how much slower than its level the machine was then.
         cache: How neighbours pressed on the shared cache meanwhile; None where it is not known.
         loads: What loading it showed, in each launch.
-        spread: What the other subjects of the campaign tell about how launches differ.
+        pooled_variance: What the other subjects of the campaign tell about how launches differ.
         method: How the latency is estimated.
     """
 
@@ -78,9 +78,9 @@ class Measurement:
     within: float | None = None
     sequential: bool = False
     slowdowns: Mapping[tuple[int, int], float] = field(default_factory=dict)
-    cache: CachePressure | None = None
+    cache: CacheContention | None = None
     loads: tuple[LoadRecord, ...] = ()
-    spread: Spread | None = None
+    pooled_variance: PooledVariance | None = None
     method: Estimator = DEFAULT_ESTIMATOR
 
     def __post_init__(self) -> None:
@@ -109,9 +109,9 @@ class Measurement:
         return requests_per_second(self.blocks) if self.scenario == "throughput" else None
 
     @property
-    def curve(self) -> Curve | None:
+    def curve(self) -> SustainedCurve | None:
         """Latency over time; None but in the scenario `sustained`."""
-        return Curve.of(self.blocks) if self.scenario == "sustained" else None
+        return SustainedCurve.of(self.blocks) if self.scenario == "sustained" else None
 
     @property
     def _threads(self) -> int:
@@ -150,7 +150,7 @@ class Measurement:
             threads=self._threads,
             reference=self.sentinel_reference,
             confidence=SEQUENTIAL_CONFIDENCE if self.sequential else CONFIDENCE,
-            spread=self.spread,
+            pooled_variance=self.pooled_variance,
             cache=self.cache,
         )
 
@@ -194,7 +194,7 @@ class Measurement:
         for record in self.blocks:
             launches.setdefault(record.launch, []).extend(record.readings.wall_seconds)
         runs = list(launches.values())
-        tails = {f"p{percentile}": tail_seconds(runs, percentile) for percentile in PERCENTILES}
+        tails = {f"p{percentile}": percentile_bound(runs, percentile) for percentile in PERCENTILES}
         return {name: seconds for name, seconds in tails.items() if seconds is not None}
 
     @property
@@ -258,7 +258,7 @@ class Measurement:
         if abs(self.slowdown - 1) > MOST_SLOWDOWN and not sustained:
             found.append(f"machine {self.slowdown - 1:+.0%} off its level")
         if abs(self.pressure) > MOST_SLOWDOWN:
-            found.append(f"{self.pressure:+.0%} by neighbours in the shared cache")
+            found.append(f"{self.pressure:+.0%} by other tenants of the shared cache")
         width = self.estimate.relative_half_width
         widest = WIDEST if self.within is None else self.within * (1 + WIDTH_TOLERANCE)
         if width > widest:
@@ -304,11 +304,11 @@ class Measurement:
         return document
 
 
-def together(measurements: Sequence[Measurement]) -> list[Measurement]:
+def with_pooled_variance(measurements: Sequence[Measurement]) -> list[Measurement]:
     """The same measurements, each with what the others tell about how launches differ.
 
     Args:
         measurements: Of one campaign.
     """
-    spread = learn_spread([m.launch_values for m in measurements])
-    return [replace(m, spread=spread) for m in measurements]
+    pooled_variance = pool_variances([m.launch_values for m in measurements])
+    return [replace(m, pooled_variance=pooled_variance) for m in measurements]

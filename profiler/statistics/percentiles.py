@@ -18,14 +18,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-__all__ = ["FEWEST_LAUNCHES", "fewest_runs", "tail_seconds"]
+__all__ = ["FEWEST_LAUNCHES", "fewest_runs", "percentile_bound"]
 
 _CONFIDENCE = 0.99
 #: Of fewer the limit lies so far out that it is of no use: of four at seven standard deviations.
 FEWEST_LAUNCHES = 5
 
 
-def tail_seconds(launches: Sequence[Sequence[float]], percentile: float) -> float | None:
+def percentile_bound(launches: Sequence[Sequence[float]], percentile: float) -> float | None:
     """A bound on a percentile of all runs that holds with 99 % confidence; None of too few.
 
     Args:
@@ -39,8 +39,8 @@ def tail_seconds(launches: Sequence[Sequence[float]], percentile: float) -> floa
         return None
     # unbiased in its rank: a slow launch of few runs shall not look faster than it is
     logs = [float(np.quantile(np.log(runs), share, method="weibull")) for runs in told]
-    spread = float(np.std(logs, ddof=1))
-    return math.exp(float(np.mean(logs)) + _tolerance_factor(len(logs), share) * spread)
+    deviation = float(np.std(logs, ddof=1))
+    return math.exp(float(np.mean(logs)) + _tolerance_factor(len(logs), share) * deviation)
 
 
 @functools.cache

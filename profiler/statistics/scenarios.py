@@ -19,7 +19,7 @@ from atb.profiler import BlockRecord, Conditions
 from atb.profiler.statistics.estimators import DEFAULT_ESTIMATOR, ESTIMATORS, Estimator
 from atb.profiler.statistics.preemption import waits_for_itself
 
-__all__ = ["Curve", "estimator_for", "plan_of", "requests_per_second", "shares_workers"]
+__all__ = ["SustainedCurve", "estimator_for", "plan_of", "requests_per_second", "shares_workers"]
 
 #: How long a sustained scenario runs where nothing is said.
 SUSTAINED_SECONDS = 120.0
@@ -79,7 +79,7 @@ def requests_per_second(blocks: Sequence[BlockRecord]) -> float | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Curve:
+class SustainedCurve:
     """Latency over the time of a sustained run.
 
     Attributes:
@@ -91,7 +91,7 @@ class Curve:
     latency_seconds: tuple[float, ...]
 
     @classmethod
-    def of(cls, blocks: Sequence[BlockRecord]) -> Curve:
+    def of(cls, blocks: Sequence[BlockRecord]) -> SustainedCurve:
         """The curve of the blocks of one run."""
         ordered = sorted(blocks, key=lambda record: record.readings.started_at)
         begun = ordered[0].readings.started_at

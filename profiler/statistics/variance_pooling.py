@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Spread", "learn_spread"]
+__all__ = ["PooledVariance", "pool_variances"]
 
 #: Fewer models say nothing about how their variances differ.
 _FEWEST_MODELS = 5
@@ -27,7 +27,7 @@ _SMALLEST_VARIANCE = 1e-8
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
+class PooledVariance:
     """What other models tell about the variance of a launch.
 
     Attributes:
@@ -50,7 +50,7 @@ class Spread:
         return total / freedom, freedom
 
 
-def learn_spread(models: Sequence[npt.NDArray[np.float64]]) -> Spread | None:
+def pool_variances(models: Sequence[npt.NDArray[np.float64]]) -> PooledVariance | None:
     """Learn from the launches of many models; None of too few.
 
     Args:
@@ -68,7 +68,7 @@ def learn_spread(models: Sequence[npt.NDArray[np.float64]]) -> Spread | None:
     # what the logarithms of variances differ by beyond what few launches explain
     excess = float(centred.var(ddof=1) - polygamma(1, freedom / 2).mean())
     lent = min(2 * _inverse_trigamma(excess), _MOST_FREEDOM) if excess > 0 else _MOST_FREEDOM
-    return Spread(math.exp(mean + float(digamma(lent / 2)) - math.log(lent / 2)), lent)
+    return PooledVariance(math.exp(mean + float(digamma(lent / 2)) - math.log(lent / 2)), lent)
 
 
 def _inverse_trigamma(value: float) -> float:

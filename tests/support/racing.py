@@ -84,7 +84,7 @@ def race(function, *arguments, runners=6):
 def _hold(location, pipe, busy_seconds):
     with (
         ProfileDatabase(location, create=True) as database,
-        database.hold(open_campaign(database)),
+        database.campaign_lock(open_campaign(database)),
     ):
         pipe.send("held")
         if busy_seconds:

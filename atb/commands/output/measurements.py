@@ -86,7 +86,7 @@ def _note_failures(failures: Sequence[Failure]) -> None:
 def _print_table(measurements: Sequence[Measurement]) -> None:
     """Headline with interval, and what was seen under the load there was beside it."""
     scenario = measurements[0].scenario
-    header = ["architecture", "latency ms", "from", "to", "as seen ms"]
+    header = ["architecture", "latency ms", "from", "to", "wall median ms"]
     header += {"throughput": ["requests/s"], "sustained": ["end/begin"]}.get(scenario, [])
     rows = []
     for m in measurements:

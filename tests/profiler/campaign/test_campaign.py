@@ -368,7 +368,7 @@ def test_a_campaign_that_somebody_else_measures_is_refused(database, location, m
     before = places(database)
     (campaign,) = database.campaigns()
     refused = pytest.raises(RunError, match="is being measured by another process")
-    with ProfileDatabase(location, create=True) as other, other.hold(campaign), refused:
+    with ProfileDatabase(location, create=True) as other, other.campaign_lock(campaign), refused:
         run(FakeDevice(), sampled(3), database)
     assert places(database) == before
     run(FakeDevice(), sampled(3), database)

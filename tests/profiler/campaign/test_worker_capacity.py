@@ -6,7 +6,7 @@ from atb.models.published import PUBLISHED
 from atb.models.space_file import find_space
 from atb.profiler.campaign.campaign import run_campaign
 from atb.profiler.campaign.plan import SENTINEL, Plan
-from atb.profiler.campaign.worker_capacity import Room
+from atb.profiler.campaign.worker_capacity import WorkerCapacity
 from atb.profiler.database.writer import ProfileDatabase
 from atb.profiler.statistics.cache_contention import CACHE_SENTINEL
 
@@ -93,17 +93,17 @@ def test_a_resumed_campaign_does_not_hold_failures_in_company_against_anybody(lo
 
 def test_what_a_model_took_counts_more_than_what_its_shape_lets_expect():
     known = {PUBLISHED["s1"]: 5_000_000}
-    room = Room(SETTINGS, known.get)
+    room = WorkerCapacity(SETTINGS, known.get)
     assert room.needed_bytes(PUBLISHED["s1"]) == 5_000_000
     base = PUBLISHED["bert-base"]
     assert 2 * 340e6 < room.needed_bytes(base) < 2 * 400e6
-    many = Room(RunSettings(batch=64, sequence_length=512), known.get)
+    many = WorkerCapacity(RunSettings(batch=64, sequence_length=512), known.get)
     assert many.needed_bytes(base) > room.needed_bytes(base) + 1e9
 
 
 def test_parts_hold_everyone_in_order_and_the_largest_alone():
     sizes = dict(zip(PLAN.subjects, range(1, 21), strict=True))
-    room = Room(SETTINGS, sizes.get)
+    room = WorkerCapacity(SETTINGS, sizes.get)
     assert room.parts(PLAN.subjects, 20) == [list(PLAN.subjects)]
     room.tell_available(2 * 19)
     parts = room.parts(PLAN.subjects, 4)

@@ -11,8 +11,8 @@ from atb.devices.settings import RunSettings
 from atb.errors import InputError, RunError
 from atb.models.architecture import Architecture
 from atb.profiler.comparison.comparison import ComparisonPlan, PairedLaunch, Side
-from atb.profiler.comparison.runner import Comparing, compare
-from atb.profiler.comparison.sequential import FIRST_LOOK
+from atb.profiler.comparison.runner import ComparisonRunner, compare
+from atb.profiler.comparison.sequential import FIRST_ANALYSIS
 from atb.profiler.statistics.preemption import BlockValue
 from atb.profiler.subject import ModelFile
 
@@ -36,7 +36,7 @@ def test_the_same_twice_is_no_difference_at_the_first_look():
     found = compare(device, side(device), side(device))
     assert found.verdict == "no difference"
     assert found.ended_by == "verdict"
-    assert len(found.launches) == FIRST_LOOK
+    assert len(found.launches) == FIRST_ANALYSIS
     low, high = found.ratio_interval
     assert 0.99 < low < found.ratio < high < 1.01
     assert not found.reasons
@@ -242,7 +242,7 @@ def test_launches_that_differ_widely_stay_undecided_until_they_are_many():
 
 def test_what_is_known_when_it_is_interrupted_can_be_asked_for():
     device = FakeDevice()
-    comparing = Comparing(device, side(device), side(device, LARGER), ComparisonPlan())
+    comparing = ComparisonRunner(device, side(device), side(device, LARGER), ComparisonPlan())
 
     def interrupt(found):
         if len(found.launches) == 3:

@@ -5,7 +5,7 @@ import sqlite3
 import pytest
 
 from atb.errors import AtbError, BadFile
-from atb.profiler.database.errors import translated
+from atb.profiler.database.errors import translate_errors
 from atb.profiler.database.postgresql import describe_url, parse_url
 from atb.profiler.database.writer import ProfileDatabase
 
@@ -41,6 +41,9 @@ def test_a_server_is_called_by_its_place_alone():
 
 @pytest.mark.parametrize("said", [b"\xee", b"malformed database schema (\x0e\n\x1b[2J)"])
 def test_what_a_database_says_of_its_damage_is_one_sentence(said):
-    with pytest.raises(BadFile, match="corrupted") as refused, translated("night.db"):
+    with (
+        pytest.raises(BadFile, match="corrupted") as refused,
+        translate_errors("night.db"),
+    ):
         raise sqlite3.DatabaseError(said.decode())
     assert str(refused.value).isprintable()

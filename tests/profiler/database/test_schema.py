@@ -73,7 +73,7 @@ def test_the_sample_is_of_format_1_and_small():
 def test_writing_migrates_and_every_reading_stays_what_it_was(old):
     before = rows(old, f"SELECT {', '.join(BLOCK)} FROM atb_blocks ORDER BY id")
     with ProfileDatabase(old, create=True) as database:
-        assert database.opened.format == schema.FORMAT
+        assert database.handle.format == schema.FORMAT
         campaigns = database.campaigns()
         assert [c.label for c in campaigns] == ["night", "day", "night-2"]
         blocks = [(c, block) for c in campaigns for block in database.blocks(c)]
@@ -109,7 +109,7 @@ def _lists(text):
 def test_reading_leaves_the_file_alone_and_tells_the_same(old):
     before = old.read_bytes()
     with ProfileDatabase(old) as database:
-        assert database.opened.format == 1
+        assert database.handle.format == 1
         read = everything(database)
         loads = [database.loads(campaign) for campaign in database.campaigns()]
         assert loads == [[], [], []]
@@ -238,7 +238,7 @@ def test_an_older_format_on_a_server_is_migrated_by_who_writes(postgresql, condi
         uuid = campaign.uuid
     assert race(migrated, postgresql) == [[uuid]] * 6
     with ProfileDatabase(postgresql) as database:
-        assert database.opened.format == schema.FORMAT
+        assert database.handle.format == schema.FORMAT
         assert set(sa.inspect(database.engine).get_table_names()) == set(schema.metadata.tables)
 
 

@@ -360,7 +360,7 @@ def test_a_campaign_that_is_being_measured_is_not_added_to(tmp_path, monkeypatch
     put_together([source], target)
     with ProfileDatabase(target, create=True) as database:
         (campaign,) = database.campaigns()
-        with database.hold(campaign), pytest.raises(RunError, match="being measured"):
+        with database.campaign_lock(campaign), pytest.raises(RunError, match="being measured"):
             put_together([source], target)
 
 

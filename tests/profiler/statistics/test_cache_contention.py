@@ -9,11 +9,11 @@ from atb.models.published import PUBLISHED
 from atb.profiler.statistics.cache_contention import (
     CACHE_SENTINEL,
     LEVEL_READINGS,
-    CachePressure,
+    CacheContention,
     cache_level,
+    cache_log_slowdowns,
     cache_ratio,
-    pressures,
-    share_of,
+    cache_share,
 )
 from atb.profiler.statistics.estimators import DEFAULT_ESTIMATOR, ESTIMATORS
 from atb.profiler.statistics.measurement import Measurement
@@ -36,16 +36,16 @@ def make_timed(make_record, make_block):
 
 
 def test_models_that_fit_a_cores_own_caches_share_nothing():
-    assert share_of(PUBLISHED["bert-tiny"], "fp32") == 0
-    assert share_of(CACHE_SENTINEL, "fp32") == 1
-    assert 0 < share_of(PUBLISHED["bert-base"], "fp32") < 0.3  # it never fits, pressed or not
+    assert cache_share(PUBLISHED["bert-tiny"], "fp32") == 0
+    assert cache_share(CACHE_SENTINEL, "fp32") == 1
+    assert 0 < cache_share(PUBLISHED["bert-base"], "fp32") < 0.3  # it never fits, pressed or not
     middling = Architecture(3, 272, 3, 96, 1504)
-    assert 0.4 < share_of(middling, "fp32") < 0.9
+    assert 0.4 < cache_share(middling, "fp32") < 0.9
 
 
 def test_weights_of_a_byte_are_a_quarter_as_large():
-    assert share_of(CACHE_SENTINEL, "int8") == 0
-    assert share_of(ModelFile("mine.onnx", "0" * 12), "fp32") == 0.5
+    assert cache_share(CACHE_SENTINEL, "int8") == 0
+    assert cache_share(ModelFile("mine.onnx", "0" * 12), "fp32") == 0.5
 
 
 def test_what_slows_both_sentinels_is_no_pressure(make_timed):
@@ -60,7 +60,7 @@ def test_pressure_is_the_median_of_the_readings_around(make_timed):
         make_timed(i / 2, 0.005 * (1.2 if 40 <= i / 2 < 60 else 1.0) if i % 3 == 0 else None)
         for i in range(200)
     ]
-    found = pressures(records, threads=1, level=level)
+    found = cache_log_slowdowns(records, threads=1, level=level)
     assert found[20] == pytest.approx(0)
     assert found[100] == pytest.approx(math.log(1.2))
 
@@ -68,12 +68,12 @@ def test_pressure_is_the_median_of_the_readings_around(make_timed):
 def test_far_from_all_readings_the_nearest_one_counts(make_timed):
     level = cache_ratio(make_timed(0.0, 0.005), threads=1)
     records = [make_timed(0.0, 0.005), make_timed(100.0, 0.006), make_timed(80.0, None)]
-    assert pressures(records, threads=1, level=level)[2] == pytest.approx(math.log(1.2))
+    assert cache_log_slowdowns(records, threads=1, level=level)[2] == pytest.approx(math.log(1.2))
 
 
 def test_without_readings_or_level_nobody_presses(make_timed):
-    assert pressures([make_timed(0.0, None)], threads=1, level=1.0) == [0.0]
-    assert pressures([make_timed(0.0, 0.005)], threads=1, level=None) == [0.0]
+    assert cache_log_slowdowns([make_timed(0.0, None)], threads=1, level=1.0) == [0.0]
+    assert cache_log_slowdowns([make_timed(0.0, 0.005)], threads=1, level=None) == [0.0]
     assert cache_level([None]) is None
 
 
@@ -81,7 +81,7 @@ def test_the_estimate_takes_the_pressure_out_and_widens_its_interval(make_timed)
     records = [
         make_timed(launch, None, launch=launch, seconds=0.010 * 1.1**0.5) for launch in range(4)
     ]
-    cache = CachePressure(0.5, {(launch, 0): math.log(1.1) for launch in range(4)})
+    cache = CacheContention(0.5, {(launch, 0): math.log(1.1) for launch in range(4)})
     how = {"threads": 1, "reference": None, "confidence": 0.95}
     corrected = DEFAULT_ESTIMATOR.estimate(records, **how, cache=cache)
     assert corrected.seconds == pytest.approx(0.010)
@@ -93,15 +93,16 @@ def test_the_estimate_takes_the_pressure_out_and_widens_its_interval(make_timed)
 def test_heavy_pressure_is_a_reason(make_timed, architecture, conditions):
     records = tuple(make_timed(launch, None, launch=launch) for launch in range(4))
     places = {(launch, 0): math.log(1.2) for launch in range(4)}
-    pressed = Measurement(architecture, conditions, "c", records, cache=CachePressure(1.0, places))
-    assert "+20% by neighbours in the shared cache" in pressed.reasons
-    untouched = replace(pressed, cache=CachePressure(0.0, places))
+    contention = CacheContention(1.0, places)
+    pressed = Measurement(architecture, conditions, "c", records, cache=contention)
+    assert "+20% by other tenants of the shared cache" in pressed.reasons
+    untouched = replace(pressed, cache=CacheContention(0.0, places))
     assert not untouched.flagged
 
 
 def test_shares_rise_to_the_second_sentinel_and_fall_beyond():
     widths = [Architecture(4, 64 * i, 4, 64 * i, 256 * i) for i in range(1, 16)]
-    shares = [share_of(a, "fp32") for a in widths]
+    shares = [cache_share(a, "fp32") for a in widths]
     top = int(np.argmax(shares))
     assert shares[: top + 1] == sorted(shares[: top + 1])
     assert shares[top:] == sorted(shares[top:], reverse=True)

@@ -8,7 +8,7 @@ from atb.models.architecture import Architecture
 from atb.profiler.campaign.campaign import run_campaign
 from atb.profiler.campaign.plan import Plan
 from atb.profiler.database.writer import ProfileDatabase
-from atb.profiler.statistics.scenarios import Curve, plan_of
+from atb.profiler.statistics.scenarios import SustainedCurve, plan_of
 
 SHAPES = (Architecture(2, 128, 4, 128, 256), Architecture(4, 192, 4, 128, 384))
 
@@ -107,6 +107,6 @@ def test_a_curve_is_in_the_order_of_time(make_record):
         replace(r, readings=replace(r.readings, started_at=10.0 - i))
         for i, r in enumerate(make_record(0, i, 0.010 + i / 1000) for i in range(4))
     ]
-    curve = Curve.of(records)
+    curve = SustainedCurve.of(records)
     assert curve.at_seconds == (0.0, 1.0, 2.0, 3.0)
     assert curve.latency_seconds == pytest.approx((0.013, 0.012, 0.011, 0.010))
