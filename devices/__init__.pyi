@@ -10,6 +10,7 @@ from .contract import (
     Loaded as Loaded,
     OperatorTime as OperatorTime,
     Runtime as Runtime,
+    WorkerRuntime as WorkerRuntime,
 )
 from .known_folder import (
     check_known_name as check_known_name,

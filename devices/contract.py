@@ -42,6 +42,7 @@ __all__ = [
     "Loaded",
     "OperatorTime",
     "Runtime",
+    "WorkerRuntime",
 ]
 
 #: What to say of an iteration that took no time.
@@ -214,7 +215,7 @@ class LaunchFailure(RunError):
 
 @runtime_checkable
 class Runtime(Protocol):
-    """Turns an architecture into an artefact, and names the worker's way of running it.
+    """Turns an architecture into an artefact.
 
     One whose models take minutes to load says so in a further attribute, `load_patience_seconds`:
     how much longer than usual a device shall wait for that.
@@ -222,7 +223,7 @@ class Runtime(Protocol):
 
     @property
     def name(self) -> str:
-        """Such as `onnxruntime`; the worker has a runner of the same name."""
+        """Such as `onnxruntime`."""
 
     @property
     def version(self) -> str:
@@ -242,6 +243,28 @@ class Runtime(Protocol):
         Raises:
             LaunchFailure: With cause `build-error`.
         """
+
+
+@runtime_checkable
+class WorkerRuntime(Runtime, Protocol):
+    """A runtime whose models a worker runs, on this machine and on remote devices."""
+
+    @property
+    def distributions(self) -> tuple[str, ...]:
+        """The packages that bring its library, the usual one first."""
+
+    @property
+    def runner(self) -> Path:
+        """The file that runs its models, sent to devices with the core of the worker.
+
+        It names its model classes in `RUNTIMES: dict[str, ModelClass]`, by runtime; see
+        `atb.devices.worker.core.ModelClass`. It imports the standard library, numpy and the
+        library of the runtime, and runs on Python 3.9.
+        """
+
+    @property
+    def tells_operators(self) -> bool:
+        """Whether its models say what each operator takes."""
 
 
 class Launch(Protocol):
@@ -281,7 +304,7 @@ class Launch(Protocol):
         """
 
     def output(self, key: str) -> npt.NDArray[np.float32]:
-        """The first output for the fixed input of `atb.devices.worker.worker.make_inputs`.
+        """The first output for the fixed input of `atb.devices.worker.core.make_inputs`.
 
         Returns:
             float32 [batch, sequence, hidden] for our own graphs.

@@ -13,9 +13,9 @@ from typing import Any
 
 from atb.devices.contract import Launch, Runtime
 from atb.devices.host import cpu_clusters, read_platform, read_state, within
-from atb.devices.runtimes import available_runtimes
+from atb.devices.runtimes import available_runtimes, find_runner
 from atb.devices.settings import RunSettings
-from atb.devices.worker import WORKER_FILE, ProcessLaunch
+from atb.devices.worker import WORKER_PROGRAM, ProcessLaunch, sent_sources
 from atb.errors import InputError
 
 __all__ = ["LocalDevice", "thread_environment"]
@@ -75,12 +75,12 @@ class LocalDevice:
         """
         _check_affinity(settings)
         return ProcessLaunch(
-            # -P: the worker's folder stays off its path, so that no file here shadows a library
-            [sys.executable, "-P", str(WORKER_FILE)],
+            [sys.executable, "-c", WORKER_PROGRAM],
             environment={
                 **os.environ,
                 **thread_environment(settings.threads),
             },
+            sources=sent_sources(find_runner(runtime.name)),
             runner=runtime.name,
             settings=settings,
             timeout_seconds=self._timeout_seconds,

@@ -31,7 +31,7 @@ from atb.devices.registry import find_device
 from atb.devices.runtimes.registry import find_runtime
 from atb.devices.runtimes.timing_graph import TIMING_VOCABULARY
 from atb.devices.settings import RunSettings
-from atb.devices.worker.worker import make_inputs
+from atb.devices.worker.core.inputs import make_inputs
 from atb.models.architecture import Architecture
 from atb.models.onnx_builder import build_graph, save_graph
 from atb.models.published import resolve

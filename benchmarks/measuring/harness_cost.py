@@ -129,13 +129,13 @@ def campaign(samples: int, folder: Path) -> dict[str, Any]:
 _READ = f"""
 import json, sys, threading, time
 sys.path.insert(0, sys.argv[1])
-import worker
-queue = worker.RunQueue([threading.get_native_id()])
+import timing
+queue = timing.RunQueue([threading.get_native_id()])
 begun = time.perf_counter()
 for _ in range({READ_CALLS}):
     queue.read()
 queue_seconds = time.perf_counter() - begun
-block = worker.measure(lambda: None, {READ_CALLS}, 1000, limit_seconds=10.0)
+block = timing.measure(lambda: None, {READ_CALLS}, 1000, limit_seconds=10.0)
 within = sorted(block["wall_seconds"])[{READ_CALLS} // 2]
 print(json.dumps([block["span_seconds"], within, queue_seconds]))
 """
@@ -143,9 +143,9 @@ print(json.dumps([block["span_seconds"], within, queue_seconds]))
 
 def readings() -> dict[str, float]:
     """What the readings of an iteration cost, from iterations that do nothing."""
-    from atb.devices.worker import worker
+    from atb.devices.worker.core import timing
 
-    folder = str(Path(worker.__file__).parent)
+    folder = str(Path(timing.__file__).parent)
     environment = {"OPENBLAS_NUM_THREADS": "1"}  # as the local device starts it
     done = subprocess.run(
         [sys.executable, "-P", "-c", _READ, folder],

@@ -11,7 +11,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from atb.devices.runtimes.timing_graph import TIMING_VOCABULARY
-from atb.devices.worker.worker import make_inputs
+from atb.devices.worker.core.inputs import make_inputs
 from atb.models.architecture import Architecture
 from atb.models.onnx_builder import build_graph
 from atb.models.superplm.bundled import load_superplm

@@ -23,7 +23,7 @@ from atb.devices.runtimes.onnxruntime.cpu import quantise
 from atb.devices.runtimes.reference import check_output
 from atb.devices.runtimes.timing_graph import TIMING_VOCABULARY
 from atb.devices.settings import RunSettings
-from atb.devices.worker.worker import make_inputs
+from atb.devices.worker.core.inputs import make_inputs
 from atb.models.architecture import Architecture
 from atb.models.onnx_builder import build_graph, save_graph
 from atb.models.published import PUBLISHED

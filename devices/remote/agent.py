@@ -9,8 +9,9 @@ lines on stdin, each answered by one JSON line on stdout: `{"answer": {...}}`, o
     {"do": "clock"}                              -> Unix time
     {"do": "put", "sha256", "suffix", "size"}    -> {"path"} if it is there already; else {}, and
                                                     after `size` bytes of content {"path"}
-    {"do": "start", "number", "worker", "environment"}   a fresh worker, of a file that was put
-    {"do": "line", "number", "line"}             handed on to the worker, and not answered
+    {"do": "start", "number", "program", "environment"}  a fresh worker: Python with a text of `-c`
+    {"do": "line", "number", "line"}             handed on to the worker, and not answered; it
+                                                 may be several, as the sources of the worker are
     {"do": "stop", "number", "seconds"}          the worker's end, after so long at most
 
 What the worker writes comes in between, as it comes: `{"worker": number, "line": text}`, and when
@@ -189,18 +190,19 @@ class Store:
 class Worker:
     """A worker process, and the thread that hands on what it writes."""
 
-    def __init__(self, number: int, path: Path, environment: dict[str, str]) -> None:
+    def __init__(
+        self, number: int, program: str, folder: Path, environment: dict[str, str]
+    ) -> None:
         self._number = number
         self._kills = memory_kills()
-        self._errors = tempfile.TemporaryFile(dir=str(path.parent))  # noqa: SIM115 - kept open
+        self._errors = tempfile.TemporaryFile(dir=str(folder))  # noqa: SIM115 - kept open
         self._process = subprocess.Popen(
-            # its folder holds nothing that could be taken for a library
-            [sys.executable, str(path)],
+            [sys.executable, "-c", program],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
             # what libraries leave goes with the folder
-            env={**os.environ, **environment, "TMPDIR": str(path.parent)},
+            env={**os.environ, **environment, "TMPDIR": str(folder)},
             bufsize=0,
             start_new_session=True,
         )
@@ -269,6 +271,7 @@ class Agent:
 
     def __init__(self, folder: Path, requests: Requests) -> None:
         self._requests = requests
+        self._folder = folder
         self._store = Store(folder)
         self._modules: dict[str, dict[str, Any]] = {}
         self._workers: dict[int, Worker] = {}
@@ -311,12 +314,9 @@ class Agent:
             path = self._store.add(sha256, suffix, size, self._requests.pieces(size))
         return {"path": str(path)}
 
-    def do_start(self, number: int, worker: str, environment: dict[str, str]) -> dict[str, Any]:
+    def do_start(self, number: int, program: str, environment: dict[str, str]) -> dict[str, Any]:
         """Start a fresh worker."""
-        path = self._store.find(worker, ".py")
-        if path is None:
-            raise Refusal("the worker is not here yet")
-        self._workers[number] = Worker(number, path, environment)
+        self._workers[number] = Worker(number, program, self._folder, environment)
         return {}
 
     def do_line(self, number: int, line: str) -> None:

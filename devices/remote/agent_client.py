@@ -216,18 +216,20 @@ class FarAgent:
     def _write_seconds(size: int) -> float:
         return size / 1e6  # a slow memory card
 
-    def start(self, worker: Path, environment: Mapping[str, str]) -> int:
+    def start(self, program: str, environment: Mapping[str, str]) -> int:
         """Start a fresh worker; its number.
 
+        Args:
+            program: The text that Python runs.
+            environment: Variables beside those that the agent has.
+
         Raises:
-            OSError, Refused: It cannot be started.
+            Refused: It cannot be started.
         """
-        self.put(worker)
-        digest = hashlib.sha256(worker.read_bytes()).hexdigest()
         self._launches += 1
         number = self._launches
         self._workers[number] = _Mailbox()
-        self.ask("start", number=number, worker=digest, environment=dict(environment))
+        self.ask("start", number=number, program=program, environment=dict(environment))
         return number
 
     def write_line(

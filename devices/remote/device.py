@@ -14,8 +14,8 @@ from atb.devices.remote.facts import FarFacts
 from atb.devices.remote.saved_devices import SavedDevice
 from atb.devices.remote.ssh import ConnectionFailed, HostRefused
 from atb.devices.remote.worker_channel import FarWorker
-from atb.devices.runtimes import available_runtimes
-from atb.devices.worker import RUNNERS, Conversation
+from atb.devices.runtimes import all_runtimes, available_runtimes, find_runner
+from atb.devices.worker import Conversation, sent_sources
 from atb.errors import InputError, RunError
 from atb.models import Architecture
 
@@ -25,12 +25,6 @@ _FIRST_PAUSE_SECONDS = 0.5  # before a device that was there is tried again; dou
 _LONGEST_PAUSE_SECONDS = 5.0
 
 _T = TypeVar("_T")
-
-#: What brings each runtime's library, and numpy, without which no worker runs.
-_DISTRIBUTIONS: Mapping[str, tuple[str, ...]] = {
-    "numpy": ("numpy",),
-    **{name: tuple(runner.distributions) for name, runner in RUNNERS.items()},
-}
 
 
 class FarRuntime:
@@ -55,8 +49,10 @@ class FarRuntime:
 
 def read_facts(agent: FarAgent) -> FarFacts:
     """What a machine is, and which libraries it has."""
+    distributions = {name: runtime.distributions for name, runtime in all_runtimes().items()}
     try:
-        return agent.facts(_DISTRIBUTIONS)
+        # without numpy no worker runs
+        return agent.facts({"numpy": ("numpy",), **distributions})
     except Refused as error:
         raise RunError(
             f"The device cannot say what it is ({error}): look whether Python works over there."
@@ -133,6 +129,7 @@ class SshDevice:
         self._check_affinity(settings)
         return Conversation(
             FarWorker(self._start, thread_environment(settings.threads)),
+            sources=sent_sources(find_runner(runtime.name)),
             runner=runtime.name,
             settings=settings,
             timeout_seconds=self._timeout_seconds,

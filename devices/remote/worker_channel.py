@@ -11,7 +11,13 @@ from typing import Any
 from atb.devices import ArtefactFile, LaunchFailure
 from atb.devices.remote.agent_client import FarAgent, Refused
 from atb.devices.remote.ssh import ConnectionFailed
-from atb.devices.worker import DETAIL_CHARACTERS, WORKER_FILE, AnswerLimit, ChannelClosed, Death
+from atb.devices.worker import (
+    DETAIL_CHARACTERS,
+    WORKER_PROGRAM,
+    AnswerLimit,
+    ChannelClosed,
+    Death,
+)
 from atb.errors import BadFile
 from atb.models import relocated
 
@@ -37,13 +43,13 @@ class FarWorker:
         self._exit: dict[str, Any] = {}
 
     def open(self) -> None:
-        """Send the worker, if it is not there yet, and start it."""
+        """Start the worker."""
         try:
             agent = self._connect()
-            self._number = agent.start(WORKER_FILE, self._environment)
+            self._number = agent.start(WORKER_PROGRAM, self._environment)
         except ConnectionFailed as error:
             raise LaunchFailure("device-gone", str(error)) from error
-        except (Refused, OSError) as error:
+        except Refused as error:
             raise LaunchFailure("device-gone", f"cannot start the worker ({error})") from error
         self._agent = agent
 

@@ -17,6 +17,7 @@ from .reference import (
 from .registry import (
     all_runtimes as all_runtimes,
     available_runtimes as available_runtimes,
+    find_runner as find_runner,
     find_runtime as find_runtime,
     package_of as package_of,
     runtime_names as runtime_names,

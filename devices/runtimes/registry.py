@@ -1,23 +1,34 @@
-"""The runtimes of this package by name; each is imported when it is asked for."""
+"""Where runtimes are found by name; each is imported when it is asked for.
+
+A package of somebody else adds one through the entry-point group `atb.runtimes`, whose entries have
+the same form as the built-in ones: name -> "module:Class". This machine and remote devices serve it
+like one of this package.
+"""
 
 from __future__ import annotations
 
+from importlib.metadata import entry_points
+from pathlib import Path
 from pkgutil import resolve_name
 
-from atb.devices import Device, Runtime
+from atb.devices import Device, Runtime, WorkerRuntime
 from atb.devices.runtimes.installed import RuntimeAbsent
 from atb.errors import InputError
 
 __all__ = [
     "all_runtimes",
     "available_runtimes",
+    "find_runner",
     "find_runtime",
     "package_of",
     "runtime_names",
     "unavailable",
 ]
 
-# what a device of this package may serve, in the order of preference
+#: Entry-point group of runtimes that other packages bring.
+RUNTIME_GROUP = "atb.runtimes"
+
+# in the order of preference
 _RUNTIMES = {
     "onnxruntime": "atb.devices.runtimes.onnxruntime.cpu:OnnxRuntimeCpu",
     "onnxruntime-ort": "atb.devices.runtimes.onnxruntime.ort:OnnxRuntimeOrt",
@@ -43,34 +54,64 @@ def find_runtime(device: Device, name: str | None = None) -> Runtime:
     if name is not None and name in runtimes:
         return runtimes[name]
     reason = f"choose one of {', '.join(runtimes)}" if runtimes else "it has none"
-    if name in _RUNTIMES and (missing := unavailable(resolve_name(_RUNTIMES[name])())):
-        reason = missing
-    elif name in _RUNTIMES:
-        reason = f"the package {package_of(name)} is not installed over there"
+    known = all_runtimes()
+    if name in known:
+        missing = unavailable(known[name])
+        reason = missing or f"the package {package_of(name)} is not installed on the device"
     wanted = "any runtime" if name is None else f"the runtime {name!r}"
     raise InputError(f"The device {device.name} cannot serve {wanted}: {reason}.")
 
 
-def all_runtimes() -> dict[str, Runtime]:
-    """The runtimes of this package, whether they can be used here or not."""
-    return {name: resolve_name(path)() for name, path in _RUNTIMES.items()}
+def all_runtimes() -> dict[str, WorkerRuntime]:
+    """All runtimes by name, those of this package first, whether they can be used here or not.
+
+    Raises:
+        InputError: One of another package does not load.
+    """
+    return {name: _make(name, path) for name, path in _known_runtimes().items()}
 
 
-def available_runtimes() -> dict[str, Runtime]:
+def available_runtimes() -> dict[str, WorkerRuntime]:
     """The runtimes that are installed in this environment, found without importing them."""
     return {name: r for name, r in all_runtimes().items() if unavailable(r) is None}
 
 
 def runtime_names() -> tuple[str, ...]:
-    """The runtimes of this package, in the order of preference."""
-    return tuple(_RUNTIMES)
+    """The names of all runtimes, in the order of preference."""
+    return tuple(_known_runtimes())
 
 
 def package_of(runtime: str) -> str:
     """What brings the library of a runtime, the usual one."""
-    from atb.devices.worker import RUNNERS
+    return all_runtimes()[runtime].distributions[0]
 
-    return str(RUNNERS[runtime].distributions[0])
+
+def find_runner(runtime: str) -> Path:
+    """The file that runs the models of a runtime.
+
+    Raises:
+        InputError: There is no such runtime.
+    """
+    paths = _known_runtimes()
+    if runtime not in paths:
+        raise InputError(f"There is no runtime {runtime!r}: choose one of {', '.join(paths)}.")
+    return _make(runtime, paths[runtime]).runner
+
+
+def _make(name: str, path: str) -> WorkerRuntime:
+    try:
+        runtime: WorkerRuntime = resolve_name(path)()
+    except Exception as error:  # code of somebody else
+        raise InputError(
+            f"The runtime {name} ({path}) does not load ({error}): mend or remove the package that "
+            "brings it."
+        ) from error
+    return runtime
+
+
+def _known_runtimes() -> dict[str, str]:
+    foreign = {entry.name: entry.value for entry in entry_points(group=RUNTIME_GROUP)}
+    return {**_RUNTIMES, **{name: path for name, path in foreign.items() if name not in _RUNTIMES}}
 
 
 def unavailable(runtime: Runtime) -> str | None:

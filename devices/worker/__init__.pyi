@@ -6,12 +6,13 @@ from .answer_limits import (
 )
 from .client import (
     DETAIL_CHARACTERS as DETAIL_CHARACTERS,
-    WORKER_FILE as WORKER_FILE,
     ChannelClosed as ChannelClosed,
     Conversation as Conversation,
     Death as Death,
 )
+from .core import make_inputs as make_inputs
 from .process import ProcessLaunch as ProcessLaunch
+from .program import WORKER_PROGRAM as WORKER_PROGRAM, sent_sources as sent_sources
 from .replies import (
     Nonsense as Nonsense,
     parse_block as parse_block,
@@ -21,10 +22,4 @@ from .replies import (
     parse_number as parse_number,
     parse_state as parse_state,
     parse_text as parse_text,
-)
-from .worker import (
-    ENCODER_KEY as ENCODER_KEY,
-    RUNNERS as RUNNERS,
-    VOCABULARY_KEY as VOCABULARY_KEY,
-    make_inputs as make_inputs,
 )

@@ -39,10 +39,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-__all__ = ["DETAIL_CHARACTERS", "WORKER_FILE", "Channel", "ChannelClosed", "Conversation", "Death"]
-
-#: What is started here, and sent to remote devices.
-WORKER_FILE = Path(__file__).resolve().with_name("worker.py")
+__all__ = ["DETAIL_CHARACTERS", "Channel", "ChannelClosed", "Conversation", "Death"]
 
 DETAIL_CHARACTERS = 600  # of the worker's last words
 #: How much longer than its first inference an iteration may take before the worker counts as hung.
@@ -97,10 +94,10 @@ class Channel(Protocol):
         """
 
     def send(self, line: bytes, timeout_seconds: float, limit: AnswerLimit) -> None:
-        """Send a line, with its end.
+        """Send lines, with their ends.
 
         Args:
-            line: What.
+            line: What; the last line is answered.
             timeout_seconds: How long its answer will be waited for.
             limit: How much its answer may be; what is more is not kept.
 
@@ -131,7 +128,8 @@ class Conversation:
 
     Args:
         channel: To the worker.
-        runner: The worker's name of the runtime.
+        sources: What it reads first, as `sent_sources` tells; empty for one that has it.
+        runner: The name of the runtime.
         settings: How models are run.
         timeout_seconds: Longest silence, beyond the time that a block is expected to take.
         load_patience_seconds: How much longer a worker may be silent while it loads a model.
@@ -143,6 +141,7 @@ class Conversation:
         self,
         channel: Channel,
         *,
+        sources: bytes = b"",
         runner: str,
         settings: RunSettings,
         timeout_seconds: float,
@@ -151,6 +150,7 @@ class Conversation:
         builds: dict[str, str] | None = None,
     ) -> None:
         self._channel = channel
+        self._sources = sources
         self._runner = runner
         self._settings = settings
         self._timeout_seconds = timeout_seconds
@@ -171,6 +171,7 @@ class Conversation:
                 "hello",
                 affinity=None if affinity is None else list(affinity),
                 memory_share=self._memory_share,
+                before=self._sources,
                 waiting="device: no greeting",
             )
             told = {name: greeting[name] for name in ("python", "numpy") if name in greeting}
@@ -290,6 +291,7 @@ class Conversation:
         request: str,
         *,
         waiting: str,
+        before: bytes = b"",
         extra_seconds: float = 0.0,
         limit: AnswerLimit | None = None,
         **arguments: Any,
@@ -300,6 +302,7 @@ class Conversation:
             request: What to do.
             waiting: What has not happened while there is no answer, with its level first: an
                 iteration, a block or the whole device.
+            before: Lines that are not answered, sent before the request.
             extra_seconds: How long it may take beside the longest silence.
             limit: How much the answer may be, where the request alone does not say so.
             arguments: Of the request.
@@ -312,7 +315,7 @@ class Conversation:
         limit = limit or limit_of_request(request)
         try:
             content = json.dumps({"do": request, **arguments}).encode() + b"\n"
-            self._channel.send(content, timeout_seconds, limit)
+            self._channel.send(before + content, timeout_seconds, limit)
             line = self._channel.receive(timeout_seconds)
         except ChannelClosed:
             failure = self._blame(self._channel.death())

@@ -30,7 +30,8 @@ class ProcessLaunch(Conversation):
     Args:
         command: What starts the worker.
         environment: All its environment variables.
-        runner: The worker's name of the runtime.
+        sources: What it reads first, as `sent_sources` tells; empty for one that has it.
+        runner: The name of the runtime.
         settings: How models are run.
         timeout_seconds: Longest silence, beyond the time that a block is expected to take.
         load_patience_seconds: How much longer a worker may be silent while it loads a model.
@@ -43,6 +44,7 @@ class ProcessLaunch(Conversation):
         command: Sequence[str],
         *,
         environment: Mapping[str, str],
+        sources: bytes = b"",
         runner: str,
         settings: RunSettings,
         timeout_seconds: float,
@@ -53,6 +55,7 @@ class ProcessLaunch(Conversation):
         self._pipes = _Pipes(command, environment)
         super().__init__(
             self._pipes,
+            sources=sources,
             runner=runner,
             settings=settings,
             timeout_seconds=timeout_seconds,

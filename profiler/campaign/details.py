@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from atb.devices import Device, OperatorTime, RunSettings, Runtime
-from atb.devices.worker import RUNNERS
+from atb.devices.runtimes import all_runtimes
 from atb.errors import InputError
 from atb.profiler import Conditions, Subject
 from atb.profiler.campaign.artefacts import ArtefactStore
@@ -86,8 +86,9 @@ def require_operators(runtime: Runtime) -> None:
     Raises:
         InputError: It does not.
     """
-    telling = [name for name, runner in RUNNERS.items() if hasattr(runner, "operators")]
-    if runtime.name in RUNNERS and runtime.name not in telling:
+    known = all_runtimes()
+    telling = [name for name, other in known.items() if other.tells_operators]
+    if runtime.name in known and runtime.name not in telling:
         raise InputError(
             f"{runtime.name} does not tell what its operators take: leave --operators out, or give "
             f"--runtime {' or '.join(telling)}."

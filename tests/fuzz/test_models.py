@@ -13,8 +13,10 @@ from onnx import TensorProto
 
 from atb.devices.contract import LaunchFailure
 from atb.devices.runtimes.onnxruntime.cpu import OnnxRuntimeCpu
+from atb.devices.runtimes.onnxruntime.runner import RUNTIMES
 from atb.devices.settings import RunSettings
-from atb.devices.worker.worker import Worker, WorkerError
+from atb.devices.worker.core.interface import WorkerError
+from atb.devices.worker.core.worker import Worker
 from atb.profiler.campaign.artefacts import ArtefactStore
 from atb.profiler.campaign.inspection import weight_warnings
 from atb.profiler.subject import ModelFile
@@ -42,7 +44,7 @@ def read(path: Path) -> None:
         suppress(LaunchFailure, WorkerError),
     ):
         there = store.get(subject).path
-        told = Worker().do_load("m", str(there), "onnxruntime", settings_of())
+        told = Worker(RUNTIMES).do_load("m", str(there), "onnxruntime", settings_of())
         assert told["first_seconds"] > 0
 
 

@@ -38,6 +38,9 @@ class ExecuTorchXnnpack:
 
     name = "executorch"
     precisions = PRECISIONS
+    distributions = ("executorch",)
+    runner = Path(__file__).resolve().with_name("runner.py")
+    tells_operators = False
 
     def __init__(self, longest_seconds: float = 1800.0) -> None:
         self._longest_seconds = longest_seconds
@@ -45,7 +48,7 @@ class ExecuTorchXnnpack:
     @property
     def version(self) -> str:
         """Version of the installed library, read without importing it."""
-        return installed_version("executorch", extra="executorch")
+        return installed_version(*self.distributions, extra="executorch")
 
     def build(self, architecture: Architecture, settings: RunSettings, folder: Path) -> Artefact:
         """Lower random weights with a small vocabulary, for the batch and length of the settings.

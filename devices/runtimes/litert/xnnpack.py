@@ -18,11 +18,14 @@ class LiteRtXnnpack:
 
     name = "litert"
     precisions = PRECISIONS
+    distributions = ("ai-edge-litert",)
+    runner = Path(__file__).resolve().with_name("runner.py")
+    tells_operators = False
 
     @property
     def version(self) -> str:
         """Version of the installed library, read without importing it."""
-        return installed_version("ai-edge-litert", extra="litert")
+        return installed_version(*self.distributions, extra="litert")
 
     def build(self, architecture: Architecture, settings: RunSettings, folder: Path) -> Artefact:
         """Write the timing graph: random weights, small vocabulary, and the shape of the settings.

@@ -20,11 +20,14 @@ class NcnnCpu:
 
     name = "ncnn"
     precisions = PRECISIONS
+    distributions = ("ncnn",)
+    runner = Path(__file__).resolve().with_name("runner.py")
+    tells_operators = False
 
     @property
     def version(self) -> str:
         """Version of the installed library, read without importing it."""
-        return installed_version("ncnn", extra="ncnn")
+        return installed_version(*self.distributions, extra="ncnn")
 
     def build(self, architecture: Architecture, settings: RunSettings, folder: Path) -> Artefact:
         """Write the network: random weights, small vocabulary, and free lengths."""

@@ -26,12 +26,15 @@ class OnnxRuntimeCpu:
     """Serves ONNX graphs; in int8 the matrix products are dynamically quantised."""
 
     name = "onnxruntime"
-    precisions = PRECISIONS
+    precisions: tuple[str, ...] = PRECISIONS
+    distributions: tuple[str, ...] = ("onnxruntime", "onnxruntime-gpu")
+    runner = Path(__file__).resolve().with_name("runner.py")
+    tells_operators = True
 
     @property
     def version(self) -> str:
         """Version of the installed library, read without importing it."""
-        return installed_version("onnxruntime", "onnxruntime-gpu")
+        return installed_version(*self.distributions)
 
     def build(self, architecture: Architecture, settings: RunSettings, folder: Path) -> Artefact:
         """Write the timing graph."""

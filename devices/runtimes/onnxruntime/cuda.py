@@ -6,10 +6,8 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from atb.devices import Artefact, RunSettings
-from atb.devices.runtimes import RuntimeAbsent, describe_artefact, installed_version
-from atb.devices.runtimes.onnxruntime.cpu import build_onnx
-from atb.models import Architecture
+from atb.devices.runtimes import RuntimeAbsent, installed_version
+from atb.devices.runtimes.onnxruntime.cpu import OnnxRuntimeCpu
 
 __all__ = ["OnnxRuntimeCuda"]
 
@@ -18,7 +16,7 @@ _LIBRARY = {"win32": "onnxruntime_providers_cuda.dll"}.get(
 )
 
 
-class OnnxRuntimeCuda:
+class OnnxRuntimeCuda(OnnxRuntimeCpu):
     """Serves ONNX graphs by the CUDA provider alone: a model of which it lacks a part is refused.
 
     An inference is a plain `session.run`, from arrays in the machine's memory to one there, so that
@@ -29,6 +27,7 @@ class OnnxRuntimeCuda:
     # The provider cannot find the ranges of activations, which int8 does at each inference: that
     # part would be computed by the CPU, with copies to and fro.
     precisions = ("fp32",)
+    distributions: tuple[str, ...] = ("onnxruntime-gpu",)
 
     @property
     def version(self) -> str:
@@ -41,7 +40,3 @@ class OnnxRuntimeCuda:
                 "run `pip uninstall onnxruntime` and then `pip install onnxruntime-gpu`"
             )
         return installed_version("onnxruntime-gpu", "onnxruntime")
-
-    def build(self, architecture: Architecture, settings: RunSettings, folder: Path) -> Artefact:
-        """Write the graph of `OnnxRuntimeCpu`."""
-        return describe_artefact(build_onnx(architecture, settings, folder))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from atb.devices import PRECISIONS, Artefact, LaunchFailure, RunSettings
-from atb.devices.runtimes import describe_artefact, installed_version
-from atb.devices.runtimes.onnxruntime.cpu import build_onnx
+from atb.devices import Artefact, LaunchFailure, RunSettings
+from atb.devices.runtimes import describe_artefact
+from atb.devices.runtimes.onnxruntime.cpu import OnnxRuntimeCpu, build_onnx
 from atb.devices.runtimes.onnxruntime.ort_format import in_order
 from atb.files import atomic_path
 from atb.models import Architecture
@@ -15,16 +15,10 @@ from atb.models import Architecture
 __all__ = ["OnnxRuntimeOrt", "convert"]
 
 
-class OnnxRuntimeOrt:
+class OnnxRuntimeOrt(OnnxRuntimeCpu):
     """Serves `.ort` files: the graph as it was after optimisation, which is loaded as it is."""
 
     name = "onnxruntime-ort"
-    precisions = PRECISIONS
-
-    @property
-    def version(self) -> str:
-        """Version of the installed library, read without importing it."""
-        return installed_version("onnxruntime", "onnxruntime-gpu")
 
     def build(self, architecture: Architecture, settings: RunSettings, folder: Path) -> Artefact:
         """Write the graph of `OnnxRuntimeCpu`, of free shapes like that, as an `.ort` file."""

@@ -19,11 +19,14 @@ class OpenVinoCpu:
     # Its own int8 wants ranges of activations that were fixed beforehand. Our int8 graph, which
     # finds them at each inference, computes its products in fp32 here, slower than the fp32 graph.
     precisions = ("fp32",)
+    distributions = ("openvino",)
+    runner = Path(__file__).resolve().with_name("runner.py")
+    tells_operators = True
 
     @property
     def version(self) -> str:
         """Version of the installed library, read without importing it."""
-        return installed_version("openvino", extra="openvino")
+        return installed_version(*self.distributions, extra="openvino")
 
     def build(self, architecture: Architecture, settings: RunSettings, folder: Path) -> Artefact:
         """Write the graph of `OnnxRuntimeCpu`."""

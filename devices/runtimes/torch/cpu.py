@@ -29,18 +29,21 @@ class TorchCpu:
 
     name = "torch"
     precisions = ("fp32",)
+    distributions = ("torch",)
+    runner = Path(__file__).resolve().with_name("runner.py")
+    tells_operators = True
 
     @property
     def version(self) -> str:
         """Version of the installed library, read without importing it."""
-        return installed_version("torch")
+        return installed_version(*self.distributions)
 
     def build(self, architecture: Architecture, settings: RunSettings, folder: Path) -> Artefact:
         """Write random weights with a small vocabulary, and how many layers and heads they are."""
         import numpy as np  # not needed to list this runtime, and slow to import
         from safetensors.numpy import save_file
 
-        from atb.devices.worker import ENCODER_KEY, VOCABULARY_KEY
+        from atb.devices.runtimes.torch.runner import ENCODER_KEY
 
         path = folder / f"{architecture}.{settings.precision}.safetensors"
         try:
@@ -48,7 +51,7 @@ class TorchCpu:
             sizes = {
                 "layers": architecture.layers,
                 "heads": architecture.heads,
-                VOCABULARY_KEY: TIMING_VOCABULARY,
+                "vocabulary_size": TIMING_VOCABULARY,
             }
             # safetensors writes memory as it lies
             arrays = {name: np.ascontiguousarray(values) for name, values in weights.items()}
@@ -75,7 +78,7 @@ class TorchCompiled(TorchCpu):
     @property
     def version(self) -> str:
         """Version of the installed library, read without importing it."""
-        version = installed_version("torch")
+        version = installed_version(*self.distributions)
         # as PyTorch itself looks for them
         compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
         if shutil.which(compiler) is None:

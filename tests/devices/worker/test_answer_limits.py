@@ -51,19 +51,16 @@ def board(agent):
     return agent._command
 
 
-def started(agent, board, tmp_path):
+def started(agent, board):
     """Have a worker started; its number."""
-    source = tmp_path / "worker.py"
-    source.write_text("pass")
-    for answer in ({"path": "/x"}, {}):
-        board.answers.append(json.dumps({"answer": answer}).encode())
+    board.answers.append(json.dumps({"answer": {}}).encode())
     original = board.write
 
     def one_at_a_time(content):
         board.say(board.answers.pop(0))
 
     board.write = one_at_a_time
-    number = agent.start(source, {})
+    number = agent.start("pass", {})
     board.write = original
     return number
 
@@ -91,9 +88,9 @@ def test_who_keeps_sending_what_was_not_asked_for_is_left(agent, board, line):
         agent.ask("state")
 
 
-def test_no_line_is_longer_than_what_was_asked_for(agent, board, tmp_path):
+def test_no_line_is_longer_than_what_was_asked_for(agent, board):
     assert board.most_bytes() == UNASKED.size_bytes
-    number = started(agent, board, tmp_path)
+    number = started(agent, board)
     assert board.most_bytes() == UNASKED.size_bytes
     agent.write_line(number, b"{}\n", 1.0, limit_of_request("output"))
     assert board.most_bytes() == LINE_BYTES
@@ -105,8 +102,8 @@ def test_no_line_is_longer_than_what_was_asked_for(agent, board, tmp_path):
         agent.read_message(number, 1.0)
 
 
-def test_the_end_of_a_worker_is_taken_once_without_being_asked_for(agent, board, tmp_path):
-    number = started(agent, board, tmp_path)
+def test_the_end_of_a_worker_is_taken_once_without_being_asked_for(agent, board):
+    number = started(agent, board)
     for _ in range(3):
         board.say(b'{"worker": 1, "exit": -9, "last_words": ""}')
     assert agent.read_message(number, 1.0)["exit"] == -9

@@ -10,17 +10,21 @@ import pytest
 from foreign import FREE, TOKENS, settings_of, write_embedding, write_model
 from onnx import TensorProto, helper
 
-from atb.devices.worker.worker import Input, Worker, WorkerError, make_feed, make_tokens
+from atb.devices.runtimes.onnxruntime.runner import RUNTIMES
+from atb.devices.runtimes.openvino.runner import RUNTIMES as OPENVINO
+from atb.devices.worker.core.inputs import make_feed, make_tokens
+from atb.devices.worker.core.interface import WorkerError
+from atb.devices.worker.core.worker import Worker
 
 INT, FLOAT = TensorProto.INT64, TensorProto.FLOAT
 
 
 def load(path: Path, runner: str = "onnxruntime", **settings: Any) -> dict[str, Any]:
-    return Worker().do_load("m", str(path), runner, settings_of(**settings))
+    return Worker({**RUNTIMES, **OPENVINO}).do_load("m", str(path), runner, settings_of(**settings))
 
 
 def feed_of(*inputs: tuple[str, str, list[Any]], **settings: Any) -> dict[str, Any]:
-    return make_feed([Input(*given) for given in inputs], settings_of(**settings), 100)
+    return make_feed(inputs, settings_of(**settings), 100)
 
 
 def test_numbers_of_examples_are_as_many_as_there_are_sequences() -> None:
@@ -206,7 +210,7 @@ def test_a_length_that_a_model_has_no_positions_for_names_the_option_that_helps(
 
 def test_two_models_can_be_fed_the_same_ids(tmp_path: Path) -> None:
     path = write_embedding(tmp_path / "m.onnx")
-    told = Worker().do_load("m", str(path), "onnxruntime", settings_of(), vocabulary_size=2)
+    told = Worker(RUNTIMES).do_load("m", str(path), "onnxruntime", settings_of(), vocabulary_size=2)
     assert told["vocabulary_size"] == 2
     assert told["providers"] == ["CPUExecutionProvider"]  # it was asked for
     assert told["output_checksum"] != load(path)["output_checksum"]
@@ -247,7 +251,7 @@ def test_texts_are_no_numbers_and_the_next_output_is_checked(tmp_path: Path) -> 
     path = write_model(tmp_path / "m.onnx", cast_first(label), {"ids": TOKENS}, outputs)
     assert load(path)["output_checksum"] == SUM
     path = write_model(tmp_path / "m.onnx", [label], {"ids": TOKENS}, {"label": TensorProto.STRING})
-    worker = Worker()
+    worker = Worker(RUNTIMES)
     told = worker.do_load("m", str(path), "onnxruntime", settings_of())
     assert told["output_checksum"] == 0
     assert len(worker.do_run("m", iterations=2, warmup=0)["wall_seconds"]) == 2

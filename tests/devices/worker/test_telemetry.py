@@ -13,8 +13,8 @@ import pytest
 
 from atb.devices.runtimes.onnxruntime.cpu import OnnxRuntimeCpu
 from atb.devices.settings import RunSettings
-from atb.devices.worker import worker
 from atb.devices.worker.process import ProcessLaunch
+from atb.devices.worker.program import WORKER_PROGRAM, sent_sources
 from atb.models.architecture import Architecture
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -50,7 +50,8 @@ def test_onnxruntime_in_a_process_of_the_package_leaves_nothing_at_home(tmp_path
 def test_a_worker_that_is_started_by_itself_leaves_nothing_at_home(tmp_path: Path) -> None:
     artefact = OnnxRuntimeCpu().build(SMALL, SETTINGS, tmp_path)
     with ProcessLaunch(
-        [sys.executable, "-P", worker.__file__],
+        [sys.executable, "-c", WORKER_PROGRAM],
+        sources=sent_sources(OnnxRuntimeCpu.runner),
         environment=home_of_nobody(tmp_path),
         runner="onnxruntime",
         settings=SETTINGS,

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from atb.devices.worker import worker as worker_module
-from atb.devices.worker.worker import RunQueue, Schedule, measure
+from atb.devices.worker.core import timing
+from atb.devices.worker.core.timing import RunQueue, Schedule, measure
 
 
 def test_a_block_keeps_the_warmup_apart_and_collects_no_garbage_within() -> None:
@@ -173,8 +173,8 @@ def test_a_schedule_keeps_its_multiples_and_catches_up_after_an_overrun(
         nonlocal now
         now += seconds
 
-    monkeypatch.setattr(worker_module.time, "perf_counter", lambda: now)
-    monkeypatch.setattr(worker_module.time, "sleep", sleep)
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: now)
+    monkeypatch.setattr(timing.time, "sleep", sleep)
     wait = Schedule(1.0)
     for takes in (0.25, 2.5, 0.25, 0.25, 0.25):
         wait()
@@ -215,10 +215,10 @@ def test_a_stream_that_fails_fails_the_block_and_lets_nobody_wait() -> None:
 def test_an_iteration_above_its_limit_ends_the_process() -> None:
     script = (
         "import sys, time\n"
-        f"sys.path.insert(0, {str(Path(worker_module.__file__).parent)!r})\n"
-        "import worker\n"
-        "worker.measure(lambda: time.sleep(0.01), 3, 0, limit_seconds=5.0)\n"
-        "worker.measure(lambda: time.sleep(30), 3, 0, limit_seconds=0.2)\n"
+        f"sys.path.insert(0, {str(Path(timing.__file__).parent)!r})\n"
+        "import timing\n"
+        "timing.measure(lambda: time.sleep(0.01), 3, 0, limit_seconds=5.0)\n"
+        "timing.measure(lambda: time.sleep(30), 3, 0, limit_seconds=0.2)\n"
     )
     ended = subprocess.run([sys.executable, "-c", script], timeout=25, check=False)
     assert ended.returncode == -signal.SIGALRM

@@ -12,10 +12,12 @@ from atb.devices.contract import Artefact, LaunchFailure
 from atb.devices.local import LocalDevice
 from atb.devices.runtimes.artefact import describe_artefact
 from atb.devices.runtimes.litert.graph import TfliteGraph
+from atb.devices.runtimes.litert.runner import LiteRtModel, providers_of
 from atb.devices.runtimes.litert.xnnpack import LiteRtXnnpack
 from atb.devices.runtimes.reference import check_device, check_output
 from atb.devices.settings import RunSettings
-from atb.devices.worker.worker import LiteRtModel, WorkerError, _litert_providers
+from atb.devices.worker.core.inputs import make_feed
+from atb.devices.worker.core.interface import ModelFile, WorkerError
 from atb.models.architecture import Architecture
 
 SMALL = Architecture(2, 60, 6, 42, 100)
@@ -27,7 +29,9 @@ def artefact_of(folder: Path, settings: RunSettings = SHORT) -> Artefact:
 
 
 def load(artefact: Artefact, settings: RunSettings = SHORT) -> LiteRtModel:
-    return LiteRtModel(str(artefact.path), settings.to_json())
+    model = LiteRtModel(ModelFile(str(artefact.path), settings.to_json()))
+    model.feed(make_feed(model.inputs, settings.to_json(), 1024))
+    return model
 
 
 def load_failure(artefact: Artefact, settings: RunSettings = SHORT) -> LaunchFailure:
@@ -121,10 +125,10 @@ def test_a_product_between_two_groups_of_xnnpack_is_seen() -> None:
     first, second = operator("DELEGATE", [0], [1]), operator("DELEGATE", [2], [4])
     whole = operator("DELEGATE", [0, 9], [4])
     with pytest.raises(WorkerError, match="did not take FULLY_CONNECTED;"):
-        _litert_providers([tanh, product, *others, first, second], "fp32")
-    told = _litert_providers([tanh, product, *others, whole], "fp32")
+        providers_of([tanh, product, *others, first, second], ModelFile("", SHORT.to_json()))
+    told = providers_of([tanh, product, *others, whole], ModelFile("", SHORT.to_json()))
     assert told == ("XNNPACK 4 of 4 operators", "float32 weights")
-    told = _litert_providers([*others, operator("DELEGATE", [3], [4])], "fp32")
+    told = providers_of([*others, operator("DELEGATE", [3], [4])], ModelFile("", SHORT.to_json()))
     assert told == ("XNNPACK 1 of 2 operators", "LiteRT TANH")
 
 

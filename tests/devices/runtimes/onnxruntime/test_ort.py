@@ -14,7 +14,6 @@ from atb.devices.runtimes.onnxruntime.ort_format import in_order
 from atb.devices.runtimes.reference import check_device
 from atb.devices.runtimes.timing_graph import TIMING_VOCABULARY
 from atb.devices.settings import PRECISIONS, RunSettings
-from atb.devices.worker.worker import VOCABULARY_KEY
 from atb.models.architecture import Architecture
 
 SMALL = Architecture(2, 60, 6, 42, 100)
@@ -42,7 +41,7 @@ def test_it_keeps_free_shapes_and_what_the_model_says_of_itself(
     session = open_session(artefact.path)
     assert [node.shape for node in session.get_inputs()] == [["batch", "sequence"]] * 3
     told = session.get_modelmeta().custom_metadata_map
-    assert told[VOCABULARY_KEY] == str(TIMING_VOCABULARY)
+    assert told["vocabulary_size"] == str(TIMING_VOCABULARY)
     assert told["architecture"] == str(SMALL)
 
 

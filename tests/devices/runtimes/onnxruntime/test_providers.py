@@ -13,8 +13,9 @@ from atb.devices.runtimes.installed import RuntimeAbsent
 from atb.devices.runtimes.onnxruntime import cuda as onnxruntime_cuda
 from atb.devices.runtimes.onnxruntime.cpu import OnnxRuntimeCpu
 from atb.devices.runtimes.onnxruntime.cuda import OnnxRuntimeCuda
+from atb.devices.runtimes.onnxruntime.runner import OnnxRuntimeCudaModel, OnnxRuntimeModel
 from atb.devices.settings import RunSettings
-from atb.devices.worker.worker import OnnxRuntimeCudaModel, OnnxRuntimeModel, WorkerError
+from atb.devices.worker.core.interface import ModelFile, WorkerError
 from atb.models.architecture import Architecture
 
 ARCHITECTURE = Architecture(1, 20, 2, 12, 28)
@@ -41,7 +42,7 @@ def test_a_provider_that_the_build_lacks_is_refused(provider: str, model: str) -
     assert silent.get_providers() == ["CPUExecutionProvider"]
     wanted = f"{provider} was asked for and CPUExecutionProvider came: this build"
     with pytest.raises(WorkerError, match=wanted) as caught:
-        Asking(model, SETTINGS.to_json())
+        Asking(ModelFile(model, SETTINGS.to_json()))
     assert caught.value.cause == "load-error"
 
 
@@ -53,7 +54,7 @@ def test_a_provider_that_leaves_operators_to_the_cpu_is_refused(model: str) -> N
     silent = onnxruntime.InferenceSession(model, providers=["AzureExecutionProvider"])
     assert silent.get_providers()[0] == "AzureExecutionProvider"
     with pytest.raises(Exception, match="fallback to CPU EP has been explicitly disabled"):
-        Asking(model, SETTINGS.to_json())
+        Asking(ModelFile(model, SETTINGS.to_json()))
 
 
 def test_a_provider_that_does_not_take_its_options_is_refused(model: str) -> None:
@@ -62,7 +63,7 @@ def test_a_provider_that_does_not_take_its_options_is_refused(model: str) -> Non
 
     wanted = "CPUExecutionProvider was asked for with use_tf32=0 and came with None"
     with pytest.raises(WorkerError, match=wanted):
-        Asking(model, SETTINGS.to_json())
+        Asking(ModelFile(model, SETTINGS.to_json()))
 
 
 @pytest.mark.skipif("CUDAExecutionProvider" in HERE, reason="this build has it")
