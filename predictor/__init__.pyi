@@ -11,8 +11,6 @@ from .file import (
     load_table_predictor as load_table_predictor,
     predictor_of as predictor_of,
     save as save,
-    save_family as save_family,
-    save_table_predictor as save_table_predictor,
 )
 from .latency_fit import fit as fit, fit_judged as fit_judged, held_out_seconds as held_out_seconds
 from .predictor import (

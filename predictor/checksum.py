@@ -1,4 +1,4 @@
-"""The with_checksum of a predictor's document: a hash that shows when its content was changed."""
+"""The checksum of a predictor's document, which shows when its content was changed."""
 
 from __future__ import annotations
 
@@ -25,30 +25,30 @@ _Made = TypeVar("_Made")
 
 
 def with_checksum(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields with the version that wrote them and a hash of all."""
+    """Fields with the version that wrote them and the checksum of all."""
     content = {"atb_version": atb.__version__, **fields}
     return {"sha256": checksum_of(content), **content}
 
 
 def checksum_of(content: Mapping[str, Any]) -> str:
-    """Hash of content without its envelope."""
+    """SHA-256 of content without its envelope (format, kind and checksum)."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def read_checksummed(
     document: Mapping[str, Any],
-    where: str,
+    source: str,
     make: Callable[[Mapping[str, Any]], _Made],
     *,
-    again: str,
+    remedy: str,
 ) -> _Made:
-    """Make something of content whose hash is right.
+    """Make something of content whose checksum is right.
 
     Args:
         document: Of a kind and format that were checked.
-        where: Where it was found, for the message.
+        source: Where it was found, for the message.
         make: From the content.
-        again: What to do about a bad one, for the message.
+        remedy: What to do about a bad one, for the message.
 
     Raises:
         BadFile: It was changed, or `make` cannot use it.
@@ -57,12 +57,12 @@ def read_checksummed(
     content = {name: value for name, value in document.items() if name not in envelope}
     if document.get("sha256") != checksum_of(content):
         raise BadFile(
-            f"{where} was changed after it was written (its content does not match its hash): "
-            f"{again}."
+            f"{source} was changed after it was written (its content does not match its hash): "
+            f"{remedy}."
         )
     try:
         return make(content)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise BadFile(
-            f"{where} does not hold a usable predictor ({str(error).rstrip('.')}): {again}."
+            f"{source} does not hold a usable predictor ({str(error).rstrip('.')}): {remedy}."
         ) from error

@@ -187,20 +187,8 @@ def fit_family(
         for mode in dict.fromkeys(mode_of(s.conditions.settings) for s in sets)
     }
     models, held_out = _fit_modes(observed, rng, coverage)
-    errors = [np.abs(held_out[mode] / observed[mode].values - 1) for mode in observed]
-    widths = [s.half_widths / s.seconds for s in sets]
-    return FamilyPredictor(
-        first,
-        models,
-        TrainingSummary(
-            rows=sum(len(s) for s in sets),
-            excluded=sum(s.excluded for s in sets),
-            campaigns=tuple(dict.fromkeys(name for s in sets for name in s.campaigns)),
-            noise=float(np.median(np.concatenate(widths))),
-            cross_validated_mape=float(np.mean(np.concatenate(errors))),
-            architectures=tuple(dict.fromkeys(text for s in sets for text in s.architectures)),
-        ),
-    )
+    errors = [held_out[mode] / observed[mode].values - 1 for mode in observed]
+    return FamilyPredictor(first, models, TrainingSummary.of(sets, np.concatenate(errors)))
 
 
 def _fit_modes(

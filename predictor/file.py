@@ -14,7 +14,7 @@ Kinds and formats:
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
@@ -34,6 +34,7 @@ from atb.predictor.family import FamilyPredictor, settings_basis
 from atb.predictor.fitting import (
     PADDING,
     Basis,
+    Curve,
     Drift,
     Residual,
     Support,
@@ -54,55 +55,25 @@ __all__ = [
     "load_table_predictor",
     "predictor_of",
     "save",
-    "save_family",
-    "save_table_predictor",
 ]
 
 _FAMILY_KIND, _TABLE_KIND = "settings-predictor", "table-predictor"
+#: Fields of a document that hold the coefficients by term: seconds, or a value in another unit.
+_SECONDS, _VALUES = "seconds_for_each", "price_of_each"
+_CURVE_ARRAYS = ("knots", "factors", "lane_factors")
 
 _Predictor = TypeVar("_Predictor")
 
 
-def save(predictor: WorkPredictor, path: Path) -> None:
-    """Write a predictor; `load` gives one that predicts the same to the last bit."""
-    _write(path, LATENCY_PREDICTOR, _fields_of(predictor))
-
-
-def document_of(predictor: WorkPredictor) -> dict[str, Any]:
-    """What `save` writes, as plain values that may stand in another document."""
-    return {
-        "format": PREDICTOR_FORMAT,
-        "kind": LATENCY_PREDICTOR,
-        **with_checksum(_fields_of(predictor)),
-    }
-
-
-def predictor_of(document: object, where: str, *, again: str) -> WorkPredictor:
-    """The reverse of `document_of`.
-
-    Args:
-        document: As JSON has it.
-        where: Where it was found, for the message.
-        again: What to do about a bad one, for the message.
-
-    Raises:
-        BadFile: As `load`.
-    """
-    checked = check_document(document, where, kind=LATENCY_PREDICTOR, format=PREDICTOR_FORMAT)
-    return read_checksummed(checked, where, _work_predictor, again=again)
-
-
-def _fields_of(predictor: WorkPredictor) -> dict[str, Any]:
-    return {
-        "conditions": predictor.conditions.to_json(),
-        "seconds_for_each": _coefficients(predictor.model),
-        **_model_to_json(predictor.model),
-        "further": {
-            name: {"price_of_each": _coefficients(model), **_model_to_json(model)}
-            for name, model in predictor.further.items()
-        },
-        **predictor.summary.to_fields(),
-    }
+def save(predictor: WorkPredictor | FamilyPredictor | TablePredictor, path: Path) -> None:
+    """Write a predictor; the one that is read back predicts the same to the last bit."""
+    if isinstance(predictor, WorkPredictor):
+        kind, fields = LATENCY_PREDICTOR, _work_fields(predictor)
+    elif isinstance(predictor, FamilyPredictor):
+        kind, fields = _FAMILY_KIND, _family_fields(predictor)
+    else:
+        kind, fields = _TABLE_KIND, _table_fields(predictor)
+    write_document(path, with_checksum(fields), kind=kind, format=PREDICTOR_FORMAT)
 
 
 def load(path: Path, settings: RunSettings | None = None) -> WorkPredictor:
@@ -122,6 +93,37 @@ def load(path: Path, settings: RunSettings | None = None) -> WorkPredictor:
     return _read(path, LATENCY_PREDICTOR, _work_predictor)
 
 
+def load_family(path: Path) -> FamilyPredictor:
+    """Read a predictor of many settings; it raises what `load` does."""
+    return _read(path, _FAMILY_KIND, _family_predictor)
+
+
+def load_table_predictor(path: Path) -> TablePredictor:
+    """Read a predictor of a table's column; it raises what `load` does."""
+    return _read(path, _TABLE_KIND, _table_predictor)
+
+
+def document_of(predictor: WorkPredictor) -> dict[str, Any]:
+    """What `save` writes, as plain values that may stand in another document."""
+    content = with_checksum(_work_fields(predictor))
+    return {"format": PREDICTOR_FORMAT, "kind": LATENCY_PREDICTOR, **content}
+
+
+def predictor_of(document: object, source: str, *, remedy: str) -> WorkPredictor:
+    """Make a predictor of what `document_of` gave.
+
+    Args:
+        document: The plain values.
+        source: Where it was found, for the message.
+        remedy: What to do about a bad one, for the message.
+
+    Raises:
+        BadFile: As `load`.
+    """
+    checked = check_document(document, source, kind=LATENCY_PREDICTOR, format=PREDICTOR_FORMAT)
+    return read_checksummed(checked, source, _work_predictor, remedy=remedy)
+
+
 def kind_of(path: Path) -> str | None:
     """What a file says it is; None of one that cannot be read, which `load` then explains."""
     try:
@@ -132,73 +134,6 @@ def kind_of(path: Path) -> str | None:
     return kind if isinstance(kind, str) else None
 
 
-def save_family(predictor: FamilyPredictor, path: Path) -> None:
-    """Write a predictor of many settings."""
-    conditions = predictor.conditions.to_json()
-    own = set(predictor.conditions.settings.to_json())
-    _write(
-        path,
-        _FAMILY_KIND,
-        {
-            "conditions": {name: v for name, v in conditions.items() if name not in own},
-            "modes": [
-                {
-                    "settings": mode.to_json(),
-                    "seconds_for_each": _coefficients(model),
-                    **_model_to_json(model),
-                }
-                for mode, model in predictor.modes.items()
-            ],
-            **predictor.summary.to_fields(),
-        },
-    )
-
-
-def load_family(path: Path) -> FamilyPredictor:
-    """Read a predictor of many settings.
-
-    Raises:
-        BadFile: As `load`.
-    """
-    return _read(path, _FAMILY_KIND, _family_predictor)
-
-
-def save_table_predictor(predictor: TablePredictor, path: Path) -> None:
-    """Write a predictor of a table's column."""
-    _write(
-        path,
-        _TABLE_KIND,
-        {
-            "target": predictor.target,
-            "features": {feature.name: feature.offset for feature in predictor.features},
-            **_units(predictor),
-            "degree": predictor.degree,
-            # of the many products only those that cost anything
-            "price_of_each": {
-                n: coefficient
-                for n, coefficient in _coefficients(predictor.model).items()
-                if coefficient
-            },
-            **_model_to_json(predictor.model),
-            "learnt_from": list(predictor.learnt_from),
-            "training": asdict(predictor.summary),
-        },
-    )
-
-
-def load_table_predictor(path: Path) -> TablePredictor:
-    """Read a predictor of a table's column.
-
-    Raises:
-        BadFile: As `load`.
-    """
-    return _read(path, _TABLE_KIND, _table_predictor)
-
-
-def _write(path: Path, kind: str, fields: Mapping[str, Any]) -> None:
-    write_document(path, with_checksum(fields), kind=kind, format=PREDICTOR_FORMAT)
-
-
 def _read(path: Path, kind: str, make: Callable[[Mapping[str, Any]], _Predictor]) -> _Predictor:
     if not path.exists():
         raise BadFile(
@@ -206,97 +141,106 @@ def _read(path: Path, kind: str, make: Callable[[Mapping[str, Any]], _Predictor]
             "`atb predictor train`."
         )
     document = read_document(path, kind=kind, format=PREDICTOR_FORMAT)
-    return read_checksummed(
-        document, str(path), make, again="fit it again with `atb predictor train`"
-    )
+    remedy = "fit it again with `atb predictor train`"
+    return read_checksummed(document, str(path), make, remedy=remedy)
 
 
-def _work_predictor(content: Mapping[str, Any]) -> WorkPredictor:
-    conditions = Conditions.from_json(content["conditions"])
-    basis = architecture_basis(conditions.settings)
-    coefficients = _known_coefficients(content["seconds_for_each"], basis)
+def _work_fields(predictor: WorkPredictor) -> dict[str, Any]:
+    return {
+        "conditions": predictor.conditions.to_json(),
+        **_model_fields(predictor.model, _SECONDS),
+        "further": {n: _model_fields(model, _VALUES) for n, model in predictor.further.items()},
+        **predictor.summary.to_fields(),
+    }
+
+
+def _work_predictor(fields: Mapping[str, Any]) -> WorkPredictor:
+    conditions = Conditions.from_json(fields["conditions"])
+    settings = conditions.settings
+    targets = {target.name: target for target in FURTHER_TARGETS}
     return WorkPredictor(
         conditions=conditions,
-        model=_model_from_json(content, basis, [coefficients[term.name] for term in basis.terms]),
-        summary=TrainingSummary.from_fields(content),
+        model=_model_of(fields, architecture_basis(settings), _SECONDS),
+        summary=TrainingSummary.from_fields(fields),
         further={
-            name: _further_model(name, fields, conditions)
-            for name, fields in content.get("further", {}).items()
+            name: _model_of(further, targets[name].basis(settings), _VALUES)
+            for name, further in fields.get("further", {}).items()
         },
     )
 
 
-def _family_predictor(content: Mapping[str, Any]) -> FamilyPredictor:
-    modes = {}
-    for fields in content["modes"]:
-        basis = settings_basis()
-        coefficients = _known_coefficients(fields["seconds_for_each"], basis)
-        mode = RunSettings.from_json(fields["settings"])
-        modes[mode] = _model_from_json(fields, basis, [coefficients[t.name] for t in basis.terms])
+def _family_fields(predictor: FamilyPredictor) -> dict[str, Any]:
+    conditions = predictor.conditions.to_json()
+    for name in predictor.conditions.settings.to_json():
+        del conditions[name]
+    return {
+        "conditions": conditions,
+        "modes": [
+            {"settings": mode.to_json(), **_model_fields(model, _SECONDS)}
+            for mode, model in predictor.modes.items()
+        ],
+        **predictor.summary.to_fields(),
+    }
+
+
+def _family_predictor(fields: Mapping[str, Any]) -> FamilyPredictor:
+    modes = {
+        RunSettings.from_json(mode["settings"]): _model_of(mode, settings_basis(), _SECONDS)
+        for mode in fields["modes"]
+    }
     any_settings = next(iter(modes)).to_json()
-    return FamilyPredictor(
-        Conditions.from_json({**content["conditions"], **any_settings}),
-        modes,
-        TrainingSummary.from_fields(content),
-    )
+    conditions = Conditions.from_json({**fields["conditions"], **any_settings})
+    return FamilyPredictor(conditions, modes, TrainingSummary.from_fields(fields))
 
 
-def _further_model(name: str, fields: Mapping[str, Any], conditions: Conditions) -> WorkModel:
-    basis = {target.name: target for target in FURTHER_TARGETS}[name].basis(conditions.settings)
-    coefficients = _known_coefficients(fields["price_of_each"], basis)
-    return _model_from_json(fields, basis, [coefficients[term.name] for term in basis.terms])
+def _table_fields(predictor: TablePredictor) -> dict[str, Any]:
+    units = {name: unit for name, unit in predictor.units.items() if unit is not None}
+    told = {"units": units, "target_unit": predictor.target_unit}
+    model = _model_fields(predictor.model, _VALUES)
+    # of the many products only those that cost anything
+    model[_VALUES] = {name: value for name, value in model[_VALUES].items() if value}
+    return {
+        "target": predictor.target,
+        "features": {feature.name: feature.offset for feature in predictor.features},
+        **{name: value for name, value in told.items() if value},
+        "degree": predictor.degree,
+        **model,
+        "learnt_from": list(predictor.learnt_from),
+        "training": asdict(predictor.summary),
+    }
 
 
-def _table_predictor(content: Mapping[str, Any]) -> TablePredictor:
-    units = content.get("units", {})
+def _table_predictor(fields: Mapping[str, Any]) -> TablePredictor:
+    units = fields.get("units", {})
     features = tuple(
-        Feature(name, float(at), units.get(name)) for name, at in content["features"].items()
+        Feature(name, float(at), units.get(name)) for name, at in fields["features"].items()
     )
-    degree = int(content["degree"])
+    degree = int(fields["degree"])
     basis = table_basis(features, degree)
-    coefficients = _known_coefficients(content["price_of_each"], basis)
     return TablePredictor(
         features=features,
         degree=degree,
-        target=str(content["target"]),
-        model=_model_from_json(
-            content, basis, [coefficients.get(term.name, 0) for term in basis.terms]
-        ),
-        summary=TableSummary(**content["training"]),
-        target_unit=content.get("target_unit"),
-        learnt_from=tuple(map(str, content.get("learnt_from", ()))),
+        target=str(fields["target"]),
+        model=_model_of(fields, basis, _VALUES, may_lack=[term.name for term in basis.terms]),
+        summary=TableSummary(**fields["training"]),
+        target_unit=fields.get("target_unit"),
+        learnt_from=tuple(map(str, fields.get("learnt_from", ()))),
     )
 
 
-def _units(predictor: TablePredictor) -> dict[str, Any]:
-    """Units as far as there were any: a file without them means what it always did."""
-    units = {name: unit for name, unit in predictor.units.items() if unit is not None}
-    fields = {"units": units, "target_unit": predictor.target_unit}
-    return {name: value for name, value in fields.items() if value}
-
-
-def _coefficients(model: WorkModel) -> dict[str, float]:
-    coefficients = zip(model.basis.terms, model.coefficients.tolist(), strict=True)
-    return {term.name: coefficient for term, coefficient in coefficients}
-
-
-def _known_coefficients(coefficients: Mapping[str, float], basis: Basis) -> Mapping[str, float]:
-    unknown = set(coefficients) - {term.name for term in basis.terms}
-    if unknown:
-        raise ValueError(f"unknown work term {min(unknown)!r}")
-    # a file that was written before there were these terms charges nothing for them
-    return {**dict.fromkeys(PADDING, 0.0), **coefficients}
-
-
-def _model_to_json(model: WorkModel) -> dict[str, Any]:
-    """A model without its basis and its coefficients."""
+def _model_fields(model: WorkModel, coefficients: str) -> dict[str, Any]:
+    """A model as plain values, but for its basis; its coefficients in the field of this name."""
+    names = [term.name for term in model.basis.terms]
     ends = np.stack([model.support.low, model.support.high], axis=1).tolist()
+    residual = model.residual and [
+        {"quantity": c.quantity.name, **{n: getattr(c, n).tolist() for n in _CURVE_ARRAYS}}
+        for c in model.residual.curves
+    ]
     fields: dict[str, Any] = {
-        "residual": None if model.residual is None else model.residual.to_json(),
+        coefficients: dict(zip(names, model.coefficients.tolist(), strict=True)),
+        "residual": residual,
         "interval": {"coverage": model.coverage, "factor": model.interval_factor},
-        "support": {
-            quantity.name: pair for quantity, pair in zip(model.basis.quantities, ends, strict=True)
-        },
+        "support": {q.name: pair for q, pair in zip(model.basis.quantities, ends, strict=True)},
     }
     if model.drift is not None:
         fields["drift"] = {
@@ -308,21 +252,47 @@ def _model_to_json(model: WorkModel) -> dict[str, Any]:
     return fields
 
 
-def _model_from_json(
-    content: Mapping[str, Any], basis: Basis, coefficients: Sequence[float]
+def _model_of(
+    fields: Mapping[str, Any], basis: Basis, coefficients: str, may_lack: Collection[str] = PADDING
 ) -> WorkModel:
-    ends = np.array([content["support"][q.name] for q in basis.quantities], dtype=float)
-    residual, drift = content["residual"], content.get("drift")
-    factor = float(content["interval"]["factor"])
+    """Make a model of plain values.
+
+    Args:
+        fields: What `_model_fields` gave.
+        basis: What the coefficients are of.
+        coefficients: Name of the field that holds them.
+        may_lack: Terms whose coefficient is zero where the file has none, as one has that was
+            written before there were such terms.
+    """
+    names = [term.name for term in basis.terms]
+    known = fields[coefficients]
+    unknown = set(known) - set(names)
+    if unknown:
+        raise ValueError(f"unknown work term {min(unknown)!r}")
+    values = [known.get(name, 0.0) if name in may_lack else known[name] for name in names]
+    ends = np.array([fields["support"][q.name] for q in basis.quantities], dtype=float)
+    factor, drift = float(fields["interval"]["factor"]), fields.get("drift")
     return WorkModel(
         basis=basis,
-        coefficients=np.array(coefficients, dtype=float),
-        residual=None if residual is None else Residual.from_json(residual, basis.quantities),
+        coefficients=np.array(values, dtype=float),
+        residual=_residual_of(fields["residual"], basis),
         drift=None
         if drift is None
         else Drift(np.array(drift["order"]), np.array(drift["factors"]), drift["time_scale"]),
-        coverage=float(content["interval"]["coverage"]),
+        coverage=float(fields["interval"]["coverage"]),
         interval_factor=factor,
         timed_interval_factor=factor if drift is None else float(drift["interval_factor"]),
         support=Support(ends[:, 0], ends[:, 1]),
+    )
+
+
+def _residual_of(curves: Any, basis: Basis) -> Residual | None:
+    if curves is None:
+        return None
+    quantities = {quantity.name: quantity for quantity in basis.quantities}
+    return Residual(
+        tuple(
+            Curve(quantities[c["quantity"]], *(np.array(c[n], dtype=float) for n in _CURVE_ARRAYS))
+            for c in curves
+        )
     )

@@ -51,14 +51,7 @@ def fit_judged(
     predictor = WorkPredictor(
         conditions=training_set.conditions,
         model=fitted.model,
-        summary=TrainingSummary(
-            rows=len(training_set),
-            excluded=training_set.excluded,
-            campaigns=training_set.campaigns,
-            noise=float(np.median(training_set.half_widths / training_set.seconds)),
-            cross_validated_mape=float(np.mean(np.abs(fitted.held_out / training_set.seconds - 1))),
-            architectures=training_set.architectures,
-        ),
+        summary=TrainingSummary.of([training_set], fitted.held_out / training_set.seconds - 1),
         further=_fit_further(training_set, rng, coverage),
     )
     return predictor, fitted.held_out

@@ -1,8 +1,8 @@
-"""What predicts latencies: the contract, an exact one for tests, and the fitted one."""
+"""What predicts latencies: the contract, and what was fitted."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -16,15 +16,12 @@ from atb.predictor.fitting import (
     FloatArray,
     IntArray,
     WorkModel,
-    architecture_at,
-    columns_of,
     rows_of,
 )
 from atb.predictor.summary import TrainingSummary
 from atb.profiler import Conditions
 
 __all__ = [
-    "ExactPredictor",
     "LatencyPredictor",
     "Prediction",
     "WorkPredictor",
@@ -80,39 +77,6 @@ def require_conditions(predictor: LatencyPredictor, conditions: Conditions) -> N
             f"The predictor holds under other conditions than those asked for ({differences}): "
             "choose a predictor of these, or fit one with `atb profile` and `atb predictor train`."
         )
-
-
-@dataclass(frozen=True, slots=True)
-class ExactPredictor:
-    """Knows the truth: search is tested on it.
-
-    Attributes:
-        conditions: Under which it holds.
-        formula: From int[n, 5] to seconds, float64[n].
-    """
-
-    conditions: Conditions
-    formula: Callable[[IntArray], FloatArray]
-
-    @classmethod
-    def of_latency(
-        cls, conditions: Conditions, latency: Callable[[Architecture], float]
-    ) -> ExactPredictor:
-        """From a function of one architecture, such as that of a `FakeDevice`."""
-        return cls(
-            conditions,
-            lambda rows: np.array([latency(architecture_at(row)) for row in rows], dtype=float),
-        )
-
-    def predict(self, rows: IntArray) -> Prediction:
-        """Predict int[n, 5]; the interval has no width."""
-        columns_of(rows[:0])
-        seconds = self.formula(rows)
-        return Prediction(seconds, seconds, seconds, np.ones(len(rows), dtype=np.bool_))
-
-    def predict_architectures(self, architectures: Sequence[Architecture]) -> Prediction:
-        """The same for a few architectures."""
-        return self.predict(rows_of(architectures))
 
 
 @dataclass(frozen=True, slots=True)

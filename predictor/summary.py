@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from atb.predictor.fitting import FloatArray
+    from atb.predictor.training_set import TrainingSet
 
 __all__ = ["TrainingSummary"]
 
@@ -29,6 +33,25 @@ class TrainingSummary:
     noise: float
     cross_validated_mape: float
     architectures: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, sets: Sequence[TrainingSet], errors: FloatArray) -> TrainingSummary:
+        """The summary of a fit.
+
+        Args:
+            sets: What was fitted on.
+            errors: Relative errors on these rows when they were held out, float64[n].
+        """
+        import numpy as np
+
+        return cls(
+            rows=len(errors),
+            excluded=sum(s.excluded for s in sets),
+            campaigns=tuple(dict.fromkeys(name for s in sets for name in s.campaigns)),
+            noise=float(np.median(np.concatenate([s.half_widths / s.seconds for s in sets]))),
+            cross_validated_mape=float(np.mean(np.abs(errors))),
+            architectures=tuple(dict.fromkeys(text for s in sets for text in s.architectures)),
+        )
 
     def to_fields(self) -> dict[str, Any]:
         """As fields of a predictor's document; an older version overlooks `learnt_from`."""

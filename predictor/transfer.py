@@ -27,6 +27,7 @@ from atb.predictor.fitting import (
     Support,
     WorkModel,
     architecture_basis,
+    interval_factor,
     relative_spreads,
     robust_scale,
 )
@@ -86,15 +87,7 @@ def transfer_predictor(
     basis = architecture_basis(training_set.conditions.settings)
     sources = [predictor.model for predictor in known]
     found = transfer_model(sources, basis, training_set.observations, coverage=coverage)
-    seconds = training_set.seconds
-    summary = TrainingSummary(
-        rows=len(training_set),
-        excluded=training_set.excluded,
-        campaigns=training_set.campaigns,
-        noise=float(np.median(training_set.half_widths / seconds)),
-        cross_validated_mape=float(np.mean(np.abs(found.held_out / seconds - 1))),
-        architectures=training_set.architectures,
-    )
+    summary = TrainingSummary.of([training_set], found.held_out / training_set.seconds - 1)
     return WorkPredictor(training_set.conditions, found.model, summary), found.weights
 
 
@@ -136,7 +129,7 @@ def transfer_model(
     coefficients = coefficients * math.exp(
         float(np.median(np.log(observed.values / (amounts @ coefficients))))
     )
-    factor = _interval_factor(np.abs(left_out), coverage)
+    factor = interval_factor(np.abs(left_out), coverage)
     model = WorkModel(
         basis=basis,
         coefficients=np.asarray(coefficients),
@@ -248,17 +241,6 @@ def _believe(
 def _softmax(scores: FloatArray) -> FloatArray:
     raised = np.exp(scores - scores.max())
     return np.asarray(raised / raised.sum())
-
-
-def _interval_factor(errors: FloatArray, coverage: float) -> float:
-    """The conformal quantile; of too few rows a normal one with Student's widening."""
-    from scipy.special import stdtrit
-
-    rank = math.ceil(round(coverage * (len(errors) + 1), 9))
-    if rank <= len(errors):
-        return math.exp(float(np.sort(errors)[rank - 1]))
-    deviation = float(np.sqrt(np.mean(errors**2)))
-    return math.exp(deviation * float(stdtrit(len(errors) - 1, (1 + coverage) / 2)))
 
 
 def _union(supports: Sequence[Support]) -> Support:

@@ -75,7 +75,7 @@ def unseen(predictor: LatencyPredictor, measurements: Sequence[Measurement]) -> 
     if not sound:
         return ()
     measured = TrainingSet.from_measurements(sound, least_rows=1, emulated=True)
-    if learnt_from(predictor, measured).all() and not can_be_held_out(measured):
+    if learnt_from(predictor, measured).all() and not can_be_held_out(measured.rows):
         return ()
     found = predict_unseen(predictor, measured)
     parts = ((HELD_OUT, found.held_out), (LATER, ~found.held_out))
@@ -84,8 +84,8 @@ def unseen(predictor: LatencyPredictor, measurements: Sequence[Measurement]) -> 
 
 def _fit(found: Unseen, which: npt.NDArray[np.bool_], how: str) -> Fit:
     return Fit(
-        tuple(architecture_at(row) for row in found.measured.rows[which]),
-        tuple(found.measured.seconds[which].tolist()),
+        tuple(architecture_at(row) for row in found.observed.rows[which]),
+        tuple(found.observed.values[which].tolist()),
         tuple(found.estimates.values[which].tolist()),
         how,
     )

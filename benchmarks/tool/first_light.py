@@ -25,7 +25,7 @@ from atb.devices.runtimes.registry import find_runtime
 from atb.devices.settings import RunSettings
 from atb.models.space import SPACES
 from atb.models.superplm.bundled import load_superplm
-from atb.predictor.evaluation.evaluation import cross_validate
+from atb.predictor.evaluation.evaluation import evaluate
 from atb.predictor.latency_fit import fit
 from atb.predictor.predictor import WorkPredictor
 from atb.predictor.training_set import TrainingSet
@@ -140,7 +140,7 @@ def main() -> None:
         second = bench.campaign(Plan.sample(SPACE, REPEATED, name="second"))
         training = TrainingSet.from_measurements(first)
         predictor = fit(training, np.random.default_rng(0))
-        evaluation = cross_validate(training, 10, np.random.default_rng(0))
+        evaluation = evaluate(predictor, training)
 
         latencies = np.sort([m.latency_seconds for m in first])
         limits = np.geomspace(latencies[5], latencies[-6], SEARCHED)

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from atb.errors import InputError
-from atb.predictor import LEAST_ROWS, LatencyPredictor, TrainingSet, fit, require_conditions
-from atb.predictor.evaluation.unseen import Unseen, UnseenRows, predict_unseen, predict_unseen_rows
-from atb.predictor.fitting import DEFAULT_COVERAGE, Estimates, FloatArray, Observations
+from atb.predictor import LatencyPredictor, TrainingSet, require_conditions
+from atb.predictor.evaluation.unseen import Unseen, predict_unseen, predict_unseen_rows
+from atb.predictor.fitting import Estimates, FloatArray, Observations
 from atb.predictor.tables import TablePredictor
 
-__all__ = ["Evaluation", "cross_validate", "evaluate"]
+__all__ = ["Evaluation", "evaluate", "evaluate_rows"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,19 +71,8 @@ class Evaluation:
 
     def to_json(self) -> dict[str, Any]:
         """As plain values; a rank correlation that is not a number becomes None."""
-        return {
-            "rows": self.rows,
-            "mape": self.mape,
-            "within_5": self.within_5,
-            "within_10": self.within_10,
-            "spearman": None if math.isnan(self.spearman) else self.spearman,
-            "kendall": None if math.isnan(self.kendall) else self.kendall,
-            "worst": self.worst,
-            "interval_coverage": self.interval_coverage,
-            "interval_width": self.interval_width,
-            "held_out_rows": self.held_out_rows,
-            "left_out_rows": self.left_out_rows,
-        }
+        fields = {name: v for name, v in asdict(self).items() if name != "worst_row"}
+        return {name: None if math.isnan(v) else v for name, v in fields.items()}
 
 
 def _rank_correlations(predicted: FloatArray, measured: FloatArray) -> tuple[float, float]:
@@ -106,8 +94,7 @@ def evaluate(predictor: LatencyPredictor, measured: TrainingSet) -> Evaluation:
             are too few to be held out in turn.
     """
     require_conditions(predictor, measured.conditions)
-    unseen = predict_unseen(predictor, measured)
-    return _with_counts(Evaluation.of(unseen.estimates, unseen.measured.seconds), unseen)
+    return _evaluate(predict_unseen(predictor, measured))
 
 
 def evaluate_rows(predictor: TablePredictor, observed: Observations) -> Evaluation:
@@ -116,45 +103,15 @@ def evaluate_rows(predictor: TablePredictor, observed: Observations) -> Evaluati
     Raises:
         InputError: It learnt from all of them, and they are too few to be held out in turn.
     """
-    unseen = predict_unseen_rows(predictor, observed)
+    return _evaluate(predict_unseen_rows(predictor, observed))
+
+
+def _evaluate(unseen: Unseen) -> Evaluation:
+    """An evaluation of the rows that could be judged, with counts of all."""
     found = Evaluation.of(unseen.estimates, unseen.observed.values)
-    return _with_counts(found, unseen)
-
-
-def _with_counts(found: Evaluation, unseen: Unseen | UnseenRows) -> Evaluation:
-    """An evaluation of the rows that could be judged, in terms of all."""
     return replace(
         found,
         worst_row=int(np.flatnonzero(unseen.kept)[found.worst_row]),
         held_out_rows=int(unseen.held_out.sum()),
         left_out_rows=int((~unseen.kept).sum()),
     )
-
-
-def cross_validate(
-    measured: TrainingSet,
-    folds: int,
-    rng: np.random.Generator,
-    *,
-    coverage: float = DEFAULT_COVERAGE,
-) -> Evaluation:
-    """Judge the recipe: every architecture is predicted by a fit that has not seen it.
-
-    Raises:
-        InputError: There are fewer than two folds, or too few rows to fit on without one.
-    """
-    if folds < 2:
-        raise InputError(f"Cross-validation in {folds} folds is impossible: ask for at least 2.")
-    measured.require_rows(LEAST_ROWS + math.ceil(LEAST_ROWS / (folds - 1)))
-    latency, lower, upper = (np.empty(len(measured)) for _ in range(3))
-    supported = np.empty(len(measured), dtype=np.bool_)
-    for fold in measured.folds(folds, rng):
-        rest = np.setdiff1d(np.arange(len(measured)), fold)
-        part = fit(measured.take(rest), rng, coverage=coverage).predict(measured.rows[fold])
-        latency[fold], lower[fold], upper[fold] = (
-            part.latency_seconds,
-            part.lower_seconds,
-            part.upper_seconds,
-        )
-        supported[fold] = part.supported
-    return Evaluation.of(Estimates(latency, lower, upper, supported), measured.seconds)

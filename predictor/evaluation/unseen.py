@@ -7,6 +7,7 @@ same holds for the rows of a table.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,14 +25,7 @@ from atb.predictor.fitting import (
 )
 from atb.predictor.tables import TablePredictor, digests_of
 
-__all__ = [
-    "Unseen",
-    "UnseenRows",
-    "can_be_held_out",
-    "learnt_from",
-    "predict_unseen",
-    "predict_unseen_rows",
-]
+__all__ = ["Unseen", "can_be_held_out", "learnt_from", "predict_unseen", "predict_unseen_rows"]
 
 _FOLDS_SEED = 0
 #: What is left when a tenth is held out must still carry a fit.
@@ -43,16 +37,16 @@ class Unseen:
     """Predictions beside the rows that they are of.
 
     Attributes:
-        measured: The rows that can be predicted so.
+        observed: The rows that can be predicted so; latencies in seconds.
         estimates: Of each row; the interval of one that was held out is as wide as the predictor's
-            at that latency.
+            at that value.
         held_out: Which of them the predictor learnt from, so that other fits predicted them,
             bool[n].
         kept: Which rows of all that were asked for these are: those that it learnt from are left
             out where they are too few to be held out in turn, bool[all].
     """
 
-    measured: TrainingSet
+    observed: Observations
     estimates: Estimates
     held_out: npt.NDArray[np.bool_]
     kept: npt.NDArray[np.bool_]
@@ -74,9 +68,9 @@ def learnt_from(predictor: LatencyPredictor, measured: TrainingSet) -> npt.NDArr
     return np.array([str(architecture_at(row)) in known for row in measured.rows], dtype=np.bool_)
 
 
-def can_be_held_out(measured: TrainingSet) -> bool:
-    """Whether there are enough architectures to predict each by fits without it."""
-    return _are_enough(measured.rows)
+def can_be_held_out(rows: Rows) -> bool:
+    """Whether there are enough different rows to predict each by fits without it."""
+    return len(np.unique(rows, axis=0)) >= _LEAST_HELD_OUT
 
 
 def predict_unseen(predictor: LatencyPredictor, measured: TrainingSet) -> Unseen:
@@ -91,34 +85,23 @@ def predict_unseen(predictor: LatencyPredictor, measured: TrainingSet) -> Unseen
     """
     learnt = learnt_from(predictor, measured)
     own = measured.take(np.flatnonzero(learnt))
-    kept = _kept(learnt, own.rows, what="architectures", how="measure others with `atb profile`")
-    judged, held_out = measured.take(np.flatnonzero(kept)), learnt[kept]
-    told = predictor.predict(judged.rows)
-    found = Estimates(told.latency_seconds, told.lower_seconds, told.upper_seconds, told.supported)
-    if held_out.any():
-        rng = np.random.default_rng(_FOLDS_SEED)
-        found = _with_held_out(found, held_out, held_out_seconds(own, rng))
-    return Unseen(judged, found, held_out, kept)
+
+    def predict(observed: Observations) -> Estimates:
+        found = predictor.predict(observed.rows)
+        return Estimates(
+            found.latency_seconds, found.lower_seconds, found.upper_seconds, found.supported
+        )
+
+    return _unseen(
+        measured.observations,
+        learnt,
+        predict,
+        lambda rng: held_out_seconds(own, rng),
+        needed="architectures are needed: measure others with `atb profile`",
+    )
 
 
-@dataclass(frozen=True, slots=True)
-class UnseenRows:
-    """Predictions beside the rows of a table that they are of.
-
-    Attributes:
-        observed: The rows that can be predicted so.
-        estimates: Of each row.
-        held_out: As in `Unseen`.
-        kept: As in `Unseen`.
-    """
-
-    observed: Observations
-    estimates: Estimates
-    held_out: npt.NDArray[np.bool_]
-    kept: npt.NDArray[np.bool_]
-
-
-def predict_unseen_rows(predictor: TablePredictor, observed: Observations) -> UnseenRows:
+def predict_unseen_rows(predictor: TablePredictor, observed: Observations) -> Unseen:
     """Predict each row of a table by what has not seen its features.
 
     Args:
@@ -131,44 +114,54 @@ def predict_unseen_rows(predictor: TablePredictor, observed: Observations) -> Un
     known = set(predictor.learnt_from)
     learnt = np.array([digest in known for digest in digests_of(observed.rows)], dtype=np.bool_)
     own = observed.take(np.flatnonzero(learnt))
-    kept = _kept(learnt, own.rows, what="different rows", how="give it other rows")
-    judged, held_out = observed.take(np.flatnonzero(kept)), learnt[kept]
-    found = predictor.predict(judged.rows, judged.order)
-    if held_out.any():
-        basis, coverage = predictor.model.basis, predictor.model.coverage
-        again = fit_model([basis], own, np.random.default_rng(_FOLDS_SEED), coverage=coverage)
-        timed = judged.order is not None
-        found = _with_held_out(found, held_out, again.held_out_timed if timed else again.held_out)
-    return UnseenRows(judged, found, held_out, kept)
+
+    def hold_out(rng: np.random.Generator) -> FloatArray:
+        model = predictor.model
+        found = fit_model([model.basis], own, rng, coverage=model.coverage)
+        return found.held_out if own.order is None else found.held_out_timed
+
+    return _unseen(
+        observed,
+        learnt,
+        lambda rows: predictor.predict(rows.rows, rows.order),
+        hold_out,
+        needed="different rows are needed: give it other rows",
+    )
 
 
-def _kept(
-    learnt: npt.NDArray[np.bool_], own: Rows, *, what: str, how: str
-) -> npt.NDArray[np.bool_]:
-    """Which rows can be predicted by what has not seen them.
+def _unseen(
+    observed: Observations,
+    learnt: npt.NDArray[np.bool_],
+    predict: Callable[[Observations], Estimates],
+    hold_out: Callable[[np.random.Generator], FloatArray],
+    *,
+    needed: str,
+) -> Unseen:
+    """Predict all rows, those that were learnt from by fits without them.
+
+    Args:
+        observed: All rows.
+        learnt: Which of them the predictor learnt from, bool[n].
+        predict: By the predictor.
+        hold_out: Values of those that were learnt from, by fits without them.
+        needed: The end of the message where they are too few.
 
     Raises:
-        InputError: None can.
+        InputError: The predictor learnt from all of them, and they are too few to be held out.
     """
-    enough = _are_enough(own)
+    enough = can_be_held_out(observed.rows[learnt])
     if not enough and learnt.all():
         raise InputError(
             f"The predictor learnt from all of the {len(learnt)} rows, and to hold them out in "
-            f"turn {_LEAST_HELD_OUT} {what} are needed: {how}."
+            f"turn {_LEAST_HELD_OUT} {needed}."
         )
-    return ~learnt | enough
-
-
-def _are_enough(rows: Rows) -> bool:
-    return len(np.unique(rows, axis=0)) >= _LEAST_HELD_OUT
-
-
-def _with_held_out(
-    found: Estimates, held_out: npt.NDArray[np.bool_], values: FloatArray
-) -> Estimates:
-    """Estimates with other values for some rows, and intervals as wide as they were for them."""
-    moved = np.ones(len(found))
-    moved[held_out] = values / found.values[held_out]
-    return Estimates(
-        found.values * moved, found.lower * moved, found.upper * moved, found.supported
-    )
+    kept = ~learnt | enough
+    judged, held_out = observed.take(np.flatnonzero(kept)), learnt[kept]
+    found = predict(judged)
+    if held_out.any():
+        moved = np.ones(len(found))
+        moved[held_out] = hold_out(np.random.default_rng(_FOLDS_SEED)) / found.values[held_out]
+        found = Estimates(
+            found.values * moved, found.lower * moved, found.upper * moved, found.supported
+        )
+    return Unseen(judged, found, held_out, kept)

@@ -26,8 +26,9 @@ from .fitting import (
     fit_model as fit_model,
     predict_held_out as predict_held_out,
 )
+from .intervals import interval_factor as interval_factor
 from .least_squares import relative_spreads as relative_spreads, robust_scale as robust_scale
 from .model import Estimates as Estimates, WorkModel as WorkModel
 from .observations import Observations as Observations
-from .residual import Residual as Residual
+from .residual import Curve as Curve, Residual as Residual
 from .support import Support as Support

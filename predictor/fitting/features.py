@@ -32,7 +32,6 @@ __all__ = [
     "bases_of",
     "columns_of",
     "rows_of",
-    "work_amounts",
 ]
 
 #: 32-bit numbers in the widest vector register of today's CPUs; narrower ones divide it.
@@ -239,8 +238,3 @@ def bases_of(basis: Basis) -> tuple[Basis, Basis]:
     """
     terms = (replace(t, amount=lambda _: 0.0) if t.name in PADDING else t for t in basis.terms)
     return replace(basis, terms=tuple(terms)), basis
-
-
-def work_amounts(rows: IntArray, settings: RunSettings) -> FloatArray:
-    """Amounts of all work terms, float64[n, terms] in the order of `WORK_TERMS`."""
-    return architecture_basis(settings).amounts(rows)

@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 from atb.errors import InputError
 from atb.predictor.fitting.basis import Basis, FloatArray
 from atb.predictor.fitting.drift import Drift, fit_drift
+from atb.predictor.fitting.intervals import conformal_rank, interval_factor
 from atb.predictor.fitting.least_squares import fit_coefficients, relative_spreads
 from atb.predictor.fitting.model import WorkModel
 from atb.predictor.fitting.observations import Observations
@@ -95,8 +96,8 @@ def fit_model(
         residual=parts.residual,
         drift=parts.drift,
         coverage=coverage,
-        interval_factor=math.exp(_conformal_quantile(errors, coverage)),
-        timed_interval_factor=math.exp(_conformal_quantile(timed_errors, coverage)),
+        interval_factor=interval_factor(errors, coverage),
+        timed_interval_factor=interval_factor(timed_errors, coverage),
         support=Support.of(form.basis, observed.rows),
     )
     return FittedModel(model, held_out, timed)
@@ -168,20 +169,11 @@ def _held_out(
 def _require_coverage(coverage: float, rows: int) -> None:
     if not 0 < coverage < 1:
         raise InputError(f"A coverage of {coverage} is impossible: give one such as 0.9.")
-    if _rank(coverage, rows) > rows:
+    if conformal_rank(coverage, rows) > rows:
         raise InputError(
             f"{rows} rows cannot carry intervals of coverage {coverage}: "
             "measure more, or ask for less coverage."
         )
-
-
-def _rank(coverage: float, rows: int) -> int:
-    """Which of the ascending held-out errors bounds a new one with this probability."""
-    return math.ceil(round(coverage * (rows + 1), 9))
-
-
-def _conformal_quantile(errors: FloatArray, coverage: float) -> float:
-    return float(np.sort(errors)[_rank(coverage, len(errors)) - 1])
 
 
 def _choose_form(

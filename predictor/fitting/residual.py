@@ -9,9 +9,7 @@ interpolation alone, millions of rows a second, and says what it means: "a feed-
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -82,34 +80,6 @@ class Residual:
         for curve in self.curves:
             product *= curve.factor(columns)
         return product
-
-    def to_json(self) -> list[dict[str, Any]]:
-        """As plain values."""
-        return [
-            {
-                "quantity": curve.quantity.name,
-                "knots": curve.knots.tolist(),
-                "factors": curve.factors.tolist(),
-                "lane_factors": curve.lane_factors.tolist(),
-            }
-            for curve in self.curves
-        ]
-
-    @classmethod
-    def from_json(cls, curves: list[dict[str, Any]], quantities: Sequence[Quantity]) -> Residual:
-        """The reverse of `to_json`."""
-        known = {quantity.name: quantity for quantity in quantities}
-        return cls(
-            tuple(
-                Curve(
-                    known[fields["quantity"]],
-                    np.array(fields["knots"], dtype=np.float64),
-                    np.array(fields["factors"], dtype=np.float64),
-                    np.array(fields["lane_factors"], dtype=np.float64),
-                )
-                for fields in curves
-            )
-        )
 
 
 def _remainders(values: FloatArray) -> IntArray:

@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 _KIND, _FORMAT = "known-device", 1
-_AGAIN = "bundle it again with `atb devices bundle`"
+_REMEDY = "bundle it again with `atb devices bundle`"
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class KnownPredictor:
         """
         from atb.predictor import predictor_of
 
-        return predictor_of(self.document, self.where, again=_AGAIN)
+        return predictor_of(self.document, self.where, remedy=_REMEDY)
 
     @property
     def words(self) -> str:
@@ -237,7 +237,7 @@ def read_known_device(path: Path) -> KnownDevice:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         reason = str(error).rstrip(".")
         raise BadFile(
-            f"{path} does not hold a usable known device ({reason}): {_AGAIN}."
+            f"{path} does not hold a usable known device ({reason}): {_REMEDY}."
         ) from error
 
 
@@ -245,7 +245,7 @@ def _known_predictor(entry: Mapping[str, Any], where: str) -> KnownPredictor:
     document = check_document(
         entry["predictor"], where, kind=LATENCY_PREDICTOR, format=PREDICTOR_FORMAT
     )
-    conditions, summary = read_checksummed(document, where, _headline, again=_AGAIN)
+    conditions, summary = read_checksummed(document, where, _headline, remedy=_REMEDY)
     _check_words(conditions)
     measured_on = date.fromisoformat(entry["measured_on"])
     return KnownPredictor(conditions, summary, entry["within_5"], measured_on, document, where)

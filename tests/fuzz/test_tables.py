@@ -12,7 +12,7 @@ import pytest
 from mutation import Reader, check_reader
 
 from atb.errors import InputError
-from atb.predictor.file import load_table_predictor, save_table_predictor
+from atb.predictor.file import load_table_predictor, save
 from atb.predictor.tables.table import fit_table, read_table
 
 ROWS = "".join(f"{n % 7 + 1},{64 * (n % 5 + 1)},{0.5 + 0.11 * n:.2f}\n" for n in range(30))
@@ -58,7 +58,7 @@ def test_a_damaged_parquet_table_is_read_or_refused(tmp_path: Path) -> None:
 def test_a_damaged_predictor_is_refused(tmp_path: Path) -> None:
     (tmp_path / "units.csv").write_bytes(SAMPLES["units.csv"])
     table = read_table(tmp_path / "units.csv", target="time")
-    save_table_predictor(fit_table(table, np.random.default_rng(0)), tmp_path / "p.json")
+    save(fit_table(table, np.random.default_rng(0)), tmp_path / "p.json")
     samples = {"p.json": (tmp_path / "p.json").read_bytes()}
 
     def load(path: Path) -> None:

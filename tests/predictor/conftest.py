@@ -8,7 +8,7 @@ import pytest
 from atb.devices.settings import RunSettings
 from atb.models.space import SPACES, SearchSpace
 from atb.predictor.fitting.basis import FloatArray, IntArray
-from atb.predictor.fitting.features import columns_of, rows_of, work_amounts
+from atb.predictor.fitting.features import architecture_basis, columns_of, rows_of
 from atb.predictor.training_set import TrainingSet
 from atb.profiler.conditions import Conditions
 
@@ -28,7 +28,7 @@ class World:
 
     def plain_truth(self, rows: IntArray) -> FloatArray:
         """Exactly the work terms."""
-        return work_amounts(rows, self.conditions.settings) @ self.coefficients
+        return architecture_basis(self.conditions.settings).amounts(rows) @ self.coefficients
 
     @staticmethod
     def rough_truth(rows: IntArray) -> FloatArray:

@@ -9,8 +9,8 @@ import pytest
 from atb.devices.settings import RunSettings
 from atb.errors import InputError
 from atb.predictor.family import fit_family, settings_basis
-from atb.predictor.file import load, load_family, save_family
-from atb.predictor.fitting.features import work_amounts
+from atb.predictor.file import load, load_family, save
+from atb.predictor.fitting.features import architecture_basis
 
 SETTINGS = [
     RunSettings(sequence_length=length, batch=batch) for length in (32, 64, 128) for batch in (1, 4)
@@ -20,14 +20,14 @@ SETTINGS = [
 def measured(world, settings: RunSettings, count: int, seed: int, slower: float = 1.0):
     """Measurements of a device whose coefficients are the world's, times a factor."""
     rows = world.rows(count, seed)
-    truth = slower * (work_amounts(rows, settings) @ world.coefficients)
+    truth = slower * (architecture_basis(settings).amounts(rows) @ world.coefficients)
     found = world.measure(rows, truth, noise=0.005, seed=seed)
     return replace(found, conditions=replace(world.conditions, settings=settings))
 
 
 def error(predictor, world, settings: RunSettings, slower: float = 1.0) -> float:
     test = world.rows(200, 99)
-    truth = slower * (work_amounts(test, settings) @ world.coefficients)
+    truth = slower * (architecture_basis(settings).amounts(test) @ world.coefficients)
     return float(np.mean(np.abs(predictor.predict(test).latency_seconds / truth - 1)))
 
 
@@ -43,7 +43,9 @@ def test_amounts_are_those_of_the_settings(world) -> None:
     rows = world.rows(5, 0)
     settings = RunSettings(batch=3, sequence_length=40)
     extended = np.column_stack([rows, np.full(5, 3), np.full(5, 40)])
-    assert np.array_equal(settings_basis().amounts(extended), work_amounts(rows, settings))
+    assert np.array_equal(
+        settings_basis().amounts(extended), architecture_basis(settings).amounts(rows)
+    )
 
 
 def test_lengths_and_batches_between_the_measured_are_predicted(world, family) -> None:
@@ -75,7 +77,7 @@ def test_what_was_not_measured_is_refused(family, settings: RunSettings, words: 
 
 def test_a_stored_family_says_the_same_bits(world, family, tmp_path: Path) -> None:
     path = tmp_path / "family.json"
-    save_family(family, path)
+    save(family, path)
     again = load_family(path)
     assert again.summary == family.summary
     rows = world.rows(100, 7)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from search_world import ExactPredictor
 
 from atb.devices.fake.device import FakeDevice
 from atb.devices.settings import RunSettings
@@ -15,7 +16,7 @@ from atb.predictor.explanation import RESIDUAL_PART, explain, savings
 from atb.predictor.fitting.features import WORK_TERMS, architecture_basis, rows_of
 from atb.predictor.fitting.support import Support
 from atb.predictor.latency_fit import fit
-from atb.predictor.predictor import ExactPredictor, require_conditions
+from atb.predictor.predictor import require_conditions
 from atb.predictor.testing import PredictorConformance
 from atb.profiler.conditions import Conditions
 

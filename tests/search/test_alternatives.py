@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 import torch
+from search_world import ExactPredictor
 
 from atb.errors import InputError
 from atb.models.architecture import Architecture
 from atb.models.superplm.superplm import SuperPLM
-from atb.predictor.predictor import ExactPredictor
 from atb.profiler.database.writer import ProfileDatabase
 from atb.search.alternatives import Settings, search_settings
 from atb.search.constraints.latency import LatencyLimit, Percentile

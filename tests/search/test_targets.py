@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from search_world import ExactPredictor
 
 from atb.devices.fake.device import FakeCosts, FakeDevice
 from atb.errors import InputError
 from atb.models.architecture import Architecture
-from atb.predictor.predictor import ExactPredictor
 from atb.profiler.database.writer import ProfileDatabase
 from atb.search.request import SearchRequest
 from atb.search.result import SearchResult

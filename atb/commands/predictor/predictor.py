@@ -171,11 +171,11 @@ def _train_family(
     import numpy as np
 
     from atb.files import prepare_output
-    from atb.predictor import fit_family, save_family
+    from atb.predictor import fit_family, save
 
     prepare_output(out)
     family = fit_family(sets, np.random.default_rng(seed), coverage=share)
-    save_family(family, out)
+    save(family, out)
     if json:
         print_json(
             {

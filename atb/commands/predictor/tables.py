@@ -33,13 +33,13 @@ def train_on_table(
     import numpy as np
 
     from atb.files import prepare_output
-    from atb.predictor import save_table_predictor
+    from atb.predictor import save
     from atb.predictor.tables import fit_table
 
     table = select_table(path, target, features, order)
     prepare_output(out)
     predictor = fit_table(table, np.random.default_rng(seed), coverage=share)
-    save_table_predictor(predictor, out)
+    save(predictor, out)
     note_reading(table.notes, table.left_out)
     summary, model = predictor.summary, predictor.model
     if json:

@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from search_world import ExactPredictor
 
 from atb.devices.settings import RunSettings
 from atb.errors import InputError
-from atb.predictor.evaluation.evaluation import cross_validate, evaluate
-from atb.predictor.predictor import ExactPredictor
+from atb.predictor.evaluation.evaluation import evaluate
 
 PROMISED = {"rows", "mape", "within_5", "within_10", "spearman", "kendall"}
 
@@ -53,23 +53,3 @@ def test_measurements_under_other_conditions_are_refused(world) -> None:
     elsewhere = replace(world.measure(rows, world.plain_truth(rows)), conditions=other)
     with pytest.raises(InputError, match="precision: fp32 and int8"):
         evaluate(ExactPredictor(world.conditions, world.plain_truth), elsewhere)
-
-
-@pytest.mark.slow
-def test_cross_validation_agrees_with_the_error_on_fresh_rows(world) -> None:
-    rows = world.rows(80, 0)
-    noisy = world.measure(rows, world.rough_truth(rows), noise=0.02)
-    found = cross_validate(noisy, 4, np.random.default_rng(0))
-    assert found.rows == 80
-    assert 0.01 < found.mape < 0.04
-    assert found.spearman > 0.99
-    assert 0.8 < found.interval_coverage < 0.99
-
-
-@pytest.mark.parametrize(("count", "folds"), [(12, 5), (40, 1)])
-def test_too_few_rows_or_folds_are_refused(world, count: int, folds: int) -> None:
-    rows = world.rows(count, 0)
-    with pytest.raises(InputError, match=r"12 architectures|1 folds"):
-        cross_validate(
-            world.measure(rows, world.plain_truth(rows)), folds, np.random.default_rng(0)
-        )

@@ -6,15 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from search_world import ExactPredictor
 
 from atb.errors import BadFile, InputError
 from atb.predictor.checksum import checksum_of
 from atb.predictor.evaluation.evaluation import evaluate, evaluate_rows
 from atb.predictor.evaluation.unseen import learnt_from, predict_unseen, predict_unseen_rows
-from atb.predictor.file import load, load_table_predictor, save, save_table_predictor
+from atb.predictor.file import load, load_table_predictor, save
 from atb.predictor.fitting.observations import Observations
 from atb.predictor.latency_fit import fit
-from atb.predictor.predictor import ExactPredictor, WorkPredictor
+from atb.predictor.predictor import WorkPredictor
 from atb.predictor.tables.table import Table, fit_table
 from atb.predictor.training_set import TrainingSet
 
@@ -106,7 +107,7 @@ def table_of(count: int, seed: int = 0) -> Table:
 
 def test_rows_of_a_table_that_were_learnt_from_are_predicted_by_fits_without_them(tmp_path: Path):
     table, others = table_of(60), table_of(20, seed=1)
-    save_table_predictor(fit_table(table, np.random.default_rng(0)), tmp_path / "t.json")
+    save(fit_table(table, np.random.default_rng(0)), tmp_path / "t.json")
     fitted = load_table_predictor(tmp_path / "t.json")
     assert len(fitted.learnt_from) == len(np.unique(table.observed.rows, axis=0))
     judged = evaluate_rows(fitted, table.observed)

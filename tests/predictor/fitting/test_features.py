@@ -17,7 +17,6 @@ from atb.predictor.fitting.features import (
     bases_of,
     columns_of,
     rows_of,
-    work_amounts,
 )
 
 SETTINGS = RunSettings()
@@ -31,7 +30,7 @@ def test_names_are_unique_since_files_store_by_name() -> None:
 @pytest.mark.parametrize("name", ["bert-base", "kd-s1", "tinybert-4"])
 @pytest.mark.parametrize("settings", [SETTINGS, RunSettings(batch=3, sequence_length=17)])
 def test_the_multiply_adds_of_the_encoder_are_all_there(name: str, settings: RunSettings) -> None:
-    amounts = work_amounts(rows_of([PUBLISHED[name]]), settings)[0]
+    amounts = architecture_basis(settings).amounts(rows_of([PUBLISHED[name]]))[0]
     encoder = sum(
         amount
         for term, amount in zip(WORK_TERMS, amounts, strict=True)
@@ -55,14 +54,14 @@ def test_each_formula_says_what_is_computed(term) -> None:
 
 def test_the_largest_products_do_not_overflow() -> None:
     row = np.array([[12, 4095, 63, 4095, 16_383]], dtype=np.int32)
-    assert np.all(work_amounts(row, RunSettings(batch=64, sequence_length=512)) > 0)
+    assert np.all(architecture_basis(RunSettings(batch=64, sequence_length=512)).amounts(row) > 0)
 
 
 def test_whole_vectors_have_no_padding() -> None:
     row = np.array([[12, 4096, 64, 4096, 16_384]], dtype=np.int32)
     padding = [term.name in PADDING for term in WORK_TERMS]
     assert sum(padding) == 3
-    assert np.all(work_amounts(row, SETTINGS)[0][padding] == 0)
+    assert np.all(architecture_basis(SETTINGS).amounts(row)[0][padding] == 0)
 
 
 def test_the_plainer_basis_differs_in_the_padding_alone() -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from atb.errors import InputError
 from atb.models.space import SPACES
-from atb.predictor.fitting.features import PADDING, WORK_TERMS, columns_of, work_amounts
+from atb.predictor.fitting.features import PADDING, WORK_TERMS, architecture_basis, columns_of
 from atb.predictor.fitting.least_squares import fit_coefficients
 from atb.predictor.latency_fit import fit
 
@@ -63,7 +63,7 @@ def test_precise_rows_count_more_than_imprecise_ones(world) -> None:
     truth = world.plain_truth(rows)
     wrong = np.arange(60) % 2 == 0
     seconds = np.where(wrong, 1.2 * truth, truth)
-    amounts = work_amounts(rows, world.conditions.settings)
+    amounts = architecture_basis(world.conditions.settings).amounts(rows)
     trusting = fit_coefficients(amounts, seconds, np.where(wrong, 10.0, 1.0))
     equal = fit_coefficients(amounts, seconds, np.ones(60))
     assert error(amounts @ trusting, truth) < 0.5 * error(amounts @ equal, truth)
@@ -156,7 +156,7 @@ def test_padding_is_paid_for_where_the_device_makes_one_pay(world, coefficient, 
     padding = np.array([term.name in PADDING for term in WORK_TERMS])
     coefficients = world.coefficients + coefficient * padding
     settings = world.conditions.settings
-    truth, unseen = (work_amounts(r, settings) @ coefficients for r in (rows, test))
+    truth, unseen = (architecture_basis(settings).amounts(r) @ coefficients for r in (rows, test))
     found = fit(world.measure(rows, truth, noise=0.01), np.random.default_rng(0))
     assert np.any(found.model.coefficients[padding] > 0) == padded
     assert np.mean(np.abs(found.predict(test).latency_seconds / unseen - 1)) < 0.015

@@ -1,13 +1,11 @@
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 
 from atb.devices.settings import RunSettings
 from atb.predictor.fitting.features import LANES, QUANTITIES, architecture_basis, columns_of
-from atb.predictor.fitting.residual import Curve, Residual, fit_residual
+from atb.predictor.fitting.residual import Curve, fit_residual
 
 BASIS = architecture_basis(RunSettings())
 
@@ -46,15 +44,6 @@ def test_where_nothing_varies_there_is_no_curve(world) -> None:
     learned = fit_residual(BASIS, rows, np.arange(5.0), np.ones(5), np.random.default_rng(0))
     assert learned.curves == ()
     assert learned.factor(columns_of(rows)).tolist() == [1.0] * 5
-
-
-def test_json_gives_the_same_bits_back(world) -> None:
-    rows = world.rows(60, 0)
-    bend = np.random.default_rng(0).normal(0, 0.1, 60) + 0.1 * np.log(rows[:, 1])
-    learned = fit_residual(BASIS, rows, bend, np.ones(60), np.random.default_rng(0))
-    again = Residual.from_json(json.loads(json.dumps(learned.to_json())), QUANTITIES)
-    columns = columns_of(world.rows(500, 1))
-    assert again.factor(columns).tolist() == learned.factor(columns).tolist()
 
 
 @pytest.mark.parametrize(

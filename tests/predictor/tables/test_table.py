@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from atb.errors import AtbError, BadFile, InputError
-from atb.predictor.file import load, load_table_predictor, save_table_predictor
+from atb.predictor.file import load, load_table_predictor, save
 from atb.predictor.tables.table import Feature, Table, fit_table, read_table, table_basis
 
 
@@ -125,7 +125,7 @@ def test_a_stored_predictor_says_the_same_bits(path: Path, tmp_path: Path) -> No
     predictor = fitted(
         tmp_path / "drifting.csv", features=["layers", "width", "feed"], order="when"
     )
-    save_table_predictor(predictor, tmp_path / "predictor.json")
+    save(predictor, tmp_path / "predictor.json")
     again = load_table_predictor(tmp_path / "predictor.json")
     rows = frame(50, seed=3)[["layers", "width", "feed"]].to_numpy(dtype=float)
     for order in (None, np.linspace(0, 400, 50)):
