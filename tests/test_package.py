@@ -5,13 +5,22 @@ from __future__ import annotations
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
 
+import atb
+
 ROOT = Path(__file__).resolve().parents[1]
-pytestmark = pytest.mark.slow
+
+
+def test_the_version_is_told_once() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    citation = (ROOT / "CITATION.cff").read_text("utf-8")
+    assert project["version"] == atb.__version__
+    assert f"\nversion: {atb.__version__}\n" in citation
 
 
 def build(kind: str, source: Path, out: Path) -> Path:
@@ -47,6 +56,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build("wheel", unpacked, folder)
 
 
+@pytest.mark.slow
 def test_a_wheel_holds_every_file_of_the_package(wheel: Path) -> None:
     tracked = subprocess.run(
         ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
@@ -62,6 +72,7 @@ def test_a_wheel_holds_every_file_of_the_package(wheel: Path) -> None:
     assert found == wanted
 
 
+@pytest.mark.slow
 def test_it_works_in_an_empty_folder(wheel: Path, tmp_path: Path) -> None:
     installed, empty = tmp_path / "installed", tmp_path / "empty"
     empty.mkdir()
