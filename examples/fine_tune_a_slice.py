@@ -11,10 +11,10 @@ from itertools import product
 from pathlib import Path
 
 from atb.data.tasks import GLUE
-from atb.data.tokenizer import read_vocabulary
+from atb.data.tokenizer import read_vocabulary, tokenizer_of
 from atb.models import Architecture
 from atb.models.superplm import load_superplm, save_folder
-from atb.training.finetuning import fine_tune, tokenizer_of, with_changes
+from atb.training.finetuning import fine_tune, with_changes
 
 LIKED = ("a warm and moving story", "the actors are a delight", "funny from start to end")
 DISLIKED = ("a dull and endless mess", "the plot makes no sense", "not worth the ticket")

@@ -10,4 +10,5 @@ from .vocabulary import (
     SHIPPED_VOCABULARY as SHIPPED_VOCABULARY,
     SpecialTokens as SpecialTokens,
     Vocabulary as Vocabulary,
+    tokenizer_of as tokenizer_of,
 )

@@ -7,6 +7,7 @@ import json
 from dataclasses import asdict, astuple, dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers, processors
 from tokenizers.models import WordPiece
@@ -14,7 +15,7 @@ from tokenizers.models import WordPiece
 from atb.errors import InputError
 from atb.files import atomic_path, prepare_output
 
-__all__ = ["SHIPPED_VOCABULARY", "SpecialNames", "SpecialTokens", "Vocabulary"]
+__all__ = ["SHIPPED_VOCABULARY", "SpecialNames", "SpecialTokens", "Vocabulary", "tokenizer_of"]
 
 #: BERT's English uncased vocabulary, 30,522 tokens.
 SHIPPED_VOCABULARY = Path(__file__).parents[1] / "vocabulary" / "bert-base-uncased-vocab.txt"
@@ -172,3 +173,14 @@ class Vocabulary:
 
 # What a vocabulary's hash leaves out, so that those of before keep theirs.
 _USUAL = (None, True, astuple(SpecialNames()), None)
+
+
+def tokenizer_of(vocabulary: Vocabulary) -> Any:
+    """A vocabulary as a tokenizer of transformers."""
+    from transformers import PreTrainedTokenizerFast
+
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call, unused-ignore]
+        tokenizer_object=vocabulary.tokenizer(),
+        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
+        **vocabulary.names.for_transformers(),
+    )

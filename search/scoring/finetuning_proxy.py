@@ -22,7 +22,13 @@ from atb.models import Architecture
 from atb.models.superplm import SuperPLM, config_of
 from atb.search.scoring.int8_slices import as_deployed
 from atb.search.scoring.proxy import proxy_key, superplm_sha256
-from atb.training.finetuning import DEFAULTS, ElasticSettings, TaskLearning, TaskRows, TaskScorer
+from atb.training.finetuning import (
+    ElasticSettings,
+    TaskLearning,
+    TaskRows,
+    TaskScorer,
+    with_changes,
+)
 from atb.training.one_shot import one_thread, space_of, train_superplm
 
 if TYPE_CHECKING:
@@ -77,8 +83,9 @@ class FinetuneProxy:
         given = task.read(source, "train")
         learnt, held = hold_out(given, SEED)
         few = learnt.draw(ROWS, SEED)
-        usual = min(DEFAULTS[task.name].sequence_length, superplm.config.max_position_embeddings)
-        length = min(usual, sequence_length or usual)
+        usual = with_changes(task.name).sequence_length
+        positions = superplm.config.max_position_embeddings
+        length = min(usual, positions, sequence_length or usual)
         self._superplm, self._task, self._vocabulary = superplm, task, vocabulary
         self._held: Examples = held
         self._length, self._bf16, self._precision = length, bf16, precision

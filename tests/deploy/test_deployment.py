@@ -20,7 +20,7 @@ from transformers import (
 
 from atb.data.tasks.glue import GLUE
 from atb.data.tokenizer.tokenizer_files import read_vocabulary
-from atb.data.tokenizer.vocabulary import Vocabulary
+from atb.data.tokenizer.vocabulary import Vocabulary, tokenizer_of
 from atb.deploy import deployment
 from atb.deploy.deployment import TaskData, deploy
 from atb.errors import BadFile, InputError, RunError
@@ -34,7 +34,6 @@ from atb.models.superplm.modeling_tinybert import (
 )
 from atb.models.superplm.slicing import config_of
 from atb.search.graphs import FP32_FILE, INT8_FILE
-from atb.training.finetuning.task_learning import tokenizer_of
 
 pytestmark = pytest.mark.slow
 

@@ -7,11 +7,10 @@ from .elastic import (
 )
 from .finetuning import REPORT as REPORT, fine_tune as fine_tune, read_report as read_report
 from .full_finetuning import FullFineTuning as FullFineTuning
-from .settings import DEFAULTS as DEFAULTS, with_changes as with_changes
+from .settings import FineTuning as FineTuning, with_changes as with_changes
 from .task_learning import (
     TaskLearning as TaskLearning,
     TaskRows as TaskRows,
-    tokenizer_of as tokenizer_of,
 )
 from .task_model import TaskModel as TaskModel
 from .task_names import find_task as find_task

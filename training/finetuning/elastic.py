@@ -18,20 +18,19 @@ from torch import Tensor
 from atb.data import TextModel
 from atb.data.corpus import HUGGING_FACE
 from atb.data.tasks import Examples, Feature, Task, hold_out
-from atb.data.tokenizer import Vocabulary
+from atb.data.tokenizer import Vocabulary, tokenizer_of
 from atb.errors import InputError
 from atb.files import prepare_output, read_document, write_document
 from atb.models import Architecture, SearchSpace
 from atb.models.superplm import SuperPLM
 from atb.training import Sampling, TrainingSettings, leads
 from atb.training.finetuning.prediction import Inputs, outputs_of
-from atb.training.finetuning.settings import DEFAULTS
+from atb.training.finetuning.settings import with_changes
 from atb.training.finetuning.task_learning import (
     TaskLearning,
     TaskRows,
     batch_of_inputs,
     task_loss,
-    tokenizer_of,
 )
 from atb.training.finetuning.task_names import find_task
 from atb.training.one_shot import ROUGH_EVERY, Progress, one_thread, train_superplm
@@ -129,7 +128,7 @@ def finetune_elastic(
     given.tell(warn)
     learnt, _ = hold_out(given, settings.seed)
     few = learnt.draw(settings.train_rows, settings.seed)
-    length = settings.sequence_length or DEFAULTS[task.name].sequence_length
+    length = with_changes(task.name, sequence_length=settings.sequence_length).sequence_length
     rows = TaskRows.of(task, few, vocabulary, length)
     torch.manual_seed(settings.seed)
     start = superplm.with_task_head(task.head, task.outputs, dropout=settings.dropout)

@@ -11,12 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from atb.data.tasks import Task
-from atb.data.tokenizer import Vocabulary
+from atb.data.tokenizer import Vocabulary, tokenizer_of
 from atb.models import Architecture
 from atb.models.superplm import SuperPLM, save_folder
 from atb.training.finetuning.finetuning import fine_tune
 from atb.training.finetuning.settings import FineTuning
-from atb.training.finetuning.task_learning import tokenizer_of
 
 __all__ = ["FullFineTuning"]
 

@@ -1,4 +1,4 @@
-"""Settings of fine-tuning, and AutoTinyBERT's own for each task."""
+"""Settings of fine-tuning; for the tasks of GLUE and SQuAD they are AutoTinyBERT's own."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from atb.errors import InputError
 
-__all__ = ["DEFAULTS", "FineTuning", "with_changes"]
+__all__ = ["FineTuning", "with_changes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +55,8 @@ class FineTuning:
                 raise InputError(f"{name} is {getattr(self, name)}: give a share from 0 up to 1.")
 
 
-#: AutoTinyBERT's settings, from its code; WNLI, which it leaves out, has RTE's.
-DEFAULTS: dict[str, FineTuning] = {
+#: AutoTinyBERT's settings by task, from its code; WNLI, which it leaves out, has RTE's.
+_BY_TASK: dict[str, FineTuning] = {
     "cola": FineTuning(10, 64, 1e-5, 32, 50),
     "sst2": FineTuning(4, 64, 2e-5, 32, 100),
     "mrpc": FineTuning(10, 128, 2e-5, 32, 10),
@@ -71,7 +71,11 @@ DEFAULTS: dict[str, FineTuning] = {
 }
 
 
+#: Of the tasks of other packages.
+_OTHERS = FineTuning(10, 128, 2e-5, 32, 50)
+
+
 def with_changes(task: str, **changes: Any) -> FineTuning:
-    """A task's defaults, but for what is not None among the changes."""
-    known = {name: value for name, value in changes.items() if value is not None}
-    return replace(DEFAULTS[task], **known)
+    """A task's usual settings, but for those of the changes that are not None."""
+    given = {name: value for name, value in changes.items() if value is not None}
+    return replace(_BY_TASK.get(task, _OTHERS), **given)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,25 +11,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from atb.data.tasks import Examples, Feature, Task
-from atb.data.tokenizer import Vocabulary
+from atb.data.tokenizer import Vocabulary, tokenizer_of
 from atb.errors import InputError
 from atb.models import SearchSpace
 from atb.models.superplm import SuperPLM
 from atb.training import Batch, DistillationTarget, Outcome, Student
 from atb.training.finetuning.prediction import Inputs, collated
 
-__all__ = ["TaskLearning", "TaskRows", "batch_of_inputs", "task_loss", "tokenizer_of"]
-
-
-def tokenizer_of(vocabulary: Vocabulary) -> Any:
-    """A vocabulary as a tokenizer of transformers."""
-    from transformers import PreTrainedTokenizerFast
-
-    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call, unused-ignore]
-        tokenizer_object=vocabulary.tokenizer(),
-        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
-        **vocabulary.names.for_transformers(),
-    )
+__all__ = ["TaskLearning", "TaskRows", "batch_of_inputs", "task_loss"]
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from task_files import LABELS, LAYOUTS, write_glue
 from atb.data.tasks.glue import GLUE
 from atb.data.tasks.tasks import Examples, hold_out
 from atb.data.tokenizer.tokenizer_files import read_vocabulary
+from atb.data.tokenizer.vocabulary import tokenizer_of
 from atb.errors import BadFile, InputError
-from atb.training.finetuning.task_learning import tokenizer_of
 
 
 @pytest.mark.parametrize("name", LAYOUTS)

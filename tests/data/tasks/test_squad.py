@@ -12,8 +12,8 @@ from atb.data.tasks.answers import answer_scores, best_answers
 from atb.data.tasks.squad import SQUAD
 from atb.data.tasks.tasks import Examples
 from atb.data.tokenizer.tokenizer_files import read_vocabulary
+from atb.data.tokenizer.vocabulary import tokenizer_of
 from atb.errors import BadFile, InputError
-from atb.training.finetuning.task_learning import tokenizer_of
 
 
 @pytest.fixture(scope="module")

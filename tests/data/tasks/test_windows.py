@@ -10,8 +10,8 @@ from foreign_encoders import byte_level_tokenizer
 
 from atb.data.tasks.windows import set_positions, windows_of
 from atb.data.tokenizer.tokenizer_files import read_vocabulary
+from atb.data.tokenizer.vocabulary import tokenizer_of
 from atb.errors import InputError
-from atb.training.finetuning.task_learning import tokenizer_of
 
 TOKENIZERS = {
     "bert": lambda: tokenizer_of(read_vocabulary()),

@@ -12,6 +12,7 @@ from atb.data.tasks.glue import GLUE
 from atb.data.tasks.squad import SQUAD
 from atb.data.tasks.tasks import hold_out
 from atb.data.tokenizer.tokenizer_files import read_vocabulary
+from atb.data.tokenizer.vocabulary import tokenizer_of
 from atb.errors import BadFile, InputError
 from atb.models.architecture import Architecture
 from atb.models.space import Dimension, SearchSpace
@@ -21,7 +22,7 @@ from atb.training.finetuning.elastic import ElasticSettings, elastic_scorer, fin
 from atb.training.finetuning.full_finetuning import FullFineTuning
 from atb.training.finetuning.prediction import collated
 from atb.training.finetuning.settings import FineTuning
-from atb.training.finetuning.task_learning import TaskLearning, batch_of_inputs, tokenizer_of
+from atb.training.finetuning.task_learning import TaskLearning, batch_of_inputs
 from atb.training.finetuning.task_model import TaskModel
 from atb.training.teacher import Batch
 

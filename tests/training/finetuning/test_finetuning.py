@@ -16,14 +16,14 @@ from atb.data.tasks.glue import GLUE
 from atb.data.tasks.squad import SQUAD
 from atb.data.tasks.tasks import hold_out
 from atb.data.tokenizer.tokenizer_files import read_vocabulary
+from atb.data.tokenizer.vocabulary import tokenizer_of
 from atb.errors import BadFile, InputError, RunError
 from atb.models.architecture import Architecture
 from atb.models.superplm.modeling_tinybert import save_folder
 from atb.models.superplm.superplm import SuperPLM
 from atb.training.finetuning import best_weights
 from atb.training.finetuning.finetuning import fine_tune, read_report
-from atb.training.finetuning.settings import DEFAULTS, FineTuning, with_changes
-from atb.training.finetuning.task_learning import tokenizer_of
+from atb.training.finetuning.settings import FineTuning, with_changes
 from atb.training.finetuning.task_model import TaskModel
 from atb.training.finetuning.task_names import TASKS, find_task
 
@@ -63,12 +63,14 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def test_the_defaults_are_those_of_the_specification() -> None:
-    assert set(DEFAULTS) == set(TASKS)
-    assert DEFAULTS["cola"] == FineTuning(10, 64, 1e-5, 32, 50)
-    assert DEFAULTS["stsb"] == FineTuning(10, 128, 3e-5, 32, 10)
-    assert DEFAULTS["squad1"] == FineTuning(4, 384, 3e-5, 16, 500)
-    assert (FineTuning(1, 8, 1, 1, 1).warmup, FineTuning(1, 8, 1, 1, 1).weight_decay) == (0.1, 0.01)
-    assert with_changes("rte", epochs=3.0, dropout=None) == replace(DEFAULTS["rte"], epochs=3.0)
+    other = with_changes("a task of another package")
+    assert [name for name in TASKS if with_changes(name) == other] == []
+    assert with_changes("cola") == FineTuning(10, 64, 1e-5, 32, 50)
+    assert with_changes("stsb") == FineTuning(10, 128, 3e-5, 32, 10)
+    assert with_changes("squad1") == FineTuning(4, 384, 3e-5, 16, 500)
+    assert (other.warmup, other.weight_decay) == (0.1, 0.01)
+    changed = with_changes("rte", epochs=3.0, dropout=None)
+    assert changed == replace(with_changes("rte"), epochs=3.0)
 
 
 @pytest.mark.parametrize(
