@@ -17,21 +17,13 @@ import numpy.typing as npt
 from atb.data import TextModel
 from atb.data.corpus import MANY_UNKNOWN
 from atb.data.tokenizer import read_vocabulary
+from atb.deploy.graph_checks import CHECK_SEQUENCES, check_graphs, describe_checks
 from atb.deploy.model_card import CardFacts, model_card
 from atb.errors import BadFile, InputError
 from atb.files import atomic_folder
 from atb.models import Architecture, read_history, write_history
-from atb.search import (
-    CHECK_SEQUENCES,
-    FP32_FILE,
-    INT8_FILE,
-    check_graphs,
-    checks_told,
-    head_of,
-    open_session,
-    write_graphs,
-)
 from atb.search.constraints import Layout
+from atb.search.scoring import FP32_FILE, INT8_FILE, head_of, open_session, write_graphs
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -137,7 +129,7 @@ def deploy(
                 history,
                 parameters=sum(part.numel() for part in (bert or loaded).parameters()),
                 positions=config.max_position_embeddings,
-                checks=(*checks_told(difference, cosine), *_scores_told(scores)),
+                checks=(*describe_checks(difference, cosine), *_describe_scores(scores)),
                 head=head_of(loaded),
                 is_shipped_vocabulary=text_model.vocabulary == read_vocabulary(),
                 is_plain_bert=bert is not None,
@@ -304,7 +296,7 @@ class _Graph:
         return SimpleNamespace(**{name: torch.from_numpy(array) for name, array in found})
 
 
-def _scores_told(scores: Mapping[str, Mapping[str, Mapping[str, float]]]) -> list[str]:
+def _describe_scores(scores: Mapping[str, Mapping[str, Mapping[str, float]]]) -> list[str]:
     """A sentence for each score: in fp32, in int8, and what the latter costs."""
     return [
         f"{name} on {split}: {value:.4f} by `{FP32_FILE}`, {scores['int8'][split][name]:.4f} by "

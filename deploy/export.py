@@ -8,20 +8,13 @@ from typing import TYPE_CHECKING, Literal
 
 from atb.data.corpus import held_out
 from atb.data.tokenizer import Vocabulary, read_vocabulary, vocabulary_of
+from atb.deploy.graph_checks import CHECK_SEQUENCES, check_graphs, describe_checks
 from atb.deploy.model_card import CardFacts, extraction, model_card
 from atb.errors import BadFile, InputError
 from atb.files import atomic_folder, read_document, write_document
 from atb.models import Architecture, Stage, write_history
-from atb.search import (
-    CHECK_SEQUENCES,
-    SearchResult,
-    check_graphs,
-    checks_told,
-    head_of,
-    sizes_of,
-    write_graphs,
-)
-from atb.search.scoring import superplm_sha256
+from atb.search import SearchResult
+from atb.search.scoring import head_of, superplm_sha256, write_graphs
 
 if TYPE_CHECKING:
     from atb.models.superplm import SuperPLM
@@ -113,7 +106,7 @@ def export_model(
         write_graphs(model, folder)
         text = held_out(min(128, positions), CHECK_SEQUENCES, vocabulary=vocabulary)
         difference, cosine = check_graphs(model, folder, text)
-        made = Export(architecture, weights, request, difference, cosine, sizes_of(folder))
+        made = Export(architecture, weights, request, difference, cosine, _sizes(folder))
         task = None if source is None else task_of(source)
         stages = history or (extraction(superplm.architecture, weights, source, result, task),)
         card = model_card(
@@ -122,7 +115,7 @@ def export_model(
                 stages,
                 parameters=superplm.parameter_count(architecture),
                 positions=positions,
-                checks=checks_told(difference, cosine),
+                checks=describe_checks(difference, cosine),
                 head=head_of(model),
                 projected=superplm.config.projection_size is not None,
                 is_shipped_vocabulary=vocabulary == read_vocabulary(),
@@ -161,3 +154,8 @@ def _find(out: Path) -> Export | None:
         return None
     complete = all((out / name).is_file() for name in (*found.files, CARD))
     return found if complete else None
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    """Bytes of the files in a folder, by name."""
+    return {path.name: path.stat().st_size for path in sorted(folder.iterdir()) if path.is_file()}

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from atb.models import Architecture
+from atb.plain import from_plain, to_plain
 
-__all__ = ["Candidate", "Elsewhere", "LimitVerdict", "limit_verdict"]
+__all__ = ["Candidate", "LimitVerdict", "TargetResult", "limit_verdict"]
 
 #: Of a measured latency: its whole interval is within the limit, across it, or above it.
 LimitVerdict = Literal["met", "uncertain", "missed"]
+#: Fields that `result.json` calls by another name.
+_FIELDS = {"further_targets": "elsewhere", "pruned": "hopeless"}
 
 
 def limit_verdict(interval_seconds: tuple[float, float], limit_seconds: float) -> LimitVerdict:
@@ -28,16 +31,16 @@ def limit_verdict(interval_seconds: tuple[float, float], limit_seconds: float) -
 
 
 @dataclass(frozen=True, slots=True)
-class Elsewhere:
-    """What a model takes in a further place.
+class TargetResult:
+    """The latency of a model on a further target.
 
     Attributes:
-        name: Of the place.
-        limit_seconds: Its limit.
-        conditions: Under which it was predicted and measured, in words.
-        predicted_seconds: The predicted latency.
-        measured_seconds: The measured one; None where it was not.
-        interval_seconds: Its confidence interval.
+        name: Name of the target.
+        limit_seconds: Latency limit there.
+        conditions: Device, runtime and settings, in words.
+        predicted_seconds: Predicted latency.
+        measured_seconds: Measured latency; None where it was not measured.
+        interval_seconds: Confidence interval of the measured latency.
     """
 
     name: str
@@ -62,8 +65,8 @@ class Candidate:
         interval_seconds: Confidence interval of the measured latency.
         flagged: Why the measurement is to be distrusted, in words; empty when it is not.
         campaign: In which campaign it was measured.
-        elsewhere: What it takes in further places, where there are any and it was a finalist.
-        hopeless: Whether scoring was stopped early, so that its score is only an expectation.
+        further_targets: Its latency on further targets, where there are any and it was a finalist.
+        pruned: Whether scoring was stopped early, so that its score is only an expectation.
     """
 
     architecture: Architecture
@@ -75,8 +78,8 @@ class Candidate:
     interval_seconds: tuple[float, float] | None = None
     flagged: tuple[str, ...] = ()
     campaign: str | None = None
-    elsewhere: tuple[Elsewhere, ...] = ()
-    hopeless: bool = False
+    further_targets: tuple[TargetResult, ...] = ()
+    pruned: bool = False
 
     @property
     def latency_seconds(self) -> float:
@@ -84,22 +87,22 @@ class Candidate:
         return self.predicted_seconds if self.measured_seconds is None else self.measured_seconds
 
     def verdict(self, limit_seconds: float, margin: float = 0.0) -> LimitVerdict | None:
-        """Whether it meets its limits by its whole intervals, in further places too.
+        """Whether it meets its limits by its whole intervals, on further targets too.
 
         Args:
-            limit_seconds: The limit in the first place; the further ones know theirs.
+            limit_seconds: Limit on the first target; results of further targets hold theirs.
             margin: Share of the latency by which it is to stay below each limit.
 
         Returns:
-            The worst verdict of all places; None where it was not measured.
+            The worst verdict of all targets; None where it was not measured.
         """
-        places = [(self.measured_seconds, self.interval_seconds, limit_seconds)] + [
-            (place.measured_seconds, place.interval_seconds, place.limit_seconds)
-            for place in self.elsewhere
+        latencies = [(self.measured_seconds, self.interval_seconds, limit_seconds)] + [
+            (found.measured_seconds, found.interval_seconds, found.limit_seconds)
+            for found in self.further_targets
         ]
         verdicts = [
             limit_verdict(interval or (measured, measured), limit / (1 + margin))
-            for measured, interval, limit in places
+            for measured, interval, limit in latencies
             if measured is not None
         ]
         order: tuple[LimitVerdict, ...] = ("missed", "uncertain", "met")
@@ -114,40 +117,17 @@ class Candidate:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """As plain values."""
-        return {
-            "architecture": str(self.architecture),
-            "predicted_seconds": self.predicted_seconds,
-            "predicted_upper_seconds": self.predicted_upper_seconds,
-            "measured_seconds": self.measured_seconds,
-            "interval_seconds": None if self.interval_seconds is None else [*self.interval_seconds],
-            "proxy": self.proxy,
-            "generation": self.generation,
-            "flagged": list(self.flagged),
-            "campaign": self.campaign,
-            "elsewhere": [asdict(place) for place in self.elsewhere],
-            "hopeless": self.hopeless,
-        }
+        """The fields of a candidate in `result.json`."""
+        fields = to_plain(self) | {"architecture": str(self.architecture)}
+        return {_FIELDS.get(name, name): value for name, value in fields.items()}
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Candidate:
-        """The reverse of `to_json`."""
-        interval = fields["interval_seconds"]
-        return cls(
-            Architecture.parse(fields["architecture"]),
-            fields["predicted_seconds"],
-            fields["predicted_upper_seconds"],
-            fields["proxy"],
-            fields["generation"],
-            fields["measured_seconds"],
-            None if interval is None else (interval[0], interval[1]),
-            tuple(fields["flagged"]),
-            fields["campaign"],
-            tuple(_elsewhere(place) for place in fields.get("elsewhere", ())),
-            fields.get("hopeless", False),
-        )
+        """Read what `to_json` wrote.
 
-
-def _elsewhere(fields: Mapping[str, Any]) -> Elsewhere:
-    interval = fields["interval_seconds"]
-    return Elsewhere(**{**fields, "interval_seconds": None if interval is None else (*interval,)})
+        Raises:
+            ValueError, KeyError: A field is missing or of another type.
+        """
+        named = {name: fields[field] for name, field in _FIELDS.items() if field in fields}
+        architecture = Architecture.parse(fields["architecture"])
+        return from_plain(cls, {**fields, **named, "architecture": architecture})

@@ -29,11 +29,11 @@ class SearchMethod(Protocol):
     """Proposes candidates and learns from their scores; passes `atb.search.testing`.
 
     Attributes:
-        screens: Whether it is as well served by what is expected of a candidate that cannot be
-            among the best, so that scoring may stop early (see `atb.search.scoring.pruning`).
+        prunes: Whether an expected score serves it as well as a computed one where a candidate
+            cannot be among the best, so that scoring may stop early (`atb.search.scoring.pruning`).
     """
 
-    screens: bool
+    prunes: bool
 
     @property
     def finished(self) -> bool:

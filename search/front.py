@@ -16,9 +16,9 @@ __all__ = ["front_of", "hypervolumes", "spread_over"]
 def front_of(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
     """Those that nothing else beats in both latency and score, the fastest first.
 
-    Hopeless ones, whose score is only expected, are left out.
+    Pruned ones, whose score is only expected, are left out.
     """
-    scored = [c for c in candidates if c.proxy is not None and not c.hopeless]
+    scored = [c for c in candidates if c.proxy is not None and not c.pruned]
     scored.sort(key=lambda c: (c.latency_seconds, -(c.proxy or 0.0)))
     front: list[Candidate] = []
     for candidate in scored:
@@ -36,7 +36,7 @@ def hypervolumes(candidates: Sequence[Candidate], limit_seconds: float) -> tuple
     that what was measured in the end does not change the past.
 
     Args:
-        candidates: All scored ones, with the generation in which they were; hopeless ones, whose
+        candidates: All scored ones, with the generation in which they were; pruned ones, whose
             score is only expected, cover nothing.
         limit_seconds: The limit; what is slower covers nothing.
     """
@@ -44,7 +44,7 @@ def hypervolumes(candidates: Sequence[Candidate], limit_seconds: float) -> tuple
         [
             (c.generation, c.predicted_seconds, c.proxy)
             for c in candidates
-            if c.proxy is not None and not c.hopeless
+            if c.proxy is not None and not c.pruned
         ]
     )
     if not len(points):

@@ -6,7 +6,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,6 +15,7 @@ import numpy as np
 from atb.errors import BadFile, InputError
 from atb.files import read_document, write_document
 from atb.models import Architecture, SearchSpace
+from atb.plain import from_plain, to_plain
 from atb.predictor import LatencyPredictor
 from atb.search.constraints import (
     Bound,
@@ -26,10 +27,9 @@ from atb.search.constraints import (
     at_percentile,
 )
 from atb.search.contract import MethodSettings
-from atb.search.methods import METHODS
+from atb.search.methods import canonical_name, find_method, key_name
 from atb.search.scoring import Proxy
-from atb.search.targets import Place
-from atb.search.verification import Verifier
+from atb.search.targets import Target
 
 __all__ = ["SearchRequest", "SearchState"]
 
@@ -44,18 +44,19 @@ class SearchRequest:
 
     Attributes:
         space: The space, already on its search grid (`on_search_grid`).
-        limit: The limit, a share of the space that is to lie below it, or a speed-up over an
-            architecture that is measured first.
-        method: A name of `METHODS`.
-        settings: How long and how boldly the method searches.
-        seed: Of the search.
-        finalists: How many to measure at a time.
+        limit: The latency limit, a share of the space that is to lie below it, or a speed-up over
+            an architecture that is measured first.
+        method: A name of `METHODS`, or of an entry point in the group `atb.search_methods`.
+        settings: Generations, and how boldly the method explores.
+        seed: Seed of all that the method draws.
+        finalists: Candidates that are measured at a time.
         largest: Shape of the SuperPLM, where there is one.
         bounds: Limits beside the latency.
-        vocabulary_size: Tokens of the deployed model.
-        positions: Its longest sequence.
-        layout: How the winner is to be exported, which not every shape can be.
-        screen: Whether scoring of hopeless candidates stops early, where method and proxy allow it.
+        vocabulary_size: Tokens in the vocabulary of the deployed model.
+        positions: Tokens of its longest sequence.
+        prune: Whether scoring stops early for candidates that cannot become finalists, where method
+            and proxy allow it.
+        layout: Format of the export, which not every shape can have.
 
     Raises:
         InputError: The method is unknown, or a value is out of range.
@@ -63,7 +64,7 @@ class SearchRequest:
 
     space: SearchSpace
     limit: LatencyLimit | Percentile | SpeedUp
-    method: str = "evolved+"
+    method: str = "surrogate-evolution"
     settings: MethodSettings = field(default_factory=MethodSettings)
     seed: int = 0
     finalists: int = 5
@@ -71,14 +72,12 @@ class SearchRequest:
     bounds: tuple[Bound, ...] = ()
     vocabulary_size: int = 30_522
     positions: int = 512
-    screen: bool = True
+    prune: bool = True
     layout: Layout = "tinybert"
 
     def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise InputError(
-                f"There is no search method {self.method!r}: choose {', '.join(METHODS)}."
-            )
+        object.__setattr__(self, "method", canonical_name(self.method))
+        find_method(self.method)
         if self.seed < 0:
             raise InputError(f"The seed is {self.seed}: give a whole number from 0.")
         if self.finalists < 1:
@@ -98,37 +97,39 @@ class SearchRequest:
         """Tells what a deployed model has of what is bounded."""
         return Deployed(predictor, self.vocabulary_size, self.positions)
 
-    def key(
-        self,
-        predictor: LatencyPredictor,
-        proxy: Proxy,
-        verifier: Verifier,
-        places: Sequence[Place] = (),
-    ) -> str:
+    def key(self, targets: Sequence[Target], proxy: Proxy) -> str:
         """Hash of everything that decides the result; a predictor counts by what it predicts."""
+        first, *further = targets
         members = self.space.sample(np.random.default_rng(0), min(64, self.space.size))
         content = {
             "space": self.space.to_json(),
-            "limit": self.limit.to_json(),
-            "method": self.method,
-            "settings": asdict(self.settings),
+            "limit": _plain_limit(self.limit),
+            "method": key_name(self.method),
+            "settings": to_plain(self.settings),
             "seed": self.seed,
             "finalists": self.finalists,
-            "screen": self.screen,
+            "screen": self.prune,
             "largest": None if self.largest is None else str(self.largest),
-            "predictor": _predicted(predictor, members),
+            "predictor": _predicted(first.predictor, members),
             "proxy": proxy.key,
             "bounds": [str(bound) for bound in self.bounds],
             "places": [
-                [p.limit_seconds, p.verifier.conditions.key, _predicted(p.predictor, members)]
-                for p in places
+                [t.limit_seconds, t.verifier.conditions.key, _predicted(t.predictor, members)]
+                for t in further
             ],
-            "conditions": verifier.conditions.key,
-            "within": verifier.within,
-            # told where it matters, so that older searches go on
+            "conditions": first.verifier.conditions.key,
+            "within": first.verifier.within,
+            # left out where it is the default, so that the keys of older searches stay
             **({} if self.layout == "tinybert" else {"layout": self.layout}),
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _plain_limit(limit: LatencyLimit | Percentile | SpeedUp) -> dict[str, Any]:
+    fields: dict[str, Any] = to_plain(limit)
+    if isinstance(limit, SpeedUp):
+        fields["architecture"] = str(limit.architecture)
+    return fields
 
 
 def _predicted(predictor: LatencyPredictor, members: Sequence[Architecture]) -> list[list[float]]:
@@ -141,8 +142,8 @@ class SearchState:
     """What a search must remember beside scores and measurements.
 
     Attributes:
-        request: Hash of what was asked.
-        run: A name that keeps the campaigns of an interrupted search together, and those of
+        request: Hash of the request.
+        run: Random name that keeps the campaigns of an interrupted search together, and those of
             another search apart.
         reference_seconds: Measured latency of the reference of a speed-up.
         finished: Whether the result was written.
@@ -164,13 +165,8 @@ class SearchState:
         if path.is_file():
             document = read_document(path, kind=_KIND, format=_FORMAT)
             try:
-                state = cls(
-                    str(document["request"]),
-                    str(document["run"]),
-                    document["reference_seconds"],
-                    bool(document["finished"]),
-                )
-            except KeyError as error:
+                state = from_plain(cls, document)
+            except ValueError as error:
                 raise BadFile(f"{path} is damaged: remove it, or choose another --out.") from error
             if state.request == request:
                 return state
@@ -179,5 +175,5 @@ class SearchState:
     def write(self, out: Path, **changes: Any) -> Self:
         """Write it with some fields changed; returns the changed one."""
         changed = replace(self, **changes)
-        write_document(out / _STATE, asdict(changed), kind=_KIND, format=_FORMAT)
+        write_document(out / _STATE, to_plain(changed), kind=_KIND, format=_FORMAT)
         return changed

@@ -3,38 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from atb.errors import BadFile
 from atb.files import read_document, write_document
+from atb.plain import from_plain, to_plain
 from atb.profiler import Conditions
 from atb.search.candidate import Candidate
 from atb.search.front import front_of, hypervolumes
+from atb.search.methods import canonical_name
 
-__all__ = [
-    "SearchResult",
-    "Weighed",
-    "read_result",
-    "write_result",
-]
+__all__ = ["AlternativeResult", "SearchResult", "read_result", "write_result"]
 
 #: Format history: 1, the first.
 KIND, FORMAT = "search-result", 1
 
 
 @dataclass(frozen=True, slots=True)
-class Weighed:
-    """What a search under one of several settings found.
+class AlternativeResult:
+    """What the search under one of several alternative settings found.
 
     Attributes:
-        name: Of the settings, and of the folder in which the search lies.
-        conditions: In words.
-        winner: Its winner, as text; None where there was none.
-        proxy: The winner's score.
-        measured_seconds: The winner's measured latency.
-        refused: Why there is none; empty where there is one.
+        name: Name of the alternative, and of the folder in which its search lies.
+        conditions: Device, runtime and settings, in words.
+        winner: Text form of its winner; None where it has none.
+        proxy: Score of the winner.
+        measured_seconds: Measured latency of the winner.
+        refused: Why there is no winner; empty where there is one.
     """
 
     name: str
@@ -64,12 +61,12 @@ class SearchResult:
         scoring: What scores rest on, in words, by `teacher`, `text` or `tasks`.
         seed: Of the search.
         generations: Generations scored.
-        evaluations: Candidates scored, the hopeless ones too.
+        evaluations: Candidates scored, pruned ones included.
         correction: Factor on predicted latencies that measured finalists asked for; 1 for none.
         campaigns: Campaigns in which finalists were measured.
         ended_by: `generations`, or `candidates` when all of them were scored.
         bounds: Limits beside the latency, in words.
-        weighed: Where several settings were searched, what each has found, the best first.
+        alternatives: What each of several settings has found, the best first; else empty.
         request: Hash of everything that was asked for.
     """
 
@@ -90,7 +87,7 @@ class SearchResult:
     campaigns: tuple[str, ...]
     ended_by: str
     bounds: tuple[str, ...] = ()
-    weighed: tuple[Weighed, ...] = ()
+    alternatives: tuple[AlternativeResult, ...] = ()
     scoring: Mapping[str, str] = field(default_factory=dict)
     request: str = field(default="", compare=False)
 
@@ -100,9 +97,9 @@ class SearchResult:
         return tuple(c for c in self.candidates if c.measured_seconds is not None)
 
     @property
-    def hopeless(self) -> int:
-        """For how many scoring was stopped early."""
-        return sum(candidate.hopeless for candidate in self.candidates)
+    def pruned(self) -> int:
+        """Number of candidates whose scoring was stopped early."""
+        return sum(candidate.pruned for candidate in self.candidates)
 
     @property
     def front(self) -> tuple[Candidate, ...]:
@@ -116,46 +113,35 @@ class SearchResult:
 
     def to_json(self) -> dict[str, Any]:
         """The document of `result.json`, without format and kind."""
-        return {
-            "constraint_seconds": self.constraint_seconds,
+        fields = {
+            **to_plain(replace(self, candidates=())),
             "winner": self.winner.to_json(),
-            "basis": self.basis,
-            "window": list(self.window),
+            "candidates": [candidate.to_json() for candidate in self.candidates],
             "conditions": self.conditions.to_json(),
-            "space": self.space,
-            "feasible": self.feasible,
-            "method": self.method,
-            "proxy": self.proxy,
-            "scoring": dict(self.scoring),
-            "seed": self.seed,
-            "generations": self.generations,
-            "evaluations": self.evaluations,
-            "correction": self.correction,
-            "campaigns": list(self.campaigns),
-            "ended_by": self.ended_by,
-            "bounds": list(self.bounds),
-            "weighed": [asdict(found) for found in self.weighed],
-            "request": self.request,
             "front": [str(candidate.architecture) for candidate in self.front],
             "hypervolumes": list(self.hypervolumes),
-            "candidates": [candidate.to_json() for candidate in self.candidates],
         }
+        fields["weighed"] = fields.pop("alternatives")
+        return fields
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> SearchResult:
-        """The reverse of `to_json`."""
-        converted = {
-            "window": (fields["window"][0], fields["window"][1]),
-            "winner": Candidate.from_json(fields["winner"]),
-            "candidates": tuple(Candidate.from_json(each) for each in fields["candidates"]),
-            "conditions": Conditions.from_json(fields["conditions"]),
-            "campaigns": tuple(fields["campaigns"]),
-            "bounds": tuple(fields.get("bounds", ())),
-            "weighed": tuple(Weighed(**found) for found in fields.get("weighed", ())),
-        }
-        told = ("format", "kind", "front", "hypervolumes")  # the last two follow from the rest
-        plain = {name: value for name, value in fields.items() if name not in told}
-        return cls(**{**plain, **converted})
+        """Read what `to_json` wrote, by this version or an older one.
+
+        Raises:
+            ValueError, TypeError, KeyError: A field is missing or of another type.
+        """
+        return from_plain(
+            cls,
+            {
+                **fields,
+                "winner": Candidate.from_json(fields["winner"]),
+                "candidates": [Candidate.from_json(each) for each in fields["candidates"]],
+                "conditions": Conditions.from_json(fields["conditions"]),
+                "method": canonical_name(fields["method"]),
+                "alternatives": fields.get("weighed", ()),
+            },
+        )
 
 
 def write_result(result: SearchResult, path: Path) -> None:

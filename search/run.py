@@ -11,24 +11,26 @@ import numpy as np
 from atb.errors import InputError, RunError
 from atb.files import prepare_output
 from atb.models import Architecture
-from atb.predictor import LatencyPredictor, require_conditions
+from atb.predictor import require_conditions
 from atb.search.candidate import Candidate
-from atb.search.constraints import BoundReach, Candidates, Deployed, LatencyLimit, SpeedUp, feasible
+from atb.search.constraints import LatencyLimit, SpeedUp
 from atb.search.front import front_of, spread_over
 from atb.search.methods import make_method
 from atb.search.request import SearchRequest, SearchState
 from atb.search.result import SearchResult, read_result, write_result
 from atb.search.scoring import (
     DescribedProxy,
+    Executor,
     Proxy,
+    Pruning,
     ScoreFile,
     Scores,
-    Screening,
-    Workers,
     score_generation,
 )
-from atb.search.targets import JointPredictor, JointVerifier, Place, elsewhere, on_first
-from atb.search.verification import Measured, Measures, Progress, Verification, Verifier, verify
+from atb.search.targets import Target
+from atb.search.task import Task
+from atb.search.verification import Verification, verify
+from atb.search.verifier import Progress
 from atb.units import format_duration
 
 __all__ = ["RESULT", "SCORES", "search"]
@@ -44,167 +46,114 @@ FIRST_WORTHWHILE = 0.97
 
 def search(
     request: SearchRequest,
-    predictor: LatencyPredictor,
+    targets: Sequence[Target],
     proxy: Proxy,
-    verifier: Verifier,
     out: Path,
     *,
-    places: Sequence[Place] = (),
-    workers: Workers | None = None,
+    executor: Executor | None = None,
     progress: Progress | None = None,
 ) -> SearchResult:
-    """Find the best architecture whose measured latency meets the limit, everywhere.
+    """Find the best architecture whose measured latency meets the limit of every target.
 
     Every score is on disk before the next is computed, and every measured block is committed, so
     that the same call after a crash goes on and ends with the same result; after the end it
     returns that result at once. Where the budget of a verifier was spent, it measures on.
 
     Args:
-        request: What is searched for.
-        predictor: Fitted under the conditions in which the verifier measures.
+        request: Space, limit, method and what else decides the result.
+        targets: Where the model has to be fast; the limit of the first is that of the request.
         proxy: Scores candidates.
-        verifier: Measures finalists.
         out: Folder for `result.json`, the scores and the state of the search.
-        places: Further devices or settings, each with a limit of its own.
-        workers: Who computes scores by the proxy; this process by default.
-        progress: Told what is done, what there is to do, and a word on what is going on.
+        executor: Computes the scores of the proxy; this process by default.
+        progress: Called with the steps done, the steps in all, and a word on what is going on.
 
     Raises:
-        InputError: The predictor holds under other conditions, or the limit is out of reach.
+        InputError: A predictor holds under other conditions, or the limit is out of reach.
         RunError: No finalist met the limit, or the device failed; what was measured stays.
     """
-    for one, conditions in (
-        (predictor, verifier.conditions),
-        *((place.predictor, place.verifier.conditions) for place in places),
-    ):
-        require_conditions(one, conditions)
-    key = request.key(predictor, proxy, verifier, places)
+    for target in targets:
+        require_conditions(target.predictor, target.verifier.conditions)
+    key = request.key(targets, proxy)
     state = SearchState.find(out, key)
     if state.finished and (out / RESULT).is_file():
         result = read_result(out / RESULT)
         if result.request == key:
             return result
-    limit = request.limit_by(predictor)
-    if limit is not None:  # one that is out of reach writes nothing
-        task = _Task(request, limit, predictor, tuple(places), progress)
-        candidates = task.feasible(1.0)
+    limit = request.limit_by(targets[0].predictor)
+    # a limit that is out of reach leaves no file behind
+    task = None if limit is None else Task.begin(request, limit, targets, progress)
     prepare_output(out, directory=True)
     state = state.write(out)
-    if isinstance(request.limit, SpeedUp):
-        seconds = state.reference_seconds or _measure_reference(
-            request.limit, verifier, f"search-{state.run}-reference", progress
-        )
-        state = state.write(out, reference_seconds=seconds)
-        limit = request.limit.resolve(seconds)
-        task = _Task(request, limit, predictor, tuple(places), progress)
-        candidates = task.feasible(1.0)
-    with ScoreFile(out / SCORES, proxy, workers) as scores:
-        run = _Run(task, scores, task.measures(verifier), Screening(request.finalists))
-        result = run.to_the_end(candidates, campaign=f"search-{state.run}")
+    if task is None:
+        state, limit = _measure_reference(request.limit, targets[0], state, out, progress)
+        task = Task.begin(request, limit, targets, progress)
+    with ScoreFile(out / SCORES, proxy, executor) as scores:
+        result = _Run(task, scores).to_the_end(campaign=f"search-{state.run}")
     facts = proxy.facts if isinstance(proxy, DescribedProxy) else {}
     result = replace(result, proxy=proxy.name, scoring=facts, request=key)
     write_result(result, out / RESULT)
-    # a result of too little time is one, but the same call goes on where it was over
-    state.write(out, finished=not task.measures(verifier).is_spent)
+    # a result of too little time is one, but the same call measures on
+    state.write(out, finished=not task.targets.is_spent)
     return result
 
 
 def _measure_reference(
-    speedup: SpeedUp, verifier: Verifier, campaign: str, progress: Progress | None
-) -> float:
-    """Latency of the reference, which is measured once for a search."""
-    measured = verifier.measure([speedup.architecture], campaign, progress)
-    if speedup.architecture not in measured:
-        raise RunError(
-            f"{speedup.name} could not be measured: see the failures with `atb profile --list`, "
-            "or give the limit with --latency."
-        )
-    return measured[speedup.architecture].latency_seconds
-
-
-@dataclass(frozen=True)
-class _Task:
-    """What a search is about, once the limit is known."""
-
-    request: SearchRequest
-    limit: LatencyLimit
-    first: LatencyPredictor
-    places: tuple[Place, ...]
-    progress: Progress | None
-
-    @property
-    def predictor(self) -> LatencyPredictor:
-        """Tells what is held against the limit."""
-        if not self.places:
-            return self.first
-        return JointPredictor(self.first, self.limit.seconds, self.places)
-
-    @property
-    def deployed(self) -> Deployed:
-        """Tells what is held against the limits beside the latency."""
-        return self.request.deployed(self.first)
-
-    def measures(self, verifier: Verifier) -> Measures:
-        """Measures what is held against the limit."""
-        if not self.places:
-            return verifier
-        return JointVerifier(verifier, self.limit.seconds, self.places)
-
-    def feasible(self, correction: float) -> Candidates:
-        """The candidates, by corrected predictions."""
-
-        def tell(seen: int, total: int) -> None:
-            if self.progress is not None:
-                self.progress(seen, total, "listing the architectures that meet the limit")
-
-        try:
-            return feasible(
-                self.request.space,
-                self.predictor,
-                self.limit,
-                largest=self.request.largest,
-                correction=correction,
-                bounds=BoundReach(self.request.bounds, self.deployed),
-                layout=self.request.layout,
-                progress=tell,
+    speedup: object, target: Target, state: SearchState, out: Path, progress: Progress | None
+) -> tuple[SearchState, LatencyLimit]:
+    """Measure the reference of a speed-up once for a search; returns the limit that follows."""
+    assert isinstance(speedup, SpeedUp)
+    seconds = state.reference_seconds
+    if not seconds:
+        campaign = f"search-{state.run}-reference"
+        measured = target.verifier.measure([speedup.architecture], campaign, progress)
+        if speedup.architecture not in measured:
+            raise RunError(
+                f"{speedup.name} could not be measured: see the failures with `atb profile "
+                "--list`, or give the limit with --latency."
             )
-        except InputError as error:
-            if not self.places:
-                raise
-            names = ", ".join(f"{p.name}={format_duration(p.limit_seconds)}" for p in self.places)
-            raise InputError(
-                f"With --limit {names}, told in times of the first limit: {error}"
-            ) from error
+        seconds = measured[speedup.architecture].latency_seconds
+    return state.write(out, reference_seconds=seconds), speedup.resolve(seconds)
 
 
 @dataclass
 class _Run:
-    """One search while it goes on."""
+    """One search while it goes on.
 
-    task: _Task
+    Attributes:
+        task: What is searched for, and among which candidates now.
+        scores: Knows or computes scores.
+        pruning: What is known of rough scores.
+        scored: All scored candidates, with predictions that are not corrected.
+        generations: Generations scored.
+        verification: What measuring finalists has shown.
+    """
+
+    task: Task
     scores: ScoreFile
-    verifier: Measures
-    screening: Screening
+    pruning: Pruning = field(init=False)
     scored: dict[Architecture, Candidate] = field(default_factory=dict)
     generations: int = 0
     verification: Verification = field(default_factory=Verification)
 
-    def to_the_end(self, candidates: Candidates, *, campaign: str) -> SearchResult:
+    def __post_init__(self) -> None:
+        self.pruning = Pruning(self.task.request.finalists)
+
+    def to_the_end(self, *, campaign: str) -> SearchResult:
         """Propose, score, measure; start over with corrected predictions until they hold."""
-        correction = 1.0
+        targets, correction = self.task.targets, 1.0
         for round_number in range(MOST_ROUNDS):
-            ended_by = self._explore(candidates, round_number)
+            ended_by = self._explore(round_number)
             ranking = self._ranking(correction)
             if not ranking:
                 break
             self.verification = verify(
                 ranking,
                 self.task.limit.seconds,
-                self.verifier,
+                targets,
                 campaign=campaign,
                 finalists=self.task.request.finalists,
                 known=self.verification,
-                meets=self._meets_bounds,
+                meets=self.task.keeps_bounds,
                 progress=self.task.progress,
             )
             before = correction
@@ -214,26 +163,20 @@ class _Run:
             settled = (
                 correction > FIRST_WORTHWHILE * before
                 or round_number == MOST_ROUNDS - 1
-                or self.verifier.is_spent
+                or targets.is_spent
             )
             if self.verification.winner is not None and settled:
                 self._measure_front(f"{campaign}-front")
-                return self._result(candidates, before, ended_by)
-            if self.verifier.is_spent:
+                return self._result(before, ended_by)
+            if targets.is_spent:
                 break
             try:
-                candidates = self.task.feasible(correction)
+                self.task = self.task.corrected(correction)
             except InputError as error:
                 if self.verification.winner is not None:
-                    return self._result(candidates, before, ended_by)
+                    return self._result(before, ended_by)
                 raise self._failure(correction) from error
         raise self._failure(correction)
-
-    def _meets_bounds(self, measured: Measured) -> bool:
-        """Whether a measured model keeps the limits beside the latency, as far as it told."""
-        found = on_first(measured)
-        told = ((b, self.task.deployed.measured(b, found)) for b in self.task.request.bounds)
-        return all(value is None or value <= bound.most for bound, value in told)
 
     def _measure_front(self, campaign: str) -> None:
         """Where the whole front is asked for, measure as many of it as there are finalists."""
@@ -244,16 +187,17 @@ class _Run:
             c.architecture for c in front if c.architecture not in self.verification.measured
         ]
         if unknown:
-            measured = self.verifier.measure(unknown, campaign, self.task.progress)
+            measured = self.task.targets.measure(unknown, campaign, self.task.progress)
             self.verification.measured |= {a: measured.get(a) for a in unknown}
             self.verification.campaigns.append(campaign)
 
-    def _explore(self, candidates: Candidates, round_number: int) -> str:
+    def _explore(self, round_number: int) -> str:
         """Let the method search among the candidates; returns what ended it."""
-        rng = np.random.default_rng([self.task.request.seed, round_number])
-        method = make_method(self.task.request.method, candidates, rng, self.task.request.settings)
-        screens = method.screens and self.task.request.screen and self.scores.has_rough
-        self.screening.begin()
+        request, candidates = self.task.request, self.task.candidates
+        rng = np.random.default_rng([request.seed, round_number])
+        method = make_method(request.method, candidates, rng, request.settings)
+        prunes = method.prunes and request.prune and self.scores.has_rough
+        self.pruning.begin()
         asked = 0
 
         def tell(architecture: Architecture, done: int) -> None:
@@ -264,135 +208,111 @@ class _Run:
         while not method.finished:
             generation = method.ask()
             self.generations += 1
-            told, hopeless = score_generation(
+            scores, pruned = score_generation(
                 generation,
                 self.scores,
-                self.screening if screens else None,
-                keep=lambda a: a in self.scored and not self.scored[a].hopeless,
+                self.pruning if prunes else None,
+                keep=lambda a: a in self.scored and not self.scored[a].pruned,
                 tell=tell,
             )
-            asked += len(told)
-            self._remember(told, hopeless)
-            method.tell(list(told.items()))
-        exhausted = asked == len(candidates) or asked < self.task.request.settings.generation_size
+            asked += len(scores)
+            self._remember(scores, pruned)
+            method.tell(list(scores.items()))
+        exhausted = asked == len(candidates) or asked < request.settings.generation_size
         return "candidates" if exhausted else "generations"
 
-    def _remember(self, told: Scores, hopeless: Container[Architecture]) -> None:
+    def _remember(self, scores: Scores, pruned: Container[Architecture]) -> None:
         """Keep scored candidates, with their uncorrected predictions."""
         new = {
             a: score
-            for a, score in told.items()
-            if a not in self.scored or (self.scored[a].hopeless and a not in hopeless)
+            for a, score in scores.items()
+            if a not in self.scored or (self.scored[a].pruned and a not in pruned)
         }
         if not new:
             return
-        prediction = self.task.predictor.predict_architectures(list(new))
-        for place, (architecture, score) in enumerate(new.items()):
+        prediction = self.task.targets.predict_architectures(list(new))
+        for number, (architecture, score) in enumerate(new.items()):
             self.scored[architecture] = Candidate(
                 architecture,
-                float(prediction.latency_seconds[place]),
-                float(prediction.upper_seconds[place]),
+                float(prediction.latency_seconds[number]),
+                float(prediction.upper_seconds[number]),
                 score,
                 self.generations,
-                hopeless=architecture in hopeless,
+                pruned=architecture in pruned,
             )
 
     def _ranking(self, correction: float) -> list[Candidate]:
-        """Scored candidates, the best first, with corrected predictions; no hopeless ones."""
-        best_first = sorted(
-            (c for c in self.scored.values() if c.proxy is not None and not c.hopeless),
-            key=lambda c: (-(c.proxy or 0.0), c.architecture),
-        )
-        return [c.corrected(correction) for c in best_first]
+        """Scored candidates but pruned ones, the best first, with corrected predictions."""
+        return [c.corrected(correction) for c in self._best_first(pruned=False)]
 
-    def _result(self, candidates: Candidates, correction: float, ended_by: str) -> SearchResult:
-        ranked = [self._measured(candidate) for candidate in self._on_first(self._ranking(1.0))]
-        hopeless = sorted(
-            (c for c in self.scored.values() if c.hopeless),
-            key=lambda c: (-(c.proxy or 0.0), c.architecture),
-        )
+    def _best_first(self, *, pruned: bool) -> list[Candidate]:
+        found = [c for c in self.scored.values() if c.proxy is not None and c.pruned is pruned]
+        return sorted(found, key=lambda c: (-(c.proxy or 0.0), c.architecture))
+
+    def _result(self, correction: float, ended_by: str) -> SearchResult:
+        """Put together what was found; the winner is known."""
+        task, verification = self.task, self.verification
         failed = [c for c in self.scored.values() if c.proxy is None]
-        rest = self._on_first([*hopeless, *failed])
-        winner = next(c for c in ranked if c.architecture == self.verification.winner)
+        candidates = [*self._ranking(1.0), *self._best_first(pruned=True), *failed]
+        ranked = [self._measured(c) for c in task.targets.predicted_on_first(candidates)]
         return SearchResult(
-            constraint_seconds=self.task.limit.seconds,
-            basis=self.task.limit.basis,
-            window=self.task.limit.window,
-            winner=winner,
-            candidates=(*ranked, *rest),
-            conditions=self.verifier.conditions,
-            space=self.task.request.space.name,
-            feasible=len(candidates),
-            method=self.task.request.method,
+            constraint_seconds=task.limit.seconds,
+            basis=task.limit.basis,
+            window=task.limit.window,
+            winner=next(c for c in ranked if c.architecture == verification.winner),
+            candidates=tuple(ranked),
+            conditions=task.targets.conditions,
+            space=task.request.space.name,
+            feasible=len(task.candidates),
+            method=task.request.method,
             proxy="",
-            seed=self.task.request.seed,
+            seed=task.request.seed,
             generations=self.generations,
             evaluations=len(self.scored),
             correction=correction,
-            campaigns=tuple(self.verification.campaigns),
+            campaigns=tuple(verification.campaigns),
             ended_by=ended_by,
-            bounds=tuple(str(bound) for bound in self.task.request.bounds),
+            bounds=tuple(str(bound) for bound in task.request.bounds),
         )
 
     def _measured(self, candidate: Candidate) -> Candidate:
-        measured = self.verification.measured.get(candidate.architecture)
-        if measured is None:
-            return candidate
-        first = on_first(measured)
-        return replace(
-            candidate,
-            measured_seconds=first.latency_seconds,
-            interval_seconds=first.interval_seconds,
-            flagged=measured.reasons,
-            campaign=measured.campaign,
-            elsewhere=elsewhere(self.task.places, candidate.architecture, measured),
-        )
-
-    def _on_first(self, candidates: Sequence[Candidate]) -> list[Candidate]:
-        """The same with what is predicted for the first device, where there are several."""
-        if not self.task.places or not candidates:
-            return list(candidates)
-        found = self.task.first.predict_architectures([c.architecture for c in candidates])
-        return [
-            replace(c, predicted_seconds=float(latency), predicted_upper_seconds=float(upper))
-            for c, latency, upper in zip(
-                candidates, found.latency_seconds, found.upper_seconds, strict=True
-            )
-        ]
+        found = self.verification.measured.get(candidate.architecture)
+        return candidate if found is None else self.task.targets.with_measurements(candidate, found)
 
     def _failure(self, correction: float) -> RunError:
-        measured = [m for m in self.verification.measured.values() if m is not None]
+        """What to say where there is no winner."""
+        limit = format_duration(self.task.limit.seconds)
+        found = self.verification.measured
+        seconds = {a: m.latency_seconds for a, m in found.items() if m is not None}
         if not self.scored or all(c.proxy is None for c in self.scored.values()):
             return RunError(
                 f"None of {len(self.scored)} candidates could be scored: see scores.jsonl, and "
                 "remove it before searching again."
             )
-        if self.verifier.is_spent:
+        if self.task.targets.is_spent:
             return RunError(
-                f"The budget was spent before a finalist was known to meet the limit of "
-                f"{format_duration(self.task.limit.seconds)} ({len(measured)} measured): the same "
-                "command goes on, a longer --budget goes on for longer."
+                f"The budget was spent before a finalist was known to meet the limit of {limit} "
+                f"({len(seconds)} measured): the same command goes on, a longer --budget goes on "
+                "for longer."
             )
-        if not measured:
+        if not seconds:
             return RunError(
                 "No finalist could be measured: see the failures with `atb profile --list`, then "
                 "search again; the scores are kept."
             )
-        if any(m.latency_seconds <= self.task.limit.seconds for m in measured):
+        fastest = min(seconds, key=seconds.__getitem__)
+        if seconds[fastest] <= self.task.limit.seconds:
             bounds = ", ".join(str(bound) for bound in self.task.request.bounds)
             return RunError(
-                f"Of {len(measured)} measured finalists none that meets the latency limit keeps "
+                f"Of {len(seconds)} measured finalists none that meets the latency limit keeps "
                 f"{bounds} as measured: raise it (scores and measurements are kept)."
             )
-        fastest = min(measured, key=lambda measurement: measurement.latency_seconds)
-        limit = self.task.limit.seconds
-        takes = f"takes {format_duration(fastest.latency_seconds)}"
-        if self.task.places:
-            share = fastest.latency_seconds / limit
+        takes = f"takes {format_duration(seconds[fastest])}"
+        if self.task.targets.further:
+            share = seconds[fastest] / self.task.limit.seconds
             takes = f"takes {share:.2f} times what one of the limits allows"
         return RunError(
-            f"None of {len(measured)} measured finalists meets the limit of "
-            f"{format_duration(limit)}: the fastest, {fastest.architecture}, {takes}, and the "
-            f"predictor is off by a factor of {correction:.2f}; fit it again on new measurements, "
-            "or raise the limit (scores and measurements are kept)."
+            f"None of {len(seconds)} measured finalists meets the limit of {limit}: the fastest, "
+            f"{fastest}, {takes}, and the predictor is off by a factor of {correction:.2f}; fit it "
+            "again on new measurements, or raise the limit (scores and measurements are kept)."
         )

@@ -8,9 +8,9 @@ import pytest
 from atb.models import Architecture
 from atb.search.constraints import Candidates
 from atb.search.contract import Factory, MethodSettings, SearchMethod
-from atb.search.scoring import ExactProxy, ExactRoughProxy, Workers
+from atb.search.scoring import ExactProxy, ExactRoughProxy, Executor
 
-__all__ = ["SearchMethodSuite", "WorkersSuite", "run_to_the_end"]
+__all__ = ["ExecutorSuite", "SearchMethodSuite", "run_to_the_end"]
 
 
 def run_to_the_end(
@@ -71,34 +71,34 @@ class SearchMethodSuite:
             method.tell([(a, 1.0) for a in method.ask()[1:]])
 
 
-class WorkersSuite:
-    """Subclass it and give a fixture `workers` that scores with an `ExactRoughProxy`."""
+class ExecutorSuite:
+    """Subclass it and give a fixture `executor` that scores with an `ExactRoughProxy`."""
 
     def test_every_architecture_gets_its_score(
-        self, workers: Workers, candidates: Candidates
+        self, executor: Executor, candidates: Candidates
     ) -> None:
         asked = [candidates.architecture(place) for place in range(0, len(candidates), 40)]
-        found = list(workers.scores(asked))
+        found = list(executor.scores(asked))
         scores = {architecture: score for architecture, score, _ in found}
         assert len(found) == len(asked)
         assert scores == dict(zip(asked, ExactProxy().score(asked), strict=True))
         assert all(seconds >= 0 for *_, seconds in found)
 
-    def test_rough_scores_are_told_apart(self, workers: Workers, candidates: Candidates) -> None:
+    def test_rough_scores_are_told_apart(self, executor: Executor, candidates: Candidates) -> None:
         asked = [candidates.architecture(place) for place in range(0, len(candidates), 100)]
         found = {
-            architecture: score for architecture, score, _ in workers.scores(asked, rough=True)
+            architecture: score for architecture, score, _ in executor.scores(asked, rough=True)
         }
         assert found == dict(zip(asked, ExactRoughProxy().score_roughly(asked), strict=True))
 
-    def test_it_can_be_asked_again(self, workers: Workers, candidates: Candidates) -> None:
+    def test_it_can_be_asked_again(self, executor: Executor, candidates: Candidates) -> None:
         asked = [candidates.architecture(0)]
-        assert [a for a, *_ in workers.scores(asked)] == asked
-        assert [a for a, *_ in workers.scores(asked)] == asked
+        assert [a for a, *_ in executor.scores(asked)] == asked
+        assert [a for a, *_ in executor.scores(asked)] == asked
 
-    def test_nothing_asked_is_nothing_told(self, workers: Workers) -> None:
-        assert list(workers.scores([])) == []
+    def test_nothing_asked_is_nothing_told(self, executor: Executor) -> None:
+        assert list(executor.scores([])) == []
 
-    def test_closing_twice_is_harmless(self, workers: Workers) -> None:
-        workers.close()
-        workers.close()
+    def test_closing_twice_is_harmless(self, executor: Executor) -> None:
+        executor.close()
+        executor.close()

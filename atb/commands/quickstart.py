@@ -70,7 +70,7 @@ def quickstart(
     from atb.models.superplm import load_superplm
     from atb.predictor import refuse_emulated
     from atb.profiler.database import ProfileDatabase
-    from atb.search import Budget, SearchRequest
+    from atb.search import Budget, SearchRequest, Target as SearchTarget
     from atb.search.constraints import WINDOW, feasible, on_search_grid
     from atb.search.scoring import make_proxy
     from atb.units import parse_duration
@@ -106,9 +106,9 @@ def quickstart(
         known = request.limit_by(fitted)
         if known is not None:
             feasible(searched, fitted, known, largest=largest)
-        verifier = target.verifier(database, time_left)
+        targets = [SearchTarget(fitted, target.verifier(database, time_left))]
         proxy = make_proxy(superplm)
-        result = run_one(request, fitted, proxy, verifier, superplm, out=FOLDER, source="mini")
+        result = run_one(request, targets, proxy, superplm, out=FOLDER, source="mini")
         note_spent(time_left)
     note("4/4 writing the report")
     write(

@@ -41,7 +41,7 @@ from atb.profiler.campaign.inspection import weight_warnings
 from atb.profiler.comparison.comparison import ComparisonPlan, Side
 from atb.profiler.comparison.runner import compare
 from atb.profiler.subject import ModelFile, Subject
-from atb.search.graphs import FP32_FILE
+from atb.search.scoring.graphs import FP32_FILE
 from benchmarks.measuring.comparing import Ledger, row
 from benchmarks.measuring.variants import (
     FREE,

@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 from scipy.stats import kendalltau
 
+from atb.search.scoring.executors import ProcessExecutor
 from atb.search.scoring.proxies import make_proxy
 from atb.search.scoring.task_proxy import TaskProxy
-from atb.search.scoring.workers import Processes
 from benchmarks.searching.ranking import FOLDERS, SPACE
 from benchmarks.shared.record import machine, write_result
 
@@ -55,7 +55,7 @@ def main() -> None:
         begun = time.perf_counter()
         scores[name] = proxy.score(drawn)
         tell(name, time.perf_counter() - begun)
-    workers = Processes(
+    workers = ProcessExecutor(
         functools.partial(make_proxy, "mini", "task", folders, bf16=True), os.cpu_count() or 1
     )
     list(workers.scores(drawn[: os.cpu_count()]))  # processes have started and read their rows

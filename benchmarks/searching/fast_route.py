@@ -49,7 +49,7 @@ from benchmarks.shared.record import machine, write_result
 SPACE = SPACES["mini"]
 #: Limits at these shares of the space, by predicted latency.
 SHARES = (0.2, 0.4, 0.6, 0.8)
-METHODS = {"full": "evolved", "fast": "fast"}
+METHODS = {"full": "evolution", "fast": "fast"}
 #: Alone each is trained so long; together all of them take a third of the sum.
 ALONE = Further(steps=90, batch=16, bf16=False)
 STEPS_TOGETHER = len(SHARES) * ALONE.steps // 3

@@ -47,7 +47,8 @@ from atb.search.constraints.latency import LatencyLimit
 from atb.search.request import SearchRequest
 from atb.search.run import search
 from atb.search.scoring.proxy import DistillationProxy
-from atb.search.verification import Verifier
+from atb.search.targets import Target
+from atb.search.verifier import Verifier
 from atb.training.finetuning.task_names import find_task
 from benchmarks.searching.stand_alone import FOLDERS, Further, Job, add_arguments, alone, do_jobs
 from benchmarks.shared.paths import RESULTS
@@ -140,7 +141,7 @@ def _searched(
         LatencyLimit(limit, WINDOW),
         largest=SPACE.largest,
     )
-    return search(request, predictor, proxy, verifier, folder).winner.architecture
+    return search(request, [Target(predictor, verifier)], proxy, folder).winner.architecture
 
 
 def _pair(

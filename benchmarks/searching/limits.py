@@ -44,7 +44,8 @@ from atb.search.result import SearchResult, read_result
 from atb.search.run import RESULT, search
 from atb.search.scoring.proxy import DistillationProxy, Proxy
 from atb.search.scoring.scores import ScoreFile
-from atb.search.verification import Verifier
+from atb.search.targets import Target
+from atb.search.verifier import Verifier
 from benchmarks.shared.record import machine, write_result
 
 SPACE = SPACES["mini"]
@@ -99,7 +100,7 @@ class Bench:
             if self.only_finished:
                 continue
             request = SearchRequest(space, LatencyLimit(limit), seed=seed, largest=SPACE.largest)
-            found = search(request, predictor, proxy, verifier, self.out / name)
+            found = search(request, [Target(predictor, verifier)], proxy, self.out / name)
             print(name, found.winner.architecture, flush=True)
             yield found
 

@@ -34,7 +34,7 @@ from atb.search.constraints.latency import LatencyLimit
 from atb.search.contract import MethodSettings
 from atb.search.methods.methods import METHODS, make_method
 from atb.search.scoring.proxy import DistillationProxy
-from atb.search.scoring.pruning import Screening
+from atb.search.scoring.pruning import Pruning
 from atb.training.one_shot.evaluation import ROUGH_EVERY
 from atb.units import parse_duration
 from benchmarks.shared.paths import PICTURES, RESULTS
@@ -47,7 +47,7 @@ COLUMNS = ("architecture", "predicted_milliseconds", "score", "rough_score")
 SEEDS = 10
 SCORES = 100
 FINALISTS = 5
-SCREENED = "evolved+, hopeless ones stopped early"
+PRUNED = "surrogate-evolution, pruned"
 Scores = dict[Architecture, float]
 
 
@@ -125,7 +125,7 @@ def read(table: Path, space: SearchSpace) -> tuple[Candidates, Scores, Scores]:
 
 
 def compare(candidates: Candidates, scores: Scores, rough: Scores) -> dict[str, Any]:
-    """Best-so-far curves of all methods, and the scores until evolved's end is reached."""
+    """Best-so-far curves of all methods, and the scores until the end of `evolution` is reached."""
     settings = {name: MethodSettings() for name in METHODS}
     settings["random"] = settings["fast"] = MethodSettings(SCORES, 1)
     curves = {
@@ -134,9 +134,9 @@ def compare(candidates: Candidates, scores: Scores, rough: Scores) -> dict[str, 
         )
         for name in METHODS
     }
-    screened = [screened_search(candidates, scores, rough, seed) for seed in range(SEEDS)]
-    curves[SCREENED] = np.array([best for best, _ in screened])
-    target = float(curves["evolved"][:, -1].mean())
+    by_pruning = [pruned_search(candidates, scores, rough, seed) for seed in range(SEEDS)]
+    curves[PRUNED] = np.array([best for best, _ in by_pruning])
+    target = float(curves["evolution"][:, -1].mean())
     ordered = sorted(scores.values(), reverse=True)
     figures: dict[str, Any] = {
         "architectures": len(candidates),
@@ -146,7 +146,7 @@ def compare(candidates: Candidates, scores: Scores, rough: Scores) -> dict[str, 
         "kendall_tau_of_rough_scores": round(
             float(kendalltau(list(scores.values()), list(rough.values())).statistic), 4
         ),
-        "cost_of_a_screened_search": [cost for _, cost in screened],
+        "cost_of_a_pruned_search": [cost for _, cost in by_pruning],
         "methods": {},
     }
     for name, curve_of in curves.items():
@@ -185,26 +185,28 @@ def curve(
     return np.concatenate([best, np.full(SCORES - len(best), best[-1])])
 
 
-def screened_search(
+def pruned_search(
     candidates: Candidates, scores: Scores, rough: Scores, seed: int
 ) -> tuple[npt.NDArray[np.float64], float]:
-    """The same curve of `evolved+` by what was spent, in whole scores, and all that was spent."""
-    method = make_method("evolved+", candidates, np.random.default_rng(seed), MethodSettings())
-    screening = Screening(FINALISTS)
+    """The same curve of `surrogate-evolution` by whole scores spent, and all that were spent."""
+    method = make_method(
+        "surrogate-evolution", candidates, np.random.default_rng(seed), MethodSettings()
+    )
+    pruning = Pruning(FINALISTS)
     best, spent, steps = float("-inf"), 0.0, []
     while not method.finished:
         generation = method.ask()
         found: dict[Architecture, float] = {}
-        for part in (generation[: screening.unsure], generation[screening.unsure :]):
+        for part in (generation[: pruning.unsure], generation[pruning.unsure :]):
             told = {architecture: rough[architecture] for architecture in part}
-            hopeless = screening.hopeless(told)
-            whole = {a: scores[a] for a in part if a not in hopeless}
-            spent += len(hopeless) / ROUGH_EVERY  # of the others the rough score is a part
+            pruned = pruning.prune(told)
+            whole = {a: scores[a] for a in part if a not in pruned}
+            spent += len(pruned) / ROUGH_EVERY  # of the others the rough score is a part
             for score in whole.values():
                 spent, best = spent + 1, max(best, score)
                 steps.append((spent, best))
-            screening.learn(told, whole)
-            found |= {**whole, **hopeless}
+            pruning.learn(told, whole)
+            found |= {**whole, **pruned}
         method.tell([(a, found[a]) for a in generation])
     spents, bests = (np.array(column) for column in zip(*steps, strict=True))
     places = np.searchsorted(spents, np.arange(1, SCORES + 1), side="right") - 1

@@ -34,8 +34,8 @@ from atb.search.constraints.latency import LatencyLimit
 from atb.search.request import SearchRequest
 from atb.search.run import search
 from atb.search.scoring.proxy import DistillationProxy, Proxy
-from atb.search.targets import Place
-from atb.search.verification import Verifier
+from atb.search.targets import Target
+from atb.search.verifier import Verifier
 from benchmarks.shared.record import machine, write_result
 
 SPACE = SPACES["mini"]
@@ -84,24 +84,22 @@ class Bench:
         self, name: str, limits: dict[str, float], predictors: dict[str, WorkPredictor]
     ) -> Architecture:
         """The best within all limits that are given."""
-        (first, limit), *further = limits.items()
+        limit = next(iter(limits.values()))
         request = SearchRequest(
             on_search_grid(SPACE, largest=SPACE.largest),
             LatencyLimit(limit),
-            method="evolved+",
+            method="surrogate-evolution",
             largest=SPACE.largest,
         )
-        places = [
-            Place(place, seconds, predictors[place], self.verifier(PLACES[place]))
-            for place, seconds in further
+        targets = [
+            Target(predictors[place], self.verifier(PLACES[place]), place, seconds)
+            for place, seconds in limits.items()
         ]
         found = search(
             request,
-            predictors[first],
+            targets,
             self.proxy,
-            self.verifier(PLACES[first]),
             self.out / name.replace(", ", "-").replace(" ", "-"),
-            places=places,
         )
         print(name, found.winner, flush=True)
         return found.winner.architecture

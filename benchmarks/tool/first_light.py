@@ -40,7 +40,8 @@ from atb.search.request import SearchRequest
 from atb.search.result import SearchResult
 from atb.search.run import search
 from atb.search.scoring.proxies import make_proxy
-from atb.search.verification import Verifier
+from atb.search.targets import Target
+from atb.search.verifier import Verifier
 from benchmarks.shared.record import machine, write_result
 
 SPACE = SPACES["mini"]
@@ -76,7 +77,8 @@ class Bench:
             largest=superplm_shape,
         )
         verifier = Verifier(self.device, self.runtime, self.settings, self.database)
-        return search(request, predictor, proxy, verifier, self.folder / f"{1e3 * seconds:.3f}ms")
+        out = self.folder / f"{1e3 * seconds:.3f}ms"
+        return search(request, [Target(predictor, verifier)], proxy, out)
 
 
 def disagreement(first: Sequence[Measurement], second: Sequence[Measurement]) -> dict[str, Any]:

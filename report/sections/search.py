@@ -20,7 +20,7 @@ from atb.report.pictures import (
     shapes,
     times,
 )
-from atb.search import MARGIN, LimitVerdict, SearchResult, Weighed
+from atb.search import MARGIN, AlternativeResult, LimitVerdict, SearchResult
 
 __all__ = ["baseline_section", "search_section", "winner_row", "winner_section"]
 
@@ -81,7 +81,7 @@ def _uncertainty(result: SearchResult) -> str:
     winner = result.winner
     places = [("its interval", winner.interval_seconds, result.constraint_seconds)] + [
         (f"its interval in {place.name}", place.interval_seconds, place.limit_seconds)
-        for place in winner.elsewhere
+        for place in winner.further_targets
     ]
     return "; ".join(
         f"{name} reaches {milliseconds(interval[1])}, and the limit is {milliseconds(limit)}"
@@ -104,7 +104,7 @@ def _tiles(result: SearchResult) -> list[tuple[str, str, str]]:
     tiles.append(("predicted latency", milliseconds(winner.predicted_seconds), beside))
     basis = "" if result.basis == "given" else result.basis
     tiles.append(("limit", milliseconds(result.constraint_seconds), basis))
-    for place in winner.elsewhere:
+    for place in winner.further_targets:
         seconds = place.measured_seconds or place.predicted_seconds
         how = "predicted" if place.measured_seconds is None else "measured"
         words = f"limit {milliseconds(place.limit_seconds)}"
@@ -147,13 +147,15 @@ def search_section(result: SearchResult) -> dict[str, Any]:
             f", {_SCORING.get(name, 'with')} {words}" for name, words in result.scoring.items()
         )
         + (f" ({failed} failed)" if failed else "")
-        + (f", {result.hopeless} were given up early" if result.hopeless else "")
+        + (f", {result.pruned} were given up early" if result.pruned else "")
         + f". Finalists measured: {len(finalists)}. {_verdicts(result)}"
     )
     if result.correction != 1:
         summary += f" Measured finalists corrected the predictions by {times(result.correction)}."
-    if result.weighed:
-        summary += f" It is the best of several settings: {'; '.join(map(_told, result.weighed))}."
+    if result.alternatives:
+        summary += (
+            f" It is the best of several settings: {'; '.join(map(_told, result.alternatives))}."
+        )
     return {
         "summary": summary,
         "picture": in_both_widths(lambda w: search_pictures.search(result, width_inches=w)),
@@ -197,7 +199,7 @@ def _rule(result: SearchResult) -> str:
     )
 
 
-def _told(one: Weighed) -> str:
+def _told(one: AlternativeResult) -> str:
     if one.proxy is None or one.measured_seconds is None:
         return f"{one.name} has nothing within the limits"
     return f"{one.name} scores {one.proxy:.4f} in {milliseconds(one.measured_seconds)}"

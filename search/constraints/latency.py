@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -55,10 +54,6 @@ class LatencyLimit:
         low, high = self.bounds_seconds
         return (latency_seconds >= low) & (latency_seconds <= high)
 
-    def to_json(self) -> dict[str, Any]:
-        """As plain values."""
-        return {"seconds": self.seconds, "window": list(self.window), "basis": self.basis}
-
 
 @dataclass(frozen=True, slots=True)
 class SpeedUp:
@@ -92,15 +87,6 @@ class SpeedUp:
         )
         return LatencyLimit(reference_seconds / self.factor, self.window, basis)
 
-    def to_json(self) -> dict[str, Any]:
-        """As plain values."""
-        return {
-            "factor": self.factor,
-            "architecture": str(self.architecture),
-            "name": self.name,
-            "window": list(self.window),
-        }
-
 
 @dataclass(frozen=True, slots=True)
 class Percentile:
@@ -127,10 +113,6 @@ class Percentile:
         basis = f"predicted not to be exceeded by {self.share:.4g} of the space"
         seconds = float(np.quantile(predicted_seconds, self.share))
         return LatencyLimit(seconds, self.window, basis)
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain values."""
-        return {"share": self.share, "window": list(self.window)}
 
 
 def _check_window(window: tuple[float, float]) -> None:

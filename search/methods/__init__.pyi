@@ -1,1 +1,7 @@
-from .methods import METHODS as METHODS, make_method as make_method
+from .methods import (
+    METHODS as METHODS,
+    canonical_name as canonical_name,
+    find_method as find_method,
+    key_name as key_name,
+    make_method as make_method,
+)

@@ -10,7 +10,7 @@ from atb.search.constraints import Candidates
 from atb.search.methods.generations import Generations
 from atb.search.methods.mutation import Mutation
 
-__all__ = ["Evolved", "roulette"]
+__all__ = ["Evolution", "roulette"]
 
 
 def roulette(scores: npt.NDArray[np.float64], rng: np.random.Generator) -> int:
@@ -30,7 +30,7 @@ def roulette(scores: npt.NDArray[np.float64], rng: np.random.Generator) -> int:
     return int(rng.choice(len(weights), p=weights / total))
 
 
-class Evolved(Generations):
+class Evolution(Generations):
     """Mutation-only evolution with exploration (AutoTinyBERT's reference algorithm).
 
     The first generation is drawn uniformly. Each later one is filled, one by one, with a uniform

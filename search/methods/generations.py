@@ -17,7 +17,7 @@ __all__ = ["Generations"]
 class Generations:
     """Candidates seen, the generation asked, the scores told; one proposes by `_propose`."""
 
-    screens = False
+    prunes = False
 
     def __init__(
         self, candidates: Candidates, rng: np.random.Generator, settings: MethodSettings

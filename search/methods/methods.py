@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from importlib.metadata import entry_points
+
 import numpy as np
 
 from atb.errors import InputError
 from atb.search import Factory, MethodSettings, SearchMethod
 from atb.search.constraints import Candidates
-from atb.search.methods.evolution import Evolved
+from atb.search.methods.evolution import Evolution
 from atb.search.methods.generations import Generations
 from atb.search.methods.pareto import Pareto
-from atb.search.methods.surrogate_evolution import EvolvedPlus
+from atb.search.methods.surrogate_evolution import SurrogateEvolution
 
-__all__ = ["METHODS", "FastSearch", "RandomSearch", "make_method"]
+__all__ = [
+    "METHODS",
+    "FastSearch",
+    "RandomSearch",
+    "canonical_name",
+    "find_method",
+    "key_name",
+    "make_method",
+]
 
 
 class RandomSearch(Generations):
@@ -35,7 +45,7 @@ class FastSearch(RandomSearch):
         if not len(shaped):
             raise InputError(
                 f"None of the {len(candidates)} candidates has the shape that the fast method "
-                "draws from (F/H from 1.6 to 1.9, Q/H from 0.7 to 1.0): use --method evolved."
+                "draws from (F/H from 1.6 to 1.9, Q/H from 0.7 to 1.0): use --method evolution."
             )
         super().__init__(shaped, rng, settings)
 
@@ -44,10 +54,46 @@ class FastSearch(RandomSearch):
 METHODS: dict[str, Factory] = {
     "random": RandomSearch,
     "fast": FastSearch,
-    "evolved": Evolved,
-    "evolved+": EvolvedPlus,
+    "evolution": Evolution,
+    "surrogate-evolution": SurrogateEvolution,
     "pareto": Pareto,
 }
+#: Entry points of this group are methods of other packages, each a `Factory`.
+GROUP = "atb.search_methods"
+#: Names of before by today's; recipes, results and search folders may have them.
+_OLD_NAMES = {"evolution": "evolved", "surrogate-evolution": "evolved+"}
+
+
+def canonical_name(name: str) -> str:
+    """Today's name of a method that may be given by its old one."""
+    return next((new for new, old in _OLD_NAMES.items() if old == name), name)
+
+
+def key_name(name: str) -> str:
+    """The name of a method in the keys of search folders, which must never change."""
+    return _OLD_NAMES.get(name, name)
+
+
+def find_method(name: str) -> Factory:
+    """Find a method by its name: a built-in one, or an entry point of `atb.search_methods`.
+
+    Raises:
+        InputError: There is no such method, or the package that has it cannot be loaded.
+    """
+    if name in METHODS:
+        return METHODS[name]
+    found = {entry.name: entry for entry in entry_points(group=GROUP)}
+    if name not in found:
+        names = ", ".join([*METHODS, *sorted(set(found) - set(METHODS))])
+        raise InputError(f"There is no search method {name!r}: choose {names}.")
+    try:
+        factory: Factory = found[name].load()
+    except (ImportError, AttributeError) as error:
+        raise InputError(
+            f"The search method {name} cannot be loaded from {found[name].value} ({error}): "
+            "install its package again, or choose another method."
+        ) from error
+    return factory
 
 
 def make_method(
@@ -56,11 +102,9 @@ def make_method(
     rng: np.random.Generator,
     settings: MethodSettings | None = None,
 ) -> SearchMethod:
-    """Make a method by its name.
+    """Make a method by its name; see `find_method`.
 
     Raises:
         InputError: There is no such method, or it finds no candidate of its kind.
     """
-    if name not in METHODS:
-        raise InputError(f"There is no search method {name!r}: choose {', '.join(METHODS)}.")
-    return METHODS[name](candidates, rng, settings or MethodSettings())
+    return find_method(canonical_name(name))(candidates, rng, settings or MethodSettings())

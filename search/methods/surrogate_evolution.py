@@ -14,7 +14,7 @@ from atb.search.methods.generations import Generations
 from atb.search.methods.mutation import Mutation
 from atb.search.methods.surrogate import Surrogate
 
-__all__ = ["EvolvedPlus"]
+__all__ = ["SurrogateEvolution"]
 
 #: Scores below which a surrogate knows nothing; until then candidates are drawn uniformly.
 FEWEST_SCORES = 10
@@ -26,7 +26,7 @@ MUTANTS, CHILDREN, DRAWS = 200, 2000, 2000
 _STEPS = np.array(list(itertools.product((-1, 0, 1), repeat=4)))
 
 
-class EvolvedPlus(Generations):
+class SurrogateEvolution(Generations):
     """Mutants, neighbours and children of the best, of which a surrogate picks whom to score.
 
     The first generation is drawn uniformly. For each later one a pool is made of all grid
@@ -35,7 +35,7 @@ class EvolvedPlus(Generations):
     of the surrogate (Thompson sampling; Kandasamy et al. 2018 for batches).
     """
 
-    screens = True
+    prunes = True
 
     def __init__(
         self, candidates: Candidates, rng: np.random.Generator, settings: MethodSettings

@@ -1,3 +1,15 @@
+from .executors import (
+    Executor as Executor,
+    ProcessExecutor as ProcessExecutor,
+    RayExecutor as RayExecutor,
+)
+from .graphs import (
+    FP32_FILE as FP32_FILE,
+    INT8_FILE as INT8_FILE,
+    head_of as head_of,
+    open_session as open_session,
+    write_graphs as write_graphs,
+)
 from .proxies import check_options as check_options, make_proxy as make_proxy
 from .proxy import (
     DescribedProxy as DescribedProxy,
@@ -7,6 +19,5 @@ from .proxy import (
     ProxyName as ProxyName,
     superplm_sha256 as superplm_sha256,
 )
-from .pruning import Scores as Scores, Screening as Screening, score_generation as score_generation
+from .pruning import Pruning as Pruning, Scores as Scores, score_generation as score_generation
 from .scores import ScoreFile as ScoreFile
-from .workers import Processes as Processes, RayWorkers as RayWorkers, Workers as Workers

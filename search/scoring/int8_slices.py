@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from atb.errors import InputError
 from atb.models import Architecture
 from atb.models.superplm import SuperPLM, TinyBertOutput
-from atb.search import INT8_FILE, open_session, write_graphs
+from atb.search.scoring.graphs import INT8_FILE, open_session, write_graphs
 
 __all__ = ["Int8Slices", "as_deployed"]
 

@@ -14,8 +14,8 @@ from typing import Any, Self
 
 from atb.errors import BadFile, RunError
 from atb.models import Architecture
+from atb.search.scoring.executors import Executor, LocalExecutor, TimedScore
 from atb.search.scoring.proxy import Proxy, RoughProxy
-from atb.search.scoring.workers import InProcess, TimedScore, Workers
 
 __all__ = ["ScoreFile"]
 
@@ -29,13 +29,13 @@ class ScoreFile:
         computed: How many scores this run had to compute, rough ones left out.
     """
 
-    def __init__(self, path: Path, proxy: Proxy, workers: Workers | None = None) -> None:
+    def __init__(self, path: Path, proxy: Proxy, executor: Executor | None = None) -> None:
         """Open or make the file.
 
         Args:
-            path: The file.
-            proxy: Whose scores.
-            workers: Who computes them; this process by default.
+            path: The file of scores.
+            proxy: The proxy that scores.
+            executor: Computes the scores of the proxy; this process by default.
 
         Raises:
             BadFile: It is damaged in another place than its end, or foreign.
@@ -44,7 +44,7 @@ class ScoreFile:
         self._keys = {False: proxy.key}
         if isinstance(proxy, RoughProxy):
             self._keys[True] = proxy.rough_key
-        self._workers = workers or InProcess(proxy)
+        self._executor = executor or LocalExecutor(proxy)
         self._scores = {rough: _read(path, key) for rough, key in self._keys.items()}
         self._file = path.open("a", encoding="utf-8")
         self.computed = 0
@@ -79,16 +79,16 @@ class ScoreFile:
         """Known scores first, then new ones as they come, each on disk before it is told.
 
         Args:
-            architectures: Whom to score.
-            rough: Roughly; only where `has_rough`.
+            architectures: Architectures to score.
+            rough: Whether by a small part of the data; only where `has_rough`.
 
         Raises:
-            RunError: The disk is full, or who computes them failed.
+            RunError: The disk is full, or the executor failed.
         """
         known = self._scores[rough]
         yield from ((a, known[a]) for a in architectures if a in known)
         missing = [a for a in architectures if a not in known]
-        for found in self._workers.scores(missing, rough=rough) if missing else ():
+        for found in self._executor.scores(missing, rough=rough) if missing else ():
             self._keep(found, rough=rough)
             yield found[:2]
 

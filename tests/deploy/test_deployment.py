@@ -33,7 +33,7 @@ from atb.models.superplm.modeling_tinybert import (
     save_folder,
 )
 from atb.models.superplm.slicing import config_of
-from atb.search.graphs import FP32_FILE, INT8_FILE
+from atb.search.scoring.graphs import FP32_FILE, INT8_FILE
 
 pytestmark = pytest.mark.slow
 

@@ -17,15 +17,14 @@ from task_files import write_glue
 from atb.data.corpus.samples import held_out
 from atb.data.tasks.glue import GLUE
 from atb.data.tokenizer.tokenizer_files import read_vocabulary
-from atb.deploy import export
+from atb.deploy import export, graph_checks
 from atb.deploy.export import MANIFEST, export_model, export_winner
 from atb.errors import InputError, RunError
 from atb.models.architecture import Architecture
 from atb.models.superplm.superplm import SuperPLM
-from atb.search import graphs as artefacts
 from atb.search.candidate import Candidate
-from atb.search.graphs import FP32_FILE, INT8_FILE
 from atb.search.result import SearchResult
+from atb.search.scoring.graphs import FP32_FILE, INT8_FILE
 from atb.search.scoring.proxies import make_proxy
 from atb.search.scoring.proxy import DistillationProxy, MlmProxy, superplm_sha256
 from atb.search.scoring.task_proxy import TaskProxy
@@ -263,7 +262,7 @@ def test_a_masked_lm_head_travels_along(tmp_path: Path) -> None:
 def test_what_computes_something_else_is_not_handed_over(
     superplm: SuperPLM, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(artefacts, "TOLERANCE", 0.0)
+    monkeypatch.setattr(graph_checks, "TOLERANCE", 0.0)
     with pytest.raises(RunError, match="differs from torch"):
         export_model(superplm, SLICE, tmp_path / "model")
     assert not (tmp_path / "model").exists()

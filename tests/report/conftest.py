@@ -26,7 +26,8 @@ from atb.search.request import SearchRequest
 from atb.search.result import SearchResult
 from atb.search.run import search
 from atb.search.scoring.proxy import ExactProxy
-from atb.search.verification import Verifier
+from atb.search.targets import Target
+from atb.search.verifier import Verifier
 
 SAMPLES = 16
 HOSTILE = '<script>alert(1)</script> & "co"'
@@ -69,5 +70,5 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
             finalists=3,
         )
         verifier = Verifier(device, runtime, settings, database, within=0.02)
-        result = search(request, predictor, ExactProxy(), verifier, folder / "search")
+        result = search(request, [Target(predictor, verifier)], ExactProxy(), folder / "search")
         yield Run(database, predictor.conditions, predictor, result)

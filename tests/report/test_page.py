@@ -18,8 +18,8 @@ from atb.devices.settings import RunSettings
 from atb.errors import BadFile, InputError
 from atb.profiler.database.writer import ProfileDatabase
 from atb.report.page import write_page
-from atb.search.candidate import Elsewhere
-from atb.search.result import SearchResult, Weighed
+from atb.search.candidate import TargetResult
+from atb.search.result import AlternativeResult, SearchResult
 from tests.report.conftest import HOSTILE, Run
 
 #: Campaigns and processes of several seconds each.
@@ -163,12 +163,12 @@ def test_a_winner_above_its_limit_is_called_so(run: Run, tmp_path: Path) -> None
     assert "above the limit of 1.00 ms" in words(section(html, "winner"))
 
 
-def test_settings_that_were_weighed_are_told(run: Run, tmp_path: Path) -> None:
-    weighed = (
-        Weighed("int8", "here", "L2-H128-A2-Q64-F128", -0.25, 0.001),
-        Weighed("fp32", "here", refused="below reach"),
+def test_alternative_settings_are_told(run: Run, tmp_path: Path) -> None:
+    alternatives = (
+        AlternativeResult("int8", "here", "L2-H128-A2-Q64-F128", -0.25, 0.001),
+        AlternativeResult("fp32", "here", refused="below reach"),
     )
-    result = dataclasses.replace(run.result, weighed=weighed)
+    result = dataclasses.replace(run.result, alternatives=alternatives)
     html = write_page(tmp_path / "page.html", result=result).read_text("utf-8")
     told = "int8 scores -0.2500 in 1.00 ms; fp32 has nothing within the limits"
     assert told in words(section(html, "search"))
@@ -238,8 +238,8 @@ def test_a_place_where_the_interval_reaches_above_its_limit_is_named(
     run: Run, tmp_path: Path
 ) -> None:
     result = with_bounds(run.result, 5.85e-3, 5.92e-3)
-    there = Elsewhere("phone", 9e-3, "there", 8.8e-3, 8.9e-3, (8.7e-3, 9.1e-3))
-    winner = dataclasses.replace(result.winner, elsewhere=(there,))
+    there = TargetResult("phone", 9e-3, "there", 8.8e-3, 8.9e-3, (8.7e-3, 9.1e-3))
+    winner = dataclasses.replace(result.winner, further_targets=(there,))
     candidates = tuple(winner if c == result.winner else c for c in result.candidates)
     result = dataclasses.replace(result, winner=winner, candidates=candidates)
     html = write_page(tmp_path / "page.html", result=result).read_text("utf-8")

@@ -13,12 +13,13 @@ from atb.errors import InputError
 from atb.models.architecture import Architecture
 from atb.models.superplm.superplm import SuperPLM
 from atb.profiler.database.writer import ProfileDatabase
-from atb.search.alternatives import Settings, search_settings
+from atb.search.alternatives import Alternative, search_alternatives
 from atb.search.constraints.latency import LatencyLimit, Percentile
 from atb.search.request import SearchRequest
 from atb.search.result import SearchResult, read_result
 from atb.search.scoring.proxies import make_proxy
 from atb.search.scoring.proxy import DistillationProxy, ExactProxy
+from atb.search.targets import Target
 
 
 class Lossy(ExactProxy):
@@ -40,18 +41,18 @@ def choose(world: Any, folder: Path, *, factor: float, loss: float, limit: float
         verifier = world.verifier(database)
         slower = ExactPredictor(world.conditions, lambda rows: factor * world.latency(rows))
         several = [
-            Settings("plain", slower, verifier, ExactProxy()),
-            Settings("other", world.predictor(), verifier, Lossy(loss)),
+            Alternative(Target(slower, verifier, "plain"), ExactProxy()),
+            Alternative(Target(world.predictor(), verifier, "other"), Lossy(loss)),
         ]
         request = SearchRequest(world.space, LatencyLimit(limit), settings=world.short)
-        return search_settings(request, several, folder / "out")
+        return search_alternatives(request, several, folder / "out")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("loss", "winner"), [(0.5, "plain"), (-0.5, "other")])
 def test_the_better_score_wins(world: Any, tmp_path: Path, loss: float, winner: str) -> None:
     found = choose(world, tmp_path, factor=1.0, loss=loss, limit=0.008)
-    best, second = found.weighed
+    best, second = found.alternatives
     assert best.name == winner
     assert second.name == {"plain": "other", "other": "plain"}[winner]
     assert best.proxy > second.proxy
@@ -66,7 +67,7 @@ def test_what_is_out_of_reach_in_one_setting_is_found_in_another(
     world: Any, tmp_path: Path
 ) -> None:
     found = choose(world, tmp_path, factor=1000.0, loss=0.5, limit=0.008)
-    best, other = found.weighed
+    best, other = found.alternatives
     assert (best.name, other.name) == ("other", "plain")
     assert other.winner is None
     assert "below reach" in other.refused

@@ -12,8 +12,8 @@ from atb.devices.fake.device import FakeDevice
 from atb.errors import RunError
 from atb.profiler.database.writer import ProfileDatabase
 from atb.search.scoring.proxy import ExactProxy
-from atb.search.targets import JointVerifier, Place
-from atb.search.verification import Budget
+from atb.search.targets import Target, Targets
+from atb.search.verifier import Budget
 
 
 def blocks(folder: Path) -> int:
@@ -78,7 +78,7 @@ def test_a_budget_is_spent_by_all_campaigns_together() -> None:
     assert not endless.is_spent
 
 
-def test_the_time_of_several_places_is_over_where_that_of_one_is(
+def test_the_time_of_several_targets_is_over_where_that_of_one_is(
     world: Any, tmp_path: Path
 ) -> None:
     with ProfileDatabase(tmp_path / "profile.db", create=True) as database:
@@ -88,5 +88,8 @@ def test_the_time_of_several_places_is_over_where_that_of_one_is(
             (spent, free, True),
             (free, spent, True),
         ):
-            places = (Place("other", 0.01, world.predictor(), other),)
-            assert JointVerifier(first, 0.008, places).is_spent is expected
+            members = (
+                Target(world.predictor(), first),
+                Target(world.predictor(), other, "other", 0.01),
+            )
+            assert Targets(members, 0.008).is_spent is expected

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from atb.models.published import PUBLISHED
-from atb.search.candidate import Candidate, Elsewhere, limit_verdict
+from atb.search.candidate import Candidate, TargetResult, limit_verdict
 
 MEASURED = Candidate(PUBLISHED["s4"], 5e-3, 5.2e-3, -0.5, 1, 5.1e-3, (5.0e-3, 5.3e-3))
 
@@ -25,10 +25,10 @@ def test_the_margin_counts_where_it_is_asked_for() -> None:
 
 
 def test_the_worst_place_decides() -> None:
-    near = Elsewhere("near", 3e-3, "there", 2e-3, 2.1e-3, (2.0e-3, 3.1e-3))
-    slow = Elsewhere("slow", 1e-3, "there", 2e-3, 2.1e-3, (2.0e-3, 3.1e-3))
-    assert dataclasses.replace(MEASURED, elsewhere=(near,)).verdict(9e-3) == "uncertain"
-    assert dataclasses.replace(MEASURED, elsewhere=(near, slow)).verdict(9e-3) == "missed"
+    near = TargetResult("near", 3e-3, "there", 2e-3, 2.1e-3, (2.0e-3, 3.1e-3))
+    slow = TargetResult("slow", 1e-3, "there", 2e-3, 2.1e-3, (2.0e-3, 3.1e-3))
+    assert dataclasses.replace(MEASURED, further_targets=(near,)).verdict(9e-3) == "uncertain"
+    assert dataclasses.replace(MEASURED, further_targets=(near, slow)).verdict(9e-3) == "missed"
 
 
 def test_what_was_not_measured_has_no_verdict() -> None:

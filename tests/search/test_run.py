@@ -27,6 +27,7 @@ from atb.search.result import read_result
 from atb.search.run import search
 from atb.search.scoring.proxy import ExactProxy
 from atb.search.scoring.scores import ScoreFile
+from atb.search.targets import Target
 
 
 @pytest.mark.parametrize("method", sorted(METHODS))
@@ -309,9 +310,8 @@ def test_an_unwritable_folder_is_refused(world: Any, tmp_path: Path) -> None:
         with pytest.raises(InputError, match="Cannot write"):
             search(
                 request,
-                world.predictor(),
+                [Target(world.predictor(), world.verifier(database))],
                 ExactProxy(),
-                world.verifier(database),
                 tmp_path / "file" / "out",
             )
 

@@ -17,11 +17,11 @@ from atb.search.request import SearchRequest
 from atb.search.result import SearchResult
 from atb.search.run import search
 from atb.search.scoring.proxy import ExactProxy
-from atb.search.targets import JointPredictor, Place
-from atb.search.verification import Verifier
+from atb.search.targets import Target, Targets
+from atb.search.verifier import Verifier
 
 
-def slow_layers(world: Any, database: ProfileDatabase, limit_seconds: float) -> Place:
+def slow_layers(world: Any, database: ProfileDatabase, limit_seconds: float) -> Target:
     """A device on which each layer costs a millisecond more."""
     costs = FakeCosts(layer_seconds=FakeCosts().layer_seconds + 0.001)
     device = FakeDevice(costs=costs)
@@ -29,7 +29,7 @@ def slow_layers(world: Any, database: ProfileDatabase, limit_seconds: float) -> 
         world.conditions, lambda rows: world.latency(rows) + 0.001 * rows[:, 0]
     )
     verifier = Verifier(device, device.runtimes["fake"], world.settings, database)
-    return Place("slow", limit_seconds, predictor, verifier)
+    return Target(predictor, verifier, "slow", limit_seconds)
 
 
 def joint_search(world: Any, folder: Path, limit_seconds: float) -> SearchResult:
@@ -40,22 +40,24 @@ def joint_search(world: Any, folder: Path, limit_seconds: float) -> SearchResult
     ):
         return search(
             SearchRequest(world.space, world.limit, settings=world.short),
-            world.predictor(),
+            [
+                Target(world.predictor(), world.verifier(database)),
+                slow_layers(world, other, limit_seconds),
+            ],
             ExactProxy(),
-            world.verifier(database),
             folder / "out",
-            places=[slow_layers(world, other, limit_seconds)],
         )
 
 
 def test_the_joint_prediction_is_the_largest_share_of_a_limit(world: Any, tmp_path: Path) -> None:
     with ProfileDatabase(tmp_path / "profile.db", create=True) as database:
-        place = slow_layers(world, database, 0.004)
-        joint = JointPredictor(world.predictor(), 0.008, (place,))
+        first = Target(world.predictor(), world.verifier(database))
+        other = slow_layers(world, database, 0.004)
+        joint = Targets((first, other), 0.008)
         rows = world.candidates().rows()
         found = joint.predict(rows).latency_seconds
     shares = np.maximum(
-        world.latency(rows) / 0.008, place.predictor.predict(rows).latency_seconds / 0.004
+        world.latency(rows) / 0.008, other.predictor.predict(rows).latency_seconds / 0.004
     )
     assert found == pytest.approx(0.008 * shares)
 
@@ -63,7 +65,7 @@ def test_the_joint_prediction_is_the_largest_share_of_a_limit(world: Any, tmp_pa
 def test_the_winner_meets_every_limit(world: Any, tmp_path: Path) -> None:
     found = joint_search(world, tmp_path, 0.010)
     winner = found.winner
-    (there,) = winner.elsewhere
+    (there,) = winner.further_targets
     assert winner.measured_seconds == pytest.approx(
         world.latency(np.array([row(winner.architecture)]))[0], rel=1e-6
     )

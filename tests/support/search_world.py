@@ -30,9 +30,10 @@ from atb.search.contract import MethodSettings
 from atb.search.request import SearchRequest
 from atb.search.result import SearchResult
 from atb.search.run import search
+from atb.search.scoring.executors import Executor
 from atb.search.scoring.proxy import ExactProxy
-from atb.search.scoring.workers import Workers
-from atb.search.verification import Budget, Verifier
+from atb.search.targets import Target
+from atb.search.verifier import Budget, Verifier
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +135,7 @@ class World:
         device: FakeDevice | None = None,
         bias: float = 1.0,
         proxy: ExactProxy | None = None,
-        workers: Workers | None = None,
+        executor: Executor | None = None,
         budget_seconds: float | None = None,
         **request: Any,
     ) -> SearchResult:
@@ -144,11 +145,10 @@ class World:
         with ProfileDatabase(folder / "profile.db", create=True) as database:
             return search(
                 SearchRequest(**asked),
-                self.predictor(bias),
+                [Target(self.predictor(bias), self.verifier(database, device, budget_seconds))],
                 proxy or ExactProxy(),
-                self.verifier(database, device, budget_seconds),
                 folder / "out",
-                workers=workers,
+                executor=executor,
             )
 
 

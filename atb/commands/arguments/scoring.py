@@ -13,7 +13,7 @@ from atb.errors import InputError
 
 if TYPE_CHECKING:
     from atb.models.superplm import SuperPLM
-    from atb.search.scoring import Proxy, ProxyName, Workers
+    from atb.search.scoring import Executor, Proxy, ProxyName
 
 __all__ = ["Scoring"]
 
@@ -73,31 +73,31 @@ class Scoring:
         )
 
     @contextlib.contextmanager
-    def workers(self) -> Iterator[Workers | None]:
+    def executor(self) -> Iterator[Executor | None]:
         """Who computes scores, while it is needed; None for this process.
 
         Raises:
             InputError: It is no number and no Ray.
         """
-        made = self._make_workers()
+        made = self._make_executor()
         try:
             yield made
         finally:
             if made is not None:
                 made.close()
 
-    def _make_workers(self) -> Workers | None:
-        from atb.search.scoring import Processes, RayWorkers
+    def _make_executor(self) -> Executor | None:
+        from atb.search.scoring import ProcessExecutor, RayExecutor
 
         factory, text = partial(Scoring.proxy, self), self.where
         if text is None:
             return None
         if text.isdecimal():
-            return Processes(factory, int(text))
+            return ProcessExecutor(factory, int(text))
         if text == "ray":
-            return RayWorkers(factory)
+            return RayExecutor(factory)
         if text.startswith("ray:"):
-            return RayWorkers(factory, address=text if text.startswith("ray://") else text[4:])
+            return RayExecutor(factory, address=text if text.startswith("ray://") else text[4:])
         raise InputError(
             f"--workers is {text!r}: give a number of processes, ray, ray:auto or ray://HOST:PORT."
         )

@@ -78,10 +78,10 @@ def search(
         typer.Option(
             "--method",
             metavar="NAME",
-            help="random, fast, evolved (the paper's), evolved+ (a surrogate chooses) "
+            help="random, fast, evolution (the paper's), surrogate-evolution (a surrogate chooses) "
             "or pareto (the whole front below the limit).",
         ),
-    ] = "evolved+",
+    ] = "surrogate-evolution",
     space: SpaceName = "mini",
     grid: Annotated[
         str | None,
@@ -170,7 +170,7 @@ def search(
         bool,
         typer.Option(
             "--screen/--no-screen",
-            help="Whether evolved+ stops scoring those who cannot become finalists.",
+            help="Whether surrogate-evolution stops scoring what cannot become a finalist.",
         ),
     ] = True,
     workers: Annotated[
@@ -194,7 +194,7 @@ def search(
     from atb.commands.arguments import find_target, note_emulated, open_cache
     from atb.predictor import load, require_conditions
     from atb.profiler.database import ProfileDatabase
-    from atb.search import Budget, MethodSettings, Place, SearchRequest
+    from atb.search import Budget, MethodSettings, SearchRequest, Target
     from atb.search.constraints import WHOLE, WINDOW
     from atb.units import parse_duration, parse_window
 
@@ -242,7 +242,7 @@ def search(
         bounds,
         vocabulary_size=loaded.config.vocab_size,
         positions=loaded.config.max_position_embeddings,
-        screen=screen,
+        prune=screen,
         layout=layout,
     )
     # a limit that is out of reach leaves no file behind
@@ -260,8 +260,8 @@ def search(
     )
     made = None if others else scoring.proxy(loaded)  # before there is a file
     with ProfileDatabase(db, create=True) as database:
-        places = [
-            Place(name, latencies[name], known, where.verifier(database, time_left))
+        further = [
+            Target(known, where.verifier(database, time_left), name, latencies[name])
             for name, (known, where) in elsewhere.items()
         ]
         if made is None:
@@ -270,18 +270,16 @@ def search(
                 request, several, scoring, database, loaded, out=out, budget_seconds=budget_seconds
             )
         else:
-            verifier = target.verifier(database, time_left)
-            with scoring.workers() as scorers:
+            first = Target(fitted, target.verifier(database, time_left))
+            with scoring.executor() as executor:
                 result = run_one(
                     request,
-                    fitted,
+                    [first, *further],
                     made,
-                    verifier,
                     loaded,
                     out=out,
                     source=superplm,
-                    places=places,
-                    workers=scorers,
+                    executor=executor,
                 )
             note_spent(time_left)
     if json:
@@ -304,7 +302,7 @@ def show(result: SearchResult, out: Path) -> None:
         f"limit {format_duration(result.constraint_seconds)}, "
         f"predicted {format_duration(winner.predicted_seconds)}"
     )
-    for place in winner.elsewhere:
+    for place in winner.further_targets:
         assert place.measured_seconds is not None
         print_line(
             f"{place.name:<9} {format_duration(place.measured_seconds)}, limit "
@@ -313,7 +311,7 @@ def show(result: SearchResult, out: Path) -> None:
         )
     if winner.verdict(result.constraint_seconds) != "met":
         print_line("limit     not certain to be met: an interval reaches above it")
-    for one in result.weighed:
+    for one in result.alternatives:
         if one.measured_seconds is None:
             print_line(f"{one.name:<9} {one.refused}")
         else:
@@ -323,7 +321,7 @@ def show(result: SearchResult, out: Path) -> None:
             )
     for bound in result.bounds:
         print_line(f"kept      {bound}")
-    early = f" ({result.hopeless} given up early)" if result.hopeless else ""
+    early = f" ({result.pruned} given up early)" if result.pruned else ""
     print_line(
         f"score     {result.proxy} {winner.proxy:.4f}, best that meets the limit of "
         f"{result.evaluations} scored{early} and {result.feasible:,} within the window"

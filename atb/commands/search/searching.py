@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from atb.models.superplm import SuperPLM
     from atb.predictor import LatencyPredictor
     from atb.profiler.database import ProfileDatabase
-    from atb.search import Budget, Place, SearchRequest, SearchResult, Verifier
-    from atb.search.scoring import Proxy, Workers
+    from atb.search import Budget, SearchRequest, SearchResult, Target as SearchTarget
+    from atb.search.scoring import Executor, Proxy
 
 __all__ = ["note_spent", "run_one", "run_several"]
 
@@ -51,23 +51,25 @@ def run_several(
     """
     from atb.deploy import export_winner
     from atb.models.superplm import BUNDLED
-    from atb.search import Budget, Settings, search_settings
+    from atb.search import Alternative, Budget, Target as SearchTarget, search_alternatives
 
     lengths = {target.settings.sequence_length for _, target in several.values()}
     first, *_ = (predictor for predictor, _ in several.values())
     limit = request.limit_by(first)
     assert limit is not None
     with contextlib.ExitStack() as stack, progress("search") as told:
-        settings = []
+        alternatives = []
         for name, (predictor, target) in several.items():
             length = target.settings.sequence_length if len(lengths) > 1 else None
             here = replace(scoring, precision=target.settings.precision, sequence_length=length)
-            workers = stack.enter_context(here.workers())
+            executor = stack.enter_context(here.executor())
             verifier = target.verifier(database, Budget(budget_seconds))
-            settings.append(Settings(name, predictor, verifier, here.proxy(superplm), workers))
-        result = search_settings(replace(request, limit=limit), settings, out, progress=told)
-    for one in settings:
-        note_spent(one.verifier.budget)
+            where = SearchTarget(predictor, verifier, name)
+            alternatives.append(Alternative(where, here.proxy(superplm), executor))
+        request = replace(request, limit=limit)
+        result = search_alternatives(request, alternatives, out, progress=told)
+    for one in alternatives:
+        note_spent(one.target.verifier.budget)
     note("writing the model ...")
     source = BUNDLED.get(scoring.superplm, Path(scoring.superplm))
     export_winner(result, superplm, out / "model", source=source)
@@ -76,28 +78,24 @@ def run_several(
 
 def run_one(
     request: SearchRequest,
-    predictor: LatencyPredictor,
+    targets: Sequence[SearchTarget],
     proxy: Proxy,
-    verifier: Verifier,
     superplm: SuperPLM,
     *,
     out: Path,
     source: str,
-    places: Sequence[Place] = (),
-    workers: Workers | None = None,
+    executor: Executor | None = None,
 ) -> SearchResult:
     """Search, then write the winner's model below `out`.
 
     Args:
         request: What is searched for.
-        predictor: Fitted under the conditions of the verifier.
+        targets: Where the model has to be fast.
         proxy: Scores candidates.
-        verifier: Measures finalists.
         superplm: Where the weights come from.
         out: Folder of the search.
         source: Name or folder of the SuperPLM, for the model card.
-        places: Further devices or settings with limits of their own.
-        workers: Who computes scores; this process by default.
+        executor: What computes scores; this process by default.
     """
     from atb.deploy import export_winner
     from atb.models.superplm import BUNDLED
@@ -106,12 +104,10 @@ def run_one(
     with progress("search") as told:
         result = find(
             request,
-            predictor,
+            targets,
             proxy,
-            verifier,
             out,
-            places=places,
-            workers=workers,
+            executor=executor,
             progress=told,
         )
     note("writing the model ...")

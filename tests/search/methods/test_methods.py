@@ -1,4 +1,4 @@
-"""Random, fast and evolved search."""
+"""Random and fast search, and evolution."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from atb.models.space import SPACES, Dimension, SearchSpace, fast_rule
 from atb.search.constraints.candidates import Candidates, feasible, on_search_grid
 from atb.search.constraints.latency import LatencyLimit
 from atb.search.contract import MethodSettings
-from atb.search.methods.evolution import Evolved, roulette
+from atb.search.methods.evolution import Evolution, roulette
 from atb.search.methods.methods import METHODS, FastSearch, RandomSearch, make_method
 from atb.search.methods.mutation import Mutation
 from atb.search.methods.pareto import Pareto
-from atb.search.methods.surrogate_evolution import EvolvedPlus
+from atb.search.methods.surrogate_evolution import SurrogateEvolution
 from atb.search.testing import SearchMethodSuite, run_to_the_end
 
 
@@ -30,12 +30,12 @@ class TestFastSearch(SearchMethodSuite):
     factory = FastSearch
 
 
-class TestEvolved(SearchMethodSuite):
-    factory = Evolved
+class TestEvolution(SearchMethodSuite):
+    factory = Evolution
 
 
-class TestEvolvedPlus(SearchMethodSuite):
-    factory = EvolvedPlus
+class TestSurrogateEvolution(SearchMethodSuite):
+    factory = SurrogateEvolution
 
 
 class TestPareto(SearchMethodSuite):
@@ -48,7 +48,7 @@ def test_each_built_in_method_has_its_suite() -> None:
 
 
 def test_an_unknown_method_is_refused(candidates: Candidates) -> None:
-    with pytest.raises(InputError, match="evolved"):
+    with pytest.raises(InputError, match="evolution"):
         make_method("annealing", candidates, np.random.default_rng(0))
 
 
@@ -74,7 +74,7 @@ def test_the_roulette_returns_the_first_of_equal_parents() -> None:
 
 def test_the_paper_settings_evaluate_a_hundred_candidates(world: Any) -> None:
     generations = run_to_the_end(
-        Evolved(world.candidates(), np.random.default_rng(0), MethodSettings())
+        Evolution(world.candidates(), np.random.default_rng(0), MethodSettings())
     )
     assert [len(generation) for generation in generations] == [25] * 4
 
@@ -85,7 +85,7 @@ def test_evolution_finds_better_ones_than_chance(world: Any) -> None:
         generations = run_to_the_end(method)
         return max(float(a.parameters()) for generation in generations for a in generation)
 
-    evolved = [best(Evolved, MethodSettings(25, 4), seed) for seed in range(5)]
+    evolved = [best(Evolution, MethodSettings(25, 4), seed) for seed in range(5)]
     chance = [best(RandomSearch, MethodSettings(100), seed) for seed in range(5)]
     assert np.mean(evolved) > np.mean(chance)
 
@@ -101,7 +101,7 @@ def test_the_fast_method_draws_only_its_shapes(world: Any) -> None:
 
 def test_the_fast_method_says_when_no_candidate_has_its_shape(candidates: Candidates) -> None:
     without = candidates.where(~fast_rule(candidates.rows()))
-    with pytest.raises(InputError, match="evolved"):
+    with pytest.raises(InputError, match="evolution"):
         FastSearch(without, np.random.default_rng(0), MethodSettings())
 
 
@@ -185,7 +185,7 @@ def test_after_fruitless_mutations_the_search_explores(world: Any) -> None:
     found = world.candidates(LatencyLimit(0.0021))
     # two islands: parents come from the first, where everything was seen
     settings = MethodSettings(generation_size=10, generations=4, exploration=0.0)
-    method = Evolved(found, np.random.default_rng(0), settings)
+    method = Evolution(found, np.random.default_rng(0), settings)
     method.tell([(a, 1.0) for a in method.ask()])
     for row, number in zip(found.rows().tolist(), range(len(found)), strict=True):
         near = any(

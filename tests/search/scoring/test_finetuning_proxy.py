@@ -14,8 +14,8 @@ from atb.errors import InputError, RunError
 from atb.models.architecture import Architecture
 from atb.models.superplm.superplm import SuperPLM
 from atb.search.scoring import finetuning_proxy
+from atb.search.scoring.executors import ProcessExecutor
 from atb.search.scoring.proxies import make_proxy
-from atb.search.scoring.workers import Processes
 
 LARGEST = Architecture(2, 32, 2, 32, 64)
 SLICES = [Architecture(1, 16, 1, 16, 32), Architecture(2, 24, 2, 16, 48)]
@@ -95,7 +95,7 @@ def test_what_it_needs_is_asked_for_by_name(made: tuple[str, str]) -> None:
 def test_processes_give_the_same_scores(made: tuple[str, str]) -> None:
     superplm, data = made
     factory = functools.partial(make_proxy, superplm, "finetune", task="sst2", data=data)
-    workers = Processes(factory, 1)
-    found = {architecture: score for architecture, score, _ in workers.scores(SLICES)}
-    workers.close()
+    executor = ProcessExecutor(factory, 1)
+    found = {architecture: score for architecture, score, _ in executor.scores(SLICES)}
+    executor.close()
     assert [found[architecture] for architecture in SLICES] == factory().score(SLICES)

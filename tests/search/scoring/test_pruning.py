@@ -1,4 +1,4 @@
-"""Scoring that stops early for those who cannot be finalists: nothing is lost, much is spared."""
+"""Scoring stops early for what cannot be a finalist: nothing is lost, much is spared."""
 
 from __future__ import annotations
 
@@ -15,56 +15,56 @@ from atb.models.superplm.superplm import SuperPLM
 from atb.search.contract import MethodSettings
 from atb.search.result import read_result
 from atb.search.scoring.proxy import DistillationProxy, ExactProxy, ExactRoughProxy, MlmProxy
-from atb.search.scoring.pruning import Screening
+from atb.search.scoring.pruning import Pruning
 
 SHAPES = [Architecture(1, 48 + 12 * n, 1, 12, 48) for n in range(60)]
 
 
-def learnt(noise: float, count: int = 40) -> Screening:
+def learnt(noise: float, count: int = 40) -> Pruning:
     """Whole scores 0 to 39, which are twice the rough ones and a bit."""
     draws = np.random.default_rng(0).normal(0, noise, count)
-    screening = Screening(places=3)
+    pruning = Pruning(finalists=3)
     whole = {shape: float(n) for n, shape in enumerate(SHAPES[:count])}
     rough = {a: (score + draw) / 2 for (a, score), draw in zip(whole.items(), draws, strict=True)}
-    screening.learn(rough, whole)
-    return screening
+    pruning.learn(rough, whole)
+    return pruning
 
 
-def test_whoever_is_certain_to_stay_behind_is_hopeless_and_told_what_to_expect() -> None:
+def test_what_is_certain_to_stay_behind_is_pruned_with_an_expected_score() -> None:
     rough: dict[Architecture, float | None] = dict(
         zip(SHAPES, (5.0, 18.0, 18.6, 30.0), strict=False)
     )
-    hopeless = learnt(noise=0.0).hopeless(rough)
+    pruned = learnt(noise=0.0).prune(rough)
     # the third best known is 37, and rough scores are half the whole ones
-    assert hopeless == {SHAPES[0]: pytest.approx(10.0), SHAPES[1]: pytest.approx(36.0)}
+    assert pruned == {SHAPES[0]: pytest.approx(10.0), SHAPES[1]: pytest.approx(36.0)}
 
 
-def test_what_is_told_less_surely_is_given_up_later() -> None:
+def test_what_is_less_certain_is_pruned_later() -> None:
     rough: dict[Architecture, float | None] = dict(zip(SHAPES, (5.0, 18.0), strict=False))
-    assert list(learnt(noise=2.0).hopeless(rough)) == [SHAPES[0]]
+    assert list(learnt(noise=2.0).prune(rough)) == [SHAPES[0]]
 
 
-def test_nobody_is_hopeless_while_little_is_known() -> None:
+def test_nothing_is_pruned_while_little_is_known() -> None:
     rough: dict[Architecture, float | None] = {SHAPES[0]: -100.0}
-    assert Screening(places=3).hopeless(rough) == {}
-    assert learnt(noise=0.0, count=10).hopeless(rough) == {}
-    assert learnt(noise=0.0).hopeless({}) == {}
+    assert Pruning(finalists=3).prune(rough) == {}
+    assert learnt(noise=0.0, count=10).prune(rough) == {}
+    assert learnt(noise=0.0).prune({}) == {}
 
 
 def test_other_candidates_compete_anew() -> None:
-    screening = learnt(noise=0.0)
+    pruning = learnt(noise=0.0)
     rough: dict[Architecture, float | None] = {SHAPES[0]: 1.0}
-    assert screening.hopeless(rough)
-    screening.begin()
-    assert not screening.hopeless(rough)
-    screening.learn({}, {SHAPES[n]: 0.1 * n for n in range(3)})
-    assert not screening.hopeless(rough)
+    assert pruning.prune(rough)
+    pruning.begin()
+    assert not pruning.prune(rough)
+    pruning.learn({}, {SHAPES[n]: 0.1 * n for n in range(3)})
+    assert not pruning.prune(rough)
 
 
 def test_failed_scores_are_no_reason_to_give_up() -> None:
-    screening = learnt(noise=0.0)
-    screening.learn({SHAPES[0]: None, SHAPES[1]: 3.0}, {SHAPES[0]: 1.0, SHAPES[1]: None})
-    assert screening.hopeless({SHAPES[50]: None}) == {}
+    pruning = learnt(noise=0.0)
+    pruning.learn({SHAPES[0]: None, SHAPES[1]: 3.0}, {SHAPES[0]: 1.0, SHAPES[1]: None})
+    assert pruning.prune({SHAPES[50]: None}) == {}
 
 
 @pytest.mark.slow
@@ -73,20 +73,22 @@ def test_the_winner_is_the_same_for_fewer_scores(world: Any, tmp_path: Path, see
     how: dict[str, Any] = {"seed": seed, "settings": MethodSettings(20, 4)}
     plain = world.search(tmp_path / "plain", proxy=ExactProxy(), **how)
     proxy = ExactRoughProxy()
-    screened = world.search(tmp_path / "screened", proxy=proxy, **how)
-    assert screened.evaluations == plain.evaluations == proxy.rough_calls
-    assert proxy.calls == screened.evaluations - screened.hopeless
-    assert screened.hopeless > 0
-    assert screened.winner.proxy >= plain.winner.proxy - 0.02
-    assert not any(c.hopeless for c in (*screened.finalists, *screened.front))
-    assert read_result(tmp_path / "screened" / "out" / "result.json") == screened
+    pruned = world.search(tmp_path / "pruned", proxy=proxy, **how)
+    assert pruned.evaluations == plain.evaluations == proxy.rough_calls
+    assert proxy.calls == pruned.evaluations - pruned.pruned
+    assert pruned.pruned > 0
+    assert pruned.winner.proxy >= plain.winner.proxy - 0.02
+    assert not any(c.pruned for c in (*pruned.finalists, *pruned.front))
+    assert read_result(tmp_path / "pruned" / "out" / "result.json") == pruned
     refused = ExactRoughProxy()
-    world.search(tmp_path / "off", proxy=refused, screen=False, **how)
+    world.search(tmp_path / "off", proxy=refused, prune=False, **how)
     assert (refused.rough_calls, refused.calls) == (0, plain.evaluations)
 
 
 @pytest.mark.parametrize("method", ["random", "fast", "evolved", "pareto"])
-def test_methods_as_published_score_everyone_whole(world: Any, tmp_path: Path, method: str) -> None:
+def test_methods_as_published_score_everything_whole(
+    world: Any, tmp_path: Path, method: str
+) -> None:
     proxy = ExactRoughProxy()
     world.search(tmp_path, proxy=proxy, method=method)
     assert proxy.rough_calls == 0
@@ -96,7 +98,7 @@ def test_methods_as_published_score_everyone_whole(world: Any, tmp_path: Path, m
 def test_an_interrupted_search_goes_on_with_both_scores(world: Any, tmp_path: Path) -> None:
     settings = MethodSettings(20, 4)
     whole = world.search(tmp_path / "whole", proxy=ExactRoughProxy(), settings=settings)
-    assert whole.hopeless > 0
+    assert whole.pruned > 0
     lines = (tmp_path / "whole" / "out" / "scores.jsonl").read_text().splitlines(keepends=True)
     assert {json.loads(line)["proxy"] for line in lines} == {"exact", "exact-rough"}
     (tmp_path / "again" / "out").mkdir(parents=True)
@@ -104,8 +106,8 @@ def test_an_interrupted_search_goes_on_with_both_scores(world: Any, tmp_path: Pa
     proxy = ExactRoughProxy()
     again = world.search(tmp_path / "again", proxy=proxy, settings=settings)
     assert proxy.calls + proxy.rough_calls == len(lines) - len(lines) // 2
-    assert [(c.architecture, c.proxy, c.hopeless) for c in again.candidates] == [
-        (c.architecture, c.proxy, c.hopeless) for c in whole.candidates
+    assert [(c.architecture, c.proxy, c.pruned) for c in again.candidates] == [
+        (c.architecture, c.proxy, c.pruned) for c in whole.candidates
     ]
 
 

@@ -15,23 +15,23 @@ import pytest
 from atb.errors import InputError, RunError
 from atb.models.architecture import Architecture
 from atb.search.constraints.candidates import Candidates
+from atb.search.scoring.executors import Executor, LocalExecutor, ProcessExecutor, RayExecutor
 from atb.search.scoring.proxy import ExactProxy, ExactRoughProxy
-from atb.search.scoring.workers import InProcess, Processes, RayWorkers, Workers
-from atb.search.testing import WorkersSuite
+from atb.search.testing import ExecutorSuite
 
 pytestmark = pytest.mark.slow
 
 
-class TestInProcess(WorkersSuite):
+class TestInProcess(ExecutorSuite):
     @pytest.fixture
-    def workers(self) -> Workers:
-        return InProcess(ExactRoughProxy())
+    def executor(self) -> Executor:
+        return LocalExecutor(ExactRoughProxy())
 
 
-class TestProcesses(WorkersSuite):
+class TestProcesses(ExecutorSuite):
     @pytest.fixture
-    def workers(self) -> Iterator[Workers]:
-        made = Processes(ExactRoughProxy, 2)
+    def executor(self) -> Iterator[Executor]:
+        made = ProcessExecutor(ExactRoughProxy, 2)
         yield made
         made.close()
 
@@ -44,10 +44,10 @@ def cluster() -> Iterator[Any]:
     ray.shutdown()
 
 
-class TestRayWorkers(WorkersSuite):
+class TestRayWorkers(ExecutorSuite):
     @pytest.fixture
-    def workers(self, cluster: Any) -> Iterator[Workers]:
-        made = RayWorkers(ExactRoughProxy, 2)
+    def executor(self, cluster: Any) -> Iterator[Executor]:
+        made = RayExecutor(ExactRoughProxy, 2)
         yield made
         made.close()
 
@@ -60,25 +60,25 @@ class DyingProxy(ExactProxy):
 
 
 def test_a_process_that_dies_is_told(candidates: Candidates) -> None:
-    workers = Processes(DyingProxy, 1)
+    executor = ProcessExecutor(DyingProxy, 1)
     with pytest.raises(RunError, match="fewer --workers"):
-        list(workers.scores([candidates.architecture(0)]))
-    workers.close()
+        list(executor.scores([candidates.architecture(0)]))
+    executor.close()
 
 
 def test_no_workers_are_refused() -> None:
     with pytest.raises(InputError, match="at least 1"):
-        Processes(ExactProxy, 0)
+        ProcessExecutor(ExactProxy, 0)
 
 
 def test_processes_end_with_the_one_that_started_them() -> None:
     program = (
-        "from atb.search.scoring.workers import Processes\n"
+        "from atb.search.scoring.executors import ProcessExecutor\n"
         "from atb.search.scoring.proxy import ExactProxy\n"
         "from atb.models.architecture import Architecture\n"
         "import multiprocessing, os, signal\n"
-        "workers = Processes(ExactProxy, 1)\n"
-        "list(workers.scores([Architecture(1, 8, 1, 8, 8)]))\n"
+        "executor = ProcessExecutor(ExactProxy, 1)\n"
+        "list(executor.scores([Architecture(1, 8, 1, 8, 8)]))\n"
         "print(*(child.pid for child in multiprocessing.active_children()), flush=True)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
@@ -104,9 +104,9 @@ def test_a_search_by_processes_gives_the_result_of_one(
     world: Any, tmp_path: Path, count: int
 ) -> None:
     alone = world.search(tmp_path / "alone", method="evolved+")
-    workers = Processes(ExactProxy, count)
-    together = world.search(tmp_path / "together", method="evolved+", workers=workers)
-    workers.close()
+    executor = ProcessExecutor(ExactProxy, count)
+    together = world.search(tmp_path / "together", method="evolved+", executor=executor)
+    executor.close()
     assert together.candidates[0].architecture == alone.candidates[0].architecture
     assert [c.proxy for c in together.candidates] == [c.proxy for c in alone.candidates]
     assert isinstance(together.winner.architecture, Architecture)

@@ -1,7 +1,7 @@
-"""Who computes scores: this process, several of this machine, or those of a Ray cluster.
+"""Scores are computed by this process, by several of this machine, or on a Ray cluster.
 
 A proxy gives the same architecture the same score wherever it runs, so that the result of a search
-does not depend on who scored. Processes cannot be handed a SuperPLM; they are handed a factory,
+does not depend on its executor. Processes cannot be handed a SuperPLM; they are handed a factory,
 which makes the proxy once in each of them.
 """
 
@@ -24,7 +24,14 @@ from atb.errors import InputError, MissingExtra, RunError
 from atb.models import Architecture
 from atb.search.scoring.proxy import Proxy, RoughProxy
 
-__all__ = ["InProcess", "Processes", "ProxyFactory", "RayWorkers", "TimedScore", "Workers"]
+__all__ = [
+    "Executor",
+    "LocalExecutor",
+    "ProcessExecutor",
+    "ProxyFactory",
+    "RayExecutor",
+    "TimedScore",
+]
 
 #: Makes a proxy; a function of a module with its arguments, so that it can be sent.
 ProxyFactory = Callable[[], Proxy]
@@ -32,8 +39,8 @@ ProxyFactory = Callable[[], Proxy]
 TimedScore = tuple[Architecture, float | None, float]
 
 
-class Workers(Protocol):
-    """Computes scores; passes `atb.search.testing.WorkersSuite`."""
+class Executor(Protocol):
+    """Computes scores; passes `atb.search.testing.ExecutorSuite`."""
 
     def scores(
         self, architectures: Sequence[Architecture], *, rough: bool = False
@@ -41,15 +48,15 @@ class Workers(Protocol):
         """Scores as they become known, in any order.
 
         Args:
-            architectures: Whom to score.
-            rough: Roughly, where the proxy is a `RoughProxy`.
+            architectures: Architectures to score.
+            rough: Whether by a small part of the data, where the proxy is a `RoughProxy`.
         """
 
     def close(self) -> None:
         """Let go of what was started; harmless twice."""
 
 
-class InProcess:
+class LocalExecutor:
     """One after the other, in this process."""
 
     def __init__(self, proxy: Proxy) -> None:
@@ -66,15 +73,15 @@ class InProcess:
         """Nothing was started."""
 
 
-class Processes:
+class ProcessExecutor:
     """Several processes of this machine, each on one thread."""
 
     def __init__(self, factory: ProxyFactory, count: int) -> None:
         """Start none yet.
 
         Args:
-            factory: Makes the proxy in each.
-            count: How many.
+            factory: Makes the proxy in each process.
+            count: Number of processes.
 
         Raises:
             InputError: It is not positive.
@@ -119,7 +126,7 @@ class Processes:
             self._pool = None
 
 
-class RayWorkers:
+class RayExecutor:
     """Processes of a Ray cluster, or of a local one that is started for the purpose."""
 
     def __init__(
@@ -129,7 +136,7 @@ class RayWorkers:
 
         Args:
             factory: Makes the proxy in each; what it reads must be there on every machine.
-            count: How many; as many as the cluster has CPUs where None.
+            count: Number of actors; that of the CPUs of the cluster where None.
             address: Of the cluster, such as `ray://head:10001` or `auto`; None starts a local one.
 
         Raises:

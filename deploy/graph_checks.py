@@ -1,8 +1,8 @@
-"""The files of a model that is deployed: transformers folder and ONNX, held against torch."""
+"""Whether the written ONNX files compute what the model computes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,25 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from atb.errors import RunError
+from atb.search.scoring import FP32_FILE, INT8_FILE, head_of, open_session
 
 if TYPE_CHECKING:
     from atb.data.corpus import TokenShards
-    from atb.models import Head
     from atb.models.superplm import TinyBertPreTrainedModel
 
-__all__ = [
-    "CHECK_SEQUENCES",
-    "FP32_FILE",
-    "INT8_FILE",
-    "check_graphs",
-    "checks_told",
-    "head_of",
-    "open_session",
-    "sizes_of",
-    "write_graphs",
-]
+__all__ = ["CHECK_SEQUENCES", "check_graphs", "describe_checks"]
 
-FP32_FILE, INT8_FILE = "model.onnx", "model.int8.onnx"
 #: Largest difference between onnxruntime and torch in fp32.
 TOLERANCE = 1e-4
 #: Cosine between outputs in int8 and fp32 on real text below which something is broken.
@@ -37,57 +26,15 @@ _WORST_INT8_COSINE = 0.90
 CHECK_SEQUENCES = 8
 
 
-def write_graphs(
-    model: TinyBertPreTrainedModel,
-    folder: Path,
-    calibration: Iterable[Mapping[str, npt.NDArray[np.int64]]] | None = None,
-) -> None:
-    """Write `model.onnx` and `model.int8.onnx`, with the head of a task where there is one.
-
-    Args:
-        model: The model.
-        folder: Where to.
-        calibration: Inputs by which int8 is quantised statically; dynamically where None.
-    """
-    from atb.devices.runtimes.onnxruntime import quantise
-    from atb.models import build_graph, save_graph
-    from atb.models.superplm import architecture_of
-
-    config: Any = model.config
-    graph = build_graph(
-        architecture_of(config),
-        weights={
-            name.removeprefix("bert."): tensor.numpy()
-            for name, tensor in model.state_dict().items()
-        },
-        vocabulary_size=config.vocab_size,
-        positions=config.max_position_embeddings,
-        token_types=config.type_vocab_size,
-        sequence_length=None,
-        batch=None,
-        layer_norm_epsilon=config.layer_norm_eps,
-        head=head_of(model),
-    )
-    save_graph(graph, folder / FP32_FILE)
-    quantise(folder / FP32_FILE, folder / INT8_FILE, calibration)
-
-
-def head_of(model: TinyBertPreTrainedModel) -> Head | None:
-    """The head of a task that a model has, if any."""
-    if hasattr(model, "classifier"):
-        return "classification"
-    return "qa" if hasattr(model, "qa_outputs") else None
-
-
 def check_graphs(
     model: TinyBertPreTrainedModel, folder: Path, text: TokenShards
 ) -> tuple[float, float]:
-    """Hold the written graphs against torch, on text with padding, batches and lengths.
+    """Compare the written graphs with torch, on text of several lengths and batch sizes.
 
     Args:
-        model: The model.
-        folder: Of the graphs.
-        text: In the model's words, at least `CHECK_SEQUENCES` sequences.
+        model: The model that was written.
+        folder: Folder of the graphs.
+        text: Text in the model's vocabulary, at least `CHECK_SEQUENCES` sequences.
 
     Returns:
         Largest difference in fp32, and the mean cosine of int8.
@@ -121,21 +68,12 @@ def check_graphs(
     return difference, cosine
 
 
-def checks_told(difference: float, cosine: float) -> tuple[str, str]:
-    """What `check_graphs` found, in sentences."""
+def describe_checks(difference: float, cosine: float) -> tuple[str, str]:
+    """Describe in sentences what `check_graphs` found."""
     return (
         f"`{FP32_FILE}` differs from torch by at most {difference:.1e}.",
         f"`{INT8_FILE}`: mean cosine {cosine:.4f} to float32 on held-out text.",
     )
-
-
-def open_session(path: Path) -> Any:
-    """An onnxruntime session on one thread."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
 def _outputs(session: Any, feeds: Mapping[str, Any]) -> dict[str, npt.NDArray[np.float32]]:
@@ -162,8 +100,3 @@ def _cosine(
 ) -> npt.NDArray[np.float32]:
     lengths = np.linalg.norm(one, axis=-1) * np.linalg.norm(other, axis=-1)
     return np.asarray((one * other).sum(-1) / lengths, np.float32)
-
-
-def sizes_of(folder: Path) -> dict[str, int]:
-    """Bytes of the files in a folder, by name."""
-    return {path.name: path.stat().st_size for path in sorted(folder.iterdir()) if path.is_file()}
