@@ -78,6 +78,8 @@ head_size = 2
 feed_forward = [6, 14, 1]
 """
 METHODS = ("random", "fast", "evolved", "evolved+", "pareto")
+#: Today's names of methods that had another one when the numbers were written.
+NAMES = {"evolved": "evolution", "evolved+": "surrogate-evolution"}
 
 
 def readings(database: Path) -> dict[str, Any]:
@@ -319,7 +321,8 @@ def test_searches_score_the_same_architectures_and_find_the_same(
     if method == "pareto":
         pytest.importorskip("pymoo")
     found = search(run, folder, method)
-    assert differences(found, numbers["searches"][method], 1e-9) == []
+    wanted = numbers["searches"][method] | {"method": NAMES.get(method, method)}
+    assert differences(found, wanted, 1e-9) == []
 
 
 def write() -> None:
