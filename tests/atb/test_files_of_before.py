@@ -219,11 +219,14 @@ def test_a_run_of_before_goes_on_from_its_checkpoint(atb, before: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_search_of_before_that_was_finished_is_not_done_again(atb, before: Path) -> None:
+@pytest.mark.parametrize("method", ["evolved+", "surrogate-evolution"])
+def test_a_search_of_before_that_was_finished_is_not_done_again(
+    atb, before: Path, method: str
+) -> None:
     known = json.loads((before / "search" / "result.json").read_text())
     scores = (before / "search" / "scores.jsonl").read_bytes()
-    found = document(atb(*SEARCH.split(), "--latency", "0.45ms", "--method", "evolved+"))
-    assert {**found, "kind": "search-result"} == known
+    found = document(atb(*SEARCH.split(), "--latency", "0.45ms", "--method", method))
+    assert {**found, "kind": "search-result"} == {**known, "method": "surrogate-evolution"}
     assert found["winner"]["architecture"] == WINNER
     assert (before / "search" / "scores.jsonl").read_bytes() == scores
     assert (before / "search" / "model" / "model.onnx").is_file()
@@ -244,9 +247,10 @@ def test_a_search_of_before_that_was_interrupted_goes_on_with_its_scores(atb, be
 
 
 @pytest.mark.slow
-def test_the_method_evolved_is_still_called_so(atb, before: Path) -> None:
+def test_a_method_may_be_given_by_its_name_of_before(atb, before: Path) -> None:
     scores = (before / "search" / "scores.jsonl").read_bytes()
     found = document(atb(*SEARCH.split(), "--latency", "0.36ms", "--method", "evolved"))
+    assert found["method"] == "evolution"
     assert found["winner"]["architecture"] == WINNER
     assert (before / "search" / "scores.jsonl").read_bytes().startswith(scores)
 
