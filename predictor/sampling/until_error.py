@@ -1,10 +1,17 @@
-"""Measure, refit, choose what to measure next, until predictions are as good as was asked for."""
+"""Measure, refit, choose what to measure next, until predictions are as good as was asked for.
+
+The first architectures are chosen for what they tell of all work terms, the next for what is least
+known after those. Held-out errors are of chosen architectures, which lie further out than random
+ones, so that the error of random ones is rather smaller. The same command begins where an
+interrupted one ended.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -88,44 +95,32 @@ def measure_until(
 ) -> UntilError:
     """Measure architectures of the plan's space until the error on unseen ones is small enough.
 
-    The first are chosen for what they tell of all work terms, the next for what is least known
-    after those. Held-out errors are of chosen architectures, which lie further out than random
-    ones, so that the error of random ones is rather smaller. What an interrupted command measured
-    is where the same command begins.
-
     Args:
-        device: Where.
-        runtime: With what.
-        settings: How.
-        plan: With a space; its subjects are not read.
+        device: What times the architectures.
+        runtime: One of the device's.
+        settings: How they are run.
+        plan: One with a space; its subjects are not read.
         database: Opened with `create=True`.
         error: Mean absolute relative error that is wanted, as a share.
-        most: Architectures at most.
-        progress: Told after every block how many are done; how many it takes nobody knows.
-        stepped: Told after every fit.
+        most: How many architectures at most.
+        progress: Called after every block with how many are done, and 0 since the total is unknown.
+        stepped: Called after every fit.
 
     Raises:
         InputError: The plan has no space, `most` cannot carry a fit, or the device is emulated.
         RunError: As `run_campaign`.
     """
-    if plan.space is None:
-        raise InputError("Architectures are chosen from a space: give --space and no --arch.")
+    pool = _draw_pool(plan)
     require_enough(most)
     refuse_emulated(Conditions.of(device, runtime, settings))
     basis, _ = bases_of(architecture_basis(settings))
-    pool = rows_of(plan.space.sample(np.random.default_rng(plan.seed), min(_POOL, plan.space.size)))
     chosen = choose_rows(basis, pool[:0], pool, _FIRST)
+    show = None if progress is None else partial(_without_total, progress)
     steps: list[SamplingStep] = []
-
-    def tell(done: int, _: int, word: str) -> None:
-        if progress is not None:
-            progress(done, 0, word)
-
     while True:
         subjects = tuple(architecture_at(row) for row in pool[chosen])
-        result = run_campaign(
-            device, runtime, settings, replace(plan, subjects=subjects), database, progress=tell
-        )
+        part = replace(plan, subjects=subjects)
+        result = run_campaign(device, runtime, settings, part, database, progress=show)
         if not steps:
             before = _chosen_before(database, result.campaign, pool, chosen)
             if len(before) and len(chosen) < most:
@@ -134,20 +129,34 @@ def measure_until(
                 continue
         ended = len(chosen) >= most or result.ended_by == "budget"
         coefficients = None
-        usable = {m.architecture for m in result.measurements if m.usable}
-        if len(usable) >= LEAST_ROWS or ended:
-            training_set = TrainingSet.from_measurements(result.measurements)
-            predictor = fit(training_set, np.random.default_rng(plan.seed))
-            steps.append(_step(training_set, plan.seed))
+        if ended or len({m.architecture for m in result.measurements if m.usable}) >= LEAST_ROWS:
+            predictor, step = _refit(result, plan.seed)
+            steps.append(step)
             if stepped is not None:
-                stepped(steps[-1])
-            reached = steps[-1].error + steps[-1].doubt <= error
+                stepped(step)
+            reached = step.error + step.doubt <= error
             if reached or ended:
                 return UntilError(result, predictor, tuple(steps), reached)
             coefficients = predictor.model.coefficients
         count = min(_AT_A_TIME, most - len(chosen))
         more = choose_rows(basis, pool[chosen], pool, count, coefficients)
         chosen = np.concatenate([chosen, more])
+
+
+def _draw_pool(plan: Plan) -> IntArray:
+    if plan.space is None:
+        raise InputError("Architectures are chosen from a space: give --space and no --arch.")
+    count = min(_POOL, plan.space.size)
+    return rows_of(plan.space.sample(np.random.default_rng(plan.seed), count))
+
+
+def _refit(result: CampaignResult, seed: int) -> tuple[WorkPredictor, SamplingStep]:
+    training_set = TrainingSet.from_measurements(result.measurements)
+    return fit(training_set, np.random.default_rng(seed)), _step(training_set, seed)
+
+
+def _without_total(progress: Progress, done: int, _: int, word: str) -> None:
+    progress(done, 0, word)
 
 
 def _chosen_before(

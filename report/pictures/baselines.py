@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from atb.report import Baseline
 from atb.report.pictures.drawing import (
@@ -13,21 +13,21 @@ from atb.report.pictures.drawing import (
     MUTED,
     ORANGE,
     PAPER,
+    dots,
     interval_bar,
     is_narrow,
-    new_figure,
     number_axis,
+    one_panel,
+    write_beside,
 )
 from atb.report.pictures.numbers import count, many, milliseconds
-from atb.report.pictures.style import WIDTH_INCHES, picture_style
+from atb.report.pictures.style import WIDTH_INCHES
 from atb.report.pictures.svg import Picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = ["baseline_latencies"]
-
-_DOT: dict[str, Any] = {"linestyle": "none", "marker": "o"}
 
 
 def baseline_latencies(
@@ -39,9 +39,7 @@ def baseline_latencies(
 ) -> Picture:
     """Known architectures on this device, fastest first, the winner among them."""
     ranked = sorted([*rows, *([winner] if winner else [])], key=lambda row: row.seconds)
-    with picture_style():
-        figure = new_figure(0.95 + 0.24 * len(ranked), width_inches)
-        axes = figure.subplots()
+    with one_panel(0.95 + 0.24 * len(ranked), width_inches) as (figure, axes):
         if limit_seconds is not None:
             axes.axvline(1e3 * limit_seconds, color=ORANGE, linewidth=1)
         for place, row in enumerate(ranked):
@@ -66,33 +64,28 @@ def baseline_latencies(
 def _baseline_row(axes: Axes, place: int, row: Baseline, colour: str) -> None:
     colour = GREY if row.basis == "extrapolated" else colour
     interval_bar(axes, row.interval, place, colour)
-    axes.plot(
-        [1e3 * row.seconds],
-        [place],
-        **_DOT,
-        markersize=6,
-        markerfacecolor=colour if row.basis == "measured" else PAPER,
-        markeredgecolor=colour,
-        markeredgewidth=1.3,
-    )
-    axes.annotate(
-        count(row.architecture.parameters()),
-        (1.0, place),
-        xycoords=("axes fraction", "data"),
-        xytext=(8, 0),
-        textcoords="offset points",
-        va="center",
-        fontsize=8.5,
-        color=MUTED,
-        annotation_clip=False,
-    )
+    face = colour if row.basis == "measured" else PAPER
+    edge = {"markerfacecolor": face, "markeredgecolor": colour, "markeredgewidth": 1.3}
+    dots(axes, [1e3 * row.seconds], [place], colour, 6, **edge)
+    style = {"va": "center", "color": MUTED, "annotation_clip": False}
+    size = count(row.architecture.parameters())
+    write_beside(axes, size, (1.0, place), (8, 0), xycoords=("axes fraction", "data"), **style)
 
 
 def _legend(axes: Axes, limit_seconds: float | None) -> None:
     from matplotlib.lines import Line2D
 
     handles = [
-        Line2D([], [], **_DOT, markersize=6, color=edge, markerfacecolor=face, label=basis)
+        Line2D(
+            [],
+            [],
+            linestyle="none",
+            marker="o",
+            markersize=6,
+            color=edge,
+            markerfacecolor=face,
+            label=basis,
+        )
         for basis, edge, face in (
             ("measured", BLUE, BLUE),
             ("predicted", BLUE, PAPER),

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from atb.report.pictures.numbers import milliseconds
-from atb.report.pictures.style import COLOURS, NARROW_INCHES, WIDTH_INCHES
+from atb.report.pictures.style import COLOURS, NARROW_INCHES, WIDTH_INCHES, picture_style
 from atb.report.pictures.svg import Picture
 
 if TYPE_CHECKING:
@@ -23,24 +24,25 @@ __all__ = [
     "MUTED",
     "ORANGE",
     "PAPER",
+    "dots",
     "in_both_widths",
     "interval_bar",
     "is_narrow",
     "label_of",
     "new_figure",
     "number_axis",
+    "one_panel",
     "robust_range",
     "set_range",
     "two_panels",
     "with_interval",
+    "write_beside",
 ]
 
 BLUE, ORANGE, GREEN = COLOURS["blue"], COLOURS["orange"], COLOURS["green"]
 GREY, MUTED, PAPER = COLOURS["grey"], COLOURS["muted"], COLOURS["paper"]
 # Beyond a factor of eight, small values would crowd at the origin of a linear axis.
 _LOG_FROM = 8.0
-
-
 #: Beyond the quartiles by so many of their distances lies what Tukey calls far out.
 _FAR_OUT = 3.0
 #: What lies far out leaves an axis only where it would make it longer by such a factor.
@@ -68,23 +70,58 @@ def new_figure(height_inches: float, width_inches: float = WIDTH_INCHES) -> Figu
     return Figure(figsize=(width_inches, height_inches), layout="constrained")
 
 
+@contextlib.contextmanager
+def one_panel(
+    height_inches: float, width_inches: float = WIDTH_INCHES
+) -> Iterator[tuple[Figure, Axes]]:
+    """A figure with one pair of axes, drawn in our style inside the block."""
+    with picture_style():
+        figure = new_figure(height_inches, width_inches)
+        yield figure, figure.subplots()
+
+
+@contextlib.contextmanager
 def two_panels(
     height_inches: float, width_inches: float, shares: tuple[float, float]
-) -> tuple[Figure, Axes, Axes]:
-    """A figure with two axes: beside each other, or below each other where it is narrow.
+) -> Iterator[tuple[Figure, Axes, Axes]]:
+    """The same with two: beside each other, or below each other where the figure is narrow.
 
     Args:
-        height_inches: Of one row.
-        width_inches: Of the figure.
+        height_inches: Height of one row.
+        width_inches: Width of the figure.
         shares: How the width is shared where they stand beside each other.
     """
     narrow = width_inches < WIDTH_INCHES
-    figure = new_figure((2 if narrow else 1) * height_inches, width_inches)
-    if narrow:
-        first, second = figure.subplots(2, 1)
-    else:
-        first, second = figure.subplots(1, 2, width_ratios=shares)
-    return figure, first, second
+    with picture_style():
+        figure = new_figure((2 if narrow else 1) * height_inches, width_inches)
+        if narrow:
+            first, second = figure.subplots(2, 1)
+        else:
+            first, second = figure.subplots(1, 2, width_ratios=shares)
+        yield figure, first, second
+
+
+def dots(axes: Axes, x: Any, y: Any, colour: str, size: float, **style: Any) -> None:
+    """Dots of a size in points with a thin edge in the colour of the paper.
+
+    Args:
+        axes: Where to draw.
+        x: Numbers along the horizontal axis, [n].
+        y: Numbers along the vertical axis, [n].
+        colour: Of all dots.
+        size: Diameter in points.
+        style: Further or other arguments of matplotlib's `plot`, such as `label`.
+    """
+    usual = {"linestyle": "none", "marker": "o", "markeredgecolor": PAPER, "markeredgewidth": 0.5}
+    axes.plot(x, y, markersize=size, color=colour, **{**usual, **style})
+
+
+def write_beside(
+    axes: Axes, text: str, point: tuple[Any, Any], offset: tuple[float, float], **style: Any
+) -> None:
+    """Write small text at an offset in points from a point of the axes."""
+    style = {"fontsize": 8.5, **style}
+    axes.annotate(text, point, xytext=offset, textcoords="offset points", **style)
 
 
 def is_narrow(axes: Axes) -> bool:

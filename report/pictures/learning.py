@@ -9,8 +9,7 @@ import numpy as np
 
 from atb.predictor.baselines import PredictorScore
 from atb.predictor.sampling import SamplingStep
-from atb.report.pictures.drawing import BLUE, GREEN, GREY, MUTED, ORANGE, new_figure, number_axis
-from atb.report.pictures.style import picture_style
+from atb.report.pictures.drawing import BLUE, GREEN, GREY, MUTED, ORANGE, number_axis, one_panel
 from atb.report.pictures.svg import Picture
 
 __all__ = ["error_curve", "learning_curves"]
@@ -28,9 +27,7 @@ def learning_curves(found: Sequence[PredictorScore]) -> Picture:
         ]
         for name in names
     }
-    with picture_style():
-        figure = new_figure(4.0)
-        axes = figure.subplots()
+    with one_panel(4.0) as (figure, axes):
         colours = cycle((BLUE, ORANGE, GREEN, GREY, MUTED))
         for i, (name, colour) in enumerate(zip(names, colours, strict=False)):
             means = [float(np.mean(each)) for each in errors[name]]
@@ -62,9 +59,7 @@ def error_curve(steps: Sequence[SamplingStep], wanted: float) -> Picture:
     counts = [step.measured for step in steps]
     errors = 100 * np.array([step.error for step in steps])
     doubts = 100 * np.array([step.doubt for step in steps])
-    with picture_style():
-        figure = new_figure(3.4)
-        axes = figure.subplots()
+    with one_panel(3.4) as (figure, axes):
         axes.fill_between(
             counts, errors - doubts, errors + doubts, color=BLUE, alpha=0.15, linewidth=0
         )

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from atb.profiler.campaign import BreakDown
-from atb.report.pictures.drawing import BLUE, GREEN, GREY, MUTED, ORANGE, label_of, new_figure
+from atb.report.pictures.drawing import BLUE, GREEN, GREY, MUTED, ORANGE, label_of, one_panel
 from atb.report.pictures.numbers import many, milliseconds
-from atb.report.pictures.style import picture_style
 from atb.report.pictures.svg import Picture
 
 __all__ = ["operators"]
@@ -30,10 +29,8 @@ def operators(found: Sequence[BreakDown]) -> Picture:
     named = {kind for model in shares for kind in model if kind != _OTHERS}
     largest = sorted(named, key=lambda kind: -max(model.get(kind, 0.0) for model in shares))
     kinds = [*largest[:_KINDS], _OTHERS]
-    with picture_style():
-        height = 0.4 * len(kinds) * max(1.0, 0.45 * len(found)) + 1.2
-        figure = new_figure(height)
-        axes = figure.subplots()
+    height = 0.4 * len(kinds) * max(1.0, 0.45 * len(found)) + 1.2
+    with one_panel(height) as (figure, axes):
         places = np.arange(len(kinds))
         thickness = 0.8 / len(found)
         for i, (model, share) in enumerate(zip(found, shares, strict=True)):

@@ -15,15 +15,17 @@ from atb.report.pictures.drawing import (
     MUTED,
     ORANGE,
     PAPER,
+    dots,
     is_narrow,
-    new_figure,
     number_axis,
+    one_panel,
     robust_range,
     two_panels,
     with_interval,
+    write_beside,
 )
 from atb.report.pictures.numbers import digits, many, milliseconds, percent
-from atb.report.pictures.style import WIDTH_INCHES, picture_style
+from atb.report.pictures.style import WIDTH_INCHES
 from atb.report.pictures.svg import Picture
 
 if TYPE_CHECKING:
@@ -40,8 +42,7 @@ def latencies(
     measurements: Sequence[Measurement], *, width_inches: float = WIDTH_INCHES
 ) -> Picture:
     """Measured latency against multiply-adds, and how wide the intervals are."""
-    with picture_style():
-        figure, left, right = two_panels(3.7, width_inches, (5, 3))
+    with two_panels(3.7, width_inches, (5, 3)) as (figure, left, right):
         tips = _latency_cloud(left, measurements)
         _interval_widths(right, measurements)
     seconds = [m.latency_seconds for m in measurements]
@@ -68,18 +69,8 @@ def _latency_cloud(axes: Axes, measurements: Sequence[Measurement]) -> dict[str,
         group = f"latency-{'flagged' if flagged else 'measured'}"
         low, high = 1e3 * np.asarray([m.interval_seconds for m in part]).T
         axes.vlines(x, low, high, color=colour, linewidth=0.9, alpha=0.6)
-        axes.plot(
-            x,
-            [1e3 * m.latency_seconds for m in part],
-            linestyle="none",
-            marker=marker,
-            markersize=4.5,
-            color=colour,
-            markeredgecolor=PAPER,
-            markeredgewidth=0.5,
-            label=f"{name} ({len(part)})",
-            gid=group,
-        )
+        y = [1e3 * m.latency_seconds for m in part]
+        dots(axes, x, y, colour, 4.5, marker=marker, label=f"{name} ({len(part)})", gid=group)
         tips[group] = [_tip(m) for m in part]
     number_axis(axes, "x", [m.architecture.multiply_adds(length) / 1e6 for m in measurements])
     number_axis(axes, "y", [1e3 * m.latency_seconds for m in measurements])
@@ -101,13 +92,7 @@ def _interval_widths(axes: Axes, measurements: Sequence[Measurement]) -> None:
     axes.step([0.0, *widths], share, where="post", color=BLUE)
     median = float(np.median(widths))
     axes.axvline(median, color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
-    axes.annotate(
-        f"median {digits(median, 2)} %",
-        (median, 4),
-        xytext=(5, 0),
-        textcoords="offset points",
-        fontsize=8.5,
-    )
+    write_beside(axes, f"median {digits(median, 2)} %", (median, 4), (5, 0))
     number_axis(axes, "x", [0.0, *widths], log=False)
     axes.set_xlim(0, max(widths[-1] * 1.08, median * 2.2, 0.01))
     axes.set_ylim(0, 103)
@@ -129,20 +114,9 @@ def sentinel(
         return None
     minutes = [(at - readings[0][0]) / 60 for at, _ in readings]
     percents = [100 * (ratio - 1) for _, ratio in readings]
-    with picture_style():
-        figure = new_figure(2.3, width_inches)
-        axes = figure.subplots()
+    with one_panel(2.3, width_inches) as (figure, axes):
         axes.axhline(0, color=MUTED, linewidth=0.9)
-        axes.plot(
-            minutes,
-            percents,
-            linestyle="none",
-            marker="o",
-            markersize=2.8,
-            color=BLUE,
-            markeredgewidth=0,
-            alpha=0.6,
-        )
+        dots(axes, minutes, percents, BLUE, 2.8, markeredgewidth=0, alpha=0.6)
         axes.set_ylim(min(-2.0, 1.1 * min(percents)), max(2.0, 1.1 * max(percents)))
         axes.set_xlabel("Minutes since the first block")
         axes.set_ylabel("Sentinel slower by (%)")
@@ -172,8 +146,7 @@ def predictions(fits: Sequence[Fit], *, width_inches: float = WIDTH_INCHES) -> P
         fits: One or two, each with at least one architecture.
         width_inches: Of the drawing.
     """
-    with picture_style():
-        figure, left, right = two_panels(4.3, width_inches, (5, 4))
+    with two_panels(4.3, width_inches, (5, 4)) as (figure, left, right):
         _identity_scatter(left, fits)
         _error_histogram(right, fits)
         columns = 2 if is_narrow(left) else 4
@@ -204,18 +177,9 @@ def _identity_scatter(axes: Axes, fits: Sequence[Fit]) -> None:
     axes.fill_between(span, *band, color=GREEN, alpha=0.2, linewidth=0, label="within 5 %")
     axes.plot(span, span, color=MUTED, linewidth=0.9, label="equal")
     for number, (fit, colour) in enumerate(zip(fits, (BLUE, ORANGE), strict=False)):
-        axes.plot(
-            [1e3 * seconds for seconds in fit.measured],
-            [1e3 * seconds for seconds in fit.predicted],
-            linestyle="none",
-            marker="oD"[number],
-            markersize=4.5,
-            color=colour,
-            markeredgecolor=PAPER,
-            markeredgewidth=0.5,
-            gid=f"predictions-{number}",
-            label=f"{fit.how} ({len(fit)})",
-        )
+        x, y = (1e3 * np.array(seconds) for seconds in (fit.measured, fit.predicted))
+        label = f"{fit.how} ({len(fit)})"
+        dots(axes, x, y, colour, 4.5, marker="oD"[number], gid=f"predictions-{number}", label=label)
     number_axis(axes, "x", both.tolist())
     number_axis(axes, "y", both.tolist())
     axes.set_xlim(span[0], span[-1])
@@ -263,19 +227,11 @@ def work(parts: Mapping[str, float], *, width_inches: float = WIDTH_INCHES) -> P
     shown = {name: seconds for name, seconds in parts.items() if name not in small}
     if small:
         shown[f"{len(small)} others"] = sum(parts[name] for name in small)
-    with picture_style():
-        figure = new_figure(0.7 + 0.27 * len(shown), width_inches)
-        axes = figure.subplots()
+    with one_panel(0.7 + 0.27 * len(shown), width_inches) as (figure, axes):
         axes.barh(list(shown), [1e3 * seconds for seconds in shown.values()], color=BLUE)
         for place, seconds in enumerate(shown.values()):
-            axes.annotate(
-                f"{1e3 * seconds:.2f} ms, {percent(seconds / total)}",
-                (max(1e3 * seconds, 0), place),
-                xytext=(5, 0),
-                textcoords="offset points",
-                va="center",
-                fontsize=8.5,
-            )
+            words = f"{1e3 * seconds:.2f} ms, {percent(seconds / total)}"
+            write_beside(axes, words, (max(1e3 * seconds, 0), place), (5, 0), va="center")
         axes.axvline(0, color=MUTED, linewidth=0.7)
         axes.invert_yaxis()
         axes.margins(x=0.5 if is_narrow(axes) else 0.16)  # room for the words behind the bars

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import zlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,17 +15,18 @@ from atb.report.pictures.drawing import (
     GREY,
     MUTED,
     ORANGE,
-    PAPER,
+    dots,
     interval_bar,
     is_narrow,
-    new_figure,
     number_axis,
+    one_panel,
     robust_range,
     set_range,
     with_interval,
+    write_beside,
 )
 from atb.report.pictures.numbers import digits, many, milliseconds
-from atb.report.pictures.style import WIDTH_INCHES, picture_style
+from atb.report.pictures.style import WIDTH_INCHES
 from atb.report.pictures.svg import Picture
 from atb.search import Candidate, SearchResult
 
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
 __all__ = ["progress", "search"]
 
-_DOT: dict[str, Any] = {"linestyle": "none", "marker": "o"}
 #: Of those far out; more names would overlap.
 _MOST_NAMED = 3
 
@@ -47,9 +47,7 @@ def search(result: SearchResult, *, width_inches: float = WIDTH_INCHES) -> Pictu
     shown, beyond, ends = _split(result)
     scored = [c for c in shown if c.measured_seconds is None]
     finalists = [c for c in shown if c.measured_seconds is not None]
-    with picture_style():
-        figure = new_figure(4.6, width_inches)
-        axes = figure.subplots()
+    with one_panel(4.6, width_inches) as (figure, axes):
         _limit_and_window(axes, result)
         _dots(axes, scored, "scored", GREY, label="scored, predicted latency")
         front = result.front
@@ -134,22 +132,15 @@ def _edge(
     """
     limits = (axes.get_xlim(), axes.get_ylim())
     x, y = (np.clip(column, *ends) for column, ends in zip(np.array(points).T, limits, strict=True))
-    axes.plot(x, y, linestyle="none", marker="X", markersize=7, color=ORANGE, clip_on=False,
-              markeredgecolor=PAPER, markeredgewidth=0.5, zorder=4, gid=gid,
-              label="beyond the axes")  # fmt: skip
+    words = "beyond the axes"
+    dots(axes, x, y, ORANGE, 7, marker="X", clip_on=False, zorder=4, gid=gid, label=words)
     middle = axes.transData.inverted().transform(axes.transAxes.transform((0.5, 0.5)))
     for place, name in enumerate(names[:_MOST_NAMED]):
         right, low = x[place] > middle[0], y[place] <= middle[1]
-        axes.annotate(
-            name,
-            (x[place], y[place]),
-            xytext=(-7 if right else 7, (1 if low else -1) * (4 + 11 * place)),
-            textcoords="offset points",
-            ha="right" if right else "left",
-            va="bottom" if low else "top",
-            fontsize=8,
-            color=MUTED,
-        )
+        offset = (-7 if right else 7, (1 if low else -1) * (4 + 11 * place))
+        ha, va = "right" if right else "left", "bottom" if low else "top"
+        point = (x[place], y[place])
+        write_beside(axes, name, point, offset, ha=ha, va=va, fontsize=8, color=MUTED)
 
 
 def _scores(part: Sequence[Candidate]) -> list[float]:
@@ -169,17 +160,8 @@ def _dots(
     axes: Axes, part: Sequence[Candidate], name: str, colour: str, *, label: str, size: float = 4
 ) -> None:
     if part:
-        axes.plot(
-            [1e3 * c.latency_seconds for c in part],
-            _scores(part),
-            **_DOT,
-            markersize=size,
-            color=colour,
-            markeredgecolor=PAPER,
-            markeredgewidth=0.4,
-            gid=f"search-{name}",
-            label=label,
-        )
+        x, group = [1e3 * c.latency_seconds for c in part], f"search-{name}"
+        dots(axes, x, _scores(part), colour, size, markeredgewidth=0.4, gid=group, label=label)
 
 
 def _finalists(axes: Axes, part: Sequence[Candidate]) -> None:
@@ -195,18 +177,8 @@ def _winner(axes: Axes, winner: Candidate) -> None:
     if winner.proxy is None:
         return
     interval_bar(axes, winner.interval_seconds, winner.proxy, GREEN)
-    axes.plot(
-        [1e3 * winner.latency_seconds],
-        [winner.proxy],
-        linestyle="none",
-        marker="*",
-        markersize=13,
-        color=GREEN,
-        markeredgecolor=PAPER,
-        markeredgewidth=0.7,
-        zorder=5,
-        label="winner",
-    )
+    star = {"marker": "*", "markeredgewidth": 0.7, "zorder": 5, "label": "winner"}
+    dots(axes, [1e3 * winner.latency_seconds], [winner.proxy], GREEN, 13, **star)
 
 
 def _score(result: SearchResult) -> str:
@@ -245,21 +217,11 @@ def progress(result: SearchResult, *, width_inches: float = WIDTH_INCHES) -> Pic
     places = np.arange(1, len(order) + 1)
     inside = (scores >= low) & (scores <= high)
     groups = {"scored": np.flatnonzero(inside), "beyond": np.flatnonzero(~inside)}
-    with picture_style():
-        figure = new_figure(2.9, width_inches)
-        axes = figure.subplots()
+    with one_panel(2.9, width_inches) as (figure, axes):
         for start, end in list(itertools.pairwise(ends))[::2]:
             axes.axvspan(start + 0.5, end + 0.5, color=GREY, alpha=0.14, linewidth=0)
-        axes.plot(
-            places[inside],
-            scores[inside],
-            **_DOT,
-            markersize=3.6,
-            color=GREY,
-            markeredgewidth=0,
-            gid="progress-scored",
-            label="candidate",
-        )
+        plain = {"markeredgewidth": 0, "gid": "progress-scored", "label": "candidate"}
+        dots(axes, places[inside], scores[inside], GREY, 3.6, **plain)
         label = "best at the end of a generation"
         axes.plot(ends, best, marker="o", markersize=5, color=BLUE, linewidth=1.4, label=label)
         axes.set_xlim(0.5, len(order) + 1.5)

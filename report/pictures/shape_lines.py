@@ -15,11 +15,11 @@ from atb.report.pictures.drawing import (
     GREY,
     MUTED,
     is_narrow,
-    new_figure,
+    one_panel,
     robust_range,
 )
 from atb.report.pictures.numbers import digits, many, milliseconds
-from atb.report.pictures.style import WIDTH_INCHES, picture_style
+from atb.report.pictures.style import WIDTH_INCHES
 from atb.report.pictures.svg import Picture
 from atb.search import Candidate, SearchResult
 
@@ -59,9 +59,7 @@ def shapes(result: SearchResult, *, width_inches: float = WIDTH_INCHES) -> Pictu
     low, high = np.array(ends).T
     heights = np.where(high > low, (values - low) / np.where(high > low, high - low, 1.0), 0.5)
     heights = heights.clip(0, 1)
-    with picture_style():
-        figure = new_figure(3.4, width_inches)
-        axes = figure.subplots()
+    with one_panel(3.4, width_inches) as (figure, axes):
         best = max(1, len(scored) // 10)
         for place in range(len(scored) - 1, -1, -1):  # the best are drawn last
             colour, alpha = (BLUE, 0.8) if place < best else (GREY, 0.4)
