@@ -10,23 +10,29 @@ import numpy.typing as npt
 
 from atb.models import Architecture
 from atb.predictor import LatencyPredictor, TrainingSet
-from atb.predictor.evaluation import Unseen, can_be_held_out, learnt_from, predict_unseen
-from atb.predictor.fitting import architecture_at
+from atb.predictor.evaluation import (
+    Evaluation,
+    Unseen,
+    can_be_held_out,
+    learnt_from,
+    predict_unseen,
+)
+from atb.predictor.fitting import Estimates, architecture_at
 from atb.profiler.statistics import Measurement
 
-__all__ = ["HELD_OUT", "LATER", "Fit", "unseen"]
+__all__ = ["HELD_OUT", "LATER", "UnseenPredictions", "unseen"]
 
 HELD_OUT = "held out in turn"
 LATER = "not learnt from"
 
 
 @dataclass(frozen=True, slots=True)
-class Fit:
+class UnseenPredictions:
     """Predictions of architectures that the predictor had not seen, beside the truth.
 
     Attributes:
-        architectures: What was predicted; at least one.
-        measured: Latencies in seconds.
+        architectures: The architectures that were predicted; at least one.
+        measured: Their latencies in seconds.
         predicted: The predictions in seconds, in the same order.
         how: How it is known that they were unseen, such as `held out in turn`.
     """
@@ -46,25 +52,16 @@ class Fit:
         return np.asarray(predicted / np.asarray(self.measured) - 1.0)
 
     @property
-    def mape(self) -> float:
-        """Mean absolute relative error."""
-        return float(np.abs(self.errors).mean())
-
-    def within(self, share: float) -> float:
-        """Share of predictions whose error is at most this."""
-        return float((np.abs(self.errors) <= share).mean())
-
-    @property
-    def spearman(self) -> float:
-        """Rank correlation; not a number when there is no order to compare."""
-        from scipy.stats import spearmanr
-
-        if np.ptp(self.measured) == 0 or np.ptp(self.predicted) == 0:
-            return float("nan")
-        return float(spearmanr(self.measured, self.predicted).statistic)
+    def evaluation(self) -> Evaluation:
+        """How good they are; of their intervals nothing is said."""
+        values = np.asarray(self.predicted, dtype=np.float64)
+        estimates = Estimates(values, values, values, np.ones(len(values), dtype=np.bool_))
+        return Evaluation.of(estimates, np.asarray(self.measured, dtype=np.float64))
 
 
-def unseen(predictor: LatencyPredictor, measurements: Sequence[Measurement]) -> tuple[Fit, ...]:
+def unseen(
+    predictor: LatencyPredictor, measurements: Sequence[Measurement]
+) -> tuple[UnseenPredictions, ...]:
     """Measurements beside predictions that did not know them; unusable ones are left out.
 
     Args:
@@ -82,8 +79,8 @@ def unseen(predictor: LatencyPredictor, measurements: Sequence[Measurement]) -> 
     return tuple(_fit(found, which, how) for how, which in parts if which.any())
 
 
-def _fit(found: Unseen, which: npt.NDArray[np.bool_], how: str) -> Fit:
-    return Fit(
+def _fit(found: Unseen, which: npt.NDArray[np.bool_], how: str) -> UnseenPredictions:
+    return UnseenPredictions(
         tuple(architecture_at(row) for row in found.observed.rows[which]),
         tuple(found.observed.values[which].tolist()),
         tuple(found.estimates.values[which].tolist()),

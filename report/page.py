@@ -18,7 +18,6 @@ from atb.files import atomic_path
 from atb.predictor import LatencyPredictor, WorkPredictor, require_conditions
 from atb.profiler import Conditions
 from atb.profiler.database import ProfileDatabase
-from atb.profiler.statistics import Measurement
 from atb.report.baselines import baselines_of
 from atb.report.held_out import unseen
 from atb.report.pictures import COLOURS, DARK, Picture, numbers
@@ -83,14 +82,19 @@ def write_page(
     conditions = conditions or _choose_conditions(database, predictor, found)
     _require_one_subject(conditions, predictor, found)
     measured = [] if database is None else database.measurements(conditions=conditions)
-    known = baselines_of(measured, predictor, found.winner.latency_seconds if found else None)
+    failures = [] if database is None else database.failures(conditions=conditions)
+    held_out = () if predictor is None else unseen(predictor, measured)
+    winner = found.winner if found else None
+    known = baselines_of(measured, predictor, winner.latency_seconds if winner else None)
     context = {
         "title": title or _title(conditions),
         "conditions": conditions,
         "winner": winner_section(found, known, model, out.parent) if found else None,
-        "device": _device(database, conditions, measured),
-        "measured": _measured(database, conditions, measured),
-        "predicted": _predicted(predictor, measured, found),
+        "device": device_section(conditions, measured, database.conditions() if database else ()),
+        "measured": latency_section(measured, failures),
+        "predicted": predictor_section(
+            predictor, held_out, winner.architecture if winner else None
+        ),
         "search": search_section(found) if found else None,
         "baselines": baseline_section(known, found),
         "provenance": {
@@ -167,38 +171,6 @@ def _require_one_subject(
             f"The search was made under other conditions than the page is about ({differences}): "
             "write a page for each."
         )
-
-
-def _device(
-    database: ProfileDatabase | None,
-    conditions: Conditions | None,
-    measured: Sequence[Measurement],
-) -> dict[str, Any] | None:
-    if conditions is None:
-        return None
-    known = [] if database is None else database.conditions()
-    return device_section(conditions, measured, [each for each in known if each != conditions])
-
-
-def _measured(
-    database: ProfileDatabase | None,
-    conditions: Conditions | None,
-    measured: Sequence[Measurement],
-) -> dict[str, Any] | None:
-    if database is None:
-        return None
-    return latency_section(measured, database.failures(conditions=conditions))
-
-
-def _predicted(
-    predictor: LatencyPredictor | None,
-    measured: Sequence[Measurement],
-    result: SearchResult | None,
-) -> dict[str, Any] | None:
-    if predictor is None:
-        return None
-    winner = None if result is None else result.winner.architecture
-    return predictor_section(predictor, unseen(predictor, measured), winner)
 
 
 def _seeds(

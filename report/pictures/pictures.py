@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from atb.profiler.statistics import Measurement, sentinel_seconds
-from atb.report import Fit
+from atb.report import UnseenPredictions
 from atb.report.pictures.drawing import (
     BLUE,
     GREEN,
@@ -139,7 +139,9 @@ def _sentinel_readings(measurements: Sequence[Measurement]) -> list[tuple[float,
     ]
 
 
-def predictions(fits: Sequence[Fit], *, width_inches: float = WIDTH_INCHES) -> Picture:
+def predictions(
+    fits: Sequence[UnseenPredictions], *, width_inches: float = WIDTH_INCHES
+) -> Picture:
     """Predicted against measured latency, and the distribution of the relative errors.
 
     Args:
@@ -160,17 +162,17 @@ def predictions(fits: Sequence[Fit], *, width_inches: float = WIDTH_INCHES) -> P
         ]
         for number, fit in enumerate(fits)
     }
-    first = fits[0]
+    first, judged = fits[0], fits[0].evaluation
     return Picture(
         "predictions",
         figure,
         f"Predicted against measured latency of {len(first)} architectures, {first.how}: mean "
-        f"absolute error {percent(first.mape)}, {percent(first.within(_GOOD_ERROR))} within 5 %.",
+        f"absolute error {percent(judged.mape)}, {percent(judged.within_5)} within 5 %.",
         tips,
     )
 
 
-def _identity_scatter(axes: Axes, fits: Sequence[Fit]) -> None:
+def _identity_scatter(axes: Axes, fits: Sequence[UnseenPredictions]) -> None:
     both = 1e3 * np.concatenate([[*fit.measured, *fit.predicted] for fit in fits])
     span = np.geomspace(both.min() * 0.93, both.max() * 1.07, 50)
     band = (span * (1 - _GOOD_ERROR), span * (1 + _GOOD_ERROR))
@@ -190,7 +192,7 @@ def _identity_scatter(axes: Axes, fits: Sequence[Fit]) -> None:
     axes.set_title("Predicted against measured")
 
 
-def _error_histogram(axes: Axes, fits: Sequence[Fit]) -> None:
+def _error_histogram(axes: Axes, fits: Sequence[UnseenPredictions]) -> None:
     from matplotlib.ticker import MaxNLocator
 
     errors = [100 * fit.errors for fit in fits]

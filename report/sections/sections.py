@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,24 +13,24 @@ from atb.models import Architecture
 from atb.predictor import LatencyPredictor, WorkPredictor, explain
 from atb.profiler import Conditions, Failure
 from atb.profiler.statistics import Measurement
-from atb.report import Fit
+from atb.report import UnseenPredictions
 from atb.report.pictures import Picture, digits, in_both_widths, many, percent, pictures, size
 
 __all__ = ["device_section", "latency_section", "predictor_section"]
 
-_GOOD_ERROR = 0.05
-
 
 def device_section(
-    conditions: Conditions, measurements: Sequence[Measurement], others: Sequence[Conditions]
-) -> dict[str, Any]:
+    conditions: Conditions | None, measurements: Sequence[Measurement], known: Sequence[Conditions]
+) -> dict[str, Any] | None:
     """Facts of the device, of the runtime and the settings, and its changing state.
 
     Args:
         conditions: What the page is about.
-        measurements: Made under them.
-        others: Further conditions that the database knows.
+        measurements: Those made under these conditions.
+        known: All conditions of the database.
     """
+    if conditions is None:
+        return None
     settings = conditions.settings
     pinned = ", ".join(str(cpu) for cpu in settings.affinity or ()) or "left to the system"
     states = [record.state for m in measurements for record in m.blocks]
@@ -54,46 +54,46 @@ def device_section(
         ],
         "state": [_state_row(name, values) for name, values in readings.items() if values],
         "unavailable": [_words(name) for name, values in readings.items() if states and not values],
-        "others": [str(other) for other in others],
+        "others": [str(other) for other in known if other != conditions],
     }
 
 
 def _state_row(name: str, values: Sequence[Any]) -> tuple[str, str, str, str]:
-    if all(isinstance(value, int | float) for value in values):
-        low, middle, high = min(values), float(np.median(values)), max(values)
-        words = tuple(_reading(name, float(value)) for value in (low, middle, high))
-        return (_words(name), words[0], words[1], words[2])
-    return (_words(name), ", ".join(sorted({str(value) for value in values})), "", "")
+    if not all(isinstance(value, int | float) for value in values):
+        return (_words(name), ", ".join(sorted({str(value) for value in values})), "", "")
+    show = _SHOWN.get(name.rpartition("_")[2], digits)
+    low, middle, high = (show(float(v)) for v in (min(values), np.median(values), max(values)))
+    return (_words(name), low, middle, high)
 
 
-def _reading(name: str, value: float) -> str:
-    unit = name.rpartition("_")[2]
-    shown = {
-        "hertz": lambda: f"{digits(value / 1e9)} GHz",
-        "celsius": lambda: f"{value:.0f} °C",
-        "seconds": lambda: f"{digits(value)} s",
-        "bytes": lambda: size(value),
-        "10s": lambda: percent(value),
-        "throttles": lambda: f"{value:,.0f}",
-    }
-    return shown[unit]() if unit in shown else digits(value)
+#: How a reading is shown, by the end of its field's name, which is its unit.
+_SHOWN: dict[str, Callable[[float], str]] = {
+    "hertz": lambda value: f"{digits(value / 1e9)} GHz",
+    "celsius": lambda value: f"{value:.0f} °C",
+    "seconds": lambda value: f"{digits(value)} s",
+    "bytes": size,
+    "10s": percent,
+    "throttles": lambda value: f"{value:,.0f}",
+}
+
+
+#: Fields of a device's state in words; units stand beside the values.
+_RENAMED = {
+    "logical_cpus": "logical CPUs",
+    "usable_cpus": "usable CPUs",
+    "load_average_1min": "load average over a minute",
+    "frequency_hertz": "frequency",
+    "temperature_celsius": "temperature",
+    "cpu_pressure_10s": "share of time in which some task waits",
+    "steal_seconds": "stolen by the host since boot",
+    "memory_available_bytes": "memory available",
+    "quota_throttles": "times throttled by quota",
+    "thermal_throttles": "times throttled by heat",
+}
 
 
 def _words(name: str) -> str:
-    """A field's name as words; its unit stands beside its values."""
-    renamed = {
-        "logical_cpus": "logical CPUs",
-        "usable_cpus": "usable CPUs",
-        "load_average_1min": "load average over a minute",
-        "frequency_hertz": "frequency",
-        "temperature_celsius": "temperature",
-        "cpu_pressure_10s": "share of time in which some task waits",
-        "steal_seconds": "stolen by the host since boot",
-        "memory_available_bytes": "memory available",
-        "quota_throttles": "times throttled by quota",
-        "thermal_throttles": "times throttled by heat",
-    }
-    return renamed.get(name, name.replace("_", " "))
+    return _RENAMED.get(name, name.replace("_", " "))
 
 
 def latency_section(
@@ -125,7 +125,9 @@ def latency_section(
 
 
 def predictor_section(
-    predictor: LatencyPredictor | None, fits: Sequence[Fit], winner: Architecture | None
+    predictor: LatencyPredictor | None,
+    fits: Sequence[UnseenPredictions],
+    winner: Architecture | None,
 ) -> dict[str, Any] | None:
     """How good the predictor is on what it has not seen, and what it says the winner costs."""
     if predictor is None:
@@ -133,25 +135,23 @@ def predictor_section(
     work: tuple[Picture, ...] = ()
     summary = ""
     if isinstance(predictor, WorkPredictor):
-        found = predictor.summary
+        found, needed = predictor.summary, predictor.model.residual is not None
         summary = (
-            f"Fitted on {many(found.rows, 'measurement')}, {found.excluded} left "
-            f"out. Its intervals are made to hold {percent(predictor.coverage)} of new "
-            f"measurements; a learned residual "
-            f"{'was shown to help' if predictor.model.residual else 'was not needed'}."
+            f"Fitted on {many(found.rows, 'measurement')}, {found.excluded} left out. "
+            f"Its intervals are made to hold {percent(predictor.coverage)} of new measurements; "
+            f"a learned residual {'was shown to help' if needed else 'was not needed'}."
         )
         if winner is not None:
             parts = explain(predictor, winner)
             work = in_both_widths(lambda w: pictures.work(parts, width_inches=w))
+    rows = []
+    for fit in fits:
+        e = fit.evaluation
+        shares = (percent(share) for share in (e.mape, e.within_5, e.within_10))
+        rows.append((fit.how, len(fit), *shares, f"{e.spearman:.4f}"))
     return {
         "summary": summary,
-        "rows": [
-            (fit.how, len(fit), percent(fit.mape), percent(fit.within(_GOOD_ERROR)),
-             percent(fit.within(2 * _GOOD_ERROR)), f"{fit.spearman:.4f}")
-            for fit in fits
-        ],
-        "picture": in_both_widths(lambda w: pictures.predictions(fits, width_inches=w))
-        if fits
-        else (),
+        "rows": rows,
+        "picture": fits and in_both_widths(lambda w: pictures.predictions(fits, width_inches=w)),
         "work": work,
-    }  # fmt: skip
+    }

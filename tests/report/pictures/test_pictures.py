@@ -11,7 +11,7 @@ import pytest
 from atb.models.architecture import Architecture
 from atb.models.published import PUBLISHED
 from atb.report.baselines import Baseline
-from atb.report.held_out import Fit
+from atb.report.held_out import UnseenPredictions
 from atb.report.pictures import pictures, search as search_pictures
 from atb.report.pictures.baselines import baseline_latencies
 from atb.report.pictures.drawing import in_both_widths, robust_range
@@ -22,9 +22,9 @@ from atb.search.result import SearchResult
 from tests.report.conftest import Run
 
 
-def fit_of(predicted: list[float]) -> Fit:
+def fit_of(predicted: list[float]) -> UnseenPredictions:
     shapes = tuple(PUBLISHED.values())[: len(predicted)]
-    return Fit(shapes, tuple(np.linspace(1e-3, 2e-3, len(predicted))), tuple(predicted), "held out")
+    return UnseenPredictions(shapes, tuple(np.linspace(1e-3, 2e-3, len(predicted))), tuple(predicted), "held out")
 
 
 @pytest.fixture(scope="module")
@@ -131,10 +131,10 @@ def test_the_error_histogram_counts_every_prediction() -> None:
 def test_a_fit_knows_its_errors() -> None:
     fit = fit_of([1.02e-3, 1.5e-3, 1.8e-3])
     assert fit.errors == pytest.approx([0.02, 0.0, -0.1])
-    assert fit.mape == pytest.approx(0.04)
-    assert fit.within(0.05) == pytest.approx(2 / 3)
-    assert fit.spearman == pytest.approx(1.0)
-    assert np.isnan(fit_of([1e-3]).spearman)
+    assert fit.evaluation.mape == pytest.approx(0.04)
+    assert fit.evaluation.within_5 == pytest.approx(2 / 3)
+    assert fit.evaluation.spearman == pytest.approx(1.0)
+    assert np.isnan(fit_of([1e-3]).evaluation.spearman)
 
 
 def test_the_search_shows_window_limit_and_winner(run: Run) -> None:
