@@ -24,7 +24,9 @@ from tests.report.conftest import Run
 
 def fit_of(predicted: list[float]) -> UnseenPredictions:
     shapes = tuple(PUBLISHED.values())[: len(predicted)]
-    return UnseenPredictions(shapes, tuple(np.linspace(1e-3, 2e-3, len(predicted))), tuple(predicted), "held out")
+    return UnseenPredictions(
+        shapes, tuple(np.linspace(1e-3, 2e-3, len(predicted))), tuple(predicted), "held out"
+    )
 
 
 @pytest.fixture(scope="module")
