@@ -75,13 +75,24 @@ def _library_versions() -> dict[str, str | None]:
 
 @cache
 def _code_fingerprint(module: str) -> str:
-    """Hash of the code that builds: all of devices/ and models/, and the runtime's own module."""
-    own = getattr(sys.modules[module], "__file__", None)
+    """Hash of the code that builds: all of devices/ and models/, and the runtime's own package.
+
+    What only runs or reaches devices is in it too: an artefact that is built once too often costs
+    seconds.
+    """
     digest = hashlib.sha256()
-    for path in (*_sources(devices), *_sources(models), *([Path(own)] if own else [])):
+    for path in (*_sources(devices), *_sources(models), *_own_sources(sys.modules[module])):
         content = path.read_bytes()
         digest.update(f"{path.name} {len(content)}\n".encode() + content)
     return digest.hexdigest()
+
+
+def _own_sources(module: ModuleType) -> list[Path]:
+    """The file of a module, and those beside and below it if it belongs to a package."""
+    own = getattr(module, "__file__", None)
+    if own is None or module.__name__.startswith(f"{devices.__name__}."):
+        return []
+    return sorted(Path(own).parent.rglob("*.py")) if module.__package__ else [Path(own)]
 
 
 def _sources(package: ModuleType) -> list[Path]:

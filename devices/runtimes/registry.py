@@ -11,9 +11,10 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from pkgutil import resolve_name
 
-from atb.devices import Device, Runtime, WorkerRuntime
+from atb.devices import Artefact, Device, RunSettings, Runtime, WorkerRuntime
 from atb.devices.runtimes.installed import RuntimeAbsent
 from atb.errors import InputError
+from atb.models import Architecture
 
 __all__ = [
     "all_runtimes",
@@ -63,11 +64,7 @@ def find_runtime(device: Device, name: str | None = None) -> Runtime:
 
 
 def all_runtimes() -> dict[str, WorkerRuntime]:
-    """All runtimes by name, those of this package first, whether they can be used here or not.
-
-    Raises:
-        InputError: One of another package does not load.
-    """
+    """All runtimes by name, those of this package first, whether they can be used here or not."""
     return {name: _make(name, path) for name, path in _known_runtimes().items()}
 
 
@@ -92,26 +89,48 @@ def find_runner(runtime: str) -> Path:
     Raises:
         InputError: There is no such runtime.
     """
-    paths = _known_runtimes()
+    paths = _RUNTIMES if runtime in _RUNTIMES else _known_runtimes()
     if runtime not in paths:
         raise InputError(f"There is no runtime {runtime!r}: choose one of {', '.join(paths)}.")
     return _make(runtime, paths[runtime]).runner
+
+
+def _known_runtimes() -> dict[str, str]:
+    foreign = {entry.name: entry.value for entry in entry_points(group=RUNTIME_GROUP)}
+    return {**_RUNTIMES, **{name: path for name, path in foreign.items() if name not in _RUNTIMES}}
 
 
 def _make(name: str, path: str) -> WorkerRuntime:
     try:
         runtime: WorkerRuntime = resolve_name(path)()
     except Exception as error:  # code of somebody else
-        raise InputError(
-            f"The runtime {name} ({path}) does not load ({error}): mend or remove the package that "
-            "brings it."
-        ) from error
+        if name in _RUNTIMES:
+            raise
+        return _BrokenRuntime(name, path, error)
     return runtime
 
 
-def _known_runtimes() -> dict[str, str]:
-    foreign = {entry.name: entry.value for entry in entry_points(group=RUNTIME_GROUP)}
-    return {**_RUNTIMES, **{name: path for name, path in foreign.items() if name not in _RUNTIMES}}
+class _BrokenRuntime:
+    """A runtime of another package that does not load, which is told where it is asked for."""
+
+    precisions: tuple[str, ...] = ()
+    tells_operators = False
+
+    def __init__(self, name: str, path: str, error: Exception) -> None:
+        self.name = name
+        self.distributions = (path.partition(".")[0].partition(":")[0],)
+        self._reason = f"{path} does not load ({error}); mend or remove the package that brings it"
+
+    @property
+    def version(self) -> str:
+        raise RuntimeAbsent(self._reason)
+
+    @property
+    def runner(self) -> Path:
+        raise InputError(f"The runtime {self.name} cannot be used: {self._reason}.")
+
+    def build(self, architecture: Architecture, settings: RunSettings, folder: Path) -> Artefact:
+        raise InputError(f"The runtime {self.name} cannot be used: {self._reason}.")
 
 
 def unavailable(runtime: Runtime) -> str | None:
