@@ -27,8 +27,8 @@ __all__ = [
     "read_document",
     "read_toml",
     "refusal_of_system",
+    "translate_write_errors",
     "write_document",
-    "writing_told",
 ]
 
 
@@ -70,7 +70,7 @@ def atomic_folder(out: Path, *, last: str | None = None) -> Iterator[Path]:
     """
     with (
         prepared_folder(out),
-        writing_told(out),
+        translate_write_errors(out),
         tempfile.TemporaryDirectory(dir=out, prefix=".partial-") as temporary,
     ):
         folder = Path(temporary)
@@ -101,7 +101,7 @@ def prepared_folder(out: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def writing_told(out: Path) -> Iterator[None]:
+def translate_write_errors(out: Path) -> Iterator[None]:
     """Turn what any library raises where a disk is full into one sentence.
 
     Raises:

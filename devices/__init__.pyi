@@ -5,12 +5,12 @@ from .contract import (
     ArtefactFile as ArtefactFile,
     Block as Block,
     Device as Device,
-    Launch as Launch,
     LaunchFailure as LaunchFailure,
     Loaded as Loaded,
     OperatorTime as OperatorTime,
     Runtime as Runtime,
     WorkerRuntime as WorkerRuntime,
+    WorkerSession as WorkerSession,
 )
 from .known_folder import (
     check_known_name as check_known_name,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from atb.devices.registry import DeviceListing, list_saved, taken_names
 from atb.devices.remote import (
-    FarAgent,
+    RemoteAgent,
     SavedDevice,
     check_name,
     read_devices,
@@ -33,7 +33,7 @@ def add_device(
     Args:
         name: What to call it.
         address: Such as `ssh://user@host:port`.
-        python: What starts Python over there.
+        python: What starts Python on the device.
         key: File of a private key; None for the usual ones and the agent's.
         known_hosts: File of trusted host keys; None for the usual ones.
 
@@ -57,7 +57,7 @@ def add_device(
         None if path is None else expand_user(path).absolute() for path in (key, known_hosts)
     )
     place = SshAddress.parse(address)
-    agent = FarAgent(place, python=python, key=key, known_hosts=known_hosts)
+    agent = RemoteAgent(place, python=python, key=key, known_hosts=known_hosts)
     try:
         facts = read_facts(agent)
     finally:

@@ -37,12 +37,12 @@ __all__ = [
     "ArtefactFile",
     "Block",
     "Device",
-    "Launch",
     "LaunchFailure",
     "Loaded",
     "OperatorTime",
     "Runtime",
     "WorkerRuntime",
+    "WorkerSession",
 ]
 
 #: What to say of an iteration that took no time.
@@ -267,7 +267,7 @@ class WorkerRuntime(Runtime, Protocol):
         """Whether its models say what each operator takes."""
 
 
-class Launch(Protocol):
+class WorkerSession(Protocol):
     """One fresh worker process; a context manager that ends the process when left."""
 
     def load(
@@ -367,7 +367,7 @@ class Device(Protocol):
     def runtimes(self) -> Mapping[str, Runtime]:
         """The runtimes that it can serve now, by name."""
 
-    def launch(self, runtime: Runtime, settings: RunSettings) -> Launch:
+    def launch(self, runtime: Runtime, settings: RunSettings) -> WorkerSession:
         """Prepare a fresh worker; the process starts when the context is entered."""
 
     def state(self) -> Mapping[str, Any]:

@@ -11,11 +11,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from atb.devices.contract import Launch, Runtime
+from atb.devices.contract import Runtime, WorkerSession
 from atb.devices.host import cpu_clusters, read_platform, read_state, within
 from atb.devices.runtimes import available_runtimes, find_runner
 from atb.devices.settings import RunSettings
-from atb.devices.worker import WORKER_PROGRAM, ProcessLaunch, sent_sources
+from atb.devices.worker import WORKER_PROGRAM, ProcessClient, sent_sources
 from atb.errors import InputError
 
 __all__ = ["LocalDevice", "thread_environment"]
@@ -67,14 +67,14 @@ class LocalDevice:
         """The CPUs that this process may use, grouped by speed, the fastest group first."""
         return within(cpu_clusters(self._root), usable_cpus())
 
-    def launch(self, runtime: Runtime, settings: RunSettings) -> Launch:
+    def launch(self, runtime: Runtime, settings: RunSettings) -> WorkerSession:
         """Prepare a worker.
 
         Raises:
             InputError: The settings ask for CPUs that this process may not use.
         """
         _check_affinity(settings)
-        return ProcessLaunch(
+        return ProcessClient(
             [sys.executable, "-c", WORKER_PROGRAM],
             environment={
                 **os.environ,
@@ -104,7 +104,7 @@ class LocalDevice:
 
 
 def thread_environment(threads: int) -> dict[str, str]:
-    """Variables of a worker, here and over there: what keeps libraries to so many threads."""
+    """Variables of a worker, here and on remote devices: what keeps libraries to so many threads."""
     return {**dict.fromkeys(_THREAD_VARIABLES, str(threads)), "PYTHONUNBUFFERED": "1"}
 
 

@@ -134,10 +134,10 @@ def list_saved(saved: SavedDevice) -> list[DeviceListing]:
     listings = []
     for name, runtime in all_runtimes().items():
         if "numpy" not in versions:
-            note = "numpy is not installed over there; run `pip install numpy` there"
+            note = "numpy is not installed on the device; run `pip install numpy` there"
         elif name not in versions:
             package = package_of(name)
-            note = f"{package} is not installed over there; run `pip install {package}` there"
+            note = f"{package} is not installed on the device; run `pip install {package}` there"
         else:
             note = unavailable(runtime) or ""  # what is built is built here
         version = None if note else versions[name]

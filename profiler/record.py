@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from atb.devices import Block, Loaded
-from atb.devices.worker import Nonsense, parse_block, parse_line
+from atb.devices.worker import ProtocolError, parse_block, parse_line
 from atb.models import Architecture
 from atb.profiler.conditions import Conditions
 from atb.profiler.subject import Subject
@@ -146,10 +146,10 @@ def block_from_text(text: str) -> Block:
     """The reverse of `block_to_text`, checked as strictly as what a device answers.
 
     Raises:
-        Nonsense: They are no readings of a block.
+        ProtocolError: They are no readings of a block.
     """
     fields = parse_line(text)
     wall = fields.get("wall_seconds")
     if not isinstance(wall, list) or not wall:
-        raise Nonsense("a block without readings")
+        raise ProtocolError("a block without readings")
     return parse_block(fields, iterations=len(wall), warmup=None)

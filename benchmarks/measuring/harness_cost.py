@@ -23,7 +23,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from atb.devices.contract import Block, Launch, Runtime
+from atb.devices.contract import Block, Runtime, WorkerSession
 from atb.devices.host.state import PROBES, read_state
 from atb.devices.local import LocalDevice
 from atb.devices.runtimes.registry import find_runtime
@@ -51,7 +51,7 @@ class WatchedDevice(LocalDevice):
         self.wall_seconds = 0.0
         self.cpu_seconds = 0.0
 
-    def launch(self, runtime: Runtime, settings: RunSettings) -> Launch:
+    def launch(self, runtime: Runtime, settings: RunSettings) -> WorkerSession:
         """Prepare a worker that is watched."""
         return _WatchedLaunch(self, super().launch(runtime, settings))
 
@@ -59,7 +59,7 @@ class WatchedDevice(LocalDevice):
 class _WatchedLaunch:
     """Passes everything on."""
 
-    def __init__(self, device: WatchedDevice, launch: Launch) -> None:
+    def __init__(self, device: WatchedDevice, launch: WorkerSession) -> None:
         self._device = device
         self._launch = launch
         self.load = launch.load

@@ -111,8 +111,8 @@ def main() -> None:
     if arguments.rounds < 2:
         parser.error("--rounds must be 2 or more: an interval needs them")
 
-    from far import far_device
     from openssh import running_openssh
+    from remote_devices import remote_device
 
     from benchmarks.shared.record import machine, write_result
 
@@ -121,7 +121,7 @@ def main() -> None:
     settings = RunSettings()
     names = arguments.architecture or list(ARCHITECTURES)
     with running_openssh() as server, tempfile.TemporaryDirectory() as folder:
-        local, far = LocalDevice(), far_device(server)
+        local, remote = LocalDevice(), remote_device(server)
         runtime = local.runtimes["onnxruntime"]
         artefacts = {
             name: runtime.build(Architecture.parse(name), settings, Path(folder)) for name in names
@@ -129,7 +129,7 @@ def main() -> None:
         found: dict[str, dict[str, list[float]]] = {
             name: {"local": [], "ssh": []} for name in names
         }
-        places: dict[str, Device] = {"local": local, "ssh": far}
+        places: dict[str, Device] = {"local": local, "ssh": remote}
         try:
             for number in range(arguments.rounds):
                 taken = time_round(
@@ -145,7 +145,7 @@ def main() -> None:
                         found[name][place].append(seconds[place])
                 print(f"round {number + 1} of {arguments.rounds}", file=sys.stderr, flush=True)
         finally:
-            far.close()
+            remote.close()
     rows = {name: ratio(taken["local"], taken["ssh"]) for name, taken in found.items()}
     for name, row in rows.items():
         low, high = row["interval"]

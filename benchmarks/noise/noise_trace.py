@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from atb.devices.contract import Artefact, Block, Launch, Loaded, Runtime
+from atb.devices.contract import Artefact, Block, Loaded, Runtime, WorkerSession
 from atb.devices.fake.device import FakeCosts, FakeDevice
 from atb.devices.settings import RunSettings
 from atb.models.published import resolve
@@ -93,7 +93,7 @@ class TraceDevice(FakeDevice):
         self._shift = 0.0
         self.running = "sentinel"
 
-    def launch(self, runtime: Runtime, settings: RunSettings) -> Launch:
+    def launch(self, runtime: Runtime, settings: RunSettings) -> WorkerSession:
         """Prepare a worker whose time is that of another launch of the trace."""
         return _TraceLaunch(self, super().launch(runtime, settings))
 

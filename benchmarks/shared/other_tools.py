@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from atb.devices.contract import Device, Launch, Runtime
+from atb.devices.contract import Device, Runtime, WorkerSession
 from atb.devices.settings import RunSettings
 from atb.models.architecture import Architecture
 
@@ -57,7 +57,7 @@ class Recipe:
     statistic: str
     dropped: int = 0
 
-    def run(self, worker: Launch, key: str) -> Runs:
+    def run(self, worker: WorkerSession, key: str) -> Runs:
         """Time one loaded model."""
         runs: list[float] = []
         warmup, begun = self.warmup, time.monotonic()

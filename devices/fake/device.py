@@ -19,12 +19,12 @@ from atb.devices import (
     PRECISIONS,
     Artefact,
     Block,
-    Launch,
     LaunchFailure,
     Loaded,
     OperatorTime,
     RunSettings,
     Runtime,
+    WorkerSession,
 )
 from atb.devices.fake.processor import FAKE_CPUS, FakeCosts, FakeProcessor, Iterations, pace_of
 from atb.devices.host import STATE_FIELDS
@@ -168,9 +168,9 @@ class FakeDevice(FakeProcessor):
         numbers = (self.seed, which, a.layers, a.hidden, a.heads, a.qkv, a.feed_forward)
         return float(np.random.default_rng(numbers).normal())
 
-    def launch(self, runtime: Runtime, settings: RunSettings) -> Launch:
+    def launch(self, runtime: Runtime, settings: RunSettings) -> WorkerSession:
         """Prepare a simulated worker."""
-        return _FakeLaunch(self, settings)
+        return _FakeSession(self, settings)
 
     def state(self) -> Mapping[str, Any]:
         """The fields of a real device; only frequency and energy are simulated."""
@@ -190,7 +190,7 @@ class FakeDevice(FakeProcessor):
         self.elapsed += seconds
 
 
-class _FakeLaunch:
+class _FakeSession:
     """A simulated worker process."""
 
     def __init__(self, device: FakeDevice, settings: RunSettings) -> None:

@@ -1,6 +1,6 @@
 """Facts that identify a machine; read here and, sent as source text, on remote devices.
 
-Standard library only, and Python 3.9, since this very file is what runs over there.
+Standard library only, and Python 3.9, since this very file is what runs on the device.
 """
 
 from __future__ import annotations

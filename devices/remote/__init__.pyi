@@ -1,4 +1,4 @@
-from .agent_client import FarAgent as FarAgent
+from .agent_client import RemoteAgent as RemoteAgent
 from .device import SshDevice as SshDevice, read_facts as read_facts
 from .saved_devices import (
     SavedDevice as SavedDevice,

@@ -1,4 +1,4 @@
-"""The far end of a connection: one file that runs alone on a remote device, one process for each.
+"""The remote end of a connection: one file that runs alone on a device, one process for each.
 
 It is sent as source text, and needs Python 3.9 and its standard library only. Requests are JSON
 lines on stdin, each answered by one JSON line on stdout: `{"answer": {...}}`, or `{"error": text,
@@ -60,11 +60,11 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SUFFIX = re.compile(r"(\.[a-z0-9]{1,12})?")
 
 
-class Refusal(Exception):
+class RequestError(Exception):
     """A request that cannot be done; the text says why."""
 
 
-class Gone(Exception):
+class Disconnected(Exception):
     """Whoever connected is gone."""
 
 
@@ -77,13 +77,13 @@ class Requests:
 
     def _receive(self) -> None:
         if not select.select([0], [], [], self.patience)[0]:
-            raise Gone
+            raise Disconnected
         try:
             chunk = os.read(0, _CHUNK_BYTES)
         except OSError as error:
-            raise Gone from error
+            raise Disconnected from error
         if not chunk:
-            raise Gone
+            raise Disconnected
         self._received += chunk
 
     def next(self) -> dict[str, Any]:
@@ -112,7 +112,7 @@ def send(**message: Any) -> None:
     """Write one line, whole.
 
     Raises:
-        Gone: Nobody listens any more.
+        Disconnected: Nobody listens any more.
     """
     content = memoryview(json.dumps(message).encode() + b"\n")
     with _WRITING:
@@ -120,7 +120,7 @@ def send(**message: Any) -> None:
             try:
                 content = content[os.write(1, content) :]
             except OSError as error:
-                raise Gone from error
+                raise Disconnected from error
 
 
 class Store:
@@ -160,7 +160,7 @@ class Store:
                     file.write(piece)
                     digest.update(piece)
             if digest.hexdigest() != sha256:
-                raise Refusal("the file changed on its way, or since it was made")
+                raise RequestError("the file changed on its way, or since it was made")
             temporary.replace(path)
         finally:
             for _ in pieces:  # what was sent is no request
@@ -173,7 +173,7 @@ class Store:
 
     def _path(self, sha256: str, suffix: str) -> Path:
         if not _SHA256.fullmatch(sha256) or not _SUFFIX.fullmatch(suffix):
-            raise Refusal("a file is named by its hash and a plain suffix")
+            raise RequestError("a file is named by its hash and a plain suffix")
         return self._folder / (sha256 + suffix)
 
     def _make_room(self, size: int) -> None:
@@ -218,7 +218,7 @@ class Worker:
     def _hand_on(self) -> None:
         assert self._process.stdout is not None
         pending: list[bytes] = []
-        with contextlib.suppress(OSError, Gone):
+        with contextlib.suppress(OSError, Disconnected):
             while True:
                 chunk = self._process.stdout.read(_CHUNK_BYTES)
                 if not chunk:
@@ -361,7 +361,7 @@ def describe(error: BaseException) -> str:
     """Without the path, which says nothing to who reads it elsewhere."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    return str(error) if isinstance(error, Refusal) else f"{type(error).__name__}: {error}"
+    return str(error) if isinstance(error, RequestError) else f"{type(error).__name__}: {error}"
 
 
 def clear_up() -> None:
@@ -393,14 +393,14 @@ def main() -> None:
                 request = requests.next()
                 try:
                     answer = agent.answer(request)
-                except (Gone, SystemExit):
+                except (Disconnected, SystemExit):
                     raise
                 except Exception as error:  # noqa: BLE001 - told to who asked
                     send(error=describe(error), system=isinstance(error, OSError))
                 else:
                     if answer is not None:
                         send(answer=answer)
-    except (Gone, SystemExit):
+    except (Disconnected, SystemExit):
         pass
     except BaseException:  # noqa: BLE001 - the exit below would hide it from who asked
         traceback.print_exc()

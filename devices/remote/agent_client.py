@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from atb.devices import host
-from atb.devices.remote.facts import FarFacts
+from atb.devices.remote.facts import RemoteFacts
 from atb.devices.remote.ssh import ConnectionFailed, SshAddress, SshCommand
 from atb.devices.worker import (
     AGENT_LIMITS,
     SMALL,
     UNASKED,
     AnswerLimit,
-    Nonsense,
+    ProtocolError,
     parse_line,
     parse_number,
     parse_state,
@@ -31,7 +31,7 @@ from atb.devices.worker import (
 )
 from atb.errors import InputError
 
-__all__ = ["FarAgent", "Refused"]
+__all__ = ["RemoteAgent", "RemoteError"]
 
 _AGENT = Path(__file__).resolve().with_name("agent.py")
 _SOURCES = ("platform_facts", "state", "clusters")
@@ -43,7 +43,7 @@ _OLDEST_PYTHON = (3, 9)
 
 _T = TypeVar("_T")
 
-#: The one thing that the shell over there is given; reads as many bytes of source as the first
+#: The one thing that the device's shell is given; reads as many bytes of source as the first
 #: line says. `sys.path` loses the folder in which the login begins.
 _BOOTSTRAP = (
     "import sys;sys.path=[p for p in sys.path if p];"
@@ -55,11 +55,11 @@ _BOOTSTRAP = (
 )
 
 
-class Refused(Exception):
+class RemoteError(Exception):
     """The agent could not do what it was asked for.
 
     Attributes:
-        system: Whether the system over there refused it, as with a full disk.
+        system: Whether the device's system refused it, as with a full disk.
     """
 
     def __init__(self, text: str, *, system: bool) -> None:
@@ -92,12 +92,12 @@ class _Mailbox:
         return True
 
 
-class FarAgent:
-    """Connects, starts an agent over there and talks with it.
+class RemoteAgent:
+    """Connects, starts an agent on the device and talks with it.
 
     Args:
         address: Where.
-        python: What starts Python over there.
+        python: What starts Python on the device.
         key: File of a private key, or None.
         known_hosts: File of trusted hosts, or None.
 
@@ -118,7 +118,7 @@ class FarAgent:
         self._own = _Mailbox(limit=SMALL)  # first of all it greets
         self._workers: dict[int, _Mailbox] = {}
         self._launches = 0
-        self._nonsense: str | None = None
+        self._violation: str | None = None
         self._greeted = False
         self._unasked_bytes = 0
         source = _AGENT.read_bytes()
@@ -137,7 +137,7 @@ class FarAgent:
             self.close()
             raise ConnectionFailed(
                 f"{address} does not start {python!r} as it should ({self.reason}): name a Python "
-                "3.9 or newer over there with --python."
+                "3.9 or newer on the device with --python."
             ) from error
         except BaseException:
             self.close()
@@ -146,18 +146,18 @@ class FarAgent:
     @property
     def alive(self) -> bool:
         """Whether it can be asked."""
-        return self._command.alive and self._nonsense is None
+        return self._command.alive and self._violation is None
 
     @property
     def reason(self) -> str:
         """Why it cannot be asked any more."""
-        return self._nonsense or self._command.reason
+        return self._violation or self._command.reason
 
     def close(self) -> None:
         """Let the agent clear up and hang up; harmless when repeated."""
         self._command.close()
 
-    def facts(self, distributions: Mapping[str, tuple[str, ...]]) -> FarFacts:
+    def facts(self, distributions: Mapping[str, tuple[str, ...]]) -> RemoteFacts:
         """What the machine is and has; to be asked first.
 
         Args:
@@ -165,7 +165,7 @@ class FarAgent:
         """
         sources = {name: (files(host) / f"{name}.py").read_text("utf-8") for name in _SOURCES}
         answer = self.ask("facts", sources=sources, distributions=dict(distributions))
-        return self._read(FarFacts.from_json, answer)
+        return self._read(RemoteFacts.from_json, answer)
 
     def state(self) -> dict[str, Any]:
         """Readings of this moment."""
@@ -187,7 +187,7 @@ class FarAgent:
 
         Raises:
             OSError: It cannot be read here.
-            Refused: It cannot be stored there.
+            RemoteError: It cannot be stored there.
         """
         with path.open("rb") as file:
             if sha256 is None:
@@ -224,7 +224,7 @@ class FarAgent:
             environment: Variables beside those that the agent has.
 
         Raises:
-            Refused: It cannot be started.
+            RemoteError: It cannot be started.
         """
         self._launches += 1
         number = self._launches
@@ -260,13 +260,13 @@ class FarAgent:
 
         Raises:
             ConnectionFailed: The connection is gone, or no answer came in time.
-            Refused: It could not be done.
+            RemoteError: It could not be done.
         """
         try:
             self._own.limit = AGENT_LIMITS[request]
             self._send(request, **arguments)
             return self._answer(_ANSWER_SECONDS)
-        except Refused:
+        except RemoteError:
             raise
         except BaseException:
             self.close()  # a late answer would be taken for that of the next request
@@ -281,7 +281,7 @@ class FarAgent:
             text = self._read(
                 lambda told: parse_text(told, "an error", most=2000), message["error"]
             )
-            raise Refused(text, system=message.get("system") is True)
+            raise RemoteError(text, system=message.get("system") is True)
         answer = message.get("answer")
         if not isinstance(answer, dict):
             raise self._distrust(f"{str(message)[:80]}")
@@ -310,7 +310,7 @@ class FarAgent:
 
     def _sort(self, line: bytes | None) -> None:
         """Put what came where it is waited for; called in the connection's thread."""
-        if self._nonsense is not None:
+        if self._violation is not None:
             return
         if line is None:
             self._hang_up()
@@ -318,14 +318,14 @@ class FarAgent:
         try:
             try:
                 message = parse_line(line, self._limit())
-            except Nonsense:
+            except ProtocolError:
                 if self._greeted:
                     raise
                 message = {}  # a login shell's welcome
             if not self._keep(message, line):
                 self._count_unasked(len(line) + 1)
-        except Nonsense as error:
-            self._nonsense = f"it sent {error}"
+        except ProtocolError as error:
+            self._violation = f"it sent {error}"
             self._hang_up()
 
     def _keep(self, message: dict[str, Any], line: bytes) -> bool:
@@ -339,7 +339,7 @@ class FarAgent:
         if number is None:
             return self._own.accepts(line) and self._own.put(message)
         if not isinstance(number, int) or isinstance(number, bool):
-            raise Nonsense(f"the worker {str(number)[:80]}")
+            raise ProtocolError(f"the worker {str(number)[:80]}")
         box = self._workers.get(number)
         if box is None:  # it has been stopped
             return False
@@ -351,7 +351,7 @@ class FarAgent:
     def _count_unasked(self, size_bytes: int) -> None:
         self._unasked_bytes += size_bytes
         if self._unasked_bytes > _MOST_UNASKED_BYTES:
-            raise Nonsense(f"more than {_MOST_UNASKED_BYTES:,} bytes that nobody asked for")
+            raise ProtocolError(f"more than {_MOST_UNASKED_BYTES:,} bytes that nobody asked for")
 
     def _hang_up(self) -> None:
         for box in (self._own, *list(self._workers.values())):
@@ -360,11 +360,11 @@ class FarAgent:
     def _read(self, parse: Callable[[Any], _T], value: Any) -> _T:
         try:
             return parse(value)
-        except Nonsense as error:
+        except ProtocolError as error:
             raise self._distrust(str(error)) from error
 
     def _distrust(self, what: str) -> ConnectionFailed:
-        self._nonsense = f"it sent {what}"
+        self._violation = f"it sent {what}"
         self.close()
         return ConnectionFailed(
             f"{self._address} sent {what}, which no agent of atb would: is it the machine that "
@@ -373,7 +373,7 @@ class FarAgent:
 
 
 def _quote(python: str) -> str:
-    """The command that starts Python, as one word for the shell over there.
+    """The command that starts Python, as one word for the device's shell.
 
     Raises:
         InputError: It cannot be one.
@@ -381,7 +381,7 @@ def _quote(python: str) -> str:
     python = python.removeprefix("~/")  # which is where a login begins
     if not python or not python.isprintable() or python.startswith("-"):
         raise InputError(
-            f"--python is {python!r}: name a program over there, such as python3.11 or "
+            f"--python is {python!r}: name a program on the device, such as python3.11 or "
             "venv/bin/python."
         )
     return shlex.quote(python)

@@ -7,19 +7,26 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from atb.devices import Artefact, Launch, LaunchFailure, RunSettings, Runtime, thread_environment
+from atb.devices import (
+    Artefact,
+    LaunchFailure,
+    RunSettings,
+    Runtime,
+    WorkerSession,
+    thread_environment,
+)
 from atb.devices.host import within
-from atb.devices.remote.agent_client import FarAgent, Refused
-from atb.devices.remote.facts import FarFacts
+from atb.devices.remote.agent_client import RemoteAgent, RemoteError
+from atb.devices.remote.facts import RemoteFacts
 from atb.devices.remote.saved_devices import SavedDevice
 from atb.devices.remote.ssh import ConnectionFailed, HostRefused
-from atb.devices.remote.worker_channel import FarWorker
+from atb.devices.remote.worker_channel import RemoteWorker
 from atb.devices.runtimes import all_runtimes, available_runtimes, find_runner
-from atb.devices.worker import Conversation, sent_sources
+from atb.devices.worker import WorkerClient, sent_sources
 from atb.errors import InputError, RunError
 from atb.models import Architecture
 
-__all__ = ["FarRuntime", "SshDevice", "read_facts"]
+__all__ = ["RemoteRuntime", "SshDevice", "read_facts"]
 
 _FIRST_PAUSE_SECONDS = 0.5  # before a device that was there is tried again; doubled each time
 _LONGEST_PAUSE_SECONDS = 5.0
@@ -27,12 +34,12 @@ _LONGEST_PAUSE_SECONDS = 5.0
 _T = TypeVar("_T")
 
 
-class FarRuntime:
-    """A runtime that builds its artefacts here and runs them over there.
+class RemoteRuntime:
+    """A runtime that builds its artefacts here and runs them on the device.
 
     Args:
         runtime: That builds.
-        version: Of the library over there.
+        version: Of the library on the device.
     """
 
     def __init__(self, runtime: Runtime, version: str) -> None:
@@ -47,15 +54,15 @@ class FarRuntime:
         return self._runtime.build(architecture, settings, folder)
 
 
-def read_facts(agent: FarAgent) -> FarFacts:
+def read_facts(agent: RemoteAgent) -> RemoteFacts:
     """What a machine is, and which libraries it has."""
     distributions = {name: runtime.distributions for name, runtime in all_runtimes().items()}
     try:
         # without numpy no worker runs
         return agent.facts({"numpy": ("numpy",), **distributions})
-    except Refused as error:
+    except RemoteError as error:
         raise RunError(
-            f"The device cannot say what it is ({error}): look whether Python works over there."
+            f"The device cannot say what it is ({error}): look whether Python works on the device."
         ) from error
 
 
@@ -85,8 +92,8 @@ class SshDevice:
         self._absence_seconds = absence_seconds
         self._memory_share = memory_share
         self._builds: dict[str, str] = {}
-        self._agent: FarAgent | None = None
-        self._facts: FarFacts | None = None
+        self._agent: RemoteAgent | None = None
+        self._facts: RemoteFacts | None = None
         self._clock_offset = 0.0
 
     @property
@@ -106,7 +113,7 @@ class SshDevice:
         if "numpy" not in versions:
             return {}
         return {
-            name: FarRuntime(runtime, versions[name])
+            name: RemoteRuntime(runtime, versions[name])
             for name, runtime in available_runtimes().items()
             if name in versions
         }
@@ -120,15 +127,15 @@ class SshDevice:
         facts = self._saved.facts
         return within(facts.clusters, facts.usable_cpus)
 
-    def launch(self, runtime: Runtime, settings: RunSettings) -> Launch:
+    def launch(self, runtime: Runtime, settings: RunSettings) -> WorkerSession:
         """Prepare a worker.
 
         Raises:
             InputError: The settings ask for CPUs that it does not have.
         """
         self._check_affinity(settings)
-        return Conversation(
-            FarWorker(self._start, thread_environment(settings.threads)),
+        return WorkerClient(
+            RemoteWorker(self._start, thread_environment(settings.threads)),
             sources=sent_sources(find_runner(runtime.name)),
             runner=runtime.name,
             settings=settings,
@@ -145,7 +152,7 @@ class SshDevice:
             LaunchFailure: It is gone.
         """
         builds = ", ".join(f"{name} {build}" for name, build in sorted(self._builds.items()))
-        return {**self._ask(FarAgent.state), "library_builds": builds or None}
+        return {**self._ask(RemoteAgent.state), "library_builds": builds or None}
 
     def now(self) -> float:
         """Its clock, from ours and the difference when a launch last began there."""
@@ -157,30 +164,30 @@ class SshDevice:
         time.sleep(seconds)
 
     def close(self) -> None:
-        """Hang up, which clears up over there; the next call connects again."""
+        """Hang up, which makes the device clear up; the next call connects again."""
         if self._agent is not None:
             self._agent.close()
 
-    def _known(self) -> FarFacts:
+    def _known(self) -> RemoteFacts:
         """What it is; the first call connects."""
         if self._facts is None:
             self._connect()
         assert self._facts is not None
         return self._facts
 
-    def _start(self) -> FarAgent:
+    def _start(self) -> RemoteAgent:
         """A connection for a launch, with its clock read again."""
         agent = self._connect()
         self._clock_offset = agent.clock_offset()
         return agent
 
-    def _ask(self, question: Callable[[FarAgent], _T]) -> _T:
+    def _ask(self, question: Callable[[RemoteAgent], _T]) -> _T:
         try:
             return question(self._connect())
-        except (ConnectionFailed, Refused) as error:
+        except (ConnectionFailed, RemoteError) as error:
             raise LaunchFailure("device-gone", str(error)) from error
 
-    def _connect(self) -> FarAgent:
+    def _connect(self) -> RemoteAgent:
         """The connection, or a new one; a device that was there before is waited for.
 
         Raises:
@@ -201,9 +208,9 @@ class SshDevice:
             time.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
-    def _greet(self) -> FarAgent:
+    def _greet(self) -> RemoteAgent:
         saved = self._saved
-        agent = FarAgent(
+        agent = RemoteAgent(
             saved.address, python=saved.python, key=saved.key, known_hosts=saved.known_hosts
         )
         try:
@@ -216,7 +223,7 @@ class SshDevice:
         self._agent, self._facts = agent, facts
         return agent
 
-    def _check_identity(self, facts: FarFacts) -> None:
+    def _check_identity(self, facts: RemoteFacts) -> None:
         """Versions may change; what the hardware is may not.
 
         Raises:

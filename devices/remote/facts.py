@@ -8,11 +8,11 @@ from typing import Any
 
 from atb.devices.worker import parse_clusters, parse_facts, parse_text
 
-__all__ = ["FarFacts"]
+__all__ = ["RemoteFacts"]
 
 
 @dataclass(frozen=True)
-class FarFacts:
+class RemoteFacts:
     """What a machine says of itself.
 
     Attributes:
@@ -30,11 +30,11 @@ class FarFacts:
     python: str
 
     @classmethod
-    def from_json(cls, fields: Mapping[str, Any]) -> FarFacts:
+    def from_json(cls, fields: Mapping[str, Any]) -> RemoteFacts:
         """From plain values of somebody who is not trusted.
 
         Raises:
-            Nonsense: They are something else.
+            ProtocolError: They are something else.
         """
         usable = fields.get("usable_cpus")
         return cls(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from atb.devices import configuration_folder
-from atb.devices.remote.facts import FarFacts
+from atb.devices.remote.facts import RemoteFacts
 from atb.devices.remote.ssh import SshAddress
 from atb.errors import BadFile, InputError
 from atb.files import read_document, write_document
@@ -29,14 +29,14 @@ class SavedDevice:
         name: What the user calls it.
         address: Where it is.
         facts: What it is.
-        python: What starts Python over there.
+        python: What starts Python on the device.
         key: File of a private key; None for the usual ones and the agent's.
         known_hosts: File of trusted host keys; None for the usual ones.
     """
 
     name: str
     address: SshAddress
-    facts: FarFacts
+    facts: RemoteFacts
     python: str = "python3"
     key: Path | None = None
     known_hosts: Path | None = None
@@ -52,7 +52,7 @@ class SavedDevice:
         return cls(
             name,
             SshAddress.parse(fields["address"]),
-            FarFacts.from_json(fields["facts"]),
+            RemoteFacts.from_json(fields["facts"]),
             str(fields["python"]),
             None if key is None else Path(key),
             None if known_hosts is None else Path(known_hosts),

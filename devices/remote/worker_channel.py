@@ -9,36 +9,36 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from atb.devices import ArtefactFile, LaunchFailure
-from atb.devices.remote.agent_client import FarAgent, Refused
+from atb.devices.remote.agent_client import RemoteAgent, RemoteError
 from atb.devices.remote.ssh import ConnectionFailed
 from atb.devices.worker import (
     DETAIL_CHARACTERS,
     WORKER_PROGRAM,
     AnswerLimit,
     ChannelClosed,
-    Death,
+    ExitStatus,
 )
 from atb.errors import BadFile
 from atb.models import relocated
 
-__all__ = ["FarWorker"]
+__all__ = ["RemoteWorker"]
 
 _FAREWELL_SECONDS = 2.0
 _MOST_SIGNAL = 255
 
 
-class FarWorker:
-    """Starts a worker over there, hands lines to it, and files before them.
+class RemoteWorker:
+    """Starts a worker on the device, hands lines to it, and files before them.
 
     Args:
         connect: Gives an agent that can be asked.
         environment: Variables of the worker beside those that the agent has.
     """
 
-    def __init__(self, connect: Callable[[], FarAgent], environment: Mapping[str, str]) -> None:
+    def __init__(self, connect: Callable[[], RemoteAgent], environment: Mapping[str, str]) -> None:
         self._connect = connect
         self._environment = environment
-        self._agent: FarAgent | None = None
+        self._agent: RemoteAgent | None = None
         self._number = 0
         self._exit: dict[str, Any] = {}
 
@@ -49,7 +49,7 @@ class FarWorker:
             self._number = agent.start(WORKER_PROGRAM, self._environment)
         except ConnectionFailed as error:
             raise LaunchFailure("device-gone", str(error)) from error
-        except Refused as error:
+        except RemoteError as error:
             raise LaunchFailure("device-gone", f"cannot start the worker ({error})") from error
         self._agent = agent
 
@@ -80,11 +80,11 @@ class FarWorker:
             return self._agent.put(path, sha256)
         except ConnectionFailed as error:
             raise LaunchFailure("device-gone", str(error)) from error
-        except Refused as error:
+        except RemoteError as error:
             if error.system:  # whatever is asked for next, it could not be stored either
                 raise LaunchFailure(
                     "device-gone",
-                    f"{path.name} could not be stored over there ({error}): make room in its "
+                    f"{path.name} could not be stored on the device ({error}): make room in its "
                     "folder for temporary files",
                 ) from error
             raise LaunchFailure("load-error", f"{path.name}: {error}") from error
@@ -115,17 +115,17 @@ class FarWorker:
         self._exit = message
         raise ChannelClosed
 
-    def death(self) -> Death:
+    def exit_status(self) -> ExitStatus:
         """How the worker ended, as the agent says."""
         code, words = self._exit.get("exit"), self._exit.get("last_words")
         kills = self._exit.get("memory_kills")
-        return Death(
+        return ExitStatus(
             code if isinstance(code, int) and abs(code) <= _MOST_SIGNAL else None,
             words[-DETAIL_CHARACTERS:] if isinstance(words, str) else "",
             lambda: _rose(kills),
         )
 
-    def part(self) -> None:
+    def shutdown(self) -> None:
         """Let the worker end by itself, for a moment."""
         self._stop(_FAREWELL_SECONDS)
 
@@ -137,7 +137,7 @@ class FarWorker:
         agent, self._agent = self._agent, None
         if agent is not None:
             # one that is gone takes its workers along
-            with contextlib.suppress(ConnectionFailed, Refused):
+            with contextlib.suppress(ConnectionFailed, RemoteError):
                 agent.stop(self._number, seconds)
 
 

@@ -87,7 +87,7 @@ def check_output(
     Args:
         architecture: Of the graph.
         settings: How it was built and run.
-        output: The answer of `Launch.output`.
+        output: The answer of `WorkerSession.output`.
     """
     # threads of a BLAS spin on for a while, beside whatever is timed next
     with threadpool_limits(limits=1, user_api="blas"):

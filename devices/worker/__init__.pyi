@@ -7,14 +7,14 @@ from .answer_limits import (
 from .client import (
     DETAIL_CHARACTERS as DETAIL_CHARACTERS,
     ChannelClosed as ChannelClosed,
-    Conversation as Conversation,
-    Death as Death,
+    ExitStatus as ExitStatus,
+    WorkerClient as WorkerClient,
 )
 from .core import make_inputs as make_inputs
-from .process import ProcessLaunch as ProcessLaunch
+from .process import ProcessClient as ProcessClient
 from .program import WORKER_PROGRAM as WORKER_PROGRAM, sent_sources as sent_sources
 from .replies import (
-    Nonsense as Nonsense,
+    ProtocolError as ProtocolError,
     parse_block as parse_block,
     parse_clusters as parse_clusters,
     parse_facts as parse_facts,

@@ -1,7 +1,7 @@
-"""What is said with a worker, wherever it runs, and who is to blame where it does not answer.
+"""What is said with a worker, wherever it runs, and who is at fault where it does not answer.
 
 How a line comes to the worker and back is the matter of a `Channel`: the pipes of a process here
-(process.py), or an agent over there (far_worker.py).
+(process.py), or an agent on a remote device (worker_channel.py).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from atb.devices import (
 )
 from atb.devices.worker.answer_limits import AnswerLimit, limit_of_block, limit_of_request
 from atb.devices.worker.replies import (
-    Nonsense,
+    ProtocolError,
     parse_block,
     parse_builds,
     parse_failure,
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-__all__ = ["DETAIL_CHARACTERS", "Channel", "ChannelClosed", "Conversation", "Death"]
+__all__ = ["DETAIL_CHARACTERS", "Channel", "ChannelClosed", "ExitStatus", "WorkerClient"]
 
 DETAIL_CHARACTERS = 600  # of the worker's last words
 #: How much longer than its first inference an iteration may take before the worker counts as hung.
@@ -55,7 +55,7 @@ class ChannelClosed(Exception):
 
 
 @dataclass(frozen=True)
-class Death:
+class ExitStatus:
     """How a worker ended.
 
     Attributes:
@@ -113,17 +113,17 @@ class Channel(Protocol):
             LaunchFailure: The device is gone.
         """
 
-    def death(self) -> Death:
+    def exit_status(self) -> ExitStatus:
         """How the worker ended, after `ChannelClosed`."""
 
-    def part(self) -> None:
+    def shutdown(self) -> None:
         """Let the worker end by itself, for a moment."""
 
     def end(self) -> None:
         """Kill what is left of the worker; harmless when repeated."""
 
 
-class Conversation:
+class WorkerClient:
     """A launch: starts a worker when entered, and ends it with all its children when left.
 
     Args:
@@ -188,7 +188,7 @@ class Conversation:
         traceback: TracebackType | None,
     ) -> None:
         if self._alive and kind is None:
-            self._channel.part()
+            self._channel.shutdown()
         self._end()
 
     def load(
@@ -318,7 +318,7 @@ class Conversation:
             self._channel.send(before + content, timeout_seconds, limit)
             line = self._channel.receive(timeout_seconds)
         except ChannelClosed:
-            failure = self._blame(self._channel.death())
+            failure = self._classify_failure(self._channel.exit_status())
             self._end()
             raise failure from None
         except LaunchFailure:
@@ -335,10 +335,10 @@ class Conversation:
         return answer
 
     def _read(self, parse: Callable[[Any], _T], answer: Any) -> _T:
-        """What an answer says; a worker that talks nonsense is ended."""
+        """What an answer says; a worker that breaks the protocol is ended."""
         try:
             return parse(answer)
-        except Nonsense as error:
+        except ProtocolError as error:
             self._end()
             raise LaunchFailure("crash", f"the worker answered {error}") from error
 
@@ -346,12 +346,12 @@ class Conversation:
         if not self._alive:
             raise LaunchFailure("crash", "the worker is not running")
 
-    def _blame(self, death: Death) -> LaunchFailure:
+    def _classify_failure(self, status: ExitStatus) -> LaunchFailure:
         """Say why the worker died."""
-        code, last_words = death.code, death.last_words or "it wrote nothing to stderr"
+        code, last_words = status.code, status.last_words or "it wrote nothing to stderr"
         if code is None:
             return LaunchFailure("crash", f"the worker closed its output; {last_words}")
-        if code in (-signal.SIGKILL, 128 + signal.SIGKILL) and death.memory_ran_out():
+        if code in (-signal.SIGKILL, 128 + signal.SIGKILL) and status.memory_ran_out():
             return LaunchFailure("out-of-memory", "the system killed the worker for its memory")
         if code in (-signal.SIGALRM, 128 + signal.SIGALRM):
             limit = f"{self._iteration_limit:.3g} s"

@@ -15,16 +15,16 @@ from typing import IO
 
 from atb.devices import ArtefactFile, LaunchFailure, RunSettings
 from atb.devices.worker.answer_limits import AnswerLimit
-from atb.devices.worker.client import DETAIL_CHARACTERS, ChannelClosed, Conversation, Death
+from atb.devices.worker.client import DETAIL_CHARACTERS, ChannelClosed, ExitStatus, WorkerClient
 from atb.errors import InputError
 
-__all__ = ["ProcessLaunch"]
+__all__ = ["ProcessClient"]
 
 _FAREWELL_SECONDS = 2.0
 _PIPE_BYTES = 1 << 16  # what a pipe holds
 
 
-class ProcessLaunch(Conversation):
+class ProcessClient(WorkerClient):
     """Starts a worker when entered, and ends it with all its children when left.
 
     Args:
@@ -152,12 +152,12 @@ class _Pipes:
         line, _, self._received = self._received.partition(b"\n")
         return line
 
-    def death(self) -> Death:
+    def exit_status(self) -> ExitStatus:
         """How the process ended."""
         assert self._process is not None
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(_FAREWELL_SECONDS)
-        return Death(self._process.returncode, self._last_words(), self._memory_ran_out)
+        return ExitStatus(self._process.returncode, self._last_words(), self._memory_ran_out)
 
     def _memory_ran_out(self) -> bool:
         """Whether the kernel killed for memory since the start; where it does not say, it did."""
@@ -170,7 +170,7 @@ class _Pipes:
         self._errors.seek(max(0, size - DETAIL_CHARACTERS))
         return self._errors.read().decode("utf-8", errors="replace").strip()
 
-    def part(self) -> None:
+    def shutdown(self) -> None:
         """Say goodbye."""
         process = self._process
         if process is not None and process.stdin is not None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 __all__ = [
-    "Nonsense",
+    "ProtocolError",
     "parse_block",
     "parse_builds",
     "parse_clusters",
@@ -57,7 +57,7 @@ _WHOLE, _NUMBERS = frozenset({int}), frozenset({int, float})
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
-class Nonsense(ValueError):
+class ProtocolError(ValueError):
     """A device sent what it should not; the text says what."""
 
 
@@ -69,16 +69,16 @@ def parse_line(line: bytes | str, limit: AnswerLimit | None = None) -> dict[str,
         limit: How much was asked for, of what comes from a device.
 
     Raises:
-        Nonsense: It is something else.
+        ProtocolError: It is something else.
     """
     if limit is not None and isinstance(line, bytes) and not limit.admits(line):
-        raise Nonsense(f"{len(line):,} bytes, more than was asked for: {line[:80]!r}")
+        raise ProtocolError(f"{len(line):,} bytes, more than was asked for: {line[:80]!r}")
     try:
         answer = _JSON.decode(line.decode() if isinstance(line, bytes) else line)
     except (ValueError, RecursionError) as error:
-        raise Nonsense(f"{line[:80]!r}") from error
+        raise ProtocolError(f"{line[:80]!r}") from error
     if not isinstance(answer, dict):
-        raise Nonsense(f"{line[:80]!r}")
+        raise ProtocolError(f"{line[:80]!r}")
     return answer
 
 
@@ -93,10 +93,10 @@ def parse_text(value: Any, what: str, *, most: int = _MOST_CHARACTERS) -> str:
     """A text of printable characters.
 
     Raises:
-        Nonsense: It is something else, or long.
+        ProtocolError: It is something else, or long.
     """
     if not isinstance(value, str) or len(value) > most or not value.isprintable():
-        raise Nonsense(f"{_short(value)} as {what}")
+        raise ProtocolError(f"{_short(value)} as {what}")
     return value
 
 
@@ -104,14 +104,14 @@ def parse_number(value: Any, what: str, *, least: float = 0.0) -> float:
     """A finite number.
 
     Raises:
-        Nonsense: It is something else, or too small.
+        ProtocolError: It is something else, or too small.
     """
     try:
         number = float(value) if _is_number(value) else math.nan
     except OverflowError:
         number = math.nan
     if not (math.isfinite(number) and number >= least):
-        raise Nonsense(f"{_short(value)} as {what}")
+        raise ProtocolError(f"{_short(value)} as {what}")
     return number
 
 
@@ -119,11 +119,11 @@ def parse_failure(answer: Mapping[str, Any]) -> LaunchFailure:
     """What a worker answers where it cannot do its work.
 
     Raises:
-        Nonsense: The cause is none that is known.
+        ProtocolError: The cause is none that is known.
     """
     cause, detail = answer["cause"], answer.get("detail")
     if cause not in LaunchFailure.CAUSES or not isinstance(detail, str):
-        raise Nonsense(f"the failure {_short(cause)}: {_short(detail)}")
+        raise ProtocolError(f"the failure {_short(cause)}: {_short(detail)}")
     return LaunchFailure(cause, detail)
 
 
@@ -131,12 +131,12 @@ def parse_loaded(answer: Mapping[str, Any]) -> Loaded:
     """What loading showed.
 
     Raises:
-        Nonsense: It is something else.
+        ProtocolError: It is something else.
     """
     providers, memory = answer.get("providers"), answer.get("memory_bytes")
     vocabulary = answer.get("vocabulary_size")
     if not isinstance(providers, list) or len(providers) > _MOST_ENTRIES:
-        raise Nonsense(f"{_short(providers)} as providers")
+        raise ProtocolError(f"{_short(providers)} as providers")
     return Loaded(
         parse_number(answer.get("load_seconds"), "load_seconds"),
         parse_number(answer.get("first_seconds"), "first_seconds"),
@@ -151,7 +151,7 @@ def parse_builds(answer: Any) -> dict[str, str]:
     """Builds of libraries by name.
 
     Raises:
-        Nonsense: It is something else.
+        ProtocolError: It is something else.
     """
     return _texts({} if answer is None else answer, "builds", most=4 * _MOST_CHARACTERS)
 
@@ -165,11 +165,11 @@ def parse_block(answer: Mapping[str, Any], *, iterations: int, warmup: int | Non
         warmup: How many before; None for any number.
 
     Raises:
-        Nonsense: It is something else.
+        ProtocolError: It is something else.
     """
     strangers = answer.keys() - _BLOCK_NAMES
     if strangers:
-        raise Nonsense(f"the reading {_short(min(strangers))}")
+        raise ProtocolError(f"the reading {_short(min(strangers))}")
     fields: dict[str, Any] = {
         "started_at": _seconds(answer.get("started_at"), "started_at"),
         "warmup_seconds": _readings(answer, "warmup_seconds", {warmup}),
@@ -177,7 +177,7 @@ def parse_block(answer: Mapping[str, Any], *, iterations: int, warmup: int | Non
     for name in _ALWAYS:
         fields[name] = _readings(answer, name, {iterations})
     if not min(fields["wall_seconds"], default=1.0) > 0:
-        raise Nonsense(f"0 s for an iteration: {COARSE_CLOCK}")
+        raise ProtocolError(f"0 s for an iteration: {COARSE_CLOCK}")
     for name in _WHERE_TOLD:
         fields[name] = _readings(answer, name, {0, iterations})
     for name in _FAULTS:
@@ -191,7 +191,7 @@ def parse_block(answer: Mapping[str, Any], *, iterations: int, warmup: int | Non
 def _seconds(value: Any, name: str) -> float:
     number = parse_number(value, name)
     if number > _MOST_SECONDS:
-        raise Nonsense(f"{number} as {name}")
+        raise ProtocolError(f"{number} as {name}")
     return number
 
 
@@ -201,12 +201,12 @@ def _readings(
     values = answer.get(name, [])
     if not isinstance(values, list) or not (None in lengths or len(values) in lengths):
         length = len(values) if isinstance(values, list) else _short(values)
-        raise Nonsense(f"{length} readings of {name}")
+        raise ProtocolError(f"{length} readings of {name}")
     # whole lists at a time: millions of readings are decoded with every look into a database
     kinds, most = (_WHOLE, _MOST_COUNT) if name in _COUNTS else (_NUMBERS, _MOST_SECONDS)
     found = set(map(type, values))
     if values and not (found <= kinds and 0 <= min(values) <= max(values) <= most):
-        raise Nonsense(f"{_short(values)} as {name}")
+        raise ProtocolError(f"{_short(values)} as {name}")
     return tuple(values if name in _COUNTS or int not in found else map(float, values))
 
 
@@ -214,13 +214,13 @@ def parse_operators(answer: Mapping[str, Any]) -> tuple[OperatorTime, ...]:
     """Where the time goes.
 
     Raises:
-        Nonsense: It is something else.
+        ProtocolError: It is something else.
     """
     rows = answer.get("operators")
     if not isinstance(rows, list) or len(rows) > _MOST_OPERATORS:
-        raise Nonsense(f"{_short(rows)} as operators")
+        raise ProtocolError(f"{_short(rows)} as operators")
     if not all(isinstance(row, dict) for row in rows):
-        raise Nonsense("an operator that is no object")
+        raise ProtocolError("an operator that is no object")
     return tuple(
         OperatorTime(
             parse_text(row.get("operator"), "an operator"),
@@ -237,18 +237,18 @@ def parse_output(answer: Mapping[str, Any]) -> npt.NDArray[np.float32]:
     """The first output: float32 of the shape that it tells.
 
     Raises:
-        Nonsense: It is something else.
+        ProtocolError: It is something else.
     """
     shape, text = answer.get("shape"), answer.get("values")
     if not isinstance(shape, list) or len(shape) > _MOST_DIMENSIONS or not isinstance(text, str):
-        raise Nonsense(f"an output of the shape {_short(shape)}")
+        raise ProtocolError(f"an output of the shape {_short(shape)}")
     sizes = [_count(size, "a size of the output") for size in shape]
     try:
         values = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise Nonsense("an output that is no base64") from error
+        raise ProtocolError("an output that is no base64") from error
     if len(values) != 4 * math.prod(sizes):
-        raise Nonsense(f"{len(values)} bytes of output for the shape {sizes}")
+        raise ProtocolError(f"{len(values)} bytes of output for the shape {sizes}")
     import numpy as np
 
     return np.frombuffer(values, dtype="<f4").reshape(sizes)
@@ -258,7 +258,7 @@ def parse_facts(value: Any) -> dict[str, str]:
     """Facts that identify a machine, or versions by name: short texts.
 
     Raises:
-        Nonsense: It is something else.
+        ProtocolError: It is something else.
     """
     return _texts(value, "facts", most=_MOST_CHARACTERS)
 
@@ -267,14 +267,14 @@ def parse_clusters(value: Any) -> tuple[tuple[int, ...], ...]:
     """Groups of CPUs, none of them twice.
 
     Raises:
-        Nonsense: It is something else.
+        ProtocolError: It is something else.
     """
     if not isinstance(value, list) or not all(isinstance(group, list) for group in value):
-        raise Nonsense(f"{_short(value)} as groups of CPUs")
+        raise ProtocolError(f"{_short(value)} as groups of CPUs")
     groups = tuple(tuple(_count(cpu, "a CPU") for cpu in group) for group in value)
     cpus = [cpu for group in groups for cpu in group]
     if len(cpus) > _MOST_CPUS or len(set(cpus)) < len(cpus):
-        raise Nonsense(f"{_short(value)} as groups of CPUs")
+        raise ProtocolError(f"{_short(value)} as groups of CPUs")
     return groups
 
 
@@ -282,10 +282,10 @@ def parse_state(value: Any) -> dict[str, Any]:
     """Readings of `STATE_FIELDS`: numbers, short texts, or None.
 
     Raises:
-        Nonsense: It is something else.
+        ProtocolError: It is something else.
     """
     if not isinstance(value, dict) or not set(value) <= set(STATE_FIELDS):
-        raise Nonsense(f"{_short(value)} as its state")
+        raise ProtocolError(f"{_short(value)} as its state")
     readings: dict[str, Any] = dict.fromkeys(STATE_FIELDS)
     for name, reading in value.items():
         if isinstance(reading, str):
@@ -298,10 +298,10 @@ def parse_state(value: Any) -> dict[str, Any]:
 
 def _texts(value: Any, what: str, *, most: int) -> dict[str, str]:
     if not isinstance(value, dict) or len(value) > _MOST_ENTRIES:
-        raise Nonsense(f"{_short(value)} as {what}")
+        raise ProtocolError(f"{_short(value)} as {what}")
     for name in value:
         if not _NAME.fullmatch(name):
-            raise Nonsense(f"the name {_short(name)} among {what}")
+            raise ProtocolError(f"the name {_short(name)} among {what}")
     return {name: parse_text(text, name, most=most) for name, text in value.items()}
 
 
@@ -311,7 +311,7 @@ def _is_number(value: Any) -> bool:
 
 def _count(value: Any, what: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**63:
-        raise Nonsense(f"{_short(value)} as {what}")
+        raise ProtocolError(f"{_short(value)} as {what}")
     return value
 
 

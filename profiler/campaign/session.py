@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from atb.devices import Artefact, Block, Device, Launch, LaunchFailure, Loaded, RunSettings
+from atb.devices import Artefact, Block, Device, LaunchFailure, Loaded, RunSettings, WorkerSession
 from atb.devices.runtimes import check_output
 from atb.models import Architecture
 from atb.profiler import BlockRecord, LoadRecord, Subject
@@ -63,7 +63,7 @@ class SessionRunner:
 
     def __init__(
         self,
-        worker: Launch,
+        worker: WorkerSession,
         device: Device,
         plan: Plan,
         journal: Journal,

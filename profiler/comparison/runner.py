@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from atb.devices import Artefact, Device, Launch, LaunchFailure
+from atb.devices import Artefact, Device, LaunchFailure, WorkerSession
 from atb.errors import RunError
 from atb.profiler.campaign import ArtefactStore
 from atb.profiler.comparison.comparison import Comparison, ComparisonPlan, PairedLaunch, Side
@@ -122,13 +122,13 @@ class ComparisonRunner:
         """One launch: load in random order, then pairs of blocks."""
         started_at = self._device.now()
         reverse = bool(self._rng.integers(2))
-        workers: dict[int, Launch] = {}
+        workers: dict[int, WorkerSession] = {}
         ready: dict[int, _Ready] = {}
         tokens: dict[int, int | None] = {}
         with contextlib.ExitStack() as stack:
-            shared: Launch | None = None
+            shared: WorkerSession | None = None
             for index in (1, 0) if reverse else (0, 1):
-                with self._blame(index):
+                with self._name_side(index):
                     artefact = stores[index].get(self._sides[index].subject)
                     workers[index] = shared or self._enter(stack, index)
                     shared = workers[index] if self._shared else None
@@ -138,14 +138,14 @@ class ComparisonRunner:
             self._tokens = min(known, default=None)
             for index, count in tokens.items():
                 if count is not None and count != self._tokens:  # in the first launch at most
-                    with self._blame(index):
+                    with self._name_side(index):
                         artefact = stores[index].get(self._sides[index].subject)
                         self._load(workers[index], index, artefact)
                         ready[index] = self._settle(workers[index], index)
             values = self._run_pairs(ready)
         return PairedLaunch(started_at, reverse, *values)
 
-    def _load(self, worker: Launch, index: int, artefact: Artefact) -> int | None:
+    def _load(self, worker: WorkerSession, index: int, artefact: Artefact) -> int | None:
         """Load a side; how many token ids it is fed, of which both get the same."""
         name = _NAMES[index]
         if self._tokens is None:
@@ -156,11 +156,11 @@ class ComparisonRunner:
             raise LaunchFailure("wrong-output", "the output is not finite")
         return loaded.vocabulary_size
 
-    def _enter(self, stack: contextlib.ExitStack, index: int) -> Launch:
+    def _enter(self, stack: contextlib.ExitStack, index: int) -> WorkerSession:
         side = self._sides[index]
         return stack.enter_context(self._device.launch(side.runtime, side.settings))
 
-    def _settle(self, worker: Launch, index: int) -> _Ready:
+    def _settle(self, worker: WorkerSession, index: int) -> _Ready:
         """Run a loaded side a little; in the first launch that also sizes its blocks."""
         plan, name = self._plan, _NAMES[index]
         probe = worker.run(name, iterations=_SETTLING_ITERATIONS, warmup=_WARMUP_ITERATIONS)
@@ -187,7 +187,7 @@ class ComparisonRunner:
         values: tuple[list[BlockValue], list[BlockValue]] = ([], [])
         for order in self._orders():
             for index in order:
-                with self._blame(index):
+                with self._name_side(index):
                     values[index].append(ready[index]())
         return tuple(values[0]), tuple(values[1])
 
@@ -201,7 +201,7 @@ class ComparisonRunner:
             yield 1 - lead, lead
 
     @contextlib.contextmanager
-    def _blame(self, index: int) -> Iterator[None]:
+    def _name_side(self, index: int) -> Iterator[None]:
         """Say which side failed."""
         try:
             yield

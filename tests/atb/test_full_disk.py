@@ -13,7 +13,7 @@ import torch
 
 from atb.data.tokenizer.vocabulary import Vocabulary
 from atb.errors import RunError
-from atb.files import atomic_folder, writing_told
+from atb.files import atomic_folder, translate_write_errors
 from atb.models.architecture import Architecture
 from atb.models.superplm.bundled import pack
 from atb.models.superplm.superplm import SuperPLM
@@ -121,9 +121,9 @@ def test_what_libraries_raise_on_a_full_disk_becomes_one_sentence(
     tmp_path: Path, error: Exception
 ) -> None:
     wanted = r"^Cannot write to .*: what was there is kept"
-    with pytest.raises(RunError, match=wanted), writing_told(tmp_path):
+    with pytest.raises(RunError, match=wanted), translate_write_errors(tmp_path):
         raise error
-    with pytest.raises(RuntimeError, match="a fault of ours"), writing_told(tmp_path):
+    with pytest.raises(RuntimeError, match="a fault of ours"), translate_write_errors(tmp_path):
         raise RuntimeError("a fault of ours")
 
 

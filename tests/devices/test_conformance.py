@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from far import save_device
 from lowered import LoweredOnce
 from openssh import OpenSsh
+from remote_devices import save_device
 
 from atb.devices.contract import Device, Runtime
 from atb.devices.fake.device import FakeDevice, FakeRuntime

@@ -15,10 +15,10 @@ import pytest
 from mutation import Reader, check_reader
 
 from atb.devices.contract import Artefact, LaunchFailure
-from atb.devices.remote.facts import FarFacts
+from atb.devices.remote.facts import RemoteFacts
 from atb.devices.settings import RunSettings
-from atb.devices.worker.client import Conversation, Death
-from atb.devices.worker.replies import Nonsense, parse_line, parse_state
+from atb.devices.worker.client import ExitStatus, WorkerClient
+from atb.devices.worker.replies import ProtocolError, parse_line, parse_state
 
 HELLO = {"pid": 7, "python": "3.11.7", "numpy": "2.1.0"}
 LOADED = {
@@ -76,10 +76,10 @@ class Scripted:
     def receive(self, *_: Any, **__: Any) -> bytes | None:
         return self._lines.pop(0) if self._lines else None
 
-    def death(self) -> Death:
-        return Death(1, "", lambda: False)
+    def exit_status(self) -> ExitStatus:
+        return ExitStatus(1, "", lambda: False)
 
-    def part(self) -> None: ...
+    def shutdown(self) -> None: ...
 
     def end(self) -> None: ...
 
@@ -90,7 +90,7 @@ def encoded(answer: Any) -> bytes:
 
 def asked(*lines: bytes) -> Any:
     """A worker that answers with these lines, and is asked for the artefact `m` first."""
-    launch = Conversation(
+    launch = WorkerClient(
         Scripted(*lines),  # type: ignore[arg-type]
         runner="onnxruntime",
         settings=RunSettings(),
@@ -128,7 +128,7 @@ def read_operators(line: bytes) -> None:
 
 
 def read_facts(line: bytes) -> None:
-    facts = FarFacts.from_json(parse_line(line))
+    facts = RemoteFacts.from_json(parse_line(line))
     assert all(text.isprintable() for text in facts.platform.values())
 
 
@@ -151,7 +151,7 @@ def read(path: Path) -> None:
     _, reader = ANSWERS[path.stem]
     # a channel hands on what stands before the end of a line
     line = path.read_bytes().split(b"\n")[0]
-    with suppress(LaunchFailure, Nonsense):  # the device's failure, which is recorded
+    with suppress(LaunchFailure, ProtocolError):  # the device's failure, which is recorded
         reader(line)
 
 

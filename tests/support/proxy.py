@@ -23,9 +23,9 @@ class DroppingProxy:
         with contextlib.suppress(OSError):
             while True:
                 near, _ = self._listener.accept()
-                far = socket.create_connection(("127.0.0.1", self._target))
-                self._open += [near, far]
-                for source, sink in ((near, far), (far, near)):
+                distant = socket.create_connection(("127.0.0.1", self._target))
+                self._open += [near, distant]
+                for source, sink in ((near, distant), (distant, near)):
                     threading.Thread(target=self._hand_on, args=(source, sink), daemon=True).start()
 
     def _hand_on(self, source, sink):

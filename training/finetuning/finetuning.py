@@ -17,7 +17,7 @@ from typing import Any
 
 from atb.data.tasks import Examples, Task, hold_out
 from atb.errors import BadFile, InputError
-from atb.files import prepare_output, read_document, write_document, writing_told
+from atb.files import prepare_output, read_document, translate_write_errors, write_document
 from atb.models import Stage, read_history, write_history
 from atb.training import check_same_run
 from atb.training.finetuning.best_weights import train_for_best
@@ -104,7 +104,7 @@ def fine_tune(
     if known is not None:
         return known
     prepare_output(out, directory=True)
-    with writing_told(out):
+    with translate_write_errors(out):
         best = train_for_best(
             loaded, learnt, held, settings, folder=out / "checkpoints", progress=progress
         )
@@ -121,7 +121,7 @@ def fine_tune(
         round(time.monotonic() - began, 1),
         learnt.skipped,
     )
-    with writing_told(out):
+    with translate_write_errors(out):
         loaded.save(out)
         write_history(out, _history(model, tuned))
         write_document(out / REPORT, {**asdict(tuned), "run": run}, kind=_KIND, format=_FORMAT)

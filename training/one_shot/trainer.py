@@ -16,7 +16,7 @@ from torch import Tensor
 
 from atb.data.corpus import TokenShards
 from atb.errors import InputError, RunError
-from atb.files import prepare_output, read_document, writing_told
+from atb.files import prepare_output, read_document, translate_write_errors
 from atb.models.superplm import CARD, FORMAT, KIND, SuperPLM
 from atb.training import (
     Batch,
@@ -193,7 +193,7 @@ def train_superplm(
     run.step, run.tokens = load_checkpoint(out, superplm, run.optimizer, run.identity)
     run.scheduler = _schedule(run.optimizer, settings, run.step)
     processes.wait()  # nobody reads what the leader is about to write
-    with torch.random.fork_rng(), writing_told(out):
+    with torch.random.fork_rng(), translate_write_errors(out):
         _train(run, out, progress, tensorboard=tensorboard)
         superplm.to("cpu").eval()
         if processes.leads:

@@ -74,7 +74,7 @@ def add(
     known_hosts: Annotated[
         Path | None, typer.Option(help="Trusted host keys; else ~/.ssh/known_hosts.")
     ] = None,
-    python: Annotated[str, typer.Option(help="What starts Python over there.")] = "python3",
+    python: Annotated[str, typer.Option(help="What starts Python on the device.")] = "python3",
     json: Json = False,
 ) -> None:
     """Add a remote device that is reached over SSH: a board, a server, another laptop.

@@ -25,7 +25,7 @@ __all__ = ["ConnectionFailed", "HostRefused", "SshCommand"]
 _CONNECT_SECONDS = 20.0
 _LOGIN_SECONDS = 30.0
 _WRITE_SECONDS = 60.0  # for a piece to be taken, after which the line counts as dead
-_CLOSE_SECONDS = 5.0  # for what runs over there to clear up
+_CLOSE_SECONDS = 5.0  # for what runs on the device to clear up
 _KEEPALIVE_SECONDS = 15.0
 _KEEPALIVES = 3  # unanswered ones
 _LAST_WORDS_BYTES = 600
@@ -48,7 +48,7 @@ class SshCommand:
 
     Args:
         address: Where.
-        command: What the login shell over there is given.
+        command: What the device's login shell is given.
         key: File of the private key; None for the usual ones and the agent's.
         known_hosts: File of the keys of hosts that are trusted; None for the usual ones.
         on_line: Called in another thread with each line of the command's output, without its end;
@@ -330,7 +330,7 @@ def _distrust(address: SshAddress, key: Any, trusted: bytes, known_hosts: Path |
         )
     return (
         f"{address} shows {came}, which {file} does not know: compare it with what "
-        "`ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` says over there, and if it is the "
+        "`ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` prints on the device, and if it is the "
         f"same, connect once with `ssh`, or add what `ssh-keyscan -p {port} {address.host}` says."
     )
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from far import save_device
 from openssh import OpenSsh
+from remote_devices import save_device
 
 from atb.devices.remote.device import SshDevice
 from atb.devices.remote.saved_devices import SavedDevice

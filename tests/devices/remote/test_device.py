@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from far import far_device, save_device
 from openssh import OpenSsh, make_key, running_openssh
+from remote_devices import remote_device, save_device
 
 from atb.devices.adding import add_device, remove_device
 from atb.devices.contract import LaunchFailure
 from atb.devices.registry import find_device
-from atb.devices.remote.agent_client import FarAgent, Refused
+from atb.devices.remote.agent_client import RemoteAgent, RemoteError
 from atb.devices.remote.device import SshDevice
 from atb.devices.remote.saved_devices import SavedDevice, read_devices
 from atb.devices.remote.ssh.address import SshAddress
@@ -33,9 +33,9 @@ SETTINGS = RunSettings(sequence_length=8)
 
 
 @pytest.fixture(autouse=True)
-def far_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def remote_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where agents of this test make their folders; the server hands it on."""
-    folder = tmp_path / "far"
+    folder = tmp_path / "remote"
     folder.mkdir()
     monkeypatch.setenv("ATB_DEVICES", str(tmp_path / "devices.json"))
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -43,13 +43,13 @@ def far_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def server(openssh_installed: None, tmp_path: Path, far_folder: Path) -> Iterator[OpenSsh]:
-    lines = [f"SetEnv TMPDIR={far_folder}"]
+def server(openssh_installed: None, tmp_path: Path, remote_folder: Path) -> Iterator[OpenSsh]:
+    lines = [f"SetEnv TMPDIR={remote_folder}"]
     with running_openssh(tmp_path / "openssh", lines=lines) as server:
         yield server
 
 
-def add(server: OpenSsh, name: str = "far", **changes: object) -> SavedDevice:
+def add(server: OpenSsh, name: str = "board", **changes: object) -> SavedDevice:
     options = {
         "python": sys.executable,
         "key": server.key,
@@ -89,19 +89,19 @@ def wait_until_no_process(folder: Path, seconds: float = 20.0) -> bool:
 
 def test_a_device_is_added_found_and_removed(server: OpenSsh) -> None:
     saved = add(server)
-    assert read_devices() == {"far": saved}
-    device = find_device("far")
+    assert read_devices() == {"board": saved}
+    device = find_device("board")
     assert isinstance(device, SshDevice)
     assert dict(device.platform) == dict(find_device("local").platform)
     assert find_runtime(device, "onnxruntime").version == saved.facts.versions["onnxruntime"]
     device.close()
     with pytest.raises(InputError, match="remove"):
         add(server)
-    remove_device("far")
-    with pytest.raises(InputError, match="There is no device 'far'"):
-        find_device("far")
+    remove_device("board")
+    with pytest.raises(InputError, match="There is no device 'board'"):
+        find_device("board")
     with pytest.raises(InputError, match="no remote device"):
-        remove_device("far")
+        remove_device("board")
 
 
 def test_a_name_of_ours_is_taken(server: OpenSsh) -> None:
@@ -173,7 +173,7 @@ def test_an_alias_of_the_configuration_is_honoured(server: OpenSsh, tmp_path: Pa
         f"Host board\nHostname 127.0.0.1\nPort {server.port}\nIdentityFile {server.key}\n"
     )
     server.known_hosts.rename(tmp_path / ".ssh" / "known_hosts")
-    saved, _, _ = add_device("far", "ssh://board", python=sys.executable)
+    saved, _, _ = add_device("board", "ssh://board", python=sys.executable)
     assert saved.facts.platform["system"] == "Linux"
 
 
@@ -219,12 +219,12 @@ def test_a_python_that_is_no_word_is_refused(python: str, server: OpenSsh) -> No
 
 
 def test_files_of_any_name_go_there_by_their_content(
-    server: OpenSsh, tmp_path: Path, far_folder: Path
+    server: OpenSsh, tmp_path: Path, remote_folder: Path
 ) -> None:
     canary = tmp_path / "canary"
     folder = tmp_path / 'it\'s $(touch canary); `id` "here"'
     folder.mkdir()
-    device = far_device(server)
+    device = remote_device(server)
     runtime = device.runtimes["onnxruntime"]
     artefact = runtime.build(SMALL, SETTINGS, folder)
     odd = artefact.path.rename(folder / f"$(touch {canary.name}) ;'\".onnx")
@@ -232,31 +232,31 @@ def test_files_of_any_name_go_there_by_their_content(
     with device.launch(runtime, SETTINGS) as launch:
         launch.load(key, type(artefact)(odd, artefact.sha256, artefact.size_bytes))
         assert launch.run(key, iterations=2).wall_seconds
-        (agent,) = far_folder.iterdir()
+        (agent,) = remote_folder.iterdir()
         names = {path.name for path in agent.iterdir() if path.suffix}
         assert f"{artefact.sha256}.onnx" in names
         assert all(set(name.partition(".")[0]) <= set("0123456789abcdef") for name in names)
         assert agent.stat().st_mode & 0o777 == 0o700
     device.close()
     assert not canary.exists()
-    assert list(far_folder.iterdir()) == []
+    assert list(remote_folder.iterdir()) == []
 
 
 @pytest.mark.parametrize(
     "change", [{"sha256": "../../canary"}, {"sha256": "0" * 63}, {"suffix": "/../x"}]
 )
 def test_the_agent_writes_nowhere_else(
-    change: dict[str, str], server: OpenSsh, far_folder: Path
+    change: dict[str, str], server: OpenSsh, remote_folder: Path
 ) -> None:
     agent = connect(server)
-    with pytest.raises(Refused, match="named by its hash"):
+    with pytest.raises(RemoteError, match="named by its hash"):
         agent.ask("put", **{"sha256": "0" * 64, "suffix": ".py", "size": 0, **change})
     agent.close()
-    assert list(far_folder.iterdir()) == []
+    assert list(remote_folder.iterdir()) == []
 
 
-def connect(server: OpenSsh) -> FarAgent:
-    return FarAgent(
+def connect(server: OpenSsh) -> RemoteAgent:
+    return RemoteAgent(
         SshAddress.parse(server.url),
         python=sys.executable,
         key=server.key,
@@ -273,45 +273,45 @@ def test_another_machine_under_the_same_name_is_refused(server: OpenSsh) -> None
 
 
 def test_cpus_that_it_does_not_have_are_refused(server: OpenSsh) -> None:
-    device = far_device(server)
+    device = remote_device(server)
     with pytest.raises(InputError, match="affinity"):
         device.launch(device.runtimes["onnxruntime"], RunSettings(affinity=(4000,)))
     device.close()
 
 
-def test_nothing_stays_after_the_end(server: OpenSsh, far_folder: Path) -> None:
-    device = far_device(server)
+def test_nothing_stays_after_the_end(server: OpenSsh, remote_folder: Path) -> None:
+    device = remote_device(server)
     with device.launch(device.runtimes["onnxruntime"], SETTINGS):
-        assert list(far_folder.iterdir())
+        assert list(remote_folder.iterdir())
     device.close()
-    assert list(far_folder.iterdir()) == []
-    assert wait_until_no_process(far_folder)
+    assert list(remote_folder.iterdir()) == []
+    assert wait_until_no_process(remote_folder)
 
 
-def test_nothing_stays_after_a_cut(server: OpenSsh, far_folder: Path) -> None:
-    device = far_device(server)
+def test_nothing_stays_after_a_cut(server: OpenSsh, remote_folder: Path) -> None:
+    device = remote_device(server)
     runtime = device.runtimes["onnxruntime"]
     with device.launch(runtime, SETTINGS) as launch:
         server.cut()
         with pytest.raises(LaunchFailure) as caught:
             launch.run("nothing", iterations=1)
         assert caught.value.cause == "device-gone"
-    assert wait_until_empty(far_folder)
-    assert wait_until_no_process(far_folder)
+    assert wait_until_empty(remote_folder)
+    assert wait_until_no_process(remote_folder)
     with device.launch(runtime, SETTINGS):  # the next call connects again
         pass
     device.close()
 
 
-def test_nothing_stays_of_a_client_that_is_killed(server: OpenSsh, far_folder: Path) -> None:
+def test_nothing_stays_of_a_client_that_is_killed(server: OpenSsh, remote_folder: Path) -> None:
     script = f"""
 import sys, time
 sys.path.insert(0, {str(Path(__file__).parents[2] / "support")!r})
 from pathlib import Path
-from far import far_device
+from remote_devices import remote_device
 from openssh import OpenSsh
 from atb.devices.settings import RunSettings
-device = far_device(OpenSsh(Path({str(server.folder)!r}), {server.port}))
+device = remote_device(OpenSsh(Path({str(server.folder)!r}), {server.port}))
 with device.launch(device.runtimes["onnxruntime"], RunSettings()):
     print("ready", flush=True)
     time.sleep(60)
@@ -319,26 +319,26 @@ with device.launch(device.runtimes["onnxruntime"], RunSettings()):
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as client:
         assert client.stdout is not None
         assert client.stdout.readline() == b"ready\n"
-        assert processes_of(far_folder)
+        assert processes_of(remote_folder)
         client.send_signal(signal.SIGKILL)
-    assert wait_until_empty(far_folder)
-    assert wait_until_no_process(far_folder)
+    assert wait_until_empty(remote_folder)
+    assert wait_until_no_process(remote_folder)
 
 
 def test_what_a_killed_agent_left_is_cleared_up_by_the_next_one(
-    server: OpenSsh, far_folder: Path
+    server: OpenSsh, remote_folder: Path
 ) -> None:
-    device = far_device(server)
+    device = remote_device(server)
     _ = device.platform
-    agents = [pid for pid in processes_of(far_folder) if _is_agent(pid)]
+    agents = [pid for pid in processes_of(remote_folder) if _is_agent(pid)]
     for pid in agents:
         os.kill(pid, signal.SIGKILL)
-    assert wait_until_no_process(far_folder)
-    assert list(far_folder.iterdir())
+    assert wait_until_no_process(remote_folder)
+    assert list(remote_folder.iterdir())
     again = connect(server)
-    assert len(list(far_folder.iterdir())) == 1  # its own
+    assert len(list(remote_folder.iterdir())) == 1  # its own
     again.close()
-    assert list(far_folder.iterdir()) == []
+    assert list(remote_folder.iterdir()) == []
     device.close()
 
 
@@ -357,7 +357,7 @@ def test_its_clock_is_followed(server: OpenSsh, tmp_path: Path) -> None:
         f'exec {shlex.quote(sys.executable)} "$@"\n'
     )
     python.chmod(0o755)
-    device = far_device(server, python=str(python))
+    device = remote_device(server, python=str(python))
     assert device.now() == pytest.approx(time.time() - 7200, abs=1)
     runtime = device.runtimes["onnxruntime"]
     with tempfile.TemporaryDirectory() as folder:
@@ -371,7 +371,7 @@ def test_its_clock_is_followed(server: OpenSsh, tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_told(server: OpenSsh, tmp_path: Path) -> None:
-    device = far_device(server, python=str(_short_of_disk(tmp_path, kibibytes=128)))
+    device = remote_device(server, python=str(_short_of_disk(tmp_path, kibibytes=128)))
     runtime = device.runtimes["onnxruntime"]
     artefact = runtime.build(Architecture(2, 128, 4, 128, 512), SETTINGS, tmp_path)
     with device.launch(runtime, SETTINGS) as launch, pytest.raises(LaunchFailure) as caught:

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from atb.devices.registry import list_devices
-from atb.devices.remote.facts import FarFacts
+from atb.devices.remote.facts import RemoteFacts
 from atb.devices.remote.saved_devices import (
     SavedDevice,
     check_name,
@@ -14,7 +14,7 @@ from atb.devices.remote.saved_devices import (
 from atb.devices.remote.ssh.address import SshAddress
 from atb.errors import BadFile, InputError
 
-FACTS = FarFacts(
+FACTS = RemoteFacts(
     {"processor": "Cortex-A72", "system": "Linux"},
     ((0, 1),),
     (0, 1),

@@ -8,14 +8,14 @@ from typing import Any
 
 import onnxruntime
 import pytest
-from far import far_device
 from foreign import keep_outside, write_embedding
 from onnx import TensorProto
 from openssh import OpenSsh
+from remote_devices import remote_device
 
 from atb.devices.contract import LaunchFailure
 from atb.devices.registry import find_device
-from atb.devices.remote.worker_channel import FarWorker
+from atb.devices.remote.worker_channel import RemoteWorker
 from atb.devices.runtimes.artefact import describe_model
 from atb.devices.runtimes.registry import find_runtime
 from atb.devices.settings import RunSettings
@@ -46,14 +46,14 @@ def board(tmp_path: Path) -> Board:
 
 
 @pytest.fixture
-def channel(board: Board) -> FarWorker:
-    channel = FarWorker(lambda: board, {})  # type: ignore[arg-type, return-value]
+def channel(board: Board) -> RemoteWorker:
+    channel = RemoteWorker(lambda: board, {})  # type: ignore[arg-type, return-value]
     channel.open()
     return channel
 
 
 def test_a_model_arrives_with_all_its_weights(
-    board: Board, channel: FarWorker, tmp_path: Path
+    board: Board, channel: RemoteWorker, tmp_path: Path
 ) -> None:
     inputs = {name: (TensorProto.INT64, ["b", "s"]) for name in ("ids", "segments")}
     path = write_embedding(tmp_path / "mine/model.onnx", inputs, tables={"segments": 2})
@@ -67,7 +67,7 @@ def test_a_model_arrives_with_all_its_weights(
 
 
 def test_a_model_in_one_file_arrives_as_it_is(
-    board: Board, channel: FarWorker, tmp_path: Path
+    board: Board, channel: RemoteWorker, tmp_path: Path
 ) -> None:
     path = write_embedding(tmp_path / "model.onnx")
     artefact = describe_model(path)
@@ -76,7 +76,7 @@ def test_a_model_in_one_file_arrives_as_it_is(
 
 
 def test_files_of_another_format_that_name_each_other_are_refused(
-    channel: FarWorker, tmp_path: Path
+    channel: RemoteWorker, tmp_path: Path
 ) -> None:
     (tmp_path / "m.xml").write_text("<net/>")
     (tmp_path / "m.bin").write_bytes(b"weights")
@@ -91,7 +91,7 @@ def test_a_model_in_several_files_computes_there_what_it_does_here(
 ) -> None:
     path = keep_outside(write_embedding(tmp_path / "mine/model.onnx"), lambda name: f"parts/{name}")
     artefact, settings, checksums = describe_model(path), RunSettings(sequence_length=8), []
-    remote = far_device(shared_openssh)
+    remote = remote_device(shared_openssh)
     for device in (remote, find_device("local")):
         with device.launch(find_runtime(device, "onnxruntime"), settings) as launch:
             checksums.append(launch.load("m", artefact).output_checksum)

@@ -6,8 +6,8 @@ import tracemalloc
 import pytest
 
 from atb.devices.fake.device import FakeDevice
-from atb.devices.remote import agent_client as far_agent
-from atb.devices.remote.agent_client import FarAgent
+from atb.devices.remote import agent_client
+from atb.devices.remote.agent_client import RemoteAgent
 from atb.devices.remote.ssh.address import SshAddress
 from atb.devices.remote.ssh.connection import ConnectionFailed
 from atb.devices.settings import RunSettings
@@ -18,7 +18,7 @@ from atb.devices.worker.answer_limits import (
     limit_of_block,
     limit_of_request,
 )
-from atb.devices.worker.replies import Nonsense, parse_line
+from atb.devices.worker.replies import ProtocolError, parse_line
 
 GREETING = b'{"greeting": "atb-agent 1"}'
 
@@ -42,8 +42,8 @@ class Board:
 
 @pytest.fixture
 def agent(monkeypatch):
-    monkeypatch.setattr(far_agent, "SshCommand", Board)
-    return FarAgent(SshAddress.parse("ssh://board"))
+    monkeypatch.setattr(agent_client, "SshCommand", Board)
+    return RemoteAgent(SshAddress.parse("ssh://board"))
 
 
 @pytest.fixture
@@ -118,11 +118,11 @@ def test_a_welcome_of_the_login_shell_is_passed_over_up_to_a_limit(monkeypatch):
             super().__init__(*arguments, **options)
             self.answers = [b"Welcome to the machine [1]!"] * self.welcome + [GREETING]
 
-    monkeypatch.setattr(far_agent, "SshCommand", Talkative)
-    assert FarAgent(SshAddress.parse("ssh://board")).alive
+    monkeypatch.setattr(agent_client, "SshCommand", Talkative)
+    assert RemoteAgent(SshAddress.parse("ssh://board")).alive
     Talkative.welcome = 100_000
     with pytest.raises(ConnectionFailed, match="nobody asked for"):
-        FarAgent(SshAddress.parse("ssh://board"))
+        RemoteAgent(SshAddress.parse("ssh://board"))
 
 
 @pytest.mark.parametrize("part", [b"{}", b"[]", b"0", b'{"a":0}', b'[[],""]', b"1e1"])
@@ -160,5 +160,5 @@ def test_blocks_of_any_length_fit_into_what_is_asked_for():
 def test_an_answer_beyond_its_limit_is_refused_before_it_is_read():
     assert parse_line(b'{"a": 1}', SMALL) == {"a": 1}
     for line in (b'{"a": "%s"}' % (b"x" * (1 << 17)), b'{"a": [%s]}' % b",".join([b"0"] * 5000)):
-        with pytest.raises(Nonsense, match="more than was asked for"):
+        with pytest.raises(ProtocolError, match="more than was asked for"):
             parse_line(line, SMALL)

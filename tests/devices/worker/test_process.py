@@ -14,7 +14,7 @@ import pytest
 from atb.devices.contract import Artefact, LaunchFailure
 from atb.devices.settings import RunSettings
 from atb.devices.worker import process as process_module
-from atb.devices.worker.process import ProcessLaunch
+from atb.devices.worker.process import ProcessClient
 
 ARTEFACT = Artefact(Path("model"), "0", 0)
 GREETING = "import os, signal, sys, time\nsys.stdin.readline()\nprint('{}', flush=True)\n"
@@ -24,9 +24,9 @@ LOADED = '{"first_seconds": 0, "load_seconds": 1, "providers": [], "output_check
 
 def launch(
     script: str, *, timeout_seconds: float = 20.0, settings: RunSettings | None = None
-) -> ProcessLaunch:
+) -> ProcessClient:
     """A worker that greets and then does as the script says at the first request."""
-    return ProcessLaunch(
+    return ProcessClient(
         [sys.executable, "-c", GREETING + "sys.stdin.readline()\n" + textwrap.dedent(script)],
         environment=os.environ,
         runner="onnxruntime",
@@ -35,7 +35,7 @@ def launch(
     )
 
 
-def failure(started: ProcessLaunch) -> LaunchFailure:
+def failure(started: ProcessClient) -> LaunchFailure:
     with started as entered, pytest.raises(LaunchFailure) as caught:
         entered.load("model", ARTEFACT)
     return caught.value
@@ -109,7 +109,7 @@ def test_an_answer_that_is_no_json_is_a_crash() -> None:
 
 
 def test_a_worker_that_cannot_be_started_is_a_device_that_is_gone() -> None:
-    missing = ProcessLaunch(
+    missing = ProcessClient(
         ["/no/such/python"],
         environment={},
         runner="onnxruntime",
@@ -131,7 +131,7 @@ def test_ctrl_c_before_there_is_a_worker_is_ctrl_c(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_worker_that_dies_before_its_greeting_leaves_nothing_behind() -> None:
-    broken = ProcessLaunch(
+    broken = ProcessClient(
         [sys.executable, "-c", "raise SystemExit('no numpy here')"],
         environment=os.environ,
         runner="onnxruntime",
@@ -202,7 +202,7 @@ def test_the_idle_time_of_a_block_is_not_silence() -> None:
 
 
 def test_a_worker_that_never_greets_is_named_as_the_device() -> None:
-    deaf = ProcessLaunch(
+    deaf = ProcessClient(
         [sys.executable, "-c", "import time; time.sleep(60)"],
         environment=os.environ,
         runner="onnxruntime",
@@ -249,7 +249,7 @@ def test_last_words_about_memory_are_out_of_memory(words: str) -> None:
 def test_a_worker_is_told_what_it_may_take(tmp_path: Path) -> None:
     note = tmp_path / "greeting"
     script = f"import sys; open({str(note)!r}, 'w').write(sys.stdin.readline()); print('{{}}')"
-    started = ProcessLaunch(
+    started = ProcessClient(
         [sys.executable, "-c", script],
         environment=os.environ,
         runner="onnxruntime",

@@ -5,7 +5,7 @@ import pytest
 
 from atb.devices.contract import Block, LaunchFailure, Loaded
 from atb.devices.worker import replies
-from atb.devices.worker.replies import Nonsense
+from atb.devices.worker.replies import ProtocolError
 
 LOADED: dict[str, Any] = {
     "load_seconds": 1.0,
@@ -31,7 +31,7 @@ BLOCK: dict[str, Any] = {
     [b"", b"hello", b"[]", b'{"a": NaN}', b'{"a": Infinity}', b"[" * 100_000, b"\xff", b'{"a"'],
 )
 def test_a_line_is_an_object_of_finite_numbers(line: bytes) -> None:
-    with pytest.raises(Nonsense):
+    with pytest.raises(ProtocolError):
         replies.parse_line(line)
 
 
@@ -63,7 +63,7 @@ def test_what_is_right_is_read() -> None:
     ],
 )
 def test_what_loading_showed_is_checked(change: dict[str, Any]) -> None:
-    with pytest.raises(Nonsense):
+    with pytest.raises(ProtocolError):
         replies.parse_loaded({**LOADED, **change})
 
 
@@ -88,7 +88,7 @@ def test_what_loading_showed_is_checked(change: dict[str, Any]) -> None:
     ],
 )
 def test_readings_are_checked(change: dict[str, Any]) -> None:
-    with pytest.raises(Nonsense):
+    with pytest.raises(ProtocolError):
         replies.parse_block({**BLOCK, **change}, iterations=2, warmup=1)
 
 
@@ -105,7 +105,7 @@ def test_readings_are_checked(change: dict[str, Any]) -> None:
     ],
 )
 def test_an_output_is_checked(answer: dict[str, Any]) -> None:
-    with pytest.raises(Nonsense):
+    with pytest.raises(ProtocolError):
         replies.parse_output(answer)
 
 
@@ -114,7 +114,7 @@ def test_an_output_is_checked(answer: dict[str, Any]) -> None:
     [None, [1], [{"operator": "MatMul"}], [{"operator": "", "name": "", "seconds": -1}]],
 )
 def test_operators_are_checked(rows: Any) -> None:
-    with pytest.raises(Nonsense):
+    with pytest.raises(ProtocolError):
         replies.parse_operators({"operators": rows})
 
 
@@ -131,13 +131,13 @@ def test_operators_are_checked(rows: Any) -> None:
     ],
 )
 def test_facts_are_checked(facts: Any) -> None:
-    with pytest.raises(Nonsense):
+    with pytest.raises(ProtocolError):
         replies.parse_facts(facts)
 
 
 @pytest.mark.parametrize("groups", [None, [0], [[0], [0]], [[-1]], [["0"]], [list(range(5000))]])
 def test_groups_of_cpus_are_checked(groups: Any) -> None:
-    with pytest.raises(Nonsense):
+    with pytest.raises(ProtocolError):
         replies.parse_clusters(groups)
 
 
@@ -145,7 +145,7 @@ def test_groups_of_cpus_are_checked(groups: Any) -> None:
     "state", [None, {"mood": 1}, {"governor": ["a"]}, {"governor": "a\x07"}, {"governor": True}]
 )
 def test_a_state_is_checked(state: Any) -> None:
-    with pytest.raises(Nonsense):
+    with pytest.raises(ProtocolError):
         replies.parse_state(state)
 
 
@@ -153,7 +153,7 @@ def test_a_failure_has_a_known_cause() -> None:
     failure = replies.parse_failure({"cause": "load-error", "detail": "no"})
     assert isinstance(failure, LaunchFailure)
     for answer in ({"cause": "whim", "detail": "no"}, {"cause": [], "detail": ""}, {"cause": None}):
-        with pytest.raises(Nonsense):
+        with pytest.raises(ProtocolError):
             replies.parse_failure(answer)
 
 

@@ -7,8 +7,8 @@ import threading
 import time
 
 import pytest
-from far import far_device, save_device
 from proxy import dropping_proxy
+from remote_devices import remote_device, save_device
 
 from atb.devices.remote.device import SshDevice
 from atb.devices.settings import RunSettings
@@ -75,7 +75,7 @@ def at_blocks(numbers, do):
 
 
 def test_a_campaign_survives_cuts(openssh, database):
-    result = run(far_device(openssh), database, progress=at_blocks((4, 17), openssh.cut))
+    result = run(remote_device(openssh), database, progress=at_blocks((4, 17), openssh.cut))
     check_complete(result)
     assert len(result.failures) == 2
 
@@ -85,7 +85,7 @@ def test_a_campaign_survives_a_server_that_starts_anew(openssh, database):
         openssh.kill()
         threading.Timer(2.0, openssh.start).start()
 
-    result = run(far_device(openssh), database, progress=at_blocks((6,), restart))
+    result = run(remote_device(openssh), database, progress=at_blocks((6,), restart))
     check_complete(result)
     assert len(result.failures) == 1
 
@@ -105,7 +105,7 @@ def test_a_line_that_is_dropped_in_the_middle_is_a_cut(openssh, database):
             openssh.known_hosts.read_text().replace(f":{openssh.port}", f":{proxy.port}")
         )
         url = openssh.url.replace(f":{openssh.port}", f":{proxy.port}")
-        device = far_device(openssh, url=url)
+        device = remote_device(openssh, url=url)
         result = run(device, database, progress=at_blocks((5, 21), proxy.drop))
     check_complete(result)
     assert len(result.failures) == 2
@@ -140,7 +140,7 @@ def test_measurements_carry_the_clock_over_there(openssh, database, tmp_path):
     )
     python.chmod(0o755)
     began = time.time() + 3 * 3600
-    result = run(far_device(openssh, python=str(python)), database)
+    result = run(remote_device(openssh, python=str(python)), database)
     check_complete(result)
     starts = [b.readings.started_at for m in result.measurements for b in m.blocks]
     assert began - 1 <= min(starts)

@@ -3,7 +3,7 @@ import pytest
 from atb.commands.arguments.sweep import Sweep, expand_affinity, parse_list
 from atb.devices.registry import find_device
 from atb.devices.remote.device import SshDevice
-from atb.devices.remote.facts import FarFacts
+from atb.devices.remote.facts import RemoteFacts
 from atb.devices.remote.saved_devices import SavedDevice
 from atb.devices.remote.ssh.address import SshAddress
 from atb.errors import InputError
@@ -29,7 +29,7 @@ def test_clusters_are_the_devices_own():
     board = SavedDevice(
         "board",
         SshAddress.parse("ssh://me@board"),
-        FarFacts({}, ((4, 5), (0, 1, 2, 3), (6,)), (0, 1, 2, 5), {}, "3.11"),
+        RemoteFacts({}, ((4, 5), (0, 1, 2, 3), (6,)), (0, 1, 2, 5), {}, "3.11"),
         "python3",
     )
     # nobody is connected to; what its workers may not use is left out

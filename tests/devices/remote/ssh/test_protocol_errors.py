@@ -33,19 +33,19 @@ GREETING = 'import sys, json, time\nprint(\'{"greeting": "atb-agent 1"}\', flush
         GREETING,
     ],
 )
-def test_nonsense_from_there_is_one_sentence(
+def test_what_breaks_the_protocol_is_one_sentence(
     script: str, openssh: OpenSsh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ATB_DEVICES", str(tmp_path / "devices.json"))
-    (tmp_path / "nonsense.py").write_text("import sys, time\n" + script)
+    (tmp_path / "broken.py").write_text("import sys, time\n" + script)
     python = tmp_path / "liar"
     python.write_text(
-        f"#!/bin/sh\nexec {shlex.quote(sys.executable)} {shlex.quote(str(tmp_path))}/nonsense.py\n"
+        f"#!/bin/sh\nexec {shlex.quote(sys.executable)} {shlex.quote(str(tmp_path))}/broken.py\n"
     )
     python.chmod(0o755)
     with pytest.raises(RunError) as caught:
         add_device(
-            "far",
+            "board",
             openssh.url,
             python=str(python),
             key=openssh.key,
