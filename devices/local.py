@@ -104,7 +104,7 @@ class LocalDevice:
 
 
 def thread_environment(threads: int) -> dict[str, str]:
-    """Variables of a worker, here and on remote devices: what keeps libraries to so many threads."""
+    """Variables of a worker on any device: what keeps libraries to so many threads."""
     return {**dict.fromkeys(_THREAD_VARIABLES, str(threads)), "PYTHONUNBUFFERED": "1"}
 
 
