@@ -1,4 +1,4 @@
-"""Known architectures on this device: measured where possible, else predicted, and named so."""
+"""Published architectures on this device: measured where possible, else predicted, and named so."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from atb.models import PUBLISHED, Architecture
 from atb.predictor import LatencyPredictor
 from atb.profiler.statistics import Measurement
 
-__all__ = ["Baseline", "Basis", "baselines_of"]
+__all__ = ["Baseline", "baselines_of"]
 
-Basis = Literal["measured", "predicted", "extrapolated"]
+Origin = Literal["measured", "predicted", "extrapolated"]
 
-#: Known architectures beside the winner; more would not fit on one screen.
+#: Published architectures beside the winner; more would not fit on one screen.
 _MOST_BASELINES = 16
 #: Shown wherever their latency is known, however far away: people compare with these.
 _LANDMARKS = ("bert-base", "distilbert", "minilm-6", "tinybert-4", "bert-mini", "bert-tiny")
@@ -24,7 +24,7 @@ _LANDMARKS = ("bert-base", "distilbert", "minilm-6", "tinybert-4", "bert-mini", 
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """A known architecture on this device.
+    """A published architecture on this device.
 
     Attributes:
         names: What it is called.
@@ -39,7 +39,7 @@ class Baseline:
     architecture: Architecture
     seconds: float
     interval: tuple[float, float] | None
-    basis: Basis
+    basis: Origin
 
 
 def baselines_of(
@@ -47,7 +47,7 @@ def baselines_of(
     predictor: LatencyPredictor | None,
     winner_seconds: float | None,
 ) -> tuple[Baseline, ...]:
-    """Known architectures on this device, fastest first.
+    """Published architectures on this device, fastest first.
 
     Args:
         measurements: Made on it.

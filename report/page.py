@@ -41,8 +41,8 @@ _SECTIONS = (
     ("latencies", "Measured latencies"),
     ("predictor", "Predicted against measured"),
     ("search", "The search"),
-    ("baselines", "Beside known architectures"),
-    ("provenance", "Where it comes from"),
+    ("baselines", "Published architectures"),
+    ("provenance", "Provenance"),
 )
 
 

@@ -110,11 +110,11 @@ def snippets_of(model: Path, folder: Path) -> list[tuple[str, str]]:
     found = []
     if (model / "config.json").is_file():
         tokenizer = any((model / name).is_file() for name in ("tokenizer.json", "vocab.txt"))
-        found.append(("transformers, with the modelling file in the folder",
+        found.append(("transformers, with the modelling code in the folder",
                       _transformers_code(place, tokenizer=tokenizer)))  # fmt: skip
     graphs = [name for name in ("model.onnx", "model.int8.onnx") if (model / name).is_file()]
     if graphs:
-        words = f"; the same with {graphs[1]}, which is smaller" if len(graphs) > 1 else ""
+        words = f"; {graphs[1]} is loaded alike and is smaller" if len(graphs) > 1 else ""
         found.append((f"onnxruntime{words}", _onnx_code(f"{place}/{graphs[0]}")))
     return found
 
@@ -133,7 +133,7 @@ def _onnx_code(path: str) -> str:
 import onnxruntime
 
 session = onnxruntime.InferenceSession({path!r})
-tokens = np.array([[101, 7592, 2088, 102]])  # [batch, length], any of both
+tokens = np.array([[101, 7592, 2088, 102]])  # [batch, length], of any size
 inputs = {{
     "input_ids": tokens,
     "attention_mask": np.ones_like(tokens),

@@ -1,4 +1,4 @@
-"""The picture of the known architectures on a device, the winner among them."""
+"""The picture of the published architectures on a device, the winner among them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def baseline_latencies(
     *,
     width_inches: float = WIDTH_INCHES,
 ) -> Picture:
-    """Known architectures on this device, fastest first, the winner among them."""
+    """Published architectures on this device, fastest first, the winner among them."""
     ranked = sorted([*rows, *([winner] if winner else [])], key=lambda row: row.seconds)
     with one_panel(0.95 + 0.24 * len(ranked), width_inches) as (figure, axes):
         if limit_seconds is not None:
@@ -56,7 +56,7 @@ def baseline_latencies(
     return Picture(
         "baselines",
         figure,
-        f"Latency of {many(len(rows), 'known architecture')} on this device"
+        f"Latency of {many(len(rows), 'published architecture')} on this device"
         + ("." if winner is None else f"; the winner takes {milliseconds(winner.seconds)}."),
     )
 

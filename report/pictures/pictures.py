@@ -98,7 +98,7 @@ def _interval_widths(axes: Axes, measurements: Sequence[Measurement]) -> None:
     axes.set_ylim(0, 103)
     axes.set_xlabel("Half-width of the interval (% of the latency)")
     axes.set_ylabel("Share of measurements (%)")
-    axes.set_title("How sharp the measurements are")
+    axes.set_title("Widths of the intervals")
 
 
 def sentinel(

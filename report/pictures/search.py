@@ -190,7 +190,7 @@ def _tip(candidate: Candidate) -> str:
     if candidate.measured_seconds is not None and candidate.interval_seconds is not None:
         measured = with_interval(candidate.measured_seconds, candidate.interval_seconds)
         text += f", measured {measured}"
-    word = "expected score (given up early)" if candidate.pruned else "score"
+    word = "expected score (pruned)" if candidate.pruned else "score"
     return text if candidate.proxy is None else f"{text}, {word} {digits(candidate.proxy, 4)}"
 
 

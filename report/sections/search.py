@@ -37,7 +37,7 @@ def winner_section(
 
     Args:
         result: What the search returned.
-        known: Known architectures on this device, to speak of speed-ups.
+        known: Published architectures on this device, to speak of speed-ups.
         model: Folder of the winner's files, if there is one.
         folder: Of the page.
     """
@@ -100,7 +100,7 @@ def _tiles(result: SearchResult) -> list[tuple[str, str, str]]:
         words = "" if interval is None else with_bounds(interval)
         tiles.append(("measured latency", milliseconds(winner.measured_seconds), words))
         error = winner.predicted_seconds / winner.measured_seconds - 1
-        beside = f"{percent(error, signed=True)} against the measured"
+        beside = f"{percent(error, signed=True)} from the measured one"
     tiles.append(("predicted latency", milliseconds(winner.predicted_seconds), beside))
     basis = "" if result.basis == "given" else result.basis
     tiles.append(("limit", milliseconds(result.constraint_seconds), basis))
@@ -115,7 +115,7 @@ def _tiles(result: SearchResult) -> list[tuple[str, str, str]]:
     work = count(a.multiply_adds(length))
     return [
         *tiles,
-        ("parameters", count(a.parameters()), "with 30,522 words and 512 positions"),
+        ("parameters", count(a.parameters()), "with a vocabulary of 30,522 and 512 positions"),
         ("multiply-adds", work, f"of the encoder, {length} tokens"),
     ]
 
@@ -147,15 +147,14 @@ def search_section(result: SearchResult) -> dict[str, Any]:
             f", {_SCORING.get(name, 'with')} {words}" for name, words in result.scoring.items()
         )
         + (f" ({failed} failed)" if failed else "")
-        + (f", {result.pruned} were given up early" if result.pruned else "")
+        + (f", {result.pruned} pruned" if result.pruned else "")
         + f". Finalists measured: {len(finalists)}. {_verdicts(result)}"
     )
     if result.correction != 1:
         summary += f" Measured finalists corrected the predictions by {times(result.correction)}."
     if result.alternatives:
-        summary += (
-            f" It is the best of several settings: {'; '.join(map(_told, result.alternatives))}."
-        )
+        alternatives = "; ".join(map(describe_alternative, result.alternatives))
+        summary += f" It is the best of several settings: {alternatives}."
     return {
         "summary": summary,
         "picture": in_both_widths(lambda w: search_pictures.search(result, width_inches=w)),
@@ -199,7 +198,7 @@ def _rule(result: SearchResult) -> str:
     )
 
 
-def _told(one: AlternativeResult) -> str:
+def describe_alternative(one: AlternativeResult) -> str:
     if one.proxy is None or one.measured_seconds is None:
         return f"{one.name} has nothing within the limits"
     return f"{one.name} scores {one.proxy:.4f} in {milliseconds(one.measured_seconds)}"
@@ -220,17 +219,17 @@ def winner_row(result: SearchResult) -> Baseline:
 def baseline_section(
     rows: Sequence[Baseline], result: SearchResult | None
 ) -> dict[str, Any] | None:
-    """The known architectures on this device, with the winner among them if there is one."""
+    """The published architectures on this device, with the winner among them if there is one."""
     if not rows:
         return None
     counts = Counter(row.basis for row in rows)
     own = None if result is None else winner_row(result)
     limit = None if result is None else result.constraint_seconds
     return {
-        "summary": f"{many(len(rows), 'known architecture')} of nearby latency, and some that "
-        f"everybody knows: {counts['measured']} measured, {counts['predicted']} predicted, "
-        f"{counts['extrapolated']} extrapolated, which is predicted outside the range that the "
-        "predictor was fitted on and promises nothing.",
+        "summary": f"{many(len(rows), 'published architecture')}: those of similar latency, and "
+        f"common references. {counts['measured']} are measured, {counts['predicted']} predicted "
+        f"and {counts['extrapolated']} extrapolated: predicted outside the range that the "
+        "predictor was fitted on, where its intervals are not reliable.",
         "picture": in_both_widths(
             lambda width: baseline_latencies(rows, own, limit, width_inches=width)
         ),

@@ -138,8 +138,8 @@ def predictor_section(
         found, needed = predictor.summary, predictor.model.residual is not None
         summary = (
             f"Fitted on {many(found.rows, 'measurement')}, {found.excluded} left out. "
-            f"Its intervals are made to hold {percent(predictor.coverage)} of new measurements; "
-            f"a learned residual {'was shown to help' if needed else 'was not needed'}."
+            f"Its intervals are to contain {percent(predictor.coverage)} of new measurements; "
+            f"a learned residual {'lowers the held-out error' if needed else 'was not needed'}."
         )
         if winner is not None:
             parts = explain(predictor, winner)
