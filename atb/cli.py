@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import sys
+from collections.abc import Callable, Mapping
 from typing import NoReturn
 
 import typer
 
 from atb import __version__
-from atb.commands import compare, data, database, predict, quickstart, report, space
+from atb.commands import (
+    compare,
+    data,
+    database,
+    devices,
+    model,
+    predict,
+    predictor,
+    quickstart,
+    report,
+    space,
+    superplm,
+)
+from atb.commands.arguments import expand_options
 from atb.commands.build import build
-from atb.commands.devices import devices
-from atb.commands.model import model
-from atb.commands.output import complain, prepare_streams, print_line, refuse_several
-from atb.commands.predictor import predictor
+from atb.commands.output import prepare_streams, print_error, print_line, refuse_several
 from atb.commands.profile import profile
 from atb.commands.search import search
-from atb.commands.superplm import superplm
 from atb.errors import AtbError, Interrupted
 
 __all__ = ["app", "main"]
@@ -27,27 +38,121 @@ INTERRUPTED = 130
 #: ExecuTorch brings torchao, which transformers imports; both tell of kernels that are for GPUs.
 _TALKATIVE = ("torchao", "torch.utils._pytree")
 
-app = typer.Typer(
-    name="atb",
-    help="Find the best small BERT for a device: measure, predict, search.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.command("quickstart")(quickstart.quickstart)
-app.command("profile")(profile.profile)
-app.command("compare")(compare.compare)
-app.command("predict")(predict.predict)
-app.command("search")(search.search)
-app.command("build")(build.build)
-app.command("report")(report.report)
-app.add_typer(devices.app, name="devices")
-app.add_typer(space.app, name="space")
-app.add_typer(database.app, name="database")
-app.add_typer(predictor.app, name="predictor")
-app.add_typer(data.app, name="data")
-app.add_typer(superplm.app, name="superplm")
-app.add_typer(model.app, name="model")
+#: Options that had another name before, which is still understood.
+_OLD_NAMES = {"peers": "baselines", "screen": "prune", "no-screen": "no-prune"}
+
+Command = Callable[..., None]
+
+#: All commands as `atb --help` shows them: by heading and name. A group of commands has a sentence
+#: for its own page.
+COMMANDS: Mapping[str, Mapping[str, Command | tuple[str, Mapping[str, Command]]]] = {
+    "All in one": {"quickstart": quickstart.quickstart, "build": build.build},
+    "Measure": {
+        "devices": (
+            "List devices, add remote ones, and check them.",
+            {
+                "list": devices.list_all.list_all,
+                "add": devices.add.add,
+                "remove": devices.remove.remove,
+                "show": devices.show.show,
+                "check": devices.check.check,
+                "bundle": devices.bundle.bundle,
+            },
+        ),
+        "profile": profile.profile,
+        "compare": compare.compare,
+        "database": (
+            "Export, import, merge and repair profile databases.",
+            {
+                "export": database.export.export,
+                "import": database.import_file.import_file,
+                "merge": database.merge.merge,
+                "repair": database.repair.repair,
+                "info": database.info.info,
+            },
+        ),
+    },
+    "Predict": {
+        "predict": predict.predict,
+        "predictor": (
+            "Fit latency predictors, and see how good they are.",
+            {
+                "train": predictor.train.train,
+                "transfer": predictor.transfer.transfer,
+                "evaluate": predictor.evaluate.evaluate,
+                "compare": predictor.compare.compare,
+            },
+        ),
+    },
+    "Search": {
+        "search": search.search,
+        "space": (
+            "Show search spaces and known architectures.",
+            {"list": space.list_spaces, "show": space.show, "sample": space.sample},
+        ),
+        "report": report.report,
+    },
+    "Train": {
+        "data": ("Prepare texts for training.", {"prepare": data.prepare.prepare}),
+        "superplm": (
+            "Make, train and evaluate a weight-sharing SuperPLM.",
+            {
+                "init": superplm.init.init,
+                "train": superplm.train.train,
+                "finetune": superplm.finetune.finetune,
+                "evaluate": superplm.evaluate.evaluate,
+            },
+        ),
+    },
+    "Deploy": {
+        "model": (
+            "Extract, train, fine-tune, evaluate and export single models.",
+            {
+                "extract": model.extract.extract,
+                "import": model.import_model.import_model,
+                "train": model.train.train,
+                "finetune": model.finetune.finetune,
+                "evaluate": model.evaluate.evaluate,
+                "export": model.export.export,
+            },
+        ),
+    },
+}
+
+
+def _add(group: typer.Typer, name: str, command: Command, heading: str | None = None) -> None:
+    """Add a command; the section `Example:` of its docstring comes last on its page."""
+    about, _, example = (inspect.getdoc(command) or "").partition("\n\nExample:\n")
+    group.command(
+        name,
+        help=about,
+        epilog=f"Example: {example.strip()}" if example else None,
+        rich_help_panel=heading,
+    )(expand_options(command))
+
+
+def _make_app() -> typer.Typer:
+    made = typer.Typer(
+        name="atb",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={
+            "help_option_names": ["-h", "--help"],
+            "token_normalize_func": lambda name: _OLD_NAMES.get(name, name),
+        },
+    )
+    for heading, commands in COMMANDS.items():
+        for name, command in commands.items():
+            if not isinstance(command, tuple):
+                _add(made, name, command, heading)
+                continue
+            about, inner = command
+            group = typer.Typer(help=about, no_args_is_help=True)
+            for inner_name, inner_command in inner.items():
+                _add(group, inner_name, inner_command)
+            made.add_typer(group, name=name, rich_help_panel=heading)
+    made.callback()(_root)
+    return made
 
 
 def _show_version(asked: bool) -> None:
@@ -56,14 +161,15 @@ def _show_version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _root(
     version: bool = typer.Option(
-        False, "--version", callback=_show_version, is_eager=True, help="Show the version."
+        False, "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
     ),
 ) -> None:
     """Find the best small BERT for a device: measure, predict, search."""
 
+
+app = _make_app()
 
 #: Typer carries its own copy of click in new versions; its base error is found through a subclass.
 _UsageProblem: type[Exception] = next(
@@ -83,17 +189,17 @@ def main() -> NoReturn:
         refuse_several(sys.argv[1:])
         code = app(prog_name="atb", standalone_mode=False)
     except Interrupted as error:
-        complain(str(error))
+        print_error(str(error))
         sys.exit(error.exit_code)
     except AtbError as error:
-        complain(str(error))
+        print_error(str(error))
         code = error.exit_code
     except _UsageProblem as error:
         # typer's checks by pydantic say "Value error, ..." before what is wrong
         message = error.format_message().replace("Value error, ", "")  # type: ignore[attr-defined]
         # without arguments the help was shown, and there is no message
         if message:
-            complain(f"{message.rstrip('.')} (see --help).")
+            print_error(f"{message.rstrip('.')} (see --help).")
         code = 2
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
@@ -105,10 +211,10 @@ def main() -> NoReturn:
         if error.filename is None and error.errno is None:
             raise
         place = f" {error.filename}" if error.filename else ""
-        complain(
+        print_error(
             f"The system refused{place} ({error.strerror}): check the path and the free space."
         )
         code = 1
     if code == INTERRUPTED:  # new versions of typer turn Ctrl-C into this code themselves
-        complain("Interrupted; what was done is kept: run the same command to go on.")
+        print_error("Interrupted; what was done is kept: run the same command to go on.")
     sys.exit(code if isinstance(code, int) else 0)

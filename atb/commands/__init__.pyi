@@ -1,7 +1,5 @@
 from . import (
     compare as compare,
-    data as data,
-    database as database,
     predict as predict,
     quickstart as quickstart,
     report as report,

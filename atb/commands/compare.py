@@ -6,22 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer import Argument, Option
 
-from atb.commands.arguments import (
-    DEFAULT_CACHE,
-    Affinity,
-    Batch,
-    CacheSize,
-    DeviceName,
-    Json,
-    Precision,
-    RuntimeName,
-    Seed,
-    SequenceLength,
-    Threads,
-    completion,
-)
-from atb.commands.output import note, print_json, print_line, print_table, progress
+from atb.commands.arguments import Json, Seed, TargetOptions, completion
+from atb.commands.output import Table, print_result, print_status, progress
 from atb.errors import Interrupted
 
 if TYPE_CHECKING:
@@ -32,40 +20,40 @@ _KIND, _FORMAT = "comparison", 1
 #: By verdict on the second; 1 and 2 are taken by errors.
 _EXIT_CODES = {"no difference": 0, "slower": 3, "undecided": 4, "faster": 5}
 
-_SIDE_HELP = (
-    "An architecture, a known name, or FILE.onnx; after commas settings of its own: "
-    "minilm-6,precision=int8,threads=2."
-)
-_First = Annotated[
-    str, typer.Argument(metavar="A", help=_SIDE_HELP, autocompletion=completion.architectures)
-]
-_Second = Annotated[
-    str, typer.Argument(metavar="B", help="The same.", autocompletion=completion.architectures)
-]
-
 
 def compare(
-    first: _First,
-    second: _Second,
-    device: DeviceName = "local",
-    runtime: RuntimeName = None,
-    precision: Precision = "fp32",
-    threads: Threads = 1,
-    batch: Batch = 1,
-    sequence_length: SequenceLength = 128,
-    affinity: Affinity = None,
-    within: Annotated[
+    first: Annotated[
         str,
-        typer.Option("--within", metavar="1%", help="Two that differ by less count as equal."),
+        Argument(
+            metavar="A",
+            help="An architecture, a known name, or FILE.onnx; after commas settings of its own, "
+            "such as minilm-6,precision=int8,threads=2.",
+            autocompletion=completion.architectures,
+        ),
+    ],
+    second: Annotated[
+        str,
+        Argument(
+            metavar="B",
+            help="What to compare with A, written in the same way.",
+            autocompletion=completion.architectures,
+        ),
+    ],
+    options: TargetOptions,
+    within: Annotated[
+        str, Option(metavar="1%", help="Count latencies that differ by less than this as equal.")
     ] = "1%",
     budget: Annotated[
-        str, typer.Option("--budget", metavar="60s", help="Begin nothing after it.")
+        str, Option(metavar="60s", help="Start no further measurement after this time.")
     ] = "60s",
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="FILE", help="Write the document there too, as JSON."),
+        Option(
+            metavar="FILE",
+            help="Write the JSON document to this file too; by default to none.",
+            rich_help_panel="Output",
+        ),
     ] = None,
-    cache: CacheSize = DEFAULT_CACHE,
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
@@ -77,35 +65,29 @@ def compare(
     shared with others, two models of different size can move against each other within minutes.
 
     Exit codes: 0 no difference, 3 B is slower, 5 B is faster, 4 undecided.
+
+    Example:
+        atb compare tinybert-4 minilm-6 --precision int8 --budget 60s
     """
-    from atb.commands.arguments import note_emulated, open_cache, parse_side
+    from atb.commands.arguments import open_cache, parse_side, print_emulated
     from atb.files import prepare_output, write_document
     from atb.profiler.comparison import ComparisonPlan, ComparisonRunner
     from atb.units import parse_duration, parse_percent
 
     plan = ComparisonPlan(parse_percent(within), parse_duration(budget), seed=seed)
-    options = {
-        "runtime": runtime,
-        "precision": precision,
-        "threads": threads,
-        "batch": batch,
-        "sequence-length": sequence_length,
-        "affinity": affinity,
-    }
-    kept = open_cache(cache)
-    place, one = parse_side(first, device, options, kept)
-    _, other = parse_side(second, device, options, kept)
+    cache = open_cache(options.cache)
+    device, one = parse_side(first, options, cache)
+    _, other = parse_side(second, options, cache)
     if out is not None:
         prepare_output(out)
-    note_emulated(one.conditions(place))
+    print_emulated(one.conditions(device))
     _warn(one, other)
-    found = _run(ComparisonRunner(place, one, other, plan))
+    found = _run(ComparisonRunner(device, one, other, plan))
     if out is not None:
         write_document(out, found.to_json(), kind=_KIND, format=_FORMAT)
-    if json:
-        print_json(found.to_json())
-    else:
-        _print(found)
+    reasons = [f"Flagged: {reason}." for reason in found.reasons]
+    lines = (_sentence(found), *reasons, _verdict(found))
+    print_result(found.to_json(), _table(found), *lines, json=json)
     raise typer.Exit(_EXIT_CODES[found.verdict])
 
 
@@ -116,7 +98,7 @@ def _warn(*sides: Side) -> None:
     for subject in dict.fromkeys(side.subject for side in sides):
         if isinstance(subject, ModelFile) and subject.path is not None:
             for warning in weight_warnings(subject.path):
-                note(f"{subject.name}: {warning}")
+                print_status(f"{subject.name}: {warning}")
 
 
 def _run(runner: ComparisonRunner) -> Comparison:
@@ -134,22 +116,15 @@ def _show(show: Progress, found: Comparison) -> None:
     show(int(min(found.seconds, budget)), int(budget), f"s, launch {len(found.launches)}")
 
 
-def _print(found: Comparison) -> None:
+def _table(found: Comparison) -> Table:
     latencies = found.latency_seconds or (None, None)
-    print_table(
-        ("side", "model", "latency ms", "conditions"),
-        [
-            (name, str(side.subject), "-" if s is None else f"{1e3 * s:.4g}", str(conditions))
-            for name, side, conditions, s in zip(
-                ("first", "second"), found.sides, found.conditions, latencies, strict=True
-            )
-        ],
-        left=(0, 1, 3),
-    )
-    print_line(_sentence(found))
-    for reason in found.reasons:
-        print_line(f"Flagged: {reason}.")
-    print_line(_verdict(found))
+    rows = [
+        (name, str(side.subject), "-" if s is None else f"{1e3 * s:.4g}", str(conditions))
+        for name, side, conditions, s in zip(
+            ("first", "second"), found.sides, found.conditions, latencies, strict=True
+        )
+    ]
+    return Table(("side", "model", "latency ms", "conditions"), rows, left=(0, 1, 3))
 
 
 def _sentence(found: Comparison) -> str:

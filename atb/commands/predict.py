@@ -7,23 +7,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from typer import Argument, Option
 
 from atb.commands.arguments import (
     DEFAULT_PREDICTOR,
+    ConditionOptions,
     Json,
-    OneBatch,
-    OneDevice,
-    OnePrecision,
-    OneRuntime,
-    OneSequenceLength,
-    OneThreads,
     Order,
-    PredictorChoice,
     TableFile,
     completion,
 )
-from atb.commands.output import note, print_json, print_line, print_table
+from atb.commands.output import Table, print_result, print_status
 from atb.errors import InputError
 
 if TYPE_CHECKING:
@@ -35,32 +29,38 @@ if TYPE_CHECKING:
 def predict(
     architectures: Annotated[
         list[str] | None,
-        typer.Argument(
+        Argument(
             metavar="[ARCH...]",
-            help="Names or L4-H312-A12-Q312-F1200.",
+            help="Names of `atb space list`, or shapes such as L4-H312-A12-Q312-F1200.",
             autocompletion=completion.architectures,
         ),
     ] = None,
-    predictor: PredictorChoice = None,
-    device: OneDevice = None,
-    runtime: OneRuntime = None,
-    precision: OnePrecision = None,
-    threads: OneThreads = None,
-    batch: OneBatch = None,
-    sequence_length: OneSequenceLength = None,
+    predictor: Annotated[
+        Path | None,
+        Option(
+            metavar="FILE",
+            help="Use the latency predictor in this file.",
+            show_default=f"{DEFAULT_PREDICTOR}, or that of the known --device",
+        ),
+    ] = None,
+    *,
+    conditions: ConditionOptions,
     force: Annotated[
-        bool, typer.Option("--force", help="Predict although other conditions are asked for.")
+        bool, Option("--force", help="Predict even if the predictor holds for other conditions.")
     ] = False,
     explain: Annotated[
         bool,
-        typer.Option(
+        Option(
             "--explain",
-            help="Show where the predicted time goes, and what a smaller dimension would save.",
+            help="Show where the predicted time goes, and what smaller dimensions would save.",
         ),
     ] = False,
     picture: Annotated[
         Path | None,
-        typer.Option("--picture", metavar="FILE", help="Draw --explain of one, PNG or SVG."),
+        Option(
+            metavar="FILE",
+            help="Draw the parts of --explain to this file, .png or .svg; by default to none.",
+        ),
     ] = None,
     table: TableFile = None,
     order: Order = None,
@@ -68,47 +68,47 @@ def predict(
 ) -> None:
     """Predict latencies, each with its interval, also on a known --device that is not here.
 
-    With --table, the rows of a table by a predictor of its column: CSV on stdout.
+    With --table, predict the rows of a table by a predictor of its column, and print them as CSV.
+
+    Example:
+        atb predict tinybert-4 minilm-6 --predictor atb-runs/predictor.json
     """
-    from atb.commands.arguments import note_emulated, refuse_beside
+    from atb.commands.arguments import print_emulated, reject_conflicts
     from atb.commands.predictor import predict_table
     from atb.models import resolve
 
-    asked = {
-        "device": device,
-        "runtime": runtime,
-        "precision": precision,
-        "threads": threads,
-        "batch": batch,
-        "sequence_length": sequence_length,
-    }
-    switches = {"explain": explain or None, "force": force or None, "picture": picture}
     if table is not None:
         if architectures:
             raise InputError("Architectures came beside --table: leave one of the two out.")
-        refuse_beside("--table", {**asked, **switches})
+        switches = {"explain": explain or None, "force": force or None, "picture": picture}
+        reject_conflicts("--table", {**conditions.wanted, **switches})
         predict_table(predictor or DEFAULT_PREDICTOR, table, order, json=json)
         return
-    refuse_beside("architectures", {"order": order})
+    reject_conflicts("architectures", {"order": order})
     if not architectures:
         raise InputError("There is nothing to predict: name architectures, or give --table.")
     shapes = [resolve(text) for text in architectures]
     _check_picture(picture, explain=explain, count=len(shapes))
-    fitted = _find(predictor, asked, force=force)
-    note_emulated(fitted.conditions)
+    fitted = _find(predictor, conditions.wanted, force=force)
+    print_emulated(fitted.conditions)
     entries = _entries(fitted, shapes, explain=explain)
     if picture is not None:
         _draw(entries[0]["parts_seconds"], picture)
-    if json:
-        print_json({"conditions": fitted.conditions.to_json(), "predictions": entries})
-        return
-    _print(entries, list(fitted.further))
-    note(f"{fitted.conditions}; {fitted.coverage:.0%} of measurements lie within the interval")
+    explained = [part for entry in entries if explain for part in _explained(entry)]
+    print_result(
+        {"conditions": fitted.conditions.to_json(), "predictions": entries},
+        _table(entries, list(fitted.further)),
+        *explained,
+        json=json,
+        status=[
+            f"{fitted.conditions}; {fitted.coverage:.0%} of measurements lie within the interval"
+        ],
+    )
 
 
 def _find(path: Path | None, asked: Mapping[str, Any], *, force: bool) -> WorkPredictor:
     """The predictor of a file, or of the known device that is asked for."""
-    from atb.commands.arguments import refuse_beside
+    from atb.commands.arguments import reject_conflicts
     from atb.devices import find_known_file
     from atb.predictor import load
 
@@ -117,7 +117,7 @@ def _find(path: Path | None, asked: Mapping[str, Any], *, force: bool) -> WorkPr
         if find_known_file(device) is not None:
             from atb.predictor.known_devices import find_known_device
 
-            refuse_beside(f"the known device {device}", {"force": force or None})
+            reject_conflicts(f"the known device {device}", {"force": force or None})
             return find_known_device(device).choose(**{**asked, "device": None})
         if not DEFAULT_PREDICTOR.exists():
             raise InputError(
@@ -153,13 +153,13 @@ def _require(fitted: WorkPredictor, path: Path, asked: Mapping[str, Any], *, for
             "`atb profile` and `atb predictor train`, or go on with --force."
         )
     if differ:
-        note(f"forced: the predictor holds for {' and '.join(differ)}")
+        print_status(f"forced: the predictor holds for {' and '.join(differ)}")
 
 
 def _entries(
     fitted: WorkPredictor, shapes: Sequence[Architecture], *, explain: bool
 ) -> list[dict[str, Any]]:
-    """What is told of each architecture, as in the document."""
+    """What the document says of each architecture."""
     from atb.predictor import explain as split, savings
     from atb.predictor.fitting import rows_of
 
@@ -184,46 +184,35 @@ def _entries(
     return entries
 
 
-def _print(entries: Sequence[Mapping[str, Any]], further: Sequence[str]) -> None:
-    print_table(
-        ("architecture", "latency ms", "from", "to", *map(_titled, further), ""),
-        [
-            (
-                entry["architecture"],
-                *(
-                    f"{1e3 * seconds:.3g}"
-                    for seconds in (entry["latency_seconds"], *entry["interval_seconds"])
-                ),
-                *(_shown(name, entry[name]) for name in further),
-                "" if entry["supported"] else "outside the measured range",
-            )
-            for entry in entries
-        ],
-        left=(0, 4 + len(further)),
-    )
+def _table(entries: Sequence[Mapping[str, Any]], further: Sequence[str]) -> Table:
+    rows = []
     for entry in entries:
-        if "parts_seconds" in entry:
-            _print_explained(entry)
+        seconds = (entry["latency_seconds"], *entry["interval_seconds"])
+        cells = [entry["architecture"], *(f"{1e3 * one:.3g}" for one in seconds)]
+        cells += [_shown(name, entry[name]) for name in further]
+        rows.append([*cells, "" if entry["supported"] else "outside the measured range"])
+    header = ("architecture", "latency ms", "from", "to", *map(_titled, further), "")
+    return Table(header, rows, left=(0, 4 + len(further)))
 
 
-def _print_explained(entry: Mapping[str, Any]) -> None:
+def _explained(entry: Mapping[str, Any]) -> tuple[str | Table, ...]:
+    """Where the time of an architecture goes, and what smaller dimensions would save."""
     parts = entry["parts_seconds"]
-    print_line()
-    print_line(f"{entry['architecture']}")
-    print_table(("part", "us"), [(name, f"{1e6 * part:.1f}") for name, part in parts.items()])
-    print_line()
-    print_table(
-        ("smaller", "from", "to", "saves us", "saves %"),
-        [
-            (
-                s["dimension"],
-                str(s["before"]),
-                str(s["after"]),
-                f"{1e6 * s['saved_seconds']:.1f}",
-                f"{100 * s['saved_seconds'] / sum(parts.values()):.1f}",
-            )
-            for s in entry["shrinking"]
-        ],
+    smaller = [
+        (
+            s["dimension"],
+            str(s["before"]),
+            str(s["after"]),
+            f"{1e6 * s['saved_seconds']:.1f}",
+            f"{100 * s['saved_seconds'] / sum(parts.values()):.1f}",
+        )
+        for s in entry["shrinking"]
+    ]
+    return (
+        "",
+        f"{entry['architecture']}",
+        Table(("part", "us"), [(name, f"{1e6 * part:.1f}") for name, part in parts.items()]),
+        Table(("smaller", "from", "to", "saves us", "saves %"), smaller),
     )
 
 

@@ -4,33 +4,35 @@ from __future__ import annotations
 
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Option
 
 from atb.commands.arguments import (
     DEFAULT_CACHE,
     CacheSize,
     DeviceName,
     Json,
-    Latency,
+    LimitOptions,
     MeasuringBudget,
     Precision,
-    Reference,
     Seed,
-    Speedup,
+    TargetOptions,
     Threads,
     parse_limit,
 )
-from atb.commands.output import note, print_json, print_line, progress
-from atb.commands.search import note_spent, run_one, show
+from atb.commands.output import print_json, print_line, print_status, progress
+from atb.commands.search import print_search, print_spent, run_one
 
 if TYPE_CHECKING:
     from atb.commands.arguments import Target
     from atb.models import SearchSpace
     from atb.predictor import WorkPredictor
     from atb.profiler.database import ProfileDatabase
+    from atb.search import Budget, SearchResult
+    from atb.search.constraints import LatencyLimit, Percentile, SpeedUp
 
 FOLDER = Path("atb-runs/quickstart")
 CAMPAIGN = "quickstart"
@@ -39,17 +41,16 @@ BESIDE = ("bert-base", "minilm-6", "tinybert-4", "bert-mini", "kd-s2", "kd-s3", 
 #: Enough for a few per cent; a minute or two of measuring.
 SAMPLES = 60
 #: Without a limit of the user's: four times as fast as the encoder that `mini` comes from.
-DEFAULT_SPEEDUP, DEFAULT_REFERENCE = 4.0, "minilm-6"
+DEFAULT_SPEEDUP = 4.0
+_LIMIT = LimitOptions(reference="minilm-6")
 #: Finalists need a minute or two where the machine is calm, and have no end where it is busy.
 MEASURING_BUDGET = "4min"
 
 
 def quickstart(
-    latency: Latency = None,
-    speedup: Speedup = None,
-    reference: Reference = DEFAULT_REFERENCE,
+    wanted: LimitOptions = _LIMIT,
     samples: Annotated[
-        int, typer.Option("--samples", help="Architectures to measure for the predictor.")
+        int, Option(help="Measure this many architectures to fit the predictor on.")
     ] = SAMPLES,
     device: DeviceName = "local",
     precision: Precision = "fp32",
@@ -62,55 +63,41 @@ def quickstart(
     """Measure this machine, fit a predictor, search a small BERT under a limit, write a report.
 
     The limit is 4 times the speed of MiniLM-L6 unless --latency or --speedup says otherwise. All
-    files lie below atb-runs/quickstart/. The same command goes on where it was interrupted.
+    files lie below atb-runs/quickstart/. The same command resumes an interrupted run.
+
+    Example:
+        atb quickstart --latency 6ms
     """
-    from atb.commands.arguments import find_target, open_cache
+    from atb.commands.arguments import open_cache
     from atb.commands.report import write
     from atb.models import SPACES
-    from atb.models.superplm import load_superplm
     from atb.predictor import refuse_emulated
     from atb.profiler.database import ProfileDatabase
-    from atb.search import Budget, SearchRequest, Target as SearchTarget
-    from atb.search.constraints import WINDOW, feasible, on_search_grid
-    from atb.search.scoring import make_proxy
+    from atb.search import Budget
+    from atb.search.constraints import WINDOW
     from atb.units import parse_duration
 
-    if latency is None and speedup is None:
-        speedup = DEFAULT_SPEEDUP
-    limit = parse_limit(latency, speedup, reference, WINDOW)
+    if wanted.latency is None and wanted.speedup is None:
+        wanted = replace(wanted, speedup=DEFAULT_SPEEDUP)
+    limit = parse_limit(wanted.latency, wanted.speedup, wanted.reference, WINDOW)
     time_left = Budget(None if budget is None else parse_duration(budget))
-    target = find_target(
-        device,
-        None,
-        precision=precision,
-        threads=threads,
-        batch=1,
-        sequence_length=128,
-        cache=open_cache(cache),
-    )
+    options = TargetOptions(device=device, precision=precision, threads=threads)
+    target = options.find(open_cache(cache))
     refuse_emulated(target.conditions)
     space = SPACES["mini"]
-    database_path = FOLDER / "profile.db"
-    predictor_path = FOLDER / "predictor.json"
+    database_path, predictor_path = FOLDER / "profile.db", FOLDER / "predictor.json"
     with ProfileDatabase(database_path, create=True) as database:
-        note(f"1/4 measuring {samples} architectures of {space.name} on {target.conditions}")
+        print_status(
+            f"1/4 measuring {samples} architectures of {space.name} on {target.conditions}"
+        )
         _measure(target, space, samples, seed, database)
         _measure_known(target, database)
-        note("2/4 fitting the latency predictor")
+        print_status("2/4 fitting the latency predictor")
         fitted = _fit(database, target, predictor_path, seed)
-        note("3/4 searching with the bundled SuperPLM")
-        superplm = load_superplm("mini")
-        largest = superplm.architecture
-        searched = on_search_grid(space, largest=largest)
-        request = SearchRequest(searched, limit, seed=seed, largest=largest)
-        known = request.limit_by(fitted)
-        if known is not None:
-            feasible(searched, fitted, known, largest=largest)
-        targets = [SearchTarget(fitted, target.verifier(database, time_left))]
-        proxy = make_proxy(superplm)
-        result = run_one(request, targets, proxy, superplm, out=FOLDER, source="mini")
-        note_spent(time_left)
-    note("4/4 writing the report")
+        print_status("3/4 searching with the bundled SuperPLM")
+        result = _search(space, limit, fitted, target, database, time_left, seed)
+        print_spent(time_left)
+    print_status("4/4 writing the report")
     write(
         FOLDER / "report.html",
         database=str(database_path),
@@ -121,8 +108,34 @@ def quickstart(
     if json:
         print_json(result.to_json())
     else:
-        show(result, FOLDER)
+        print_search(result, FOLDER)
         print_line(f"report    {FOLDER / 'report.html'}")
+
+
+def _search(
+    space: SearchSpace,
+    limit: LatencyLimit | SpeedUp | Percentile,
+    fitted: WorkPredictor,
+    target: Target,
+    database: ProfileDatabase,
+    time_left: Budget,
+    seed: int,
+) -> SearchResult:
+    from atb.models.superplm import load_superplm
+    from atb.search import SearchRequest
+    from atb.search.constraints import feasible, on_search_grid
+    from atb.search.scoring import make_proxy
+
+    superplm = load_superplm("mini")
+    largest = superplm.architecture
+    searched = on_search_grid(space, largest=largest)
+    request = SearchRequest(searched, limit, seed=seed, largest=largest)
+    known = request.limit_by(fitted)
+    if known is not None:
+        feasible(searched, fitted, known, largest=largest)
+    verifier = target.verifier(database, time_left)
+    proxy = make_proxy(superplm)
+    return run_one(request, fitted, proxy, verifier, superplm, out=FOLDER, source="mini")
 
 
 def _measure(
@@ -133,7 +146,7 @@ def _measure(
 
     plan = Plan.sample(space, samples, seed=seed, name=CAMPAIGN)
     for again in (False, True):
-        with progress("profile") as told:
+        with progress("profile") as show:
             result = run_campaign(
                 target.device,
                 target.runtime,
@@ -141,15 +154,19 @@ def _measure(
                 plan,
                 database,
                 new=again,
-                progress=told,
+                progress=show,
             )
         flagged = sum(measurement.flagged for measurement in result.measurements)
         if flagged or result.failures:
-            note(f"{flagged} of {len(plan.subjects)} flagged, {len(result.failures)} failures")
+            print_status(
+                f"{flagged} of {len(plan.subjects)} flagged, {len(result.failures)} failures"
+            )
         if sum(measurement.usable for measurement in result.measurements) >= samples / 2:
             return
         if not again:
-            note("the machine is busy: measuring once more; close other programs for good numbers")
+            print_status(
+                "the machine is busy: measuring once more; close other programs for good numbers"
+            )
 
 
 def _measure_known(target: Target, database: ProfileDatabase) -> None:
@@ -158,8 +175,8 @@ def _measure_known(target: Target, database: ProfileDatabase) -> None:
     from atb.profiler.campaign import Plan, run_campaign
 
     plan = Plan(tuple(PUBLISHED[name] for name in BESIDE), name="known")
-    with progress("known architectures") as told:
-        run_campaign(target.device, target.runtime, target.settings, plan, database, progress=told)
+    with progress("known architectures") as show:
+        run_campaign(target.device, target.runtime, target.settings, plan, database, progress=show)
 
 
 def _fit(database: ProfileDatabase, target: Target, out: Path, seed: int) -> WorkPredictor:
@@ -176,5 +193,7 @@ def _fit(database: ProfileDatabase, target: Target, out: Path, seed: int) -> Wor
     fitted = fit(TrainingSet.from_measurements(measured), np.random.default_rng(seed))
     save(fitted, out)
     summary = fitted.summary
-    note(f"error on held-out measurements {summary.cross_validated_mape:.1%} ({summary.rows} rows)")
+    print_status(
+        f"error on held-out measurements {summary.cross_validated_mape:.1%} ({summary.rows} rows)"
+    )
     return fitted

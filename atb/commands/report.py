@@ -6,32 +6,53 @@ import contextlib
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Option
 
 from atb.commands.arguments import DEFAULT_DATABASE, DEFAULT_PREDICTOR, DEFAULT_SEARCH
 from atb.commands.output import print_line
 from atb.errors import InputError
 
+__all__ = ["report", "write"]
+
 
 def report(
     db: Annotated[
         str | None,
-        typer.Option("--db", metavar="FILE|URL", help=f"{DEFAULT_DATABASE} where it exists."),
+        Option(
+            "--db",
+            metavar="FILE|URL",
+            help="Show the measurements of this profile database.",
+            show_default=f"{DEFAULT_DATABASE} where it exists",
+        ),
     ] = None,
     predictor: Annotated[
         Path | None,
-        typer.Option("--predictor", metavar="FILE", help=f"{DEFAULT_PREDICTOR} where it exists."),
+        Option(
+            metavar="FILE",
+            help="Show the latency predictor in this file.",
+            show_default=f"{DEFAULT_PREDICTOR} where it exists",
+        ),
     ] = None,
     search: Annotated[
         Path | None,
-        typer.Option(
-            "--search", metavar="DIR", help=f"Folder of a search; {DEFAULT_SEARCH} where it exists."
+        Option(
+            metavar="DIR",
+            help="Show the search whose results are in this folder.",
+            show_default=f"{DEFAULT_SEARCH} where it exists",
         ),
     ] = None,
-    out: Annotated[Path, typer.Option("--out", metavar="FILE")] = Path("atb-runs/report.html"),
-    title: Annotated[str | None, typer.Option("--title")] = None,
+    out: Annotated[Path, Option(metavar="FILE", help="Write the page to this HTML file.")] = Path(
+        "atb-runs/report.html"
+    ),
+    title: Annotated[
+        str | None, Option(help="Give the page this title; by default it names the device.")
+    ] = None,
 ) -> None:
-    """Write one self-contained HTML page: device, latencies, predictor, search, winner."""
+    """Write one self-contained HTML page: device, latencies, predictor, search, winner.
+
+    Example:
+        atb report --db atb-runs/profile.db --out report.html
+    """
     database = db or (DEFAULT_DATABASE if Path(DEFAULT_DATABASE).exists() else None)
     fitted = predictor or (DEFAULT_PREDICTOR if DEFAULT_PREDICTOR.exists() else None)
     folder = search or (DEFAULT_SEARCH if (DEFAULT_SEARCH / "result.json").exists() else None)

@@ -4,87 +4,86 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
 from atb.commands.arguments import Json, Seed, completion
-from atb.commands.output import note, print_json, print_line, print_table
+from atb.commands.output import Table, print_result
 
-app = typer.Typer(help="The search spaces.", no_args_is_help=True)
+__all__ = ["list_spaces", "sample", "show"]
 
-SpaceArgument = Annotated[
+_Space = Annotated[
     str,
-    typer.Argument(
+    Argument(
         metavar="SPACE",
-        help="A built-in name, or the path of a TOML file.",
+        help="A name of `atb space list`, or the path of a TOML file.",
         autocompletion=completion.spaces,
     ),
 ]
 
 
-@app.command("list")
 def list_spaces(json: Json = False) -> None:
-    """List the search spaces and the known architectures."""
+    """List the search spaces and the known architectures.
+
+    Example:
+        atb space list
+    """
     from atb.models import PUBLISHED, SPACES
 
-    if json:
-        print_json(
-            {
-                "spaces": [space.to_json() for space in SPACES.values()],
-                "architectures": {name: str(shape) for name, shape in PUBLISHED.items()},
-            }
-        )
-        return
-    print_table(
-        ("space", "architectures", "smallest", "largest"),
-        [(s.name, f"{s.size:,}", str(s.smallest), str(s.largest)) for s in SPACES.values()],
-        left=(0, 2, 3),
-    )
-    print_line("")
-    print_table(
-        ("known architecture", "", "parameters", "multiply-adds"),
-        [
-            (name, str(a), f"{a.parameters() / 1e6:.1f} M", f"{a.multiply_adds() / 1e9:.2f} G")
-            for name, a in PUBLISHED.items()
+    spaces = [(s.name, f"{s.size:,}", str(s.smallest), str(s.largest)) for s in SPACES.values()]
+    known = [
+        (name, str(a), f"{a.parameters() / 1e6:.1f} M", f"{a.multiply_adds() / 1e9:.2f} G")
+        for name, a in PUBLISHED.items()
+    ]
+    print_result(
+        {
+            "spaces": [space.to_json() for space in SPACES.values()],
+            "architectures": {name: str(shape) for name, shape in PUBLISHED.items()},
+        },
+        Table(("space", "architectures", "smallest", "largest"), spaces, left=(0, 2, 3)),
+        Table(("known architecture", "", "parameters", "multiply-adds"), known, left=(0, 1)),
+        json=json,
+        status=[
+            "\nParameters with a vocabulary of 30,522; multiply-adds for a sequence of 128 tokens."
         ],
-        left=(0, 1),
     )
-    note("\nParameters with a vocabulary of 30,522; multiply-adds for one sequence of 128 tokens.")
 
 
-@app.command("show")
-def show(space: SpaceArgument = "mini", json: Json = False) -> None:
-    """Show the dimensions of one space."""
+def show(space: _Space = "mini", json: Json = False) -> None:
+    """Show the dimensions of one space.
+
+    Example:
+        atb space show mini
+    """
     from atb.models import find_space
 
     document = find_space(space).to_json()
-    if json:
-        print_json(document)
-        return
-    print_line(f"{document['name']}: {document['size']:,} architectures")
-    print_table(
-        ("dimension", "first", "last", "step", "values"),
-        [
-            (name, *(str(d[field]) for field in ("first", "last", "step", "count")))
-            for name, d in document["dimensions"].items()
-        ],
+    rows = [
+        (name, *(str(d[field]) for field in ("first", "last", "step", "count")))
+        for name, d in document["dimensions"].items()
+    ]
+    print_result(
+        document,
+        f"{document['name']}: {document['size']:,} architectures",
+        Table(("dimension", "first", "last", "step", "values"), rows),
+        json=json,
     )
 
 
-@app.command("sample")
 def sample(
-    space: SpaceArgument = "mini",
-    samples: Annotated[int, typer.Option("--samples", min=1)] = 10,
+    space: _Space = "mini",
+    samples: Annotated[int, Option(min=1, help="Draw this many architectures.")] = 10,
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
-    """Draw architectures uniformly; the same seed draws the same ones."""
+    """Draw architectures uniformly; the same seed draws the same ones.
+
+    Example:
+        atb space sample mini --samples 5 --seed 1
+    """
     import numpy as np
 
     from atb.models import find_space
 
     drawn = find_space(space).sample(np.random.default_rng(seed), samples)
-    if json:
-        print_json({"architectures": [str(architecture) for architecture in drawn]})
-        return
-    for architecture in drawn:
-        print_line(str(architecture))
+    names = [str(architecture) for architecture in drawn]
+    print_result({"architectures": names}, *names, json=json)

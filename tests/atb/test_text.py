@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from atb.commands.output.console import (
-    complain,
-    note,
+    Table,
+    print_error,
     print_json,
     print_line,
+    print_status,
     print_table,
     progress,
 )
@@ -41,10 +42,10 @@ def test_what_a_terminal_would_obey_is_shown_as_python_writes_it() -> None:
 
 
 def test_every_way_to_the_terminal_makes_text_printable(capsys) -> None:
-    complain(EVIL)
-    note(EVIL)
+    print_error(EVIL)
+    print_status(EVIL)
     print_line(EVIL)
-    print_table((EVIL, EVIL), [(EVIL, EVIL)], left=(0, 1))
+    print_table(Table((EVIL, EVIL), [(EVIL, EVIL)], left=(0, 1)))
     print_json({EVIL: EVIL})
     told = capsys.readouterr()
     for output, lines in ((told.out, 3 + 4), (told.err, 2)):
@@ -107,7 +108,7 @@ def test_an_ascii_terminal_gets_every_answer(tmp_path, words: str, code: int) ->
 def test_columns_are_aligned_where_characters_are_replaced(monkeypatch) -> None:
     stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     monkeypatch.setattr(sys, "stdout", stream)
-    print_table(("name", "error"), [("größer ± 5 %", "1"), ("small", "2")])
+    print_table(Table(("name", "error"), [("größer ± 5 %", "1"), ("small", "2")]))
     stream.seek(0)
     lines = stream.read().splitlines()
     assert lines == ["name             error", "grosser +/- 5 %      1", "small                2"]

@@ -1,5 +1,14 @@
 from . import completion as completion
+from .comparison_arguments import (
+    parse_side as parse_side,
+)
+from .groups import (
+    Options as Options,
+    expand_options as expand_options,
+)
 from .limits import (
+    LimitOptions as LimitOptions,
+    SearchLimitOptions as SearchLimitOptions,
     find_alternatives as find_alternatives,
     find_place as find_place,
     parse_limit as parse_limit,
@@ -11,63 +20,82 @@ from .options import (
     DEFAULT_DATABASE as DEFAULT_DATABASE,
     DEFAULT_PREDICTOR as DEFAULT_PREDICTOR,
     DEFAULT_SEARCH as DEFAULT_SEARCH,
-    Affinities as Affinities,
-    Affinity as Affinity,
-    Batch as Batch,
-    Batches as Batches,
+    ArchitectureArgument as ArchitectureArgument,
+    Bfloat16 as Bfloat16,
     CacheSize as CacheSize,
     CampaignName as CampaignName,
+    Cased as Cased,
+    Coverage as Coverage,
     Database as Database,
     DeviceName as DeviceName,
-    Features as Features,
     Force as Force,
     HeldOutShards as HeldOutShards,
     Json as Json,
-    Latency as Latency,
     MeasuringBudget as MeasuringBudget,
-    OneBatch as OneBatch,
+    ModelFolder as ModelFolder,
     OneCampaign as OneCampaign,
     OneDevice as OneDevice,
-    OnePrecision as OnePrecision,
-    OneRuntime as OneRuntime,
-    OneSequenceLength as OneSequenceLength,
-    OneThreads as OneThreads,
     Order as Order,
     Precision as Precision,
-    Precisions as Precisions,
-    PredictorChoice as PredictorChoice,
     PredictorFile as PredictorFile,
-    Reference as Reference,
+    PredictorOutput as PredictorOutput,
     RuntimeName as RuntimeName,
+    ScoringTeacher as ScoringTeacher,
     Seed as Seed,
     SequenceLength as SequenceLength,
-    SequenceLengths as SequenceLengths,
+    SequenceLengthOfTask as SequenceLengthOfTask,
     SpaceName as SpaceName,
-    Speedup as Speedup,
+    SuperPLMArgument as SuperPLMArgument,
     SuperPLMFolder as SuperPLMFolder,
+    SuperPLMOutput as SuperPLMOutput,
     TableFile as TableFile,
-    TargetColumn as TargetColumn,
-    TeacherFolder as TeacherFolder,
-    ThreadCounts as ThreadCounts,
+    TaskName as TaskName,
+    TaskRows as TaskRows,
     Threads as Threads,
+    TorchThreads as TorchThreads,
+    VocabularyPath as VocabularyPath,
 )
-from .scoring import Scoring as Scoring
+from .scoring import (
+    ScoringOptions as ScoringOptions,
+)
 from .selection import (
-    note_reading as note_reading,
-    refuse_beside as refuse_beside,
+    ConditionOptions as ConditionOptions,
+    SelectionOptions as SelectionOptions,
+    TableOptions as TableOptions,
+    print_reading as print_reading,
+    reject_conflicts as reject_conflicts,
     select_table as select_table,
     select_training_set as select_training_set,
     select_training_sets as select_training_sets,
 )
-from .sides import parse_side as parse_side
-from .spaces import held_by as held_by, note_held as note_held, on_grid as on_grid
-from .sweep import Sweep as Sweep, expand_affinity as expand_affinity, parse_list as parse_list
+from .spaces import (
+    held_by as held_by,
+    on_grid as on_grid,
+    print_held as print_held,
+)
+from .sweep import (
+    Sweep as Sweep,
+    SweepOptions as SweepOptions,
+    expand_affinity as expand_affinity,
+    parse_list as parse_list,
+)
 from .target import (
     DEFAULT_PRECISION as DEFAULT_PRECISION,
     Target as Target,
+    TargetOptions as TargetOptions,
     agreeing_conditions as agreeing_conditions,
+    choose_conditions as choose_conditions,
     choose_precision as choose_precision,
+    find_serving as find_serving,
     find_target as find_target,
-    note_emulated as note_emulated,
     open_cache as open_cache,
+    parse_affinity as parse_affinity,
+    print_emulated as print_emulated,
+)
+from .training import (
+    DistillationOptions as DistillationOptions,
+    FineTuningOptions as FineTuningOptions,
+    SubModelOptions as SubModelOptions,
+    TrainingOptions as TrainingOptions,
+    use_threads as use_threads,
 )

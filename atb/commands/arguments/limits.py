@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+from typer import Option
+
+from atb.commands.arguments import completion
+from atb.commands.arguments.groups import Options
 from atb.errors import InputError
 
 if TYPE_CHECKING:
@@ -15,7 +19,75 @@ if TYPE_CHECKING:
     from atb.search import SearchRequest
     from atb.search.constraints import Bound, LatencyLimit, Percentile, SpeedUp
 
-__all__ = ["find_alternatives", "find_place", "parse_limit", "parse_limits", "require_reach"]
+__all__ = [
+    "LimitOptions",
+    "SearchLimitOptions",
+    "find_alternatives",
+    "find_place",
+    "parse_limit",
+    "parse_limits",
+    "require_reach",
+]
+
+
+class LimitOptions(Options, panel="Limit"):
+    """The limit of a search, as a time or as a speed-up."""
+
+    latency: Annotated[
+        str | None,
+        Option(
+            metavar="10ms",
+            help="Keep below this latency: a time, or the share of the space that is to remain, "
+            "such as 30%; by default --speedup says the limit.",
+        ),
+    ] = None
+    speedup: Annotated[
+        float | None,
+        Option(
+            metavar="7",
+            help="Be this many times as fast as --reference; by default --latency says the limit.",
+        ),
+    ] = None
+    reference: Annotated[
+        str,
+        Option(
+            metavar="ARCH",
+            help="Compare --speedup with this architecture, measured first on the same device.",
+            autocompletion=completion.architectures,
+        ),
+    ] = "bert-base"
+
+
+class SearchLimitOptions(LimitOptions, panel="Limit"):
+    """All limits of a search, and the settings that it may choose among."""
+
+    limits: Annotated[
+        list[str] | None,
+        Option(
+            "--limit",
+            metavar="NAME=AMOUNT",
+            help="Keep a further limit of what is deployed: parameters=10M, size=20MB, "
+            "memory=50MB, energy=30mJ, or a latency elsewhere such as pi4=40ms, with pi4.json "
+            "beside --predictor; repeatable.",
+        ),
+    ] = None
+    alternatives: Annotated[
+        list[str] | None,
+        Option(
+            "--alternative",
+            metavar="NAME",
+            help="Search also under another precision or sequence length, such as int8, with "
+            "int8.json beside --predictor; slices are scored as they would run, and the best one "
+            "wins; repeatable.",
+        ),
+    ] = None
+    window: Annotated[
+        str | None,
+        Option(
+            help="Search among predicted latencies between these fractions of the limit; by "
+            "default 0.85,1.00, and 0.01,1.00 for pareto.",
+        ),
+    ] = None
 
 
 def parse_limit(

@@ -1,213 +1,268 @@
-"""The fixed words of the command line, each written once."""
+"""Options that stand in several commands, each declared once."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
 from atb.commands.arguments import completion
 from atb.text import given_text
 
+DEFAULT_CACHE = "2GB"
 DEFAULT_DATABASE = "atb-runs/profile.db"
 DEFAULT_PREDICTOR = Path("atb-runs/predictor.json")
 DEFAULT_SEARCH = Path("atb-runs/search")
+#: Headings of the help that single options stand under.
+DISTILLATION, OUTPUT, TARGET, TRAINING = "Distillation", "Output", "Target", "Training"
 
 
 def _as_text(name: str | None) -> str | None:
     return None if name is None else given_text(name)
 
 
-Database = Annotated[str, typer.Option("--db", metavar="FILE|URL", help="The profile database.")]
-PredictorFile = Annotated[
-    Path, typer.Option("--predictor", metavar="FILE", help="A fitted predictor.")
+Json = Annotated[
+    bool,
+    Option(
+        "--json",
+        help="Print the result as one JSON document instead of tables.",
+        rich_help_panel=OUTPUT,
+    ),
 ]
-PredictorChoice = Annotated[
-    Path | None,
-    typer.Option(
-        "--predictor",
+Seed = Annotated[
+    int, Option(min=0, help="Draw random numbers from this seed; the same seed draws the same.")
+]
+Force = Annotated[
+    bool, Option("--force", help="Accept latencies of an emulated processor, which mean little.")
+]
+Database = Annotated[
+    str,
+    Option(
+        "--db",
+        metavar="FILE|URL",
+        help="Use this profile database: a file, or the URL of a PostgreSQL database.",
+    ),
+]
+CampaignName = Annotated[
+    str,
+    Option(
+        "--campaign",
+        metavar="NAME",
+        help="Keep the measurements under this name of a campaign.",
+        callback=_as_text,
+    ),
+]
+OneCampaign = Annotated[
+    str | None,
+    Option(
+        metavar="NAME",
+        help="Use only the measurements of this campaign; by default those of all.",
+        callback=_as_text,
+    ),
+]
+OneDevice = Annotated[
+    str | None,
+    Option(
+        metavar="NAME",
+        help="Take what holds for this device; by default any device.",
+        autocompletion=completion.devices_and_known,
+    ),
+]
+PredictorFile = Annotated[
+    Path, Option("--predictor", metavar="FILE", help="Use the latency predictor in this file.")
+]
+PredictorOutput = Annotated[
+    Path,
+    Option(
+        "--out",
         metavar="FILE",
-        help="A fitted predictor.",
-        show_default=f"{DEFAULT_PREDICTOR}, or that of the known --device",
+        help="Write the predictor to this file, as JSON.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+Coverage = Annotated[
+    str,
+    Option(help="Make intervals that hold this share of new measurements, in percent."),
+]
+SpaceName = Annotated[
+    str,
+    Option(
+        metavar="NAME",
+        help="Take architectures of this space: a name of `atb space list`, or a TOML file.",
+        autocompletion=completion.spaces,
     ),
 ]
 SuperPLMFolder = Annotated[
     str,
-    typer.Option(
-        "--superplm", metavar="DIR", help="A SuperPLM folder, or `mini`: the bundled one."
+    Option(
+        "--superplm",
+        metavar="DIR",
+        help="Cut models out of the SuperPLM in this folder; `mini` is bundled.",
     ),
 ]
-HeldOutShards = Annotated[
-    Path | None,
-    typer.Option(
-        "--held-out",
-        metavar="SHARDS",
-        help="Token shards on which distillation and mlm score, made with the SuperPLM's "
-        "vocabulary; by default the shipped English sample.",
+SuperPLMArgument = Annotated[
+    str, Argument(metavar="SUPERPLM", help="The folder of a SuperPLM; `mini` is bundled.")
+]
+SuperPLMOutput = Annotated[
+    Path,
+    Option(
+        "--out",
+        metavar="DIR",
+        help="Write the SuperPLM to this folder.",
+        rich_help_panel=OUTPUT,
     ),
 ]
-TeacherFolder = Annotated[
-    str | None,
-    typer.Option(
-        "--teacher",
-        metavar="DIR|NAME",
-        help="The teacher against which distillation scores; by default the one that the "
-        "SuperPLM's card names, or the SuperPLM's own whole where that is not to be had.",
+ArchitectureArgument = Annotated[
+    str,
+    Argument(
+        metavar="ARCH",
+        help="A name of `atb space list`, or a shape such as L4-H312-A12-Q312-F1200.",
+        autocompletion=completion.architectures,
     ),
 ]
+ModelFolder = Annotated[
+    Path,
+    Option("--out", metavar="DIR", help="Write the model to this folder.", rich_help_panel=OUTPUT),
+]
+
+# Where and how inference runs.
 DeviceName = Annotated[
     str,
-    typer.Option(
+    Option(
         "--device",
         metavar="NAME",
-        help="See `atb devices list`.",
+        help="Run on this device, a name of `atb devices list`.",
         autocompletion=completion.devices,
+        rich_help_panel=TARGET,
     ),
 ]
 RuntimeName = Annotated[
     str | None,
-    typer.Option(
+    Option(
         "--runtime",
         metavar="NAME",
-        help="The device's first one by default.",
+        help="Run with this runtime; by default the first one that the device has.",
         autocompletion=completion.runtimes,
+        rich_help_panel=TARGET,
     ),
 ]
 Precision = Annotated[
-    str, typer.Option("--precision", metavar="fp32|int8", autocompletion=completion.precisions)
+    str,
+    Option(
+        metavar="fp32|int8",
+        help="Compute in this numeric precision.",
+        autocompletion=completion.precisions,
+        rich_help_panel=TARGET,
+    ),
 ]
-Threads = Annotated[int, typer.Option("--threads", help="Threads that compute one inference.")]
-Batch = Annotated[int, typer.Option("--batch", help="Sequences in one inference.")]
-SequenceLength = Annotated[int, typer.Option("--sequence-length", help="Tokens in one sequence.")]
-Affinity = Annotated[
-    str | None,
-    typer.Option("--affinity", metavar="CPUS", help="Pin the worker to CPUs, such as 0,1."),
+Threads = Annotated[
+    int, Option(help="Compute one inference with this many threads.", rich_help_panel=TARGET)
 ]
-DEFAULT_CACHE = "2GB"
 CacheSize = Annotated[
     str,
-    typer.Option(
+    Option(
         "--cache",
         metavar="SIZE",
-        help="Keep what took long to build for the next time, up to so much; 0 keeps nothing. It "
-        "lies in ~/.cache/autotinybert/artefacts, or where ATB_CACHE says.",
+        help="Keep built models up to this size for the next run; 0 keeps none. The folder is "
+        "~/.cache/autotinybert/artefacts, or the one in ATB_CACHE.",
+        rich_help_panel=TARGET,
     ),
 ]
-# The same words where every value of a list is measured.
-Precisions = Annotated[
-    str, typer.Option("--precision", metavar="fp32,int8", autocompletion=completion.precisions)
-]
-ThreadCounts = Annotated[
-    str, typer.Option("--threads", metavar="1,2", help="Threads that compute one inference.")
-]
-Batches = Annotated[str, typer.Option("--batch", metavar="1,8", help="Sequences in one inference.")]
-SequenceLengths = Annotated[
-    str, typer.Option("--sequence-length", metavar="32,128", help="Tokens in one sequence.")
-]
-Affinities = Annotated[
-    str | None,
-    typer.Option(
-        "--affinity",
-        metavar="CPUS",
-        help="CPUs of the device that the worker is pinned to: 0,1 together, 0/1 one after the "
-        "other, `clusters` one group of equally fast CPUs after the other; none by default.",
-    ),
-]
-SpaceName = Annotated[
-    str,
-    typer.Option(
-        "--space",
-        metavar="NAME",
-        help="See `atb space list`, or a TOML file.",
-        autocompletion=completion.spaces,
-    ),
-]
-Seed = Annotated[int, typer.Option("--seed", min=0)]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
-# The same words where they choose among what a file holds: nothing is chosen by default.
-OneDevice = Annotated[
-    str | None,
-    typer.Option("--device", metavar="NAME", autocompletion=completion.devices_and_known),
-]
-OneRuntime = Annotated[
-    str | None, typer.Option("--runtime", metavar="NAME", autocompletion=completion.runtimes)
-]
-OnePrecision = Annotated[
-    str | None,
-    typer.Option("--precision", metavar="fp32|int8", autocompletion=completion.precisions),
-]
-OneThreads = Annotated[int | None, typer.Option("--threads")]
-OneBatch = Annotated[int | None, typer.Option("--batch")]
-OneSequenceLength = Annotated[int | None, typer.Option("--sequence-length")]
-OneCampaign = Annotated[
-    str | None,
-    typer.Option(
-        "--campaign", metavar="NAME", help="Only the measurements of one.", callback=_as_text
+# Token shards and tasks.
+SequenceLength = Annotated[int, Option(help="Cut sequences to this many tokens.")]
+HeldOutShards = Annotated[
+    Path | None,
+    Option(
+        "--held-out",
+        metavar="SHARDS",
+        help="Score `distillation` and `mlm` on these token shards, made with the SuperPLM's "
+        "vocabulary; by default on the bundled English sample.",
     ),
 ]
-CampaignName = Annotated[
-    str, typer.Option("--campaign", help="Name of the campaign.", callback=_as_text)
+ScoringTeacher = Annotated[
+    str | None,
+    Option(
+        "--teacher",
+        metavar="DIR|NAME",
+        help="Score `distillation` against this teacher; by default the one that the SuperPLM's "
+        "card names, or the whole SuperPLM if that one is missing.",
+    ),
 ]
-Force = Annotated[
-    bool, typer.Option("--force", help="Take latencies of an emulated processor all the same.")
+TaskName = Annotated[
+    str,
+    Option("--task", metavar="TASK", help="Learn this task: one of GLUE (cola, ...) or of SQuAD "
+           "(squad1, squad2)."),
+]  # fmt: skip
+TaskRows = Annotated[
+    str,
+    Option(
+        "--data",
+        metavar="DIR|hf:NAME",
+        help="Read the task's rows here: a folder of its published files, or a dataset such as "
+        "hf:nyu-mll/glue.",
+    ),
+]
+SequenceLengthOfTask = Annotated[
+    int | None,
+    Option(
+        "--sequence-length",
+        help="Cut rows to this many tokens; by default the task's own number.",
+    ),
+]
+VocabularyPath = Annotated[
+    Path | None,
+    Option(
+        "--vocabulary",
+        metavar="PATH",
+        help="Split words by this WordPiece vocabulary: a vocab.txt, a tokenizer.json, or the "
+        "folder of a model or tokenizer; by default BERT's English one.",
+    ),
+]
+Cased = Annotated[
+    bool, Option("--cased", help="Keep upper case and accents, for a cased vocabulary.")
+]
+TorchThreads = Annotated[
+    int | None,
+    Option(
+        "--threads",
+        min=1,
+        help="Compute with this many threads; by default PyTorch chooses.",
+        rich_help_panel=TRAINING,
+    ),
+]
+Bfloat16 = Annotated[
+    bool,
+    Option(
+        "--bf16", help="Compute matrix products in bfloat16, which is faster on new processors."
+    ),
 ]
 
 # A table of anybody's numbers in place of a database.
 TableFile = Annotated[
     Path | None,
-    typer.Option(
-        "--table",
+    Option(
         metavar="FILE",
-        help="A table of measurements, delimited text or Parquet, that takes the place of --db.",
-    ),
-]
-TargetColumn = Annotated[
-    str | None, typer.Option("--target", metavar="COLUMN", help="The column of --table to predict.")
-]
-Features = Annotated[
-    str | None,
-    typer.Option(
-        "--features",
-        metavar="a,b,c",
-        help="The columns to predict from; every other column of numbers by default.",
+        help="Read this table of measurements, delimited text or Parquet, instead of a database.",
+        rich_help_panel="Table",
     ),
 ]
 Order = Annotated[
     str | None,
-    typer.Option(
-        "--order",
+    Option(
         metavar="rows|COLUMN",
-        help="When each row was measured, so that a drifting device is told from its work.",
-    ),
-]
-Latency = Annotated[
-    str | None,
-    typer.Option(
-        "--latency",
-        metavar="10ms",
-        help="The limit as a time, or as what a share of the space keeps: 30%.",
-    ),
-]
-Speedup = Annotated[
-    float | None,
-    typer.Option("--speedup", metavar="7", help="The limit as a speed-up over --reference."),
-]
-Reference = Annotated[
-    str,
-    typer.Option(
-        "--reference",
-        metavar="ARCH",
-        help="Measured first, on the same device.",
-        autocompletion=completion.architectures,
+        help="Take the time of each row's measurement from the order of `rows` or from a column, "
+        "to separate drift of the device; by default drift is not looked for.",
+        rich_help_panel="Table",
     ),
 ]
 MeasuringBudget = Annotated[
     str | None,
-    typer.Option(
+    Option(
         "--budget",
         metavar="10min",
-        help="Time for measuring finalists; where it is spent, what is known by then decides.",
+        help="Measure finalists for at most this time, and decide by what is known then; by "
+        "default for as long as it takes.",
     ),
 ]

@@ -4,55 +4,86 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
 
+from typer import Option
+
+from atb.commands.arguments.groups import Options
+from atb.commands.arguments.options import (
+    Bfloat16,
+    HeldOutShards,
+    ScoringTeacher,
+    SuperPLMFolder,
+)
 from atb.errors import InputError
 
 if TYPE_CHECKING:
     from atb.models.superplm import SuperPLM
-    from atb.search.scoring import Executor, Proxy, ProxyName
+    from atb.search.scoring import Proxy, Workers
 
-__all__ = ["Scoring"]
+__all__ = ["ScoringOptions"]
 
 
-@dataclass(frozen=True)
-class Scoring:
-    """What scores, and who computes it.
+class ScoringOptions(Options, panel="Scoring"):
+    """What scores candidates, and which processes compute it.
 
     Attributes:
-        superplm: Name or folder.
-        name: Of the proxy; None for what the SuperPLM allows.
-        elastic: Folders of `--proxy task`.
-        held_out: Token shards to score on, of `--held-out`; None for the shipped sample.
-        teacher: Where the teacher of `distillation` is, of `--teacher`; None where the card says.
-        task: Of `--proxy finetune`: name of the task.
-        data: Of `--proxy finetune`: where the task's rows are.
-        bf16: Of `--proxy task` and `finetune`: matrix products in bfloat16.
-        where: Processes, or a Ray cluster, as `--workers` says it; None for this process.
-        precision: In which slices run.
-        sequence_length: Of `--proxy task` and `finetune`: tokens to which rows are cut.
+        precision: Numeric precision in which slices are scored.
+        sequence_length: Tokens to which rows of `task` and `finetune` are cut; None for the
+            task's own number.
     """
 
-    superplm: str
-    name: ProxyName | None = None
-    elastic: tuple[Path, ...] = ()
-    held_out: Path | None = None
-    teacher: str | None = None
-    task: str | None = None
-    data: str | None = None
-    bf16: bool = False
-    where: str | None = None
+    superplm: SuperPLMFolder = "mini"
+    proxy: Annotated[
+        Literal["distillation", "mlm", "task", "finetune"] | None,
+        Option(
+            help="Score slices by a loss on held-out text (`distillation`, `mlm`), on a task after "
+            "elastic fine-tuning (`task`), or after a short fine-tuning of each (`finetune`); by "
+            "default by the loss that the SuperPLM allows.",
+        ),
+    ] = None
+    elastic: Annotated[
+        list[Path] | None,
+        Option(
+            metavar="DIR",
+            help="Score `task` with this folder that `atb superplm finetune` wrote; repeatable.",
+        ),
+    ] = None
+    held_out: HeldOutShards = None
+    teacher: ScoringTeacher = None
+    task: Annotated[
+        str | None,
+        Option(
+            metavar="TASK",
+            help="Fine-tune each slice on a part of this task of GLUE or SQuAD, for `finetune`.",
+        ),
+    ] = None
+    data: Annotated[
+        str | None,
+        Option(
+            metavar="DIR|hf:NAME",
+            help="Read the rows of --task here: a folder of its published files, or a dataset.",
+        ),
+    ] = None
+    bf16: Bfloat16 = False
+    workers: Annotated[
+        str | None,
+        Option(
+            metavar="N|ray",
+            help="Score in this number of processes, or on a Ray cluster (ray, ray:auto, "
+            "ray://HOST:PORT); by default in this process.",
+        ),
+    ] = None
     precision: str = "fp32"
     sequence_length: int | None = None
 
-    def proxy(self, loaded: SuperPLM | None = None) -> Proxy:
-        """Scores in this process.
+    def make_proxy(self, loaded: SuperPLM | None = None) -> Proxy:
+        """What scores in this process.
 
         Args:
-            loaded: The SuperPLM, where it was loaded already.
+            loaded: The SuperPLM, if it is loaded already.
 
         Raises:
             InputError: The SuperPLM lacks what it needs, or an option is of no use.
@@ -61,8 +92,8 @@ class Scoring:
 
         return make_proxy(
             loaded or self.superplm,
-            self.name,
-            self.elastic,
+            self.proxy,
+            self.elastic or (),
             held_out=self.held_out,
             teacher=self.teacher,
             task=self.task,
@@ -73,8 +104,8 @@ class Scoring:
         )
 
     @contextlib.contextmanager
-    def executor(self) -> Iterator[Executor | None]:
-        """Who computes scores, while it is needed; None for this process.
+    def open_workers(self) -> Iterator[Workers | None]:
+        """The processes that compute scores, closed at the end; None for this process.
 
         Raises:
             InputError: It is no number and no Ray.
@@ -89,7 +120,7 @@ class Scoring:
     def _make_executor(self) -> Executor | None:
         from atb.search.scoring import ProcessExecutor, RayExecutor
 
-        factory, text = partial(Scoring.proxy, self), self.where
+        factory, text = partial(ScoringOptions.make_proxy, self), self.workers
         if text is None:
             return None
         if text.isdecimal():

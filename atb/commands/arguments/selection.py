@@ -3,27 +3,117 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
-from atb.commands.output import note
+from typer import Option
+
+from atb.commands.arguments import completion
+from atb.commands.arguments.groups import Options
+from atb.commands.arguments.options import (
+    DEFAULT_DATABASE,
+    Database,
+    OneCampaign,
+    OneDevice,
+    TableFile,
+)
 from atb.errors import InputError
+from atb.messages import LOG
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from atb.predictor import TrainingSet
     from atb.predictor.tables import LeftOut, Table
 
 __all__ = [
-    "note_reading",
-    "refuse_beside",
+    "ConditionOptions",
+    "SelectionOptions",
+    "TableOptions",
+    "print_reading",
+    "reject_conflicts",
     "select_table",
     "select_training_set",
     "select_training_sets",
 ]
 
 
-def refuse_beside(source: str, given: Mapping[str, Any]) -> None:
+class ConditionOptions(Options, panel="Conditions"):
+    """Which of the conditions that a file holds; what is None is left open."""
+
+    device: OneDevice = None
+    runtime: Annotated[
+        str | None,
+        Option(
+            metavar="NAME",
+            help="Take what holds for this runtime; by default any runtime.",
+            autocompletion=completion.runtimes,
+        ),
+    ] = None
+    precision: Annotated[
+        str | None,
+        Option(
+            metavar="fp32|int8",
+            help="Take what holds for this numeric precision; by default any.",
+            autocompletion=completion.precisions,
+        ),
+    ] = None
+    threads: Annotated[
+        int | None, Option(help="Take what holds for this many threads; by default any number.")
+    ] = None
+    batch: Annotated[
+        int | None,
+        Option(help="Take what holds for this many sequences in one inference; by default any."),
+    ] = None
+    sequence_length: Annotated[
+        int | None,
+        Option(help="Take what holds for sequences of this many tokens; by default any."),
+    ] = None
+
+    @property
+    def wanted(self) -> dict[str, Any]:
+        """Fields of `Conditions` by name; None leaves one open."""
+        return {field.name: getattr(self, field.name) for field in fields(ConditionOptions)}
+
+
+class SelectionOptions(ConditionOptions, panel="Which measurements"):
+    """Which measurements of a database."""
+
+    db: Database = DEFAULT_DATABASE
+    campaign: OneCampaign = None
+
+    def reject_beside_table(self, **switches: object) -> None:
+        """Make sure that none of these options is given beside a table.
+
+        Args:
+            switches: Further options by name; false ones count as not given.
+
+        Raises:
+            InputError: One is.
+        """
+        db = None if self.db == DEFAULT_DATABASE else self.db
+        further = {name: value or None for name, value in switches.items()}
+        given = {**self.wanted, "campaign": self.campaign, "db": db, **further}
+        reject_conflicts("--table", given)
+
+
+class TableOptions(Options, panel="Table"):
+    """A table of measurements in place of a database, and its columns."""
+
+    table: TableFile = None
+    target: Annotated[
+        str | None,
+        Option(metavar="COLUMN", help="Predict this column of --table, which needs one."),
+    ] = None
+    features: Annotated[
+        str | None,
+        Option(
+            metavar="a,b,c",
+            help="Predict from these columns of --table; by default from all others with numbers.",
+        ),
+    ] = None
+
+
+def reject_conflicts(source: str, given: Mapping[str, Any]) -> None:
     """Make sure that no word is given that means nothing beside this source of rows.
 
     Raises:
@@ -36,21 +126,14 @@ def refuse_beside(source: str, given: Mapping[str, Any]) -> None:
 
 
 def select_training_set(
-    db: str,
-    campaign: str | None,
-    *,
-    least_rows: int | None = None,
-    emulated: bool = False,
-    **wanted: Any,
+    chosen: SelectionOptions, *, least_rows: int | None = None, emulated: bool = False
 ) -> TrainingSet:
     """Measurements of one set of conditions.
 
     Args:
-        db: File or URL of the database.
-        campaign: Only those of one.
+        chosen: The options that choose it.
         least_rows: How many architectures there must be; as many as a fit needs by default.
         emulated: Whether to take those of an emulated processor too.
-        wanted: Fields of the conditions by name; None leaves one open.
 
     Raises:
         InputError: There are too few, the conditions are not told apart, or the processor is
@@ -60,18 +143,16 @@ def select_training_set(
     from atb.predictor import LEAST_ROWS, TrainingSet
     from atb.profiler.database import ProfileDatabase
 
-    with ProfileDatabase(db) as database:
-        conditions = choose_conditions(database, campaign, **wanted)
+    with ProfileDatabase(chosen.db) as database:
+        conditions = choose_conditions(database, chosen.campaign, **chosen.wanted)
         return TrainingSet.from_measurements(
-            database.measurements(conditions=conditions, campaign=campaign),
+            database.measurements(conditions=conditions, campaign=chosen.campaign),
             least_rows=least_rows or LEAST_ROWS,
             emulated=emulated,
         )
 
 
-def select_training_sets(
-    db: str, campaign: str | None, *, emulated: bool = False, **wanted: Any
-) -> list[TrainingSet]:
+def select_training_sets(chosen: SelectionOptions, *, emulated: bool = False) -> list[TrainingSet]:
     """Measurements of every set of conditions that agrees with what is wanted.
 
     Raises:
@@ -82,9 +163,9 @@ def select_training_sets(
     from atb.profiler.database import ProfileDatabase
 
     found = []
-    with ProfileDatabase(db) as database:
-        for conditions in agreeing_conditions(database, campaign, **wanted):
-            measured = database.measurements(conditions=conditions, campaign=campaign)
+    with ProfileDatabase(chosen.db) as database:
+        for conditions in agreeing_conditions(database, chosen.campaign, **chosen.wanted):
+            measured = database.measurements(conditions=conditions, campaign=chosen.campaign)
             if any(measurement.usable for measurement in measured):
                 found.append(
                     TrainingSet.from_measurements(measured, least_rows=1, emulated=emulated)
@@ -94,13 +175,12 @@ def select_training_sets(
     return found
 
 
-def select_table(path: Path, target: str | None, features: str | None, order: str | None) -> Table:
+def select_table(path: Path, chosen: TableOptions, order: str | None) -> Table:
     """Rows of a table.
 
     Args:
         path: Delimited text or Parquet.
-        target: The column to predict.
-        features: Names of columns with commas between them; None takes all numbers.
+        chosen: Which column to predict, and from which.
         order: `rows`, a column, or None.
 
     Raises:
@@ -108,15 +188,15 @@ def select_table(path: Path, target: str | None, features: str | None, order: st
     """
     from atb.predictor.tables import read_table
 
-    if target is None:
+    if chosen.target is None:
         raise InputError("--table came without --target: name the column that is to be predicted.")
-    names = None if features is None else [name.strip() for name in features.split(",")]
-    return read_table(path, target=target, features=names, order=order)
+    names = None if chosen.features is None else [n.strip() for n in chosen.features.split(",")]
+    return read_table(path, target=chosen.target, features=names, order=order)
 
 
-def note_reading(notes: Sequence[str], left_out: Sequence[LeftOut] = ()) -> None:
+def print_reading(notes: Sequence[str], left_out: Sequence[LeftOut] = ()) -> None:
     """Say how a table was read, and which of its columns were left out and why."""
     for sentence in notes:
-        note(sentence)
+        LOG.info(sentence)
     if left_out:
-        note("left out: " + ", ".join(f"{one.name} ({one.reason})" for one in left_out))
+        LOG.info("left out: " + ", ".join(f"{one.name} ({one.reason})" for one in left_out))

@@ -9,7 +9,7 @@ from atb.messages import LOG
 if TYPE_CHECKING:
     from atb.models import Architecture, SearchSpace
 
-__all__ = ["held_by", "note_held", "on_grid"]
+__all__ = ["held_by", "on_grid", "print_held"]
 
 
 def on_grid(name: str, grid: str | None) -> SearchSpace:
@@ -24,7 +24,7 @@ def on_grid(name: str, grid: str | None) -> SearchSpace:
     written = find_space(name)
     searched = on_search_grid(written, grid)
     if grid is not None:
-        _note_left_out(written, searched, f"lie on the grid {grid} and are searched")
+        _print_left_out(written, searched, f"lie on the grid {grid} and are searched")
     return searched
 
 
@@ -40,11 +40,11 @@ def held_by(space: SearchSpace, superplm: str, largest: Architecture) -> SearchS
         InputError: Nothing is left.
     """
     held = space.limited_to(largest)
-    _note_left_out(space, held, f"are slices of the SuperPLM {superplm} and are searched")
+    _print_left_out(space, held, f"are slices of the SuperPLM {superplm} and are searched")
     return held
 
 
-def note_held(space: SearchSpace, largest: Architecture) -> None:
+def print_held(space: SearchSpace, largest: Architecture) -> None:
     """Say where a SuperPLM that is as large as a space does not hold all of it.
 
     Args:
@@ -56,10 +56,10 @@ def note_held(space: SearchSpace, largest: Architecture) -> None:
             f"are trained: the others have more heads than {largest}, or wider ones than "
             f"{largest.head_size}"
         )
-        _note_left_out(space, space.limited_to(largest), what)
+        _print_left_out(space, space.limited_to(largest), what)
 
 
-def _note_left_out(space: SearchSpace, used: SearchSpace, what: str) -> None:
+def _print_left_out(space: SearchSpace, used: SearchSpace, what: str) -> None:
     """Say how much of a space is left out, where something is.
 
     Args:

@@ -5,8 +5,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
+from typer import Option
+
+from atb.commands.arguments import completion
+from atb.commands.arguments.groups import Options
+from atb.commands.arguments.options import DEFAULT_CACHE, TARGET, CacheSize, RuntimeName
 from atb.commands.arguments.target import Target, find_serving, parse_affinity
 from atb.errors import InputError
 
@@ -14,12 +19,13 @@ if TYPE_CHECKING:
     from atb.devices import Device
     from atb.devices.runtimes import ArtefactCache
 
-__all__ = ["Sweep", "expand_affinity", "parse_list"]
+__all__ = ["Sweep", "SweepOptions", "expand_affinity", "parse_list"]
 
 _T = TypeVar("_T")
 
 #: Between sets of CPUs; a comma stands between the CPUs of one.
 _SETS = "/"
+SCENARIO = "Scenario"
 _CLUSTERS = "clusters"
 
 
@@ -132,3 +138,100 @@ class Sweep:
             Target(device, found, RunSettings(**dict(zip(names, values, strict=True))))
             for values in combinations
         ]
+
+
+class SweepOptions(Options, panel=TARGET):
+    """Where and how to measure; a list of values measures each of them."""
+
+    device: Annotated[
+        str | None,
+        Option(
+            metavar="NAME",
+            help="Measure on this device, as the argument DEVICE says it; by default on local.",
+            autocompletion=completion.devices,
+        ),
+    ] = None
+    runtime: RuntimeName = None
+    precision: Annotated[
+        str,
+        Option(
+            metavar="fp32,int8",
+            help="Measure in each of these numeric precisions.",
+            autocompletion=completion.precisions,
+        ),
+    ] = "fp32"
+    threads: Annotated[
+        str, Option(metavar="1,2", help="Compute one inference with each of these thread counts.")
+    ] = "1"
+    batch: Annotated[
+        str, Option(metavar="1,8", help="Compute this many sequences in one inference.")
+    ] = "1"
+    sequence_length: Annotated[
+        str, Option(metavar="32,128", help="Give each sequence this many tokens.")
+    ] = "128"
+    affinity: Annotated[
+        str | None,
+        Option(
+            metavar="CPUS",
+            help="Pin the worker to these CPUs: 0,1 together, 0/1 one after the other, `clusters` "
+            "each group of equally fast CPUs; by default it is not pinned.",
+        ),
+    ] = None
+    cache: CacheSize = DEFAULT_CACHE
+    scenario: Annotated[
+        str,
+        Option(
+            metavar="NAME",
+            help="Run inferences in this rhythm: hot-loop, fixed-rate or single-shot (with "
+            "--interval), sustained (with --duration), cold-start, throughput (with --streams).",
+            autocompletion=completion.scenarios,
+            rich_help_panel=SCENARIO,
+        ),
+    ] = "hot-loop"
+    interval: Annotated[
+        str | None,
+        Option(
+            metavar="100ms",
+            help="Start one inference in each interval of fixed-rate, or idle this long before a "
+            "single-shot; these scenarios have no default.",
+            rich_help_panel=SCENARIO,
+        ),
+    ] = None
+    streams: Annotated[
+        str,
+        Option(
+            metavar="1,2",
+            help="Keep this many inferences running at once, for throughput.",
+            rich_help_panel=SCENARIO,
+        ),
+    ] = "1"
+    duration: Annotated[
+        str | None,
+        Option(
+            metavar="2min",
+            help="Run sustained for this time; by default for the scenario's own time.",
+            rich_help_panel=SCENARIO,
+        ),
+    ] = None
+
+    def parse(self, device: Device) -> Sweep:
+        """The settings as lists.
+
+        Args:
+            device: Whose clusters of CPUs are meant.
+
+        Raises:
+            InputError: One of them cannot be read.
+        """
+        from atb.units import parse_duration
+
+        return Sweep(
+            precisions=parse_list(self.precision, str, "--precision"),
+            threads=parse_list(self.threads, int, "--threads"),
+            batches=parse_list(self.batch, int, "--batch"),
+            sequence_lengths=parse_list(self.sequence_length, int, "--sequence-length"),
+            scenario=self.scenario,
+            interval_seconds=None if self.interval is None else parse_duration(self.interval),
+            streams=parse_list(self.streams, int, "--streams"),
+            affinities=expand_affinity(self.affinity, device),
+        )

@@ -4,8 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+from typer import Option
+
+from atb.commands.arguments.groups import Options
+from atb.commands.arguments.options import (
+    DEFAULT_CACHE,
+    TARGET,
+    CacheSize,
+    DeviceName,
+    Precision,
+    RuntimeName,
+    Threads,
+)
 from atb.errors import InputError
 from atb.messages import LOG
 
@@ -19,14 +31,15 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULT_PRECISION",
     "Target",
+    "TargetOptions",
     "agreeing_conditions",
     "choose_conditions",
     "choose_precision",
     "find_serving",
     "find_target",
-    "note_emulated",
     "open_cache",
     "parse_affinity",
+    "print_emulated",
 ]
 
 #: What --precision is where it is not given.
@@ -53,6 +66,38 @@ class Target:
         from atb.search import Verifier
 
         return Verifier(self.device, self.runtime, self.settings, database, budget=budget)
+
+
+class TargetOptions(Options, panel=TARGET):
+    """Where and how something is to be measured, as the command line says it."""
+
+    device: DeviceName = "local"
+    runtime: RuntimeName = None
+    precision: Precision = "fp32"
+    threads: Threads = 1
+    batch: Annotated[int, Option(help="Compute this many sequences in one inference.")] = 1
+    sequence_length: Annotated[int, Option(help="Give each sequence this many tokens.")] = 128
+    affinity: Annotated[
+        str | None,
+        Option(
+            metavar="CPUS",
+            help="Pin the worker to these CPUs, such as 0,1; by default it is not pinned.",
+        ),
+    ] = None
+    cache: CacheSize = DEFAULT_CACHE
+
+    def find(self, cache: ArtefactCache | None) -> Target:
+        """The device, the runtime and the settings; see `find_target`."""
+        return find_target(
+            self.device,
+            self.runtime,
+            precision=self.precision,
+            threads=self.threads,
+            batch=self.batch,
+            sequence_length=self.sequence_length,
+            affinity=self.affinity,
+            cache=cache,
+        )
 
 
 def parse_affinity(text: str | None) -> tuple[int, ...] | None:
@@ -154,7 +199,7 @@ def choose_precision(subject: Subject, runtime: Runtime, asked: str) -> str:
     return own
 
 
-def note_emulated(conditions: Conditions) -> None:
+def print_emulated(conditions: Conditions) -> None:
     """Say that latencies are an emulator's, where they are."""
     if conditions.emulator is not None:
         LOG.info(

@@ -5,45 +5,42 @@ from __future__ import annotations
 import contextlib
 import shlex
 import sys
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer import Argument, Option
 
 from atb.commands.arguments import Json
-from atb.commands.build.recipe import RESERVED, Recipe, Step, read_recipe
+from atb.commands.build.ledger import Ledger
+from atb.commands.build.recipe import RESERVED, Step, read_recipe
 from atb.commands.build.recipe_checks import check_recipe
-from atb.commands.output import note, print_json, print_line, print_table
+from atb.commands.output import Table, print_result, print_status
 from atb.errors import InputError
-from atb.files import atomic_path, prepare_output, read_document, write_document
+from atb.files import atomic_path
 from atb.units import format_duration
 
 __all__ = ["build", "check_step"]
 
-_LEDGER = "build.json"
-#: Format history: 1, the first.
-_KIND, _FORMAT = "build", 1
-#: What stages write that refuse to go on with other options.
-_OUTPUTS = {
-    "data": "shards",
-    "superplm": "superplm",
-    "train": "trained",
-    "finetune": "finetuned",
-}
 _COSTS = "\n## What it cost\n"
 
 
 def build(
     context: typer.Context,
-    recipe: Annotated[Path, typer.Argument(metavar="RECIPE.toml")],
+    recipe: Annotated[
+        Path,
+        Argument(metavar="RECIPE.toml", help="A TOML file; each of its tables is a command."),
+    ],
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="DIR", help="By default atb-runs/NAME, as the recipe."),
+        Option(
+            metavar="DIR",
+            help="Write all files below this folder; by default atb-runs/NAME, as the recipe.",
+        ),
     ] = None,
     show: Annotated[
-        bool, typer.Option("--list", help="Run nothing; show the commands of the recipe.")
+        bool, Option("--list", help="Show the commands of the recipe, and run nothing.")
     ] = False,
     json: Json = False,
 ) -> None:
@@ -53,6 +50,9 @@ def build(
     `target` hold for all. All options, and what they name, are checked before anything runs. The
     same command resumes: what is done is not done again, and a stage whose options changed is, with
     all after it.
+
+    Example:
+        atb build recipe.toml --out built
     """
     atb = context.find_root().command  # what runs the commands of the stages
     known = read_recipe(recipe)
@@ -62,33 +62,39 @@ def build(
     if show:
         _list(steps, json=json)
         return
-    ledger = _Ledger(folder, known)
+    ledger = Ledger(folder, known)
     check_recipe(recipe, folder, options, ledger.done)  # before hours depend on it
     ledger.open()
     for number, step in enumerate(steps, 1):
         if ledger.is_done(step.name):
-            note(f"{number}/{len(steps)} {step.name}: done")
+            print_status(f"{number}/{len(steps)} {step.name}: done")
             continue
-        note(f"{number}/{len(steps)} {step.name}: {shlex.join(['atb', *step.words])}")
+        print_status(f"{number}/{len(steps)} {step.name}: {shlex.join(['atb', *step.words])}")
         with ledger.time(step.name):
             _run(step, atb)
     _append_costs(folder / "model" / "README.md", ledger.seconds)
-    if json:
-        print_json({"out": str(folder), "seconds": ledger.seconds})
-        return
     costs = [(name, format_duration(seconds)) for name, seconds in ledger.seconds.items()]
-    print_table(("stage", "took"), costs)
-    print_line(f"{folder / 'model'}: the model; {folder / 'report.html'}: how it was found")
+    print_result(
+        {"out": str(folder), "seconds": ledger.seconds},
+        Table(("stage", "took"), costs),
+        f"{folder / 'model'}: the model; {folder / 'report.html'}: how it was found",
+        json=json,
+    )
 
 
 def _list(steps: Sequence[Step], *, json: bool) -> None:
     """Show the commands of a recipe."""
-    if json:
-        commands = [{"stage": step.name, "words": ["atb", *step.words]} for step in steps]
-        print_json({"commands": commands})
-        return
-    for step in steps:
-        print_line(shlex.join(["atb", *step.words]))
+    commands = [["atb", *step.words] for step in steps]
+    print_result(
+        {
+            "commands": [
+                {"stage": step.name, "words": words}
+                for step, words in zip(steps, commands, strict=True)
+            ]
+        },
+        *map(shlex.join, commands),
+        json=json,
+    )
 
 
 def _command(words: tuple[str, ...], atb: Any) -> tuple[Any, list[str]]:
@@ -135,74 +141,6 @@ def _run(step: Step, atb: Any) -> None:
         code = atb.main(args=list(step.words), prog_name="atb", standalone_mode=False)
     if isinstance(code, int) and code:
         raise typer.Exit(code)
-
-
-class _Ledger:
-    """What is done, and what it took: `build.json`."""
-
-    def __init__(self, folder: Path, recipe: Recipe) -> None:
-        self._folder = folder
-        self._keys = recipe.keys(folder)
-        self._stages: dict[str, dict[str, Any]] = {}
-        if (folder / _LEDGER).is_file():
-            self._stages = read_document(folder / _LEDGER, kind=_KIND, format=_FORMAT)["stages"]
-
-    def open(self) -> None:
-        """Make ready to write."""
-        prepare_output(self._folder, directory=True)
-        self._count_what_was_cut_off()
-
-    @property
-    def done(self) -> set[str]:
-        """Stages that are not run again."""
-        return {name for name in self._keys if self.is_done(name)}
-
-    def is_done(self, name: str) -> bool:
-        """Whether a stage was finished with these options and those before it."""
-        stage = self._stages.get(name, {})
-        return stage.get("key") == self._keys[name] and bool(stage.get("done"))
-
-    @property
-    def seconds(self) -> dict[str, float]:
-        """What each stage of the recipe took so far, over all calls."""
-        return {name: self._stages.get(name, {}).get("seconds", 0.0) for name in self._keys}
-
-    @contextlib.contextmanager
-    def time(self, name: str) -> Iterator[None]:
-        """Count a stage that is about to run; done when nothing is raised."""
-        before = self._stages.get(name, {})
-        stage = before
-        if before.get("key") != self._keys[name]:
-            self._set_aside(name, str(before.get("key", "")))
-            stage = {"key": self._keys[name], "seconds": 0.0}
-        begun = time.time()
-        self._stages[name] = {**stage, "done": False, "begun": begun}
-        self._write()
-        done = False
-        try:
-            yield
-            done = True
-        finally:
-            seconds = stage["seconds"] + time.time() - begun
-            self._stages[name] = {**stage, "seconds": round(seconds, 1), "done": done}
-            self._write()
-
-    def _set_aside(self, name: str, key: str) -> None:
-        """Keep what other options made, under another name: training would refuse its folder."""
-        made = self._folder / _OUTPUTS.get(name, "")
-        if name in _OUTPUTS and made.exists():
-            made.rename(made.with_name(f"{made.name}.{key or 'before'}"))
-
-    def _count_what_was_cut_off(self) -> None:
-        """A stage that was killed wrote something last; until then it ran."""
-        for stage in self._stages.values():
-            begun = stage.pop("begun", None)
-            if begun is not None:
-                last = max(path.stat().st_mtime for path in self._folder.rglob("*"))
-                stage["seconds"] = round(stage["seconds"] + max(0.0, last - begun), 1)
-
-    def _write(self) -> None:
-        write_document(self._folder / _LEDGER, {"stages": self._stages}, kind=_KIND, format=_FORMAT)
 
 
 def _append_costs(card: Path, seconds: Mapping[str, float]) -> None:

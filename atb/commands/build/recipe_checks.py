@@ -88,7 +88,7 @@ def _superplm(given: _Options, ahead: _Ahead, options: _Stages) -> None:
     if given["objective"] == "mlm":
         shape.check_mlm_head()
     _check_teacher(given, model, shape)
-    chosen = [resolve(name) for name in given["chosen"] or ()]
+    chosen = [resolve(name) for name in given["architectures"] or ()]
     for architecture in chosen or [find_space(given["space"] or "mini").largest]:
         shape.check(architecture)
 

@@ -1,1 +1,8 @@
-from . import devices as devices
+from . import (
+    add as add,
+    bundle as bundle,
+    check as check,
+    list_all as list_all,
+    remove as remove,
+    show as show,
+)

@@ -1,42 +1,52 @@
-"""Known devices: `atb devices bundle`, and what `list` and `show` tell of them."""
+"""`atb devices bundle`: a known device out of what was measured on one."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Argument, Option
 
-from atb.commands.arguments import DEFAULT_DATABASE, Database, Json, OneCampaign, OneDevice, Seed
-from atb.commands.output import note, print_json, print_line, print_table, progress
-from atb.errors import BadFile, InputError
+from atb.commands.arguments import (
+    DEFAULT_DATABASE,
+    Database,
+    Json,
+    OneCampaign,
+    OneDevice,
+    Seed,
+)
+from atb.commands.devices.known import conditions_table
+from atb.commands.output import print_result, progress
+from atb.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from atb.predictor.known_devices import DeviceTrainingSets
 
-    from atb.predictor.known_devices import DeviceTrainingSets, KnownDevice
-
-__all__ = ["bundle", "known_to_json", "list_known", "print_known", "print_known_list"]
+__all__ = ["bundle"]
 
 
 def bundle(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="What to call the device.")],
+    name: Annotated[str, Argument(metavar="NAME", help="A name for the known device.")],
     db: Database = DEFAULT_DATABASE,
     device: OneDevice = None,
     campaign: OneCampaign = None,
     out: Annotated[
         Path | None,
-        typer.Option(
-            "--out", metavar="FILE", help="Your own known devices, by default.", show_default=False
+        Option(
+            metavar="FILE",
+            help="Write the known device to this file; by default among your own known devices.",
         ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    force: Annotated[bool, Option("--force", help="Replace a file that is there already.")] = False,
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
-    """Make a known device of what was measured on one: a predictor for each set of conditions.
+    """Make a known device of what was measured: a predictor for each set of conditions.
 
-    Of several devices in the database it is --device, else the one called NAME.
+    Of several devices in the database --device is taken, or else the one called NAME.
+
+    Example:
+        atb devices bundle pi4 --db atb-runs/profile.db
     """
     from atb.devices import check_known_name, own_file
     from atb.files import prepare_output
@@ -51,17 +61,16 @@ def bundle(
     with progress("bundle") as show:
         known = bundle_device(name, collected.sets, seed=seed, tell=show)
     write_known_device(known, path)
-    if json:
-        left_out = [
-            {"conditions": one.conditions.to_json(), "reason": one.reason}
-            for one in collected.left_out
-        ]
-        print_json({"known_device": str(path), **known.to_json(), "left_out": left_out})
-        return
-    print_line(f"{path}: {known.name}, {known.processor}")
-    _print_conditions(known)
-    for one in collected.left_out:
-        note(f"left out: {one.conditions}: {one.reason}")
+    left_out = [
+        {"conditions": one.conditions.to_json(), "reason": one.reason} for one in collected.left_out
+    ]
+    print_result(
+        {"known_device": str(path), **known.to_json(), "left_out": left_out},
+        f"{path}: {known.name}, {known.processor}",
+        conditions_table(known),
+        json=json,
+        status=[f"left out: {one.conditions}: {one.reason}" for one in collected.left_out],
+    )
 
 
 def _collect(db: str, name: str, device: str | None, campaign: str | None) -> DeviceTrainingSets:
@@ -78,66 +87,3 @@ def _collect(db: str, name: str, device: str | None, campaign: str | None) -> De
                 for conditions in (device is None and namesakes) or agreeing
             }
         )
-
-
-def list_known() -> list[tuple[Path, KnownDevice | BadFile]]:
-    """All known devices with their files; of one that cannot be used, why."""
-    from atb.devices import known_files
-
-    files = known_files()
-    if not files:  # what reads them is not imported in vain
-        return []
-    from atb.predictor.known_devices import find_known_device
-
-    found: list[tuple[Path, KnownDevice | BadFile]] = []
-    for name, path in files.items():
-        try:
-            found.append((path, find_known_device(name)))
-        except BadFile as error:
-            found.append((path, error))
-    return found
-
-
-def print_known_list(entries: Sequence[tuple[Path, KnownDevice | BadFile]]) -> None:
-    """Print a line for each."""
-    print_table(
-        ("known device", "processor", "conditions", "runtimes"),
-        [
-            (path.stem, str(found), "-", "")
-            if isinstance(found, BadFile)
-            else (found.name, found.processor, str(len(found.predictors)), " ".join(found.runtimes))
-            for path, found in entries
-        ],
-        left=(0, 1, 3),
-    )
-
-
-def known_to_json(path: Path, found: KnownDevice | BadFile) -> dict[str, Any]:
-    """What is told of one, or why it cannot be used."""
-    if isinstance(found, BadFile):
-        return {"name": path.stem, "path": str(path), "problem": str(found)}
-    return {"path": str(path), **found.to_json()}
-
-
-def print_known(known: KnownDevice) -> None:
-    """Print the facts of a known device, and how well each of its predictors does."""
-    print_table(("fact", "value"), list(known.platform.items()), left=(0, 1))
-    print_line("")
-    _print_conditions(known)
-
-
-def _print_conditions(known: KnownDevice) -> None:
-    print_table(
-        ("conditions", "rows", "error", "within 5 %", "measured on"),
-        [
-            (
-                one.words,
-                str(one.summary.rows),
-                f"{one.summary.cross_validated_mape:.1%}",
-                f"{one.within_5:.0%}",
-                one.measured_on.isoformat(),
-            )
-            for one in known.predictors
-        ],
-        left=(0,),
-    )

@@ -1,2 +1,8 @@
-from . import model as model
-from .finetune import TaskData as TaskData, TaskName as TaskName, note_remark as note_remark
+from . import (
+    evaluate as evaluate,
+    export as export,
+    extract as extract,
+    finetune as finetune,
+    import_model as import_model,
+    train as train,
+)

@@ -1,15 +1,18 @@
 from .console import (
     Progress as Progress,
-    complain as complain,
-    note as note,
+    Table as Table,
     prepare_streams as prepare_streams,
+    print_error as print_error,
     print_json as print_json,
     print_line as print_line,
+    print_result as print_result,
+    print_status as print_status,
     print_table as print_table,
+    print_warning as print_warning,
     progress as progress,
 )
 from .measurements import (
-    note_end as note_end,
+    print_end as print_end,
     print_listing as print_listing,
     print_measured as print_measured,
 )

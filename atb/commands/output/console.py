@@ -17,7 +17,8 @@ import shutil
 import sys
 import textwrap
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +28,15 @@ from atb.text import plain_ascii, printable
 
 __all__ = [
     "Progress",
-    "complain",
-    "note",
+    "Table",
     "prepare_streams",
+    "print_error",
     "print_json",
     "print_line",
+    "print_result",
+    "print_status",
     "print_table",
+    "print_warning",
     "progress",
 ]
 
@@ -53,17 +57,17 @@ def prepare_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=_REPLACING)
-    LOG.handlers[:], LOG.propagate = [_Notes()], False
+    LOG.handlers[:], LOG.propagate = [_StatusLines()], False
     LOG.setLevel(logging.INFO)
     show_progress_by(progress)
 
 
-class _Notes(logging.Handler):
+class _StatusLines(logging.Handler):
     """Shows what is logged while a command runs."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Show a record without level and time."""
-        note(record.getMessage())
+        print_status(record.getMessage())
 
 
 def _replace(error: UnicodeError) -> tuple[str, int]:
@@ -80,15 +84,20 @@ def _shown(text: str) -> str:
     return printable(text).encode(encoding, _REPLACING).decode(encoding)
 
 
-def complain(message: str) -> None:
-    """Say what went wrong."""
-    note(f"atb: {message}")
+def print_error(message: str) -> None:
+    """Print on stderr what went wrong."""
+    print_status(f"atb: {message}")
 
 
-def note(message: str) -> None:
-    """Say something beside the result."""
+def print_status(message: str) -> None:
+    """Print on stderr what is going on, beside the result."""
     if speaks():
         sys.stderr.write(f"{printable(message)}\n")
+
+
+def print_warning(message: str) -> None:
+    """Print on stderr what may be wrong with what is used."""
+    print_status(f"warning: {message}")
 
 
 def print_line(text: str = "") -> None:
@@ -101,30 +110,63 @@ def print_json(document: Mapping[str, Any]) -> None:
     sys.stdout.write(json.dumps({"format": 1, **document}, indent=1, allow_nan=False) + "\n")
 
 
-def print_table(
-    header: Sequence[str],
-    rows: Sequence[Sequence[str]],
-    *,
-    left: Sequence[int] = (0,),
-    prose: bool = False,
-) -> None:
-    """Print rows in aligned columns, plain enough for `grep` and `awk`.
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows in aligned columns.
 
-    Args:
+    Attributes:
         header: Names of the columns.
         rows: Cells as text.
         left: Columns aligned to the left; the others, numbers, to the right.
         prose: Whether the last column is sentences, which a terminal shows below each other.
     """
-    table = [[_shown(cell) for cell in row] for row in (header, *rows)]
-    if prose and sys.stdout.isatty():
-        before = sum(2 + max(len(row[c]) for row in table) for c in range(len(header) - 1))
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    left: Sequence[int] = (0,)
+    prose: bool = False
+
+
+def print_result(
+    document: Mapping[str, Any],
+    *parts: str | Table,
+    json: bool,
+    status: Iterable[str] = (),
+) -> None:
+    """Print the result of a command: a document for programs, or lines and tables for people.
+
+    Args:
+        document: What --json prints.
+        parts: Lines and tables in their order; between two tables an empty line is added.
+        json: Whether --json was given.
+        status: Lines for people that go to stderr, after the result.
+    """
+    if json:
+        print_json(document)
+        return
+    for before, part in zip((None, *parts), parts, strict=False):
+        if isinstance(part, str):
+            print_line(part)
+            continue
+        if isinstance(before, Table):
+            print_line()
+        print_table(part)
+    for line in status:
+        print_status(line)
+
+
+def print_table(table: Table) -> None:
+    """Print a table, plain enough for `grep` and `awk`."""
+    rows = [[_shown(cell) for cell in row] for row in (table.header, *table.rows)]
+    columns = range(len(table.header))
+    if table.prose and sys.stdout.isatty():
+        before = sum(2 + max(len(row[c]) for row in rows) for c in columns[:-1])
         width = shutil.get_terminal_size().columns - before
-        table = [line for row in table for line in _lines_of(row, width)]
-    widths = [max(len(row[column]) for row in table) for column in range(len(header))]
-    for row in table:
+        rows = [line for row in rows for line in _lines_of(row, width)]
+    widths = [max(len(row[column]) for row in rows) for column in columns]
+    for row in rows:
         cells = [
-            cell.ljust(width) if column in left else cell.rjust(width)
+            cell.ljust(width) if column in table.left else cell.rjust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         sys.stdout.write("  ".join(cells).rstrip() + "\n")
@@ -149,7 +191,7 @@ def progress(title: str) -> Iterator[Progress]:
     nothing else computes.
     """
     if not (sys.stderr.isatty() and speaks()):
-        yield progress_lines(title, note)
+        yield progress_lines(title, print_status)
         return
     from rich.console import Console
     from rich.progress import (

@@ -6,14 +6,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from atb.commands.output.console import note, print_json, print_line, print_table
+from atb.commands.output.console import (
+    Table,
+    print_json,
+    print_line,
+    print_result,
+    print_status,
+    print_table,
+)
 
 if TYPE_CHECKING:
     from atb.profiler import Failure
     from atb.profiler.campaign import BreakDown, CampaignResult, Tokenisation
     from atb.profiler.statistics import Measurement
 
-__all__ = ["note_end", "print_listing", "print_measured"]
+__all__ = ["print_end", "print_listing", "print_measured"]
 
 _ENDED = {
     "complete": "all that was planned is measured",
@@ -54,37 +61,39 @@ def print_measured(
             if len(results) > 1:
                 print_line()
                 print_line(f"{result.measurements[0].conditions}")
-            _print_table(result.measurements)
-        _note_failures(result.failures)
+            print_table(_table(result.measurements))
+        _print_failures(result.failures)
     for found in extras.get("operators", ()):
         _print_operators(found)
     for found in extras.get("tokenisation", ()):
         _print_tokenisation(found)
 
 
-def note_end(result: CampaignResult) -> None:
+def print_end(result: CampaignResult) -> None:
     """Say how a campaign ended, and of how many models that is not so."""
     failed = len(result.given_up)
     if failed and not result.measurements and result.ended_by != "budget":
-        note(f"campaign {result.campaign}: nothing is measured, since all {failed} models failed")
+        print_status(
+            f"campaign {result.campaign}: nothing is measured, since all {failed} models failed"
+        )
         return
     but = f", but for {failed} models that failed" if failed > 1 else ""
     but = ", but for one model that failed" if failed == 1 else but
-    note(f"campaign {result.campaign}: {_ENDED[result.ended_by]}{but}")
+    print_status(f"campaign {result.campaign}: {_ENDED[result.ended_by]}{but}")
 
 
-def _note_failures(failures: Sequence[Failure]) -> None:
+def _print_failures(failures: Sequence[Failure]) -> None:
     """One line for all failures of a model for the same cause, with the words of the last."""
     alike: dict[tuple[str, str], list[Failure]] = {}
     for failure in failures:
         alike.setdefault((failure.name, failure.cause), []).append(failure)
     for (name, cause), found in alike.items():
         times = f" {len(found)} times" if len(found) > 1 else ""
-        note(f"failed{times}: {name}: {cause}: {found[-1].detail}")
+        print_status(f"failed{times}: {name}: {cause}: {found[-1].detail}")
 
 
-def _print_table(measurements: Sequence[Measurement]) -> None:
-    """Headline with interval, and what was seen under the load there was beside it."""
+def _table(measurements: Sequence[Measurement]) -> Table:
+    """The latency with its interval, and the wall-clock median under the load of the moment."""
     scenario = measurements[0].scenario
     header = ["architecture", "latency ms", "from", "to", "wall median ms"]
     header += {"throughput": ["requests/s"], "sustained": ["end/begin"]}.get(scenario, [])
@@ -97,7 +106,7 @@ def _print_table(measurements: Sequence[Measurement]) -> None:
         if m.curve is not None:
             row.append(f"{m.curve.sustained_over_first:.3f}")
         rows.append([*row, "; ".join(m.reasons)])
-    print_table([*header, "flagged"], rows, left=(0, len(header)))
+    return Table([*header, "flagged"], rows, left=(0, len(header)))
 
 
 def _print_operators(found: BreakDown) -> None:
@@ -107,7 +116,7 @@ def _print_operators(found: BreakDown) -> None:
     rows += [("all others", f"{rest:.1%}")] if rest else []
     print_line()
     print_line(f"{found.subject}, by the runtime's own profiler")
-    print_table(("operator", "share"), rows)
+    print_table(Table(("operator", "share"), rows))
 
 
 def _print_tokenisation(found: Tokenisation) -> None:
@@ -123,7 +132,7 @@ def _draw_operators(found: Sequence[BreakDown]) -> None:
     from atb.report.pictures import operators
 
     operators(found).save(prepare_output(OPERATORS_PICTURE))
-    note(f"picture: {OPERATORS_PICTURE}")
+    print_status(f"picture: {OPERATORS_PICTURE}")
 
 
 def print_listing(db: str, json: bool) -> None:
@@ -136,26 +145,23 @@ def print_listing(db: str, json: bool) -> None:
             c.label: database.measurements(campaign=c.label, models=True) for c in campaigns
         }
         failed = {c.label: database.failures(campaign=c.label) for c in campaigns}
-    if json:
-        print_json(
-            {
-                "measurements": [m.to_json() for found in measured.values() for m in found],
-                "failures": [f.to_json() for found in failed.values() for f in found],
-            }
+    rows = [
+        (
+            c.label,
+            c.space or "-",
+            str(len(measured[c.label])),
+            str(sum(m.flagged for m in measured[c.label])),
+            str(len(failed[c.label])),
+            str(c.conditions),
         )
-        return
-    print_table(
-        ("campaign", "space", "measured", "flagged", "failed", "conditions"),
-        [
-            (
-                c.label,
-                c.space or "-",
-                str(len(measured[c.label])),
-                str(sum(m.flagged for m in measured[c.label])),
-                str(len(failed[c.label])),
-                str(c.conditions),
-            )
-            for c in campaigns
-        ],
-        left=(0, 1, 5),
+        for c in campaigns
+    ]
+    header = ("campaign", "space", "measured", "flagged", "failed", "conditions")
+    print_result(
+        {
+            "measurements": [m.to_json() for found in measured.values() for m in found],
+            "failures": [f.to_json() for found in failed.values() for f in found],
+        },
+        Table(header, rows, left=(0, 1, 5)),
+        json=json,
     )

@@ -1,30 +1,14 @@
-"""`atb predictor compare`: our predictor beside baselines, on the same rows."""
+"""`atb predictor compare`: our predictor and baselines on the same rows."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Option
 
-from atb.commands.arguments import (
-    DEFAULT_DATABASE,
-    Database,
-    Features,
-    Force,
-    Json,
-    OneBatch,
-    OneCampaign,
-    OneDevice,
-    OnePrecision,
-    OneRuntime,
-    OneSequenceLength,
-    OneThreads,
-    Seed,
-    TableFile,
-    TargetColumn,
-)
-from atb.commands.output import note, print_json, print_table, progress
+from atb.commands.arguments import Force, Json, Seed, SelectionOptions, TableOptions
+from atb.commands.output import Table, print_result, progress
 from atb.errors import InputError
 
 if TYPE_CHECKING:
@@ -35,42 +19,36 @@ if TYPE_CHECKING:
     from atb.predictor.fitting import Observations
 
 OURS = "atb"
-#: As published it takes a quarter of an hour for each fit on two cores.
+#: As published this one takes a quarter of an hour for each fit on two cores.
 SLOW = ("autotinybert",)
-#: Of rows to learn from, as far as there are so many.
+#: Numbers of rows to learn from, up to how many there are.
 _SIZES = (10, 20, 50, 100, 200, 500, 1000, 2000)
 
 
 def compare(
-    db: Database = DEFAULT_DATABASE,
-    device: OneDevice = None,
-    runtime: OneRuntime = None,
-    precision: OnePrecision = None,
-    threads: OneThreads = None,
-    batch: OneBatch = None,
-    sequence_length: OneSequenceLength = None,
-    campaign: OneCampaign = None,
-    table: TableFile = None,
-    target: TargetColumn = None,
-    features: Features = None,
+    chosen: SelectionOptions,
+    columns: TableOptions,
     baselines: Annotated[
         str | None,
-        typer.Option(
-            "--baselines",
+        Option(
             metavar="a,b,c",
-            help="Predictors to compare with: ridge, forest, boosting, lookup, and the published "
-            "networks hat and autotinybert, whose fits take minutes.",
-            show_default="all but autotinybert",
+            help="Compare with these: ridge, forest, boosting, lookup, hat and autotinybert "
+            "(published networks; the second takes minutes for each fit); by default with all but "
+            "autotinybert.",
         ),
     ] = None,
-    peers: Annotated[str | None, typer.Option("--peers", hidden=True)] = None,
     sizes: Annotated[
         str | None,
-        typer.Option("--sizes", metavar="10,50", help="How many rows to learn from."),
+        Option(
+            metavar="10,50",
+            help="Learn from these numbers of rows; by default from 10, 20, 50, ... and all.",
+        ),
     ] = None,
-    splits: Annotated[int, typer.Option("--splits", min=1, help="Random draws.")] = 5,
+    splits: Annotated[
+        int, Option(min=1, help="Repeat with this many random splits of the rows.")
+    ] = 5,
     out: Annotated[
-        Path, typer.Option("--out", metavar="FILE", help="The picture, PNG or SVG.")
+        Path, Option(metavar="FILE", help="Draw the learning curves here, as .png or .svg.")
     ] = Path("atb-runs/predictors.png"),
     force: Force = False,
     seed: Seed = 0,
@@ -78,61 +56,49 @@ def compare(
 ) -> None:
     """Compare our predictor with baselines on measurements or on any table.
 
-    A fifth of the rows is held out of every fit, and all predictors learn from the same others.
+    A fifth of the rows is held out of every fit, and all predictors learn from the same rows.
+
+    Example:
+        atb predictor compare --db atb-runs/profile.db --baselines ridge,forest
     """
     import numpy as np
 
-    from atb.commands.arguments import refuse_beside, select_training_set
+    from atb.commands.arguments import reject_conflicts, select_training_set
     from atb.files import atomic_path, prepare_output
     from atb.predictor.baselines import compare as fit_all, random_splits
     from atb.report.pictures import learning_curves
 
     if out.suffix not in (".png", ".svg"):
         raise InputError(f"--out is {out}: the picture is a .png or a .svg file.")
-    wanted: dict[str, Any] = {
-        "device": device,
-        "runtime": runtime,
-        "precision": precision,
-        "threads": threads,
-        "batch": batch,
-        "sequence_length": sequence_length,
-    }
-    if table is not None:
-        database = None if db == DEFAULT_DATABASE else db
-        given = {**wanted, "campaign": campaign, "db": database, "force": force or None}
-        refuse_beside("--table", given)
-        observed, regressors = _of_table(table, target, features)
+    if columns.table is not None:
+        chosen.reject_beside_table(force=force)
+        observed, regressors = _of_table(columns.table, columns)
     else:
-        refuse_beside("--db", {"target": target, "features": features})
-        training_set = select_training_set(db, campaign, emulated=force, **wanted)
-        observed, regressors = _of_architectures(training_set)
-    chosen = {
-        OURS: regressors[OURS],
-        **{name: regressors[name] for name in _named(baselines or peers)},
-    }
+        reject_conflicts("--db", {"target": columns.target, "features": columns.features})
+        observed, regressors = _of_architectures(select_training_set(chosen, emulated=force))
+    compared = {OURS: regressors[OURS], **{name: regressors[name] for name in _named(baselines)}}
     pairs = random_splits(observed, splits, 0.2, np.random.default_rng(seed))
     counts = _counts(sizes, min(len(train) for train, _ in pairs))
     prepare_output(out)
     with progress("compare") as show:
-        found = fit_all(observed, chosen, counts, pairs, seed=seed, progress=show)
+        found = fit_all(observed, compared, counts, pairs, seed=seed, progress=show)
     with atomic_path(out) as temporary:
         learning_curves(found).save(temporary)
-    if json:
-        print_json({"picture": str(out), "comparisons": [_entry(f) for f in found]})
-        return
-    _print(found)
-    note(f"learning curve: {out}")
+    print_result(
+        {"picture": str(out), "comparisons": [_entry(f) for f in found]},
+        _table(found),
+        json=json,
+        status=[f"learning curve: {out}"],
+    )
 
 
-def _of_table(
-    path: Path, target: str | None, features: str | None
-) -> tuple[Observations, Mapping[str, Regressor]]:
-    from atb.commands.arguments import note_reading, select_table
+def _of_table(path: Path, columns: TableOptions) -> tuple[Observations, Mapping[str, Regressor]]:
+    from atb.commands.arguments import print_reading, select_table
     from atb.predictor.baselines import BASELINES, WorkTerms
     from atb.predictor.tables import table_bases
 
-    table = select_table(path, target, features, None)
-    note_reading(table.notes, table.left_out)
+    table = select_table(path, columns, None)
+    print_reading(table.notes, table.left_out)
     return table.observed, {OURS: WorkTerms(list(table_bases(table).values())), **BASELINES}
 
 
@@ -188,7 +154,7 @@ def _entry(f: PredictorScore) -> dict[str, object]:
     }
 
 
-def _print(found: Sequence[PredictorScore]) -> None:
+def _table(found: Sequence[PredictorScore]) -> Table:
     """Means over the splits, the smallest error of each number of rows first."""
     import numpy as np
 
@@ -214,4 +180,4 @@ def _print(found: Sequence[PredictorScore]) -> None:
                 )
             )
     header = ("rows", "predictor", "error %", "within 5 %", "within 10 %", "Spearman", "Kendall")
-    print_table((*header, "worst %", "fit s", "query us"), rows, left=(1,))
+    return Table((*header, "worst %", "fit s", "query us"), rows, left=(1,))

@@ -5,29 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Option
 
 from atb.commands.arguments import (
-    DEFAULT_CACHE,
     DEFAULT_DATABASE,
     DEFAULT_PREDICTOR,
-    Affinity,
-    Batch,
-    CacheSize,
     CampaignName,
+    Coverage,
     Database,
-    DeviceName,
     Force,
     Json,
-    Precision,
-    RuntimeName,
+    Options,
+    PredictorOutput,
     Seed,
-    SequenceLength,
     SpaceName,
-    Threads,
+    TargetOptions,
     completion,
 )
-from atb.commands.output import note, print_json, print_line, progress
+from atb.commands.output import print_result, print_status, progress
 from atb.errors import InputError
 
 if TYPE_CHECKING:
@@ -35,113 +30,111 @@ if TYPE_CHECKING:
 
     from atb.commands.arguments import Target
     from atb.predictor import WorkPredictor
-    from atb.predictor.fitting import Basis, IntArray
+    from atb.predictor.fitting import IntArray
     from atb.profiler.campaign import CampaignResult
 
 #: Architectures of the space to choose from.
 _POOL = 600
 #: Sources of less weight are not named.
-_LEAST_TOLD = 0.005
+_LEAST_NAMED = 0.005
+
+
+class SourceOptions(Options, panel="What is known"):
+    """The predictors to begin from."""
+
+    predictor: Annotated[
+        list[Path] | None,
+        Option(metavar="FILE", help="Begin from this predictor of another device; repeatable."),
+    ] = None
+    known: Annotated[
+        list[str] | None,
+        Option(
+            metavar="NAME",
+            help="Begin from this known device; repeatable; by default from all known devices "
+            "unless --predictor is given.",
+            autocompletion=completion.known_devices,
+        ),
+    ] = None
+
+
+class MeasuringOptions(Options, panel="What is measured"):
+    """The few measurements on the new device."""
+
+    samples: Annotated[int, Option(help="Measure this many architectures.")] = 10
+    space: SpaceName = "mini"
+    within: Annotated[
+        str, Option(help="Measure until intervals are this narrow, in percent of the latency.")
+    ] = "1%"
+    db: Database = DEFAULT_DATABASE
+    name: CampaignName = "transfer"
 
 
 def transfer(
-    predictor: Annotated[
-        list[Path] | None,
-        typer.Option("--predictor", metavar="FILE", help="Of another device; repeatable."),
-    ] = None,
-    known: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--known",
-            metavar="NAME",
-            autocompletion=completion.known_devices,
-            help="A known device; repeatable. All of them where nothing is named.",
-        ),
-    ] = None,
-    device: DeviceName = "local",
-    samples: Annotated[int, typer.Option("--samples", help="Architectures to measure.")] = 10,
-    space: SpaceName = "mini",
-    runtime: RuntimeName = None,
-    precision: Precision = "fp32",
-    threads: Threads = 1,
-    batch: Batch = 1,
-    sequence_length: SequenceLength = 128,
-    affinity: Affinity = None,
-    cache: CacheSize = DEFAULT_CACHE,
-    db: Database = DEFAULT_DATABASE,
-    out: Annotated[Path, typer.Option("--out", metavar="FILE")] = DEFAULT_PREDICTOR,
-    within: Annotated[str, typer.Option("--within", help="How precisely to measure.")] = "1%",
-    coverage: Annotated[
-        str, typer.Option("--coverage", help="Share of new measurements within the interval.")
-    ] = "90%",
-    name: CampaignName = "transfer",
+    source: SourceOptions,
+    options: TargetOptions,
+    measured: MeasuringOptions,
+    out: PredictorOutput = DEFAULT_PREDICTOR,
+    coverage: Coverage = "90%",
     force: Force = False,
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
     """Measure a few architectures on a device and fit a predictor by what is known of others.
 
-    The few are those that tell most. The same command goes on where it was interrupted.
+    The few are those that tell most. The same command resumes an interrupted run.
+
+    Example:
+        atb predictor transfer --device pi4 --samples 10 --out pi4.json
     """
-    from atb.commands.arguments import find_target, open_cache
+    from atb.commands.arguments import open_cache
     from atb.files import prepare_output
     from atb.predictor import LEAST_SAMPLES, TrainingSet, refuse_emulated, save, transfer_predictor
-    from atb.predictor.fitting import architecture_basis, bases_of
     from atb.units import parse_percent
 
-    if samples < LEAST_SAMPLES:
-        raise InputError(f"--samples is {samples}: give at least {LEAST_SAMPLES}.")
-    if out in (predictor or ()):
+    if measured.samples < LEAST_SAMPLES:
+        raise InputError(f"--samples is {measured.samples}: give at least {LEAST_SAMPLES}.")
+    if out in (source.predictor or ()):
         raise InputError(f"--out is {out}, which is one of the known predictors: choose another.")
-    share, precise = parse_percent(coverage), parse_percent(within)
-    kept = open_cache(cache)
-    sources = _sources(predictor or (), known or ())
-    target = find_target(
-        device,
-        runtime,
-        precision=precision,
-        threads=threads,
-        batch=batch,
-        sequence_length=sequence_length,
-        affinity=affinity,
-        cache=kept,
-    )
+    share, within = parse_percent(coverage), parse_percent(measured.within)
+    cache = open_cache(options.cache)
+    sources = _sources(source.predictor or (), source.known or ())
+    target = options.find(cache)
     if not force:
-        for conditions in (target.conditions, *(source.conditions for source in sources.values())):
+        for conditions in (target.conditions, *(known.conditions for known in sources.values())):
             refuse_emulated(conditions)
     prepare_output(out)
-    basis, _ = bases_of(architecture_basis(target.settings))
-    rows = _choose(basis, list(sources.values()), space, samples, seed)
-    result = _measure(target, rows, db, within=precise, name=name, seed=seed)
+    rows = _choose(target, list(sources.values()), measured, seed)
+    result = _measure(target, rows, measured, within=within, seed=seed)
     training_set = TrainingSet.from_measurements(
         result.measurements, least_rows=LEAST_SAMPLES, emulated=force
     )
     found, weights = transfer_predictor(list(sources.values()), training_set, coverage=share)
     save(found, out)
     names = [*sources, *(["all together"] if len(sources) > 1 else [])]
-    told = dict(zip(names, weights.tolist(), strict=True))
-    if json:
-        print_json(
-            {
-                "predictor": str(out),
-                "conditions": found.conditions.to_json(),
-                "rows": found.summary.rows,
-                "excluded": found.summary.excluded,
-                "sources": told,
-                "left_out_mape": found.summary.cross_validated_mape,
-            }
-        )
-        return
-    print_line(f"{out}: {found.conditions}")
-    print_line(
-        f"from {found.summary.rows} measurements ({found.summary.excluded} left out) "
-        f"and what is known of {_worded(told)}; "
-        f"error on each when it is left out {found.summary.cross_validated_mape:.1%}"
+    _print(found, out, dict(zip(names, weights.tolist(), strict=True)), json=json)
+
+
+def _print(found: WorkPredictor, out: Path, weights: Mapping[str, float], *, json: bool) -> None:
+    summary = found.summary
+    print_result(
+        {
+            "predictor": str(out),
+            "conditions": found.conditions.to_json(),
+            "rows": summary.rows,
+            "excluded": summary.excluded,
+            "sources": dict(weights),
+            "left_out_mape": summary.cross_validated_mape,
+        },
+        f"{out}: {found.conditions}",
+        f"from {summary.rows} measurements ({summary.excluded} left out) "
+        f"and what is known of {_worded(weights)}; "
+        f"error on each when it is left out {summary.cross_validated_mape:.1%}",
+        json=json,
     )
 
 
 def _sources(paths: Sequence[Path], names: Sequence[str]) -> dict[str, WorkPredictor]:
-    """What to begin from, by what to call it: files, and all that is known of known devices."""
+    """The predictors to begin from by their names: those of files and of known devices."""
     from atb.predictor import load
     from atb.predictor.known_devices import find_known_device, list_known_devices
 
@@ -159,42 +152,45 @@ def _sources(paths: Sequence[Path], names: Sequence[str]) -> dict[str, WorkPredi
 
 
 def _worded(weights: Mapping[str, float]) -> str:
-    """The sources that tell something, and how many others there are."""
-    telling = {name: weight for name, weight in weights.items() if weight >= _LEAST_TOLD}
-    words = [f"{name} ({weight:.0%})" for name, weight in telling.items()]
-    silent = len(weights) - len(telling)
-    return ", ".join([*words, *([f"{silent} more (0%)"] if silent else [])])
+    """The sources that weigh something, and how many others there are."""
+    named = {name: weight for name, weight in weights.items() if weight >= _LEAST_NAMED}
+    words = [f"{name} ({weight:.0%})" for name, weight in named.items()]
+    others = len(weights) - len(named)
+    return ", ".join([*words, *([f"{others} more (0%)"] if others else [])])
 
 
 def _choose(
-    basis: Basis, known: list[WorkPredictor], space: str, samples: int, seed: int
+    target: Target, known: list[WorkPredictor], measured: MeasuringOptions, seed: int
 ) -> IntArray:
+    """The architectures that tell most of the device, one row each."""
     import numpy as np
 
     from atb.models import find_space
-    from atb.predictor.fitting import rows_of
+    from atb.predictor.fitting import architecture_basis, bases_of, rows_of
     from atb.predictor.sampling import choose_rows
 
-    members = find_space(space)
+    basis, _ = bases_of(architecture_basis(target.settings))
+    members = find_space(measured.space)
     pool = rows_of(members.sample(np.random.default_rng(seed), min(_POOL, members.size)))
     amounts = basis.amounts(pool)
     # of all known devices, as if they were equally fast
     coefficients = np.mean(
         [p.model.coefficients / np.mean(amounts @ p.model.coefficients) for p in known], axis=0
     )
-    return np.asarray(pool[choose_rows(basis, pool[:0], pool, samples, coefficients)])
+    return np.asarray(pool[choose_rows(basis, pool[:0], pool, measured.samples, coefficients)])
 
 
 def _measure(
-    target: Target, rows: IntArray, db: str, *, within: float, name: str, seed: int
+    target: Target, rows: IntArray, measured: MeasuringOptions, *, within: float, seed: int
 ) -> CampaignResult:
     from atb.predictor.fitting import architecture_at
     from atb.profiler.campaign import Plan, run_campaign
     from atb.profiler.database import ProfileDatabase
 
-    plan = Plan(tuple(architecture_at(row) for row in rows), within=within, name=name, seed=seed)
+    subjects = tuple(architecture_at(row) for row in rows)
+    plan = Plan(subjects, within=within, name=measured.name, seed=seed)
     where = (target.device, target.runtime, target.settings)
-    with ProfileDatabase(db, create=True) as database:
-        note(f"{target.conditions}: {len(plan.subjects)} models into {database.location}")
+    with ProfileDatabase(measured.db, create=True) as database:
+        print_status(f"{target.conditions}: {len(subjects)} models into {database.location}")
         with progress("transfer") as show:
             return run_campaign(*where, plan, database, progress=show)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from atb.commands.output import note, progress
+from atb.commands.output import print_status, progress
 from atb.errors import InputError
 
 if TYPE_CHECKING:
@@ -50,11 +50,11 @@ def measure_until_error(
     prepare_output(_PICTURE)
 
     def say(step: SamplingStep) -> None:
-        note(f"{step.measured} measured: error on held-out ones {step.error:.2%}")
+        print_status(f"{step.measured} measured: error on held-out ones {step.error:.2%}")
 
     with ProfileDatabase(db, create=True) as database:
         where = (target.device, target.runtime, target.settings)
-        note(f"{target.conditions}: chosen of {plan.space.name if plan.space else ''}")
+        print_status(f"{target.conditions}: chosen of {plan.space.name if plan.space else ''}")
         with progress("profile") as show:
             found = measure_until(
                 *where,
@@ -67,7 +67,7 @@ def measure_until_error(
             )
         error_curve(found.steps, wanted).save(_PICTURE)
         ended = "reached" if found.reached else "not reached: allow more with --samples or --budget"
-        note(
+        print_status(
             f"campaign {found.result.campaign}: an error of {error} is {ended}; picture: {_PICTURE}"
         )
         return found.result

@@ -1,3 +1,3 @@
 from . import search as search
-from .search import show as show
-from .searching import note_spent as note_spent, run_one as run_one
+from .outcome import print_search as print_search
+from .searching import print_spent as print_spent, run_one as run_one

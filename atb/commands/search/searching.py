@@ -1,4 +1,4 @@
-"""A search and the export of its winner, with what a person is told meanwhile."""
+"""A search and the export of its winner, and what is printed meanwhile."""
 
 from __future__ import annotations
 
@@ -7,31 +7,31 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from atb.commands.output import note, progress
+from atb.commands.output import print_status, progress
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from atb.commands.arguments import Scoring, Target
+    from atb.commands.arguments import ScoringOptions, Target
     from atb.models.superplm import SuperPLM
     from atb.predictor import LatencyPredictor
     from atb.profiler.database import ProfileDatabase
     from atb.search import Budget, SearchRequest, SearchResult, Target as SearchTarget
     from atb.search.scoring import Executor, Proxy
 
-__all__ = ["note_spent", "run_one", "run_several"]
+__all__ = ["print_spent", "run_one", "run_several"]
 
 
-def note_spent(budget: Budget) -> None:
-    """Say so where a search ended for want of time."""
+def print_spent(budget: Budget) -> None:
+    """Say so if a search ended because its time was spent."""
     if budget.is_spent:
-        note("the budget is spent: the same command measures on")
+        print_status("the budget is spent: the same command measures on")
 
 
 def run_several(
     request: SearchRequest,
     several: Mapping[str, tuple[LatencyPredictor, Target]],
-    scoring: Scoring,
+    scoring: ScoringOptions,
     database: ProfileDatabase,
     superplm: SuperPLM,
     *,
@@ -57,20 +57,18 @@ def run_several(
     first, *_ = (predictor for predictor, _ in several.values())
     limit = request.limit_by(first)
     assert limit is not None
-    with contextlib.ExitStack() as stack, progress("search") as told:
-        alternatives = []
+    with contextlib.ExitStack() as stack, progress("search") as show:
+        settings = []
         for name, (predictor, target) in several.items():
             length = target.settings.sequence_length if len(lengths) > 1 else None
             here = replace(scoring, precision=target.settings.precision, sequence_length=length)
-            executor = stack.enter_context(here.executor())
+            workers = stack.enter_context(here.open_workers())
             verifier = target.verifier(database, Budget(budget_seconds))
-            where = SearchTarget(predictor, verifier, name)
-            alternatives.append(Alternative(where, here.proxy(superplm), executor))
-        request = replace(request, limit=limit)
-        result = search_alternatives(request, alternatives, out, progress=told)
-    for one in alternatives:
-        note_spent(one.target.verifier.budget)
-    note("writing the model ...")
+            settings.append(Settings(name, predictor, verifier, here.make_proxy(superplm), workers))
+        result = search_settings(replace(request, limit=limit), settings, out, progress=show)
+    for one in settings:
+        print_spent(one.verifier.budget)
+    print_status("writing the model ...")
     source = BUNDLED.get(scoring.superplm, Path(scoring.superplm))
     export_winner(result, superplm, out / "model", source=source)
     return result
@@ -95,21 +93,23 @@ def run_one(
         superplm: Where the weights come from.
         out: Folder of the search.
         source: Name or folder of the SuperPLM, for the model card.
-        executor: What computes scores; this process by default.
+        places: Further devices or settings with limits of their own.
+        workers: Processes that compute scores; None for this one.
     """
     from atb.deploy import export_winner
     from atb.models.superplm import BUNDLED
     from atb.search import search as find
 
-    with progress("search") as told:
+    with progress("search") as show:
         result = find(
             request,
             targets,
             proxy,
             out,
-            executor=executor,
-            progress=told,
+            places=places,
+            workers=workers,
+            progress=show,
         )
-    note("writing the model ...")
+    print_status("writing the model ...")
     export_winner(result, superplm, out / "model", source=BUNDLED.get(source, Path(source)))
     return result

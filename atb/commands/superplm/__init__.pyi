@@ -1,1 +1,6 @@
-from . import superplm as superplm
+from . import (
+    evaluate as evaluate,
+    finetune as finetune,
+    init as init,
+    train as train,
+)

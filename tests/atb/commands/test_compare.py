@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from atb.commands.arguments.sides import parse_side
+from atb.commands.arguments.comparison_arguments import parse_side
+from atb.commands.arguments.target import TargetOptions
 from atb.devices.fake.device import FakeRuntime
 from atb.devices.runtimes.onnxruntime.cpu import OnnxRuntimeCpu, quantise
 from atb.devices.settings import RunSettings
@@ -23,14 +24,8 @@ from atb.models.published import PUBLISHED
 ROOT = Path(__file__).resolve().parents[3]
 FAKE = ("--device", "fake")
 SMALL, LARGER = "L2-H128-A2-Q128-F512", "L2-H128-A2-Q128-F640"
-OPTIONS = {
-    "runtime": None,
-    "precision": "fp32",
-    "threads": 1,
-    "batch": 1,
-    "sequence-length": 128,
-    "affinity": None,
-}
+OPTIONS = TargetOptions(device="fake")
+LOCAL = TargetOptions(device="local", runtime="onnxruntime")
 
 
 @pytest.mark.parametrize(
@@ -140,8 +135,8 @@ def test_bad_input_is_one_sentence_and_writes_nothing(name, atb, tmp_path) -> No
 
 
 def test_own_settings_win_over_the_options_and_the_rest_holds() -> None:
-    options = {**OPTIONS, "threads": 4, "batch": 8}
-    _, side = parse_side("minilm-6,threads=2,precision=int8", "fake", options)
+    options = replace(OPTIONS, threads=4, batch=8)
+    _, side = parse_side("minilm-6,threads=2,precision=int8", options)
     assert side.subject == PUBLISHED["minilm-6"]
     assert side.settings == RunSettings(precision="int8", threads=2, batch=8)
 
@@ -149,7 +144,7 @@ def test_own_settings_win_over_the_options_and_the_rest_holds() -> None:
 def test_lists_of_cpus_and_names_of_files_may_have_commas(tmp_path: Path) -> None:
     path = tmp_path / "my,model.onnx"
     path.write_bytes(b"anything")
-    _, side = parse_side(f"{path},affinity=0,1,sequence-length=64", "fake", OPTIONS)
+    _, side = parse_side(f"{path},affinity=0,1,sequence-length=64", OPTIONS)
     assert str(side.subject).startswith("my,model.onnx@")
     assert side.settings == RunSettings(affinity=(0, 1), sequence_length=64)
 
@@ -157,9 +152,9 @@ def test_lists_of_cpus_and_names_of_files_may_have_commas(tmp_path: Path) -> Non
 def test_a_file_has_the_precision_that_it_has(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     with pytest.raises(InputError, match="timed as it is"):
-        parse_side(f"{path},precision=int8", "fake", OPTIONS)
+        parse_side(f"{path},precision=int8", OPTIONS)
     with pytest.raises(BadFile, match=r"model\.onnx"):
-        parse_side(str(path), "fake", OPTIONS)
+        parse_side(str(path), OPTIONS)
 
 
 def test_a_file_is_called_by_the_precision_in_which_it_computes(tmp_path: Path) -> None:
@@ -168,21 +163,21 @@ def test_a_file_is_called_by_the_precision_in_which_it_computes(tmp_path: Path) 
     small = tmp_path / "small.onnx"
     quantise(built, small)
     for path, precision in ((built, "fp32"), (small, "int8")):
-        _, side = parse_side(str(path), "local", {**OPTIONS, "runtime": "onnxruntime"})
+        _, side = parse_side(str(path), LOCAL)
         assert side.settings == replace(settings, precision=precision)
-    asked = {**OPTIONS, "precision": "int8"}
+    asked = TargetOptions(device="local", precision="int8")
     with pytest.raises(InputError, match=r"in fp32 on onnxruntime.*leave --precision out"):
-        parse_side(str(built), "local", asked)
-    assert parse_side(str(small), "local", asked)[1].settings.precision == "int8"
+        parse_side(str(built), asked)
+    assert parse_side(str(small), asked)[1].settings.precision == "int8"
     (tmp_path / "no.onnx").write_bytes(b"x")
     with pytest.raises(InputError, match="timed as it is"):
-        parse_side(str(tmp_path / "no.onnx"), "local", asked)
+        parse_side(str(tmp_path / "no.onnx"), asked)
 
 
 def test_a_runtime_computes_a_file_in_a_precision_that_it_serves(tmp_path: Path) -> None:
     pytest.importorskip("openvino", reason="OpenVINO is not installed")
     built = OnnxRuntimeCpu().build(Architecture.parse(SMALL), RunSettings("int8"), tmp_path).path
-    _, side = parse_side(str(built), "local", {**OPTIONS, "runtime": "openvino"})
+    _, side = parse_side(str(built), TargetOptions(device="local", runtime="openvino"))
     assert side.settings.precision == "fp32"  # its products are
 
 

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from atb.commands.output.console import print_table, progress
+from atb.commands.output.console import Table, print_table, progress
 
 HEADER = ("runtime", "why it cannot be used")
 COMMAND = "`pip install -e '.[openvino]'`"
@@ -22,7 +22,7 @@ def lines(capsys, monkeypatch, columns: int, *, terminal: bool = True, prose: bo
     """What is printed where so many characters fit."""
     monkeypatch.setenv("COLUMNS", str(columns))
     monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)
-    print_table(HEADER, ROWS, left=(0, 1), prose=prose)
+    print_table(Table(HEADER, ROWS, left=(0, 1), prose=prose))
     return capsys.readouterr().out.splitlines()
 
 

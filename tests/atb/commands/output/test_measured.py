@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from atb.commands.output.measurements import note_end, print_measured
+from atb.commands.output.measurements import print_end, print_measured
 from atb.devices.fake.device import FakeDevice
 from atb.devices.settings import RunSettings
 from atb.models.architecture import Architecture
@@ -28,7 +28,7 @@ def said(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
             result: CampaignResult = run_campaign(
                 device, device.runtimes["fake"], RunSettings(), plan, database
             )
-        note_end(result)
+        print_end(result)
         print_measured([result], {}, json=False)
         return capsys.readouterr().err.splitlines()
 

@@ -1,17 +1,17 @@
-"""The two sides of `atb compare`, read from words such as `tinybert-4,precision=int8`."""
+"""What `atb compare` compares, read from words such as `tinybert-4,precision=int8`."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from atb.commands.arguments.target import DEFAULT_PRECISION, choose_precision, find_target
+from atb.commands.arguments.target import DEFAULT_PRECISION, choose_precision
 from atb.errors import InputError
 
 if TYPE_CHECKING:
+    from atb.commands.arguments.target import TargetOptions
     from atb.devices import Device
     from atb.devices.runtimes import ArtefactCache
     from atb.profiler.comparison import Side
@@ -33,18 +33,17 @@ _MODEL_SUFFIX = ".onnx"
 
 
 def parse_side(
-    text: str, device: str, options: Mapping[str, Any], cache: ArtefactCache | None = None
+    text: str, options: TargetOptions, cache: ArtefactCache | None = None
 ) -> tuple[Device, Side]:
-    """Read a side: an architecture, a known name or FILE.onnx, and settings of its own.
+    """Read one of the two: an architecture, a known name or FILE.onnx, and settings of its own.
 
     Args:
         text: Such as `minilm-6,threads=2` or `model.onnx`.
-        device: Name of the device.
-        options: The settings that hold where the side has none of its own, by their names.
-        cache: Where what is built is kept.
+        options: The device, and the settings that hold where it has none of its own.
+        cache: Where built models are kept.
 
     Returns:
-        The device, and the side on it.
+        The device, and the side of a `Comparison` on it.
 
     Raises:
         InputError: A part of it is unknown or impossible.
@@ -54,7 +53,7 @@ def parse_side(
     from atb.profiler.comparison import Side
 
     name, *parts = _SEPARATOR.split(text)
-    own = dict(_setting(part, text) for part in parts)
+    own: dict[str, Any] = dict(_setting(part, text) for part in parts)
     subject: Subject
     if name.lower().endswith(_MODEL_SUFFIX):
         if "precision" in own:
@@ -62,12 +61,10 @@ def parse_side(
         subject = ModelFile.of(Path(name))
     else:
         subject = resolve(name)
-    chosen = {**options, **own}
-    asked = chosen["precision"]
+    asked = own.get("precision", options.precision)
     if isinstance(subject, ModelFile):
-        chosen["precision"] = DEFAULT_PRECISION
-    settings = {option.replace("-", "_"): chosen[option] for option in _SETTINGS}
-    target = find_target(device, **settings, cache=cache)
+        own["precision"] = DEFAULT_PRECISION
+    target = replace(options, **own).find(cache)
     precision = choose_precision(subject, target.runtime, asked)
     return target.device, Side(
         subject, target.runtime, replace(target.settings, precision=precision)
@@ -79,6 +76,6 @@ def _setting(part: str, text: str) -> tuple[str, str | int]:
     if name not in _SETTINGS:
         raise InputError(f"{text!r} sets {name!r}: a side may set {', '.join(_SETTINGS)}.")
     try:
-        return name, _SETTINGS[name](value)
+        return name.replace("-", "_"), _SETTINGS[name](value)
     except ValueError as error:
         raise InputError(f"{text!r} sets {name} to {value!r}: give a whole number.") from error

@@ -1,0 +1,101 @@
+"""Options that belong together: a class is a group of them, and a command takes one object of it.
+
+The command line sees every option of a group as one of the command, under the group's heading.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from copy import copy
+from dataclasses import MISSING, Field, dataclass, fields
+from typing import (
+    Annotated,
+    Any,
+    ClassVar,
+    TypeVar,
+    dataclass_transform,
+    get_origin,
+    get_type_hints,
+)
+
+__all__ = ["Options", "expand_options"]
+
+_T = TypeVar("_T")
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+class Options:
+    """A group of options; each subclass is a frozen dataclass.
+
+    A field of the type `Annotated[..., typer.Option(...)]` is an option; others are set in Python
+    alone.
+
+    Attributes:
+        panel: Heading of the group in the help.
+    """
+
+    panel: ClassVar[str]
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+    def __init_subclass__(cls, panel: str) -> None:
+        cls.panel = panel
+        dataclass(frozen=True, kw_only=True)(cls)
+
+
+def expand_options(command: Callable[..., _T]) -> Callable[..., _T]:
+    """The command with each group of options as the options in it, for Typer to read.
+
+    A default object of a group gives the defaults of its options.
+
+    Args:
+        command: Takes some `Options` besides other arguments.
+    """
+    hints = get_type_hints(command, include_extras=True)
+    groups: dict[str, type[Options]] = {}
+    names: dict[str, list[str]] = {}
+    parameters: list[inspect.Parameter] = []
+    for parameter in inspect.signature(command).parameters.values():
+        kind = hints[parameter.name]
+        if isinstance(kind, type) and issubclass(kind, Options):
+            expanded = list(_options_of(kind, parameter.default))
+            groups[parameter.name] = kind
+            names[parameter.name] = [option.name for option in expanded]
+            parameters += expanded
+        else:
+            # as keywords, options with and without a default stand in any order
+            parameters.append(parameter.replace(kind=_KEYWORD, annotation=kind))
+
+    @functools.wraps(command)
+    def run(**given: Any) -> _T:
+        objects = {
+            group: kind(**{name: given.pop(name) for name in names[group]})
+            for group, kind in groups.items()
+        }
+        return command(**objects, **given)
+
+    del run.__wrapped__  # whose signature is another
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {option.name: option.annotation for option in parameters}
+    return run
+
+
+_KEYWORD = inspect.Parameter.KEYWORD_ONLY
+
+
+def _options_of(group: type[Options], default: Any) -> Iterator[inspect.Parameter]:
+    hints = get_type_hints(group, include_extras=True)
+    for field in fields(group):
+        hint = hints[field.name]
+        if get_origin(hint) is not Annotated:
+            continue
+        own = copy(hint.__metadata__[0])
+        own.rich_help_panel = own.rich_help_panel or group.panel
+        value = getattr(default, field.name, field.default)
+        yield inspect.Parameter(
+            field.name,
+            _KEYWORD,
+            default=inspect.Parameter.empty if value is MISSING else value,
+            annotation=Annotated[hint.__origin__, own],
+        )

@@ -1,0 +1,173 @@
+"""Options of the commands that train."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from typer import Option
+
+from atb.commands.arguments.groups import Options
+from atb.commands.arguments.options import (
+    DISTILLATION,
+    TRAINING,
+    Bfloat16,
+    SequenceLengthOfTask,
+    TorchThreads,
+)
+from atb.training import ObjectiveName
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from atb.data.corpus import TokenShards
+    from atb.data.tokenizer import Vocabulary
+    from atb.training import Objective
+
+__all__ = [
+    "DistillationOptions",
+    "FineTuningOptions",
+    "SubModelOptions",
+    "TrainingOptions",
+    "use_threads",
+]
+
+
+def use_threads(count: int | None) -> None:
+    """Compute with so many threads from now on; None leaves it to PyTorch."""
+    import torch
+
+    if count is not None:
+        torch.set_num_threads(count)
+
+
+class DistillationOptions(Options, panel=DISTILLATION):
+    """What training aims at, and the teacher."""
+
+    objective: Annotated[
+        ObjectiveName,
+        Option(
+            help="Learn masked words (`mlm`), a teacher's last layer (`kd`), how a teacher's "
+            "tokens relate (`relations`), or masked words while a teacher's share fades "
+            "(`inherit`).",
+        ),
+    ] = "kd"
+    teacher: Annotated[
+        str | None,
+        Option(
+            metavar="DIR|NAME",
+            help="Learn from this teacher: a folder of a BERT or ELECTRA encoder, its name on the "
+            "hub, or a SuperPLM; by default `atb superplm train` takes the SuperPLM as it starts.",
+        ),
+    ] = None
+    attention_weight: Annotated[
+        float | None,
+        Option(
+            min=0.0,
+            help="Weigh the attention term of `kd`, which pairs head with head, by this factor; by "
+            "default 1. Use 0 if the teacher's heads are in another order, as in the encoder that "
+            "a SuperPLM was made from.",
+        ),
+    ] = None
+    relation_heads: Annotated[
+        int | None,
+        Option(min=1, help="Compare at most this many heads in `relations`; by default 12."),
+    ] = None
+    annealed: Annotated[
+        float | None,
+        Option(
+            help="Fade the teacher of `inherit` over this fraction of the run; by default over "
+            "all of it.",
+        ),
+    ] = None
+
+    def make(
+        self,
+        start: Any,
+        vocabulary: Vocabulary,
+        cache: tuple[TokenShards, Path] | None = None,
+    ) -> Objective:
+        """The objective of a training; see `objective_of`."""
+        from atb.training.one_shot import objective_of
+
+        return objective_of(
+            self.objective,
+            start,
+            vocabulary,
+            self.teacher,
+            attention_weight=self.attention_weight,
+            relation_heads=self.relation_heads,
+            annealed=self.annealed,
+            cache=cache,
+        )
+
+
+class TrainingOptions(Options, panel=TRAINING):
+    """How long and how fast to train on text."""
+
+    steps: Annotated[int, Option(help="Train for this many steps.")] = 1000
+    batch: Annotated[int, Option(help="Learn from this many sequences in a step.")] = 16
+    learning_rate: Annotated[float, Option(help="Rise to this learning rate, then decay.")] = 1e-4
+    bf16: Bfloat16 = False
+    threads: TorchThreads = None
+
+
+class SubModelOptions(Options, panel="Sub-models"):
+    """Which slices of a SuperPLM learn in a step."""
+
+    in_place: Annotated[
+        bool,
+        Option(
+            "--in-place",
+            help="Train the largest sub-model of `sandwich` on the objective, and the others on "
+            "its outputs.",
+        ),
+    ] = False
+    batch_parts: Annotated[
+        int,
+        Option(
+            help="Split a batch into this many parts, each with sub-models of its own; at least "
+            "one for each process that torchrun starts.",
+        ),
+    ] = 1
+    random_samples: Annotated[
+        int, Option(help="Train this many random sub-models on each part of a batch.")
+    ] = 2
+
+
+class FineTuningOptions(Options, panel=TRAINING):
+    """How to learn a task; what is None is as the task has it by default."""
+
+    epochs: Annotated[
+        float | None,
+        Option(help="Go this many times over the rows (epochs); by default the task's own number."),
+    ] = None
+    batch: Annotated[
+        int | None, Option(help="Learn from this many rows in a step; by default the task's own.")
+    ] = None
+    sequence_length: SequenceLengthOfTask = None
+    learning_rate: Annotated[
+        float | None,
+        Option(help="Rise to this learning rate, then decay; by default the task's own."),
+    ] = None
+    dropout: Annotated[
+        float | None,
+        Option(min=0.0, help="Drop this fraction of activations; by default the task's own."),
+    ] = None
+    train_rows: Annotated[
+        int | None, Option(min=1, help="Learn from this many rows only; by default from all.")
+    ] = None
+    bf16: Bfloat16 = False
+    threads: TorchThreads = None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings of a fine-tuning by name; None for the task's own."""
+        return {
+            "epochs": self.epochs,
+            "batch_size": self.batch,
+            "sequence_length": self.sequence_length,
+            "learning_rate": self.learning_rate,
+            "dropout": self.dropout,
+            "train_rows": self.train_rows,
+            "bf16": self.bf16,
+        }

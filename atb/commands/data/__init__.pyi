@@ -1,0 +1,1 @@
+from . import prepare as prepare

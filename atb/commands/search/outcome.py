@@ -1,0 +1,86 @@
+"""What a search found, as lines for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from atb.commands.output import print_line
+from atb.units import format_duration
+
+if TYPE_CHECKING:
+    from atb.search import SearchResult
+
+__all__ = ["print_search"]
+
+
+def print_search(result: SearchResult, out: Path) -> None:
+    """Print the winner, its limits and how it was found.
+
+    Args:
+        result: Of the search.
+        out: Folder of the search.
+    """
+    for name, words in (*_winner(result), *_scores(result), *_front(result)):
+        print_line(f"{name:<9} {words}")
+    print_line(f"model     {out / 'model'}")
+
+
+def _winner(result: SearchResult) -> Iterator[tuple[str, str]]:
+    winner = result.winner
+    assert winner.measured_seconds is not None
+    assert winner.interval_seconds is not None
+    low, high = (format_duration(seconds) for seconds in winner.interval_seconds)
+    yield "winner", str(winner.architecture)
+    yield (
+        "measured",
+        (
+            f"{format_duration(winner.measured_seconds)} ({low} to {high}), "
+            f"limit {format_duration(result.constraint_seconds)}, "
+            f"predicted {format_duration(winner.predicted_seconds)}"
+        ),
+    )
+    for place in winner.elsewhere:
+        assert place.measured_seconds is not None
+        yield (
+            place.name,
+            (
+                f"{format_duration(place.measured_seconds)}, limit "
+                f"{format_duration(place.limit_seconds)}, predicted "
+                f"{format_duration(place.predicted_seconds)} ({place.conditions})"
+            ),
+        )
+    if winner.verdict(result.constraint_seconds) != "met":
+        yield "limit", "not certain to be met: an interval reaches above it"
+    for one in result.weighed:
+        if one.measured_seconds is None:
+            yield one.name, str(one.refused)
+        else:
+            duration = format_duration(one.measured_seconds)
+            yield one.name, f"{one.proxy:.4f}  {one.winner} in {duration} ({one.conditions})"
+    for bound in result.bounds:
+        yield "kept", str(bound)
+
+
+def _scores(result: SearchResult) -> Iterator[tuple[str, str]]:
+    early = f" ({result.hopeless} given up early)" if result.hopeless else ""
+    yield (
+        "score",
+        (
+            f"{result.proxy} {result.winner.proxy:.4f}, best that meets the limit of "
+            f"{result.evaluations} scored{early} and {result.feasible:,} within the window"
+        ),
+    )
+    yield from result.scoring.items()
+
+
+def _front(result: SearchResult) -> Iterator[tuple[str, str]]:
+    if result.method != "pareto":
+        return
+    covered = result.hypervolumes[-1]
+    yield "front", f"{len(result.front)} architectures, hypervolume {covered:.3f}"
+    for candidate in result.front:
+        how = "predicted" if candidate.measured_seconds is None else "measured"
+        duration = f"  {format_duration(candidate.latency_seconds):>9}"
+        yield duration, f"{how:9} {candidate.proxy:8.4f}  {candidate.architecture}"

@@ -1,0 +1,223 @@
+"""`atb superplm evaluate`: how good slices are, on text or on a task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from typer import Option
+
+from atb.commands.arguments import (
+    Bfloat16,
+    HeldOutShards,
+    Json,
+    Options,
+    ScoringTeacher,
+    Seed,
+    SpaceName,
+    SuperPLMArgument,
+)
+from atb.commands.output import Progress, Table, print_result, progress
+from atb.errors import InputError
+
+if TYPE_CHECKING:
+    from atb.models import Architecture
+    from atb.models.superplm import SuperPLM
+
+__all__ = ["ProxyOptions", "SliceOptions", "evaluate"]
+
+#: What slices are scored by, as the command line says it.
+ProxyName = Literal["distillation", "mlm", "task", "finetune"]
+_ON_TEXT = ("distillation", "mlm")
+_Scores = dict[str, Any]
+
+
+class SliceOptions(Options, panel="What is scored"):
+    """Which slices are scored."""
+
+    architectures: Annotated[
+        list[str] | None,
+        Option(
+            "--arch",
+            metavar="ARCH",
+            help="Score this slice; repeatable; by default the smallest, a middle one and the "
+            "largest.",
+        ),
+    ] = None
+    space: SpaceName = "mini"
+    samples: Annotated[
+        int | None,
+        Option(
+            min=1,
+            help="Score this many random architectures of the space; by default those of --arch.",
+        ),
+    ] = None
+    seed: Seed = 0
+
+
+class ProxyOptions(Options, panel="Scoring"):
+    """What slices are scored by, and on which data."""
+
+    proxy: Annotated[
+        ProxyName | None,
+        Option(help="Score by this proxy; by default by what the SuperPLM was trained for."),
+    ] = None
+    data: Annotated[
+        str | None,
+        Option(
+            metavar="DIR|hf:NAME",
+            help="Score on these token shards, or these rows of the task; by default on the "
+            "bundled sample, or on the rows that it was fine-tuned on.",
+        ),
+    ] = None
+    held_out: HeldOutShards = None
+    teacher: ScoringTeacher = None
+    task: Annotated[
+        str | None,
+        Option(metavar="TASK", help="Fine-tune each slice on this task, for --proxy finetune."),
+    ] = None
+    out: Annotated[
+        Path | None,
+        Option(
+            metavar="DIR",
+            help="Write the fine-tuned models to this folder, for --proxy finetune.",
+        ),
+    ] = None
+    bf16: Bfloat16 = False
+
+
+def evaluate(
+    superplm: SuperPLMArgument = "mini",
+    *,
+    slices: SliceOptions,
+    how: ProxyOptions,
+    json: Json = False,
+) -> None:
+    """Score slices.
+
+    By `distillation`, how far a slice is from the teacher that the SuperPLM learnt from, or by
+    `mlm`, its loss and accuracy on masked words: on held-out text. By `task`, where `atb superplm
+    finetune` made it: on the rows of the task that were held out. By `finetune`, as AutoTinyBERT
+    does: each slice is fine-tuned alone on a task, which takes hours; the same command continues
+    with those that are missing.
+
+    Example:
+        atb superplm evaluate trained --arch L4-H256-A8-Q256-F512
+    """
+    from atb.data import TextModel
+    from atb.models.superplm import folder_of, load_superplm
+
+    loaded = load_superplm(superplm)
+    TextModel.read(folder_of(superplm))
+    proxy = how.proxy or _default(loaded)
+    how = replace(how, proxy=proxy)
+    _reject_unused(proxy, how)
+    shapes = _shapes(loaded, slices)
+    scores: list[_Scores] = []
+    with progress("evaluate") as show:
+        score, teacher = _scorer(loaded, superplm, how, slices.seed, show)
+        for shape in shapes:
+            scores.append(score(shape))
+            show(len(scores), len(shapes), str(shape))
+    found = list(zip(map(str, shapes), scores, strict=True))
+    names = list(scores[0])
+    print_result(
+        {
+            "proxy": proxy,
+            **({"teacher": teacher} if teacher else {}),
+            "losses" if proxy in _ON_TEXT else "scores": [
+                {"architecture": shape, **values} for shape, values in found
+            ],
+        },
+        Table(
+            ("architecture", *names),
+            [(shape, *(f"{values[name]:.4f}" for name in names)) for shape, values in found],
+        ),
+        json=json,
+        status=[
+            "of loss less is better, of all else more",
+            *([f"teacher: {teacher}"] if teacher else []),
+        ],
+    )
+
+
+def _default(superplm: SuperPLM) -> ProxyName:
+    if superplm.task_head is not None:
+        return "task"
+    return "mlm" if superplm.config.projection_size is None else "distillation"
+
+
+def _reject_unused(proxy: ProxyName, how: ProxyOptions) -> None:
+    if proxy != "finetune" and (how.task or how.out):
+        raise InputError(f"--proxy {proxy} has no use for --task and --out: leave them out.")
+    unused = {
+        "--bf16": how.bf16 and proxy in _ON_TEXT,
+        "--held-out": how.held_out is not None and proxy not in _ON_TEXT,
+        "--teacher": how.teacher is not None and proxy != "distillation",
+    }
+    for option, is_unused in unused.items():
+        if is_unused:
+            raise InputError(f"--proxy {proxy} has no use for {option}: leave it out.")
+    if how.held_out is not None and how.data is not None:
+        raise InputError("Give the token shards either with --held-out or with --data.")
+
+
+def _shapes(superplm: SuperPLM, slices: SliceOptions) -> list[Architecture]:
+    """Those asked for; by default the smallest, one in the middle and the largest."""
+    import numpy as np
+
+    from atb.models import find_space, resolve
+
+    if slices.architectures and slices.samples:
+        raise InputError("Give either --arch or --samples.")
+    shapes = [resolve(text) for text in slices.architectures or ()]
+    for shape in shapes:
+        superplm.check(shape)
+    if shapes:
+        return shapes
+    limited = find_space(slices.space).limited_to(superplm.architecture)
+    if slices.samples:
+        return limited.sample(np.random.default_rng(slices.seed), slices.samples)
+    middle = limited.at(tuple(len(values) // 2 for values in limited.genes))  # type: ignore[arg-type]
+    return list(dict.fromkeys([limited.smallest, middle, limited.largest]))
+
+
+def _scorer(
+    superplm: SuperPLM, name: str, how: ProxyOptions, seed: int, show: Progress
+) -> tuple[Callable[[Architecture], _Scores], str]:
+    """Scores of a slice by name, and the teacher of distillation, if there is one."""
+    if how.proxy == "finetune":
+        return _full_scorer(superplm, name, how, seed, show), ""
+    if how.proxy == "task":
+        from atb.training.finetuning import elastic_scorer
+
+        return elastic_scorer(superplm, Path(name), how.data, bf16=how.bf16).score, ""
+
+    from atb.training.one_shot import HeldOut, held_out_text, score_teacher
+
+    assert how.proxy is not None
+    shards = how.held_out if how.data is None else Path(how.data)
+    teacher = None if how.teacher is None else score_teacher(superplm, how.teacher).teacher
+    judge = HeldOut(superplm, held_out_text(superplm, shards), how.proxy, teacher=teacher)
+    return judge.scores, judge.teacher_description
+
+
+def _full_scorer(
+    superplm: SuperPLM, name: str, how: ProxyOptions, seed: int, show: Progress
+) -> Callable[[Architecture], _Scores]:
+    """The task's metric of a slice that is fine-tuned alone."""
+    from atb.data import TextModel
+    from atb.models.superplm import folder_of
+    from atb.training.finetuning import FullFineTuning, find_task, with_changes
+
+    if how.task is None or how.data is None or how.out is None:
+        raise InputError("Scoring by finetune needs --task, --data and --out.")
+    known = find_task(how.task)
+    words = TextModel.read(folder_of(name)).vocabulary
+    settings = with_changes(known.name, seed=seed, bf16=how.bf16)
+    scorer = FullFineTuning(
+        superplm, words, known, how.data, settings, folder=how.out, progress=show
+    )
+    return scorer.score

@@ -1,0 +1,161 @@
+"""`atb superplm train`: all slices of a SuperPLM at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from typer import Option
+
+from atb.commands.arguments import (
+    DistillationOptions,
+    Options,
+    Seed,
+    SubModelOptions,
+    SuperPLMFolder,
+    SuperPLMOutput,
+    TrainingOptions,
+    completion,
+    print_held,
+    use_threads,
+)
+from atb.commands.output import print_line, progress
+from atb.errors import InputError
+
+if TYPE_CHECKING:
+    from atb.training import TrainingSettings
+
+__all__ = ["SliceOptions", "train"]
+
+
+class SliceOptions(Options, panel="Sub-models"):
+    """Which slices learn."""
+
+    space: Annotated[
+        str | None,
+        Option(
+            metavar="NAME",
+            help="Train the slices of this space, a name of `atb space list` or a TOML file; by "
+            "default mini.",
+            autocompletion=completion.spaces,
+        ),
+    ] = None
+    architectures: Annotated[
+        list[str] | None,
+        Option(
+            "--arch",
+            metavar="ARCH",
+            help="Train only this slice, instead of a space, such as one that a search has found; "
+            "repeatable.",
+        ),
+    ] = None
+    sampling: Annotated[
+        Literal["uniform", "sandwich"] | None,
+        Option(
+            help="Train in each step the largest, the smallest and random slices (`sandwich`) or "
+            "random ones (`uniform`); by default sandwich, and uniform with --arch.",
+        ),
+    ] = None
+
+
+class RunOptions(Options, panel="Training"):
+    """What else there is to a run."""
+
+    teacher_cache: Annotated[
+        Path | None,
+        Option(
+            metavar="DIR",
+            help="Keep the outputs of the teacher of `kd` and `relations` in this folder, for "
+            "later epochs; by default they are computed each time.",
+        ),
+    ] = None
+    warmup_steps: Annotated[
+        int,
+        Option(help="Raise the learning rate during this many steps, at most a tenth of all."),
+    ] = 10_000
+    tensorboard: Annotated[
+        bool, Option("--tensorboard", help="Write TensorBoard's files beside losses.jsonl.")
+    ] = False
+
+
+def train(
+    superplm: SuperPLMFolder,
+    out: SuperPLMOutput,
+    data: Annotated[Path, Option(metavar="DIR", help="Learn from these token shards.")],
+    distillation: DistillationOptions,
+    slices: SliceOptions,
+    parts: SubModelOptions,
+    training: TrainingOptions,
+    run: RunOptions,
+    seed: Seed = 0,
+) -> None:
+    """Train all slices at once; the same command resumes a run that was stopped.
+
+    With several GPUs or machines: torchrun ... -m atb superplm train ...; the processes share the
+    parts of each batch.
+
+    Example:
+        atb superplm train --superplm start --data shards --objective mlm --out trained
+    """
+    from atb.data import TextModel
+    from atb.models.superplm import folder_of, load_superplm
+    from atb.training import leads
+    from atb.training.one_shot import open_text, train_superplm
+
+    settings = _settings(slices, parts, training, run, seed)
+    use_threads(training.threads)
+    start = load_superplm(superplm)
+    if not settings.chosen:
+        print_held(settings.space, start.architecture)
+    text_model = TextModel.read(folder_of(superplm))
+    shards = open_text(data, text_model)
+    cache = None if run.teacher_cache is None else (shards, run.teacher_cache)
+    objective = distillation.make(start, text_model.vocabulary, cache)
+    with progress("train") as show:
+        train_superplm(
+            start,
+            shards,
+            settings,
+            out,
+            objective=objective,
+            tensorboard=run.tensorboard,
+            progress=lambda step: show(
+                step.number, step.steps, f"loss {step.loss:.4f}, {step.tokens:,} tokens"
+            ),
+        )
+    if not leads():
+        return
+    text_model.save_tokenizer(out)
+    print_line(
+        f"{out}: trained {training.steps} steps; judge it with `atb superplm evaluate {out}`"
+    )
+
+
+def _settings(
+    slices: SliceOptions,
+    parts: SubModelOptions,
+    training: TrainingOptions,
+    run: RunOptions,
+    seed: int,
+) -> TrainingSettings:
+    from atb.models import find_space, resolve
+    from atb.training import TrainingSettings
+    from atb.training.one_shot import space_of
+
+    if slices.architectures and slices.space is not None:
+        raise InputError("--arch names the slices to train itself: leave --space out.")
+    only = tuple(dict.fromkeys(resolve(name) for name in slices.architectures or ()))
+    return TrainingSettings(
+        space=space_of(*only) if only else find_space(slices.space or "mini"),
+        chosen=only,
+        steps=training.steps,
+        batch_size=training.batch,
+        batch_parts=parts.batch_parts,
+        sampling=slices.sampling or ("uniform" if only else "sandwich"),
+        in_place=parts.in_place,
+        random_samples=parts.random_samples,
+        learning_rate=training.learning_rate,
+        warmup_steps=run.warmup_steps,
+        seed=seed,
+        bf16=training.bf16,
+    )
