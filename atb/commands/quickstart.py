@@ -122,7 +122,7 @@ def _search(
     seed: int,
 ) -> SearchResult:
     from atb.models.superplm import load_superplm
-    from atb.search import SearchRequest
+    from atb.search import SearchRequest, Target as SearchTarget
     from atb.search.constraints import feasible, on_search_grid
     from atb.search.scoring import make_proxy
 
@@ -133,9 +133,9 @@ def _search(
     known = request.limit_by(fitted)
     if known is not None:
         feasible(searched, fitted, known, largest=largest)
-    verifier = target.verifier(database, time_left)
+    targets = [SearchTarget(fitted, target.verifier(database, time_left))]
     proxy = make_proxy(superplm)
-    return run_one(request, fitted, proxy, verifier, superplm, out=FOLDER, source="mini")
+    return run_one(request, targets, proxy, superplm, out=FOLDER, source="mini")
 
 
 def _measure(

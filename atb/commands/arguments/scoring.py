@@ -21,7 +21,7 @@ from atb.errors import InputError
 
 if TYPE_CHECKING:
     from atb.models.superplm import SuperPLM
-    from atb.search.scoring import Proxy, Workers
+    from atb.search.scoring import Executor, Proxy
 
 __all__ = ["ScoringOptions"]
 
@@ -104,7 +104,7 @@ class ScoringOptions(Options, panel="Scoring"):
         )
 
     @contextlib.contextmanager
-    def open_workers(self) -> Iterator[Workers | None]:
+    def open_executor(self) -> Iterator[Executor | None]:
         """The processes that compute scores, closed at the end; None for this process.
 
         Raises:

@@ -41,7 +41,7 @@ def _winner(result: SearchResult) -> Iterator[tuple[str, str]]:
             f"predicted {format_duration(winner.predicted_seconds)}"
         ),
     )
-    for place in winner.elsewhere:
+    for place in winner.further_targets:
         assert place.measured_seconds is not None
         yield (
             place.name,
@@ -53,7 +53,7 @@ def _winner(result: SearchResult) -> Iterator[tuple[str, str]]:
         )
     if winner.verdict(result.constraint_seconds) != "met":
         yield "limit", "not certain to be met: an interval reaches above it"
-    for one in result.weighed:
+    for one in result.alternatives:
         if one.measured_seconds is None:
             yield one.name, str(one.refused)
         else:
@@ -64,7 +64,7 @@ def _winner(result: SearchResult) -> Iterator[tuple[str, str]]:
 
 
 def _scores(result: SearchResult) -> Iterator[tuple[str, str]]:
-    early = f" ({result.hopeless} given up early)" if result.hopeless else ""
+    early = f" ({result.pruned} given up early)" if result.pruned else ""
     yield (
         "score",
         (

@@ -80,7 +80,7 @@ class MethodOptions(Options, panel="Method"):
             "surrogate-evolution (a surrogate chooses what to score), or pareto (the whole front "
             "below the limit).",
         ),
-    ] = "evolved+"
+    ] = "surrogate-evolution"
     generation_size: Annotated[
         int, Option(help="Score this many architectures in a generation.")
     ] = 25
@@ -142,7 +142,7 @@ def search(
             bounds=given.bounds,
             vocabulary_size=superplm.config.vocab_size,
             positions=superplm.config.max_position_embeddings,
-            screen=how.prune,
+            prune=how.prune,
             layout=candidates.layout,
         ),
     )
@@ -220,7 +220,7 @@ def _run(
     given: _Inputs, superplm: SuperPLM, scoring: ScoringOptions, files: FileOptions
 ) -> SearchResult:
     from atb.profiler.database import ProfileDatabase
-    from atb.search import Budget, Place
+    from atb.search import Budget, Target as SearchTarget
 
     # scores are refused before there is a file
     proxy = None if given.alternatives else scoring.make_proxy(superplm)
@@ -236,20 +236,20 @@ def _run(
                 budget_seconds=given.budget_seconds,
             )
         time_left = Budget(given.budget_seconds)
-        with scoring.open_workers() as workers:
+        first = SearchTarget(given.fitted, given.target.verifier(database, time_left))
+        further = [
+            SearchTarget(predictor, target.verifier(database, time_left), name, seconds)
+            for name, (seconds, predictor, target) in given.elsewhere.items()
+        ]
+        with scoring.open_executor() as executor:
             result = run_one(
                 given.request,
-                given.fitted,
+                [first, *further],
                 proxy,
-                given.target.verifier(database, time_left),
                 superplm,
                 out=files.out,
                 source=scoring.superplm,
-                places=[
-                    Place(name, seconds, predictor, target.verifier(database, time_left))
-                    for name, (seconds, predictor, target) in given.elsewhere.items()
-                ],
-                workers=workers,
+                executor=executor,
             )
         print_spent(time_left)
         return result

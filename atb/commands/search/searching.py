@@ -58,16 +58,18 @@ def run_several(
     limit = request.limit_by(first)
     assert limit is not None
     with contextlib.ExitStack() as stack, progress("search") as show:
-        settings = []
+        alternatives = []
         for name, (predictor, target) in several.items():
             length = target.settings.sequence_length if len(lengths) > 1 else None
             here = replace(scoring, precision=target.settings.precision, sequence_length=length)
-            workers = stack.enter_context(here.open_workers())
+            executor = stack.enter_context(here.open_executor())
             verifier = target.verifier(database, Budget(budget_seconds))
-            settings.append(Settings(name, predictor, verifier, here.make_proxy(superplm), workers))
-        result = search_settings(replace(request, limit=limit), settings, out, progress=show)
-    for one in settings:
-        print_spent(one.verifier.budget)
+            where = SearchTarget(predictor, verifier, name)
+            alternatives.append(Alternative(where, here.make_proxy(superplm), executor))
+        request = replace(request, limit=limit)
+        result = search_alternatives(request, alternatives, out, progress=show)
+    for one in alternatives:
+        print_spent(one.target.verifier.budget)
     print_status("writing the model ...")
     source = BUNDLED.get(scoring.superplm, Path(scoring.superplm))
     export_winner(result, superplm, out / "model", source=source)
@@ -93,8 +95,7 @@ def run_one(
         superplm: Where the weights come from.
         out: Folder of the search.
         source: Name or folder of the SuperPLM, for the model card.
-        places: Further devices or settings with limits of their own.
-        workers: Processes that compute scores; None for this one.
+        executor: What computes scores; this process by default.
     """
     from atb.deploy import export_winner
     from atb.models.superplm import BUNDLED
@@ -106,8 +107,7 @@ def run_one(
             targets,
             proxy,
             out,
-            places=places,
-            workers=workers,
+            executor=executor,
             progress=show,
         )
     print_status("writing the model ...")
