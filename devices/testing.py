@@ -1,4 +1,4 @@
-"""Test suites that every device and every runtime passes; subclass them and give the factory.
+"""Test suites that every device and every runtime passes; subclass one and give its factory.
 
 class TestMyBoard(DeviceConformance):
     def make_device(self) -> Device:
@@ -7,6 +7,7 @@ class TestMyBoard(DeviceConformance):
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Set
 from dataclasses import replace
 from pathlib import Path
@@ -14,13 +15,28 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from atb.devices.contract import Artefact, Block, Device, LaunchFailure, OperatorTime, Runtime
+from atb.devices.contract import (
+    Artefact,
+    Block,
+    Device,
+    LaunchFailure,
+    OperatorTime,
+    Runtime,
+    WorkerRuntime,
+)
 from atb.devices.host import STATE_FIELDS
-from atb.devices.runtimes import check_device, describe_artefact, timing_output
+from atb.devices.local import LocalDevice
+from atb.devices.runtimes import (
+    all_runtimes,
+    check_device,
+    describe_artefact,
+    find_runner,
+    timing_output,
+)
 from atb.devices.settings import RunSettings
 from atb.models import Architecture
 
-__all__ = ["DeviceConformance", "RuntimeConformance"]
+__all__ = ["DeviceConformance", "RuntimeConformance", "WorkerRuntimeConformance", "sent_imports"]
 
 _SMALL = Architecture(1, 20, 2, 12, 28)
 _OTHER = Architecture(2, 28, 3, 9, 20)
@@ -86,6 +102,62 @@ class RuntimeConformance:
         with pytest.raises(LaunchFailure) as caught:
             self.make_runtime().build(_SMALL, _SETTINGS, tmp_path / "file")
         assert caught.value.cause == "build-error"
+
+
+def sent_imports(source: str) -> set[str]:
+    """The modules that a file imports where it runs, on Python 3.9; those for types alone do not.
+
+    Raises:
+        SyntaxError: Python 3.9 does not understand it.
+    """
+    modules = set()
+    for top in ast.parse(source, feature_version=(3, 9)).body:
+        if isinstance(top, ast.If) and ast.unparse(top.test) == "TYPE_CHECKING":
+            continue
+        for node in ast.walk(top):
+            if isinstance(node, ast.Import):
+                modules |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                modules.add(node.module or "atb")
+    return modules
+
+
+class WorkerRuntimeConformance(RuntimeConformance):
+    """What a runtime owes besides whose models workers run; it is registered under its name."""
+
+    def make_runtime(self) -> WorkerRuntime:
+        raise NotImplementedError("give the runtime under test")
+
+    def test_it_is_found_by_its_name(self) -> None:
+        runtime = self.make_runtime()
+        assert isinstance(runtime, WorkerRuntime)
+        assert type(all_runtimes()[runtime.name]) is type(runtime)
+        assert find_runner(runtime.name) == runtime.runner
+        assert runtime.distributions
+
+    def test_its_runner_needs_nothing_of_this_package(self) -> None:
+        modules = sent_imports(self.make_runtime().runner.read_text("utf-8"))
+        assert "atb" not in {module.partition(".")[0] for module in modules}
+
+    def test_this_machine_computes_the_reference(self) -> None:
+        runtime, device = self.make_runtime(), LocalDevice()
+        for precision in runtime.precisions:
+            settings = RunSettings(precision=precision, sequence_length=16, batch=2)
+            result = check_device(device, runtime, settings)
+            assert result.passed, f"{precision}: {result}"
+            assert result.providers
+
+    def test_it_tells_what_its_operators_take_if_it_says_so(self, tmp_path: Path) -> None:
+        runtime = self.make_runtime()
+        artefact = runtime.build(_SMALL, _SETTINGS, tmp_path)
+        with LocalDevice().launch(runtime, _SETTINGS) as worker:
+            worker.load("small", artefact)
+            if runtime.tells_operators:
+                assert worker.operators("small", iterations=2)
+            else:
+                with pytest.raises(LaunchFailure) as caught:
+                    worker.operators("small", iterations=2)
+                assert caught.value.cause == "load-error"
 
 
 class DeviceConformance:

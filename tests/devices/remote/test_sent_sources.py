@@ -10,6 +10,7 @@ import pytest
 
 import atb.devices
 from atb.devices.runtimes.registry import all_runtimes
+from atb.devices.testing import sent_imports
 
 FOLDER = Path(atb.devices.__file__).resolve().parent
 SENT = {
@@ -49,21 +50,6 @@ def later_features(tree: ast.AST) -> set[str]:
     return found & set(LATER)
 
 
-def is_for_types_alone(node: ast.AST) -> bool:
-    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
-
-
-def imports(tree: ast.Module) -> set[str]:
-    modules = set()
-    nodes = [n for top in tree.body if not is_for_types_alone(top) for n in ast.walk(top)]
-    for node in nodes:
-        if isinstance(node, ast.Import):
-            modules |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            modules.add(node.module or "atb")
-    return modules
-
-
 @pytest.mark.parametrize("name", SENT)
 def test_they_are_python_3_9(name: str) -> None:
     tree = ast.parse(SENT[name].read_text("utf-8"), feature_version=(3, 9))
@@ -86,7 +72,7 @@ def test_later_python_is_found(later: str) -> None:
 
 @pytest.mark.parametrize("name", SENT)
 def test_they_import_nothing_of_atb(name: str) -> None:
-    modules = imports(ast.parse(SENT[name].read_text("utf-8")))
+    modules = sent_imports(SENT[name].read_text("utf-8"))
     if name.startswith("core/"):  # whose files are sent together
         modules = {m for m in modules if not m.startswith("atb.devices.worker.core.")}
     packages = {module.partition(".")[0] for module in modules}
@@ -96,9 +82,9 @@ def test_they_import_nothing_of_atb(name: str) -> None:
 
 
 def test_an_import_of_atb_is_found_unless_it_is_for_types_alone() -> None:
-    assert imports(ast.parse("def f():\n    from atb.devices import Device")) == {"atb.devices"}
+    assert sent_imports("def f():\n    from atb.devices import Device") == {"atb.devices"}
     for_types = "if TYPE_CHECKING:\n    from atb.devices import Device"
-    assert imports(ast.parse(for_types)) == set()
+    assert sent_imports(for_types) == set()
 
 
 def find_python_3_9() -> str | None:
