@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from atb.models import Architecture
-from atb.search.constraints import Candidates
+from atb.models import SPACES, Architecture, parameter_count
+from atb.search.constraints import Candidates, on_search_grid
 from atb.search.contract import Factory, MethodSettings, SearchMethod
 from atb.search.scoring import ExactProxy, ExactRoughProxy, Executor
 
@@ -27,9 +27,20 @@ def run_to_the_end(
 
 
 class SearchMethodSuite:
-    """Subclass it, set `factory`, and give a fixture `candidates` with some hundred members."""
+    """Subclass it and set `factory`."""
 
     factory: Factory
+
+    @pytest.fixture
+    def candidates(self) -> Candidates:
+        """About a thousand architectures of similar size; a subclass may give others."""
+        space = on_search_grid(SPACES["mini"])
+        rows = np.concatenate(list(space.blocks(1_000_000)))
+        layers, hidden, _, qkv, feed_forward = rows.astype(np.int64).T
+        parameters = parameter_count(layers, hidden, qkv, feed_forward, tables=1_000)
+        numbers = np.flatnonzero(abs(parameters - 2_000_000) < 40_000)
+        seconds = 1e-9 * parameters[numbers]
+        return Candidates(space, numbers, seconds, seconds)
 
     def make(self, candidates: Candidates, seed: int = 0, size: int = 7) -> SearchMethod:
         rng = np.random.default_rng(seed)

@@ -1,4 +1,6 @@
+from .generations import Generations as Generations
 from .methods import (
+    METHOD_GROUP as METHOD_GROUP,
     METHODS as METHODS,
     canonical_name as canonical_name,
     find_method as find_method,

@@ -43,10 +43,11 @@ class Evolution(Generations):
         super().__init__(candidates, rng, settings)
         self._mutation = Mutation(candidates)
 
-    def _propose(self) -> list[int]:
-        parents = sorted(self.told, key=lambda parent: (-self.told[parent], parent))
+    def propose(self) -> list[int]:
+        """Mutants of the best, and uniform draws."""
+        parents = sorted(self.scores, key=lambda parent: (-self.scores[parent], parent))
         parents = parents[: self.settings.generation_size]
-        scores = np.array([self.told[parent] for parent in parents])
+        scores = np.array([self.scores[parent] for parent in parents])
         chosen = []
         for _ in range(self.settings.generation_size):
             position = None
@@ -54,7 +55,7 @@ class Evolution(Generations):
                 parent = parents[roulette(scores, self.rng)]
                 position = self._mutation.draw(parent, self.seen, self.rng)
             if position is None:
-                position = self._explore()
+                position = self.explore()
             self.seen[position] = True
             chosen.append(position)
         return chosen

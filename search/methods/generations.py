@@ -1,4 +1,4 @@
-"""What all built-in methods share."""
+"""What methods share that move by generations."""
 
 from __future__ import annotations
 
@@ -15,7 +15,16 @@ __all__ = ["Generations"]
 
 
 class Generations:
-    """Candidates seen, the generation asked, the scores told; one proposes by `_propose`."""
+    """A method that proposes one generation after the other; subclasses say which by `propose`.
+
+    Attributes:
+        candidates: Architectures within the limits, numbered from 0 to n - 1.
+        rng: Source of all random draws.
+        settings: Size and number of generations, and how boldly to explore.
+        seen: Whether a candidate was proposed, bool [n].
+        scores: Scores by architecture, higher is better; without those that failed.
+        generation: Generations that were scored.
+    """
 
     prunes = False
 
@@ -28,7 +37,7 @@ class Generations:
         self.rng = rng
         self.settings = settings
         self.seen = np.zeros(len(candidates), dtype=np.bool_)
-        self.told: dict[Architecture, float] = {}
+        self.scores: dict[Architecture, float] = {}
         self.generation = 0
         self._asked: list[Architecture] = []
 
@@ -53,7 +62,7 @@ class Generations:
                 self.seen[unseen] = True
                 chosen = unseen.tolist()
             else:
-                chosen = self._propose()
+                chosen = self.propose()
             self._asked = [self.candidates.architecture(position) for position in chosen]
         return list(self._asked)
 
@@ -61,7 +70,7 @@ class Generations:
         """Scores of the generation; failed candidates have None or are not finite."""
         if {architecture for architecture, _ in scored} != set(self._asked):
             raise ValueError("the scores are not those of the generation that was asked")
-        self.told |= {
+        self.scores |= {
             architecture: score
             for architecture, score in scored
             if score is not None and np.isfinite(score)
@@ -69,12 +78,18 @@ class Generations:
         self.generation += 1
         self._asked = []
 
-    def _propose(self) -> list[int]:
-        """Positions of a generation's candidates, now marked as seen."""
-        return [self._explore() for _ in range(self.settings.generation_size)]
+    def propose(self) -> list[int]:
+        """Choose the candidates of the next generation and mark them as seen; uniform draws.
 
-    def _explore(self) -> int:
-        """A uniform draw among the candidates that were not seen, now marked as seen."""
+        It is called while more candidates are left than a generation has.
+
+        Returns:
+            Their numbers, at least one.
+        """
+        return [self.explore() for _ in range(self.settings.generation_size)]
+
+    def explore(self) -> int:
+        """Draw one of the candidates that were not seen, mark it, and return its number."""
         position = int(self.rng.choice(np.flatnonzero(~self.seen)))
         self.seen[position] = True
         return position

@@ -1,4 +1,8 @@
-"""The search methods by name, and those that draw once."""
+"""The search methods by name, and those that draw once.
+
+A package adds a method through the entry-point group `atb.search_methods`, name ->
+"module:factory" (docs/how-to/add-a-search-method.md).
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,7 @@ from atb.search.methods.evolution import Evolution
 from atb.search.methods.generations import Generations
 from atb.search.methods.pareto import Pareto
 from atb.search.methods.surrogate_evolution import SurrogateEvolution
+from atb.text_files import one_line
 
 __all__ = [
     "METHODS",
@@ -59,7 +64,7 @@ METHODS: dict[str, Factory] = {
     "pareto": Pareto,
 }
 #: Entry points of this group are methods of other packages, each a `Factory`.
-GROUP = "atb.search_methods"
+METHOD_GROUP = "atb.search_methods"
 #: Names of before by today's; recipes, results and search folders may have them.
 _OLD_NAMES = {"evolution": "evolved", "surrogate-evolution": "evolved+"}
 
@@ -82,17 +87,22 @@ def find_method(name: str) -> Factory:
     """
     if name in METHODS:
         return METHODS[name]
-    found = {entry.name: entry for entry in entry_points(group=GROUP)}
+    found = {entry.name: entry for entry in entry_points(group=METHOD_GROUP)}
     if name not in found:
         names = ", ".join([*METHODS, *sorted(set(found) - set(METHODS))])
         raise InputError(f"There is no search method {name!r}: choose {names}.")
     try:
         factory: Factory = found[name].load()
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # whatever the code of another package raises
         raise InputError(
-            f"The search method {name} cannot be loaded from {found[name].value} ({error}): "
-            "install its package again, or choose another method."
+            f"The search method {name} cannot be imported from {found[name].value} "
+            f"({one_line(error)}): repair or remove the package that brings it."
         ) from error
+    if not callable(factory):
+        raise InputError(
+            f"The search method {name} of {found[name].value} is no function or class: repair the "
+            "package that brings it, by docs/how-to/add-a-search-method.md."
+        )
     return factory
 
 

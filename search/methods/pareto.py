@@ -39,7 +39,8 @@ class Pareto(Generations):
         drawn = self.rng.choice(len(self.candidates), count, replace=False)
         return self.candidates.genomes(drawn)
 
-    def _propose(self) -> list[int]:
+    def propose(self) -> list[int]:
+        """Offspring of the best front; uniform draws where none of it is new."""
         for _ in range(_ATTEMPTS):
             self._infills = self._algorithm.ask()
             positions = np.unique(self._positions())
@@ -48,7 +49,7 @@ class Pareto(Generations):
                 self.seen[fresh] = True
                 return [int(position) for position in fresh]
             self._teach()
-        return super()._propose()
+        return super().propose()
 
     def tell(self, scored: Sequence[Scored]) -> None:
         """Scores of the generation; what failed counts as no candidate."""
@@ -66,7 +67,7 @@ class Pareto(Generations):
         for position in self._positions():
             score = None
             if position >= 0:
-                score = self.told.get(self.candidates.architecture(int(position)))
+                score = self.scores.get(self.candidates.architecture(int(position)))
             known = score is not None
             latency = self.candidates.predicted_seconds[position]
             objectives.append([latency, -score] if score is not None else [_NOTHING, _NOTHING])

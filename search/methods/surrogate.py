@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 __all__ = ["Surrogate"]
 
-#: In standard deviations of the logarithms: how far a score tells of its neighbours.
+#: In standard deviations of the logarithms: how far the influence of a score reaches.
 _LENGTH = 2.0
 #: Share of the variance of ranks that no shape explains.
 _NOISE = 0.01

@@ -18,7 +18,7 @@ __all__ = ["SurrogateEvolution"]
 
 #: Scores below which a surrogate knows nothing; until then candidates are drawn uniformly.
 FEWEST_SCORES = 10
-#: Parents whose neighbourhoods, mutants and children are looked at.
+#: Parents whose mutants and children are looked at.
 PARENTS = 10
 #: Mutants of each parent, children of all, and uniform draws in a pool.
 MUTANTS, CHILDREN, DRAWS = 200, 2000, 2000
@@ -27,12 +27,12 @@ _STEPS = np.array(list(itertools.product((-1, 0, 1), repeat=4)))
 
 
 class SurrogateEvolution(Generations):
-    """Mutants, neighbours and children of the best, of which a surrogate picks whom to score.
+    """Mutants and children of the best, of which a surrogate picks those to score.
 
-    The first generation is drawn uniformly. For each later one a pool is made of all grid
-    neighbours of the best, of mutants of theirs, of children that take each gene from one of two
-    of them, and of uniform draws. Each place goes to the one of the pool that is the best in a draw
-    of the surrogate (Thompson sampling; Kandasamy et al. 2018 for batches).
+    The first generation is drawn uniformly. For each later one a pool is made of all mutants of the
+    best by one step in each gene, of further mutants, of children that take each gene from one of
+    two of the best, and of uniform draws. Each place goes to the one of the pool that is the best
+    in a draw of the surrogate (Thompson sampling; Kandasamy et al. 2018 for batches).
     """
 
     prunes = True
@@ -43,12 +43,15 @@ class SurrogateEvolution(Generations):
         super().__init__(candidates, rng, settings)
         self._mutation = Mutation(candidates)
 
-    def _propose(self) -> list[int]:
-        if len(self.told) < FEWEST_SCORES:
-            return super()._propose()
+    def propose(self) -> list[int]:
+        """The most promising of a pool by the surrogate; uniform draws until it knows enough."""
+        if len(self.scores) < FEWEST_SCORES:
+            return super().propose()
         pool = self._pool()
         rows = self.candidates.rows()
-        surrogate = Surrogate(rows).fit(rows_of(list(self.told)), np.array([*self.told.values()]))
+        surrogate = Surrogate(rows).fit(
+            rows_of(list(self.scores)), np.array([*self.scores.values()])
+        )
         places = surrogate.draw(rows[pool], self.settings.generation_size, self.rng)
         chosen = pool[places]
         self.seen[chosen] = True
@@ -56,7 +59,7 @@ class SurrogateEvolution(Generations):
 
     def _pool(self) -> npt.NDArray[np.int64]:
         """Positions of candidates that were not seen, ascending; at least a generation."""
-        best = sorted(self.told, key=lambda a: (-self.told[a], a))[:PARENTS]
+        best = sorted(self.scores, key=lambda a: (-self.scores[a], a))[:PARENTS]
         parents = np.array([self.candidates.space.genome(a) for a in best])
         genomes = [
             *(parents + step for step in _STEPS),

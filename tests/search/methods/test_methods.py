@@ -189,7 +189,7 @@ def test_after_fruitless_mutations_the_search_explores(world: Any) -> None:
     method.tell([(a, 1.0) for a in method.ask()])
     for row, number in zip(found.rows().tolist(), range(len(found)), strict=True):
         near = any(
-            abs(row[0] - a.layers) <= 1 and abs(row[1] - a.hidden) <= 16 for a in method.told
+            abs(row[0] - a.layers) <= 1 and abs(row[1] - a.hidden) <= 16 for a in method.scores
         )
         method.seen[number] |= near
     left = int((~method.seen).sum())
