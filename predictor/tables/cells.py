@@ -139,37 +139,33 @@ def read_columns(
             a decimal point, and where it is a semicolon, `1,024` has a decimal comma. Else other
             cells, such as `8,5`, decide.
     """
-    plain = [_plain(cells) for cells in columns]
+    plain = [_plain(name, cells) for name, cells in zip(names, columns, strict=True)]
     parsed = [
         [] if quick is not None else [_parse(cell) for cell in cells]
         for quick, cells in zip(plain, columns, strict=True)
     ]
     kinds = [_unusable(cells) if cells else None for cells in parsed]
-    marks = {
-        cell.mark for k, cells in zip(kinds, parsed, strict=True) if k is None for cell in cells
-    }
-    shown = {mark for mark in (*marks, *(quick.mark for quick in plain if quick)) if mark}
+    shown = {quick[1] for quick in plain if quick is not None}
+    for kind, cells in zip(kinds, parsed, strict=True):
+        shown |= set() if kind is not None else {cell.mark for cell in cells}
+    marks = {mark for mark in shown if mark is not None}
     read = []
     for name, cells, quick, kind in zip(names, parsed, plain, kinds, strict=True):
         if quick is not None:
-            read.append(Column(name, quick.values))
+            read.append(quick[0])
         elif kind is not None:
             read.append(Column(name, np.full(len(cells), np.nan), unusable=kind))
         else:
-            read.append(_switch(name, cells) or _numbers(name, cells, shown, separator))
+            read.append(_switch(name, cells) or _numbers(name, cells, marks, separator))
     return read
 
 
-@dataclass(frozen=True, slots=True)
-class _Plain:
-    """A column of plain numbers, and the decimal mark that they show."""
+def _plain(name: str, cells: Sequence[Cell]) -> tuple[Column, str | None] | None:
+    """The short way, for columns in which each cell leaves no doubt: nearly all.
 
-    values: FloatArray
-    mark: str | None
-
-
-def _plain(cells: Sequence[Cell]) -> _Plain | None:
-    """The short way, for columns in which each cell leaves no doubt: nearly all."""
+    Returns:
+        The column and the decimal mark that it shows; None of other columns.
+    """
     kinds = set(map(type, cells))
     mark = None
     if kinds == {str}:
@@ -183,7 +179,7 @@ def _plain(cells: Sequence[Cell]) -> _Plain | None:
     elif not kinds <= {int, float}:
         return None
     values = np.array([float(cell) for cell in cells], dtype=np.float64)  # type: ignore[arg-type]
-    return _Plain(values, mark) if np.isfinite(values).all() else None
+    return (Column(name, values), mark) if np.isfinite(values).all() else None
 
 
 def _parse(cell: Cell) -> _Parsed:

@@ -65,11 +65,7 @@ class RowsToPredict:
 
 
 def read_table(
-    path: Path,
-    *,
-    target: str,
-    features: Sequence[str] | None = None,
-    order: str | None = None,
+    path: Path, *, target: str, features: Sequence[str] | None = None, order: str | None = None
 ) -> Table:
     """Read a table: text whose separator, decimal mark and units are told from it, or Parquet.
 
@@ -91,16 +87,8 @@ def read_table(
     if not varying:
         raise InputError(f"No column of {path} varies ({listed(names)}): name others.")
     constant = [LeftOut(c.name, "never varies") for c in columns if not np.ptp(c.values)]
-    return Table(
-        features=tuple(column.name for column in varying),
-        target=target,
-        order=order,
-        observed=_observations(numbers, varying, goal, order),
-        left_out=(*left_out, *constant),
-        units=tuple(column.unit for column in varying),
-        target_unit=goal.unit,
-        notes=numbers.raw.notes,
-    )
+    left_out = [*left_out, *constant]
+    return _table(numbers, varying, goal, order, left_out=left_out, notes=numbers.raw.notes)
 
 
 def read_judged_table(
@@ -128,52 +116,49 @@ def read_judged_table(
     goal = _target(numbers, target, {target: target_unit})
     columns = [numbers.numbers(name, units) for name in units]
     unused = numbers.unused([target, *units, order])
-    return Table(
-        features=tuple(units),
-        target=target,
-        order=order,
-        observed=_observations(numbers, columns, goal, order),
-        left_out=tuple(LeftOut(name, "is no column of the predictor") for name in unused),
-        units=tuple(column.unit for column in columns),
-        target_unit=goal.unit,
-        notes=(*numbers.raw.notes, *_unit_notes({**units, target: target_unit}, [*columns, goal])),
-    )
+    left_out = [LeftOut(name, "is no column of the predictor") for name in unused]
+    notes = _unit_notes(numbers, {**units, target: target_unit}, [*columns, goal])
+    return _table(numbers, columns, goal, order, left_out=left_out, notes=notes)
 
 
 def read_rows(
     path: Path, units: Mapping[str, str | None], order: str | None = None
 ) -> RowsToPredict:
-    """Read what is to be predicted.
-
-    Args:
-        path: The file.
-        units: Of the columns that the predictor needs, by name and in its order.
-        order: As for `read_table`.
-
-    Raises:
-        BadFile: As `read_table`.
-        InputError: A column is unknown, no number, incomplete or in another unit.
-    """
+    """Read what is to be predicted; arguments and errors are those of `read_judged_table`."""
     numbers = NumberTable.read(path)
     numbers.require([*units, *_order_columns(order)])
     columns = [numbers.numbers(name, units) for name in units]
-    return RowsToPredict(
-        rows=np.column_stack([column.values for column in columns]),
-        order=_order(numbers, order),
-        notes=(*numbers.raw.notes, *_unit_notes(units, columns)),
+    rows = np.column_stack([column.values for column in columns])
+    return RowsToPredict(rows, _order(numbers, order), _unit_notes(numbers, units, columns))
+
+
+def _table(
+    numbers: NumberTable,
+    columns: Sequence[Column],
+    target: Column,
+    order: str | None,
+    *,
+    left_out: Sequence[LeftOut],
+    notes: tuple[str, ...],
+) -> Table:
+    rows = np.column_stack([column.values for column in columns])
+    return Table(
+        features=tuple(column.name for column in columns),
+        target=target.name,
+        order=order,
+        observed=Observations(rows, target.values, np.zeros(len(rows)), _order(numbers, order)),
+        left_out=tuple(left_out),
+        units=tuple(column.unit for column in columns),
+        target_unit=target.unit,
+        notes=notes,
     )
 
 
-def _observations(
-    numbers: NumberTable, columns: Sequence[Column], target: Column, order: str | None
-) -> Observations:
-    rows = np.column_stack([column.values for column in columns])
-    return Observations(rows, target.values, np.zeros(len(rows)), _order(numbers, order))
-
-
-def _unit_notes(units: Mapping[str, str | None], columns: Sequence[Column]) -> tuple[str, ...]:
-    """What is to be said of columns without the unit that they had for the predictor."""
-    return tuple(
+def _unit_notes(
+    numbers: NumberTable, units: Mapping[str, str | None], columns: Sequence[Column]
+) -> tuple[str, ...]:
+    """Notes of the file, and on columns without the unit that they had for the predictor."""
+    return numbers.raw.notes + tuple(
         f"The column {column.name!r} gives no unit and is read in {units[column.name]}, as when "
         "the predictor was fitted."
         for column in columns
@@ -188,13 +173,13 @@ def _feature_names(
     numbers.require([target, *_order_columns(order), *(features or ())])
     if features is None:
         names, left_out = numbers.candidates(target, order)
-        if not names:
-            reasons = "; ".join(f"{quoted(one.name)} {one.reason}" for one in left_out[:5])
-            raise InputError(
-                f"{numbers.path} has no column of numbers beside {target!r}"
-                f"{f' ({reasons})' if reasons else ''}: add one."
-            )
-        return names, left_out
+        if names:
+            return names, left_out
+        reasons = "; ".join(f"{quoted(one.name)} {one.reason}" for one in left_out[:5])
+        raise InputError(
+            f"{numbers.path} has no column of numbers beside {target!r}"
+            f"{f' ({reasons})' if reasons else ''}: add one."
+        )
     repeated = [name for name, count in Counter(features).items() if count > 1]
     if repeated or target in features:
         raise InputError(
