@@ -45,9 +45,9 @@ def read_checksummed(
     """Make something of content whose checksum is right.
 
     Args:
-        document: Of a kind and format that were checked.
+        document: Plain values whose kind and format were checked.
         source: Where it was found, for the message.
-        make: From the content.
+        make: Makes the result from the content.
         remedy: What to do about a bad one, for the message.
 
     Raises:

@@ -37,9 +37,9 @@ class Saving:
     """An architecture with one dimension made smaller.
 
     Attributes:
-        dimension: Which.
-        before: Its value.
-        after: Its value then.
+        dimension: Name of the dimension.
+        before: Its value in the architecture.
+        after: Its smaller value.
         saved_seconds: By how much the predicted latency is shorter.
     """
 

@@ -95,9 +95,9 @@ class FamilyPredictor:
     """Predictors of all settings of one device and runtime that lie in what was measured.
 
     Attributes:
-        conditions: Of any of them; their settings are not read.
+        conditions: Conditions of any of the settings; the settings themselves are not read.
         modes: Models on rows of `settings_basis`, by `mode_of`.
-        summary: Where they come from.
+        summary: What the models were fitted on, and how well.
     """
 
     conditions: Conditions
@@ -167,7 +167,7 @@ def fit_family(
 
     Args:
         training_sets: One for each set of conditions, of one device and runtime.
-        rng: Splits the folds.
+        rng: Generator that splits rows into folds.
         coverage: Share of new measurements that an interval is to contain.
 
     Raises:

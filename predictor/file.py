@@ -80,7 +80,7 @@ def load(path: Path, settings: RunSettings | None = None) -> WorkPredictor:
     """Read a predictor of latencies.
 
     Args:
-        path: The file.
+        path: File to read.
         settings: Which of those that a predictor of many settings knows; the default ones where
             None. A predictor of one set of conditions is what it is.
 
@@ -113,7 +113,7 @@ def predictor_of(document: object, source: str, *, remedy: str) -> WorkPredictor
     """Make a predictor of what `document_of` gave.
 
     Args:
-        document: The plain values.
+        document: Plain values of a predictor.
         source: Where it was found, for the message.
         remedy: What to do about a bad one, for the message.
 
@@ -258,8 +258,8 @@ def _model_of(
     """Make a model of plain values.
 
     Args:
-        fields: What `_model_fields` gave.
-        basis: What the coefficients are of.
+        fields: Plain values, as `_model_fields` makes them.
+        basis: Terms and quantities of the model.
         coefficients: Name of the field that holds them.
         may_lack: Terms whose coefficient is zero where the file has none, as one has that was
             written before there were such terms.

@@ -28,7 +28,7 @@ def fit(
 
     Args:
         training_set: Measurements under one set of conditions.
-        rng: Splits the folds.
+        rng: Generator that splits rows into folds.
         coverage: Share of new measurements that the interval is to contain.
 
     Raises:

@@ -34,9 +34,9 @@ class Prediction:
     """Predicted latencies of n architectures.
 
     Attributes:
-        latency_seconds: float64[n].
+        latency_seconds: Predicted latency, float64[n].
         lower_seconds: Lower end of the interval, float64[n].
-        upper_seconds: Upper end, float64[n].
+        upper_seconds: Upper end of the interval, float64[n].
         supported: Whether the architecture lies in the range of the training rows, bool[n];
             where not, the interval is wider and its coverage is not promised.
     """
@@ -86,9 +86,9 @@ class WorkPredictor:
     A row's prediction does not depend on the rows predicted beside it, to the last bit.
 
     Attributes:
-        conditions: Under which it holds.
-        model: What was fitted.
-        summary: Where it comes from.
+        conditions: Conditions under which the predictions hold.
+        model: The fitted model of latencies.
+        summary: What the model was fitted on, and how well.
         further: Models of what else was measured, by name of `FURTHER_TARGETS`.
     """
 

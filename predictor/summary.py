@@ -19,9 +19,9 @@ class TrainingSummary:
     """What a predictor was fitted on, and how well.
 
     Attributes:
-        rows: Measurements fitted on.
-        excluded: Flagged measurements left out.
-        campaigns: Names of the campaigns.
+        rows: Number of measurements fitted on.
+        excluded: Number of unusable measurements left out.
+        campaigns: Names of the campaigns of the measurements.
         noise: Median relative half width of the measured intervals.
         cross_validated_mape: Mean absolute relative error on rows held out in turn.
         architectures: What it learnt from, in text form; empty where a file does not tell.
@@ -39,7 +39,7 @@ class TrainingSummary:
         """The summary of a fit.
 
         Args:
-            sets: What was fitted on.
+            sets: Training sets that were fitted on.
             errors: Relative errors on these rows when they were held out, float64[n].
         """
         import numpy as np

@@ -32,7 +32,7 @@ class TrainingSet:
 
     Attributes:
         rows: int[n, 5] with the columns of `atb.models.space.FEATURES`.
-        seconds: Latency of each, float64[n].
+        seconds: Latency of each architecture, float64[n].
         half_widths: Half the width of each measured interval, in seconds, float64[n].
         conditions: Under which all were measured.
         campaigns: Names of the campaigns that they come from.

@@ -57,7 +57,7 @@ class Transferred:
     """A model of a new device.
 
     Attributes:
-        model: Usable as any other.
+        model: Model of the new device's latencies.
         weights: How much each source tells of the new device, in all 1, float64[sources]; where
             there are several, the last stands for all of them together.
         held_out: What it says of each measurement when that one is left out, float64[n].
@@ -74,7 +74,7 @@ def transfer_predictor(
     """Fit a predictor of a new device's latencies.
 
     Args:
-        known: Of other devices or conditions.
+        known: Predictors of other devices or conditions.
         training_set: A few measurements under the new conditions.
         coverage: Share of new measurements that the interval is to contain.
 
@@ -169,9 +169,9 @@ class _Belief:
     """What is believed of them afterwards.
 
     Attributes:
-        source: Of the prior.
+        source: Position of the known device of the prior.
         evidence: Logarithm of how likely the prior makes the measurements.
-        coefficients: float64[terms], none negative.
+        coefficients: Posterior coefficients, float64[terms], none negative.
         left_out: Logarithm of each measurement over what the others say of it, float64[n].
     """
 

@@ -27,9 +27,9 @@ class Baseline:
     """A published architecture on this device.
 
     Attributes:
-        names: What it is called.
-        architecture: Its shape.
-        seconds: Latency in seconds.
+        names: Names of the architecture.
+        architecture: Its five sizes.
+        seconds: Its latency in seconds.
         interval: Its interval in seconds, of measurement or of prediction.
         basis: How the latency is known; `extrapolated` is predicted outside the range that the
             predictor was fitted on, where its interval promises nothing.
@@ -50,7 +50,7 @@ def baselines_of(
     """Published architectures on this device, fastest first.
 
     Args:
-        measurements: Made on it.
+        measurements: Measurements made on the device.
         predictor: For those that were not measured; None leaves them out.
         winner_seconds: Those nearest to it are kept, and the landmarks; None keeps all.
     """

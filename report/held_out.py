@@ -66,7 +66,7 @@ def unseen(
 
     Args:
         predictor: Any; one that does not say what it was fitted on has seen nothing.
-        measurements: Under its conditions.
+        measurements: Measurements under the predictor's conditions.
     """
     sound = [m for m in measurements if m.usable]
     if not sound:

@@ -62,14 +62,14 @@ def write_page(
 
     Args:
         out: The HTML file; replaced whole or not at all.
-        database: Measurements and failures.
+        database: Database of measurements and failures.
         conditions: Which of the database's; None takes the predictor's, else the most measured.
         predictor: Judged by what it has not seen.
         result: What a search returned, or its document.
         model: Folder of the winner: transformers files and ONNX graphs.
         files: What other files are called -> where they lie; hashed.
         commands: What was run, to be run again.
-        title: Of the page; None names the device.
+        title: Title of the page; None names the device.
 
     Returns:
         `out`.

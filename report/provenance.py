@@ -22,10 +22,10 @@ class ShownFile:
     """A file beside the page.
 
     Attributes:
-        label: What it is.
-        path: Where it lies, from the folder of the page.
-        size: In bytes.
-        sha256: Hash of its content.
+        label: What the file is.
+        path: Its path from the folder of the page.
+        size: Its size in bytes.
+        sha256: SHA-256 of its content.
     """
 
     label: str
@@ -64,7 +64,7 @@ def files_of(files: Mapping[str, Path], folder: Path) -> list[ShownFile]:
 
     Args:
         files: What each is called -> where it lies.
-        folder: Of the page.
+        folder: Folder of the page.
     """
     return [
         ShownFile(label, _relative(path, folder), path.stat().st_size, _sha256(path))

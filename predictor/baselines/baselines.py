@@ -94,8 +94,8 @@ class LookupTable:
     fitted to whole models here, since that is what was measured.
 
     Attributes:
-        layers: Position of the column that counts layers; None where there is none.
-        bins: Of a column at most.
+        layers: Position of the column that counts layers, or None.
+        bins: The largest number of bins of a column.
     """
 
     layers: int | None = None
@@ -132,11 +132,11 @@ class NeuralNetwork:
 
     Attributes:
         columns: Positions of the columns that it reads; None for all.
-        hidden: Units of a layer.
-        hidden_layers: Beside the first.
-        steps: Of the optimiser.
-        batch: Rows of a step.
-        learning_rate: Of the optimiser.
+        hidden: Units of each hidden layer.
+        hidden_layers: Number of hidden layers after the first one.
+        steps: Number of optimiser steps.
+        batch: Rows drawn for each step.
+        learning_rate: Learning rate of Adam.
     """
 
     columns: tuple[int, ...] | None = None

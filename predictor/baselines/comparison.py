@@ -27,12 +27,12 @@ class PredictorScore:
     """One predictor, fitted on one random draw of rows.
 
     Attributes:
-        name: Of the predictor.
-        rows: It was fitted on.
-        split: Number of the draw.
-        evaluation: On the rows that were held out of every fit.
-        fit_seconds: What fitting took.
-        query_seconds: What predicting one row takes, asked for many at once.
+        name: Name of the predictor.
+        rows: Number of rows it was fitted on.
+        split: Number of the random draw, from 0.
+        evaluation: Errors on the rows that were held out of every fit.
+        fit_seconds: Wall time of the fit.
+        query_seconds: Wall time of predicting one of many rows at once.
     """
 
     name: str
@@ -77,12 +77,12 @@ def compare(
     """Fit every predictor on every number of rows of every split.
 
     Args:
-        observed: All rows.
-        regressors: By name.
-        sizes: How many of the rows to learn from.
-        pairs: From `random_splits`.
-        seed: Of what is random in a fit.
-        progress: Called after each fit.
+        observed: All rows with their values.
+        regressors: Unfitted predictors by name.
+        sizes: Numbers of rows to learn from.
+        pairs: Positions of rows, as `random_splits` draws them.
+        seed: Seed of what is random in a fit.
+        progress: Called after each fit with counts of fits and a name.
 
     Raises:
         InputError: A size is more than there is.

@@ -21,7 +21,7 @@ class Evaluation:
     """Errors relative to the measured latency; shares as fractions.
 
     Attributes:
-        rows: Measurements compared.
+        rows: Number of measurements compared.
         mape: Mean absolute relative error.
         within_5: Share of rows predicted within 5 %.
         within_10: Share of rows predicted within 10 %.

@@ -78,7 +78,7 @@ def predict_unseen(predictor: LatencyPredictor, measured: TrainingSet) -> Unseen
 
     Args:
         predictor: Under the conditions of the measurements.
-        measured: At least one row.
+        measured: Measurements of at least one row.
 
     Raises:
         InputError: The predictor learnt from all of them, and they are too few to be held out.
@@ -106,7 +106,7 @@ def predict_unseen_rows(predictor: TablePredictor, observed: Observations) -> Un
 
     Args:
         predictor: One of an older version does not tell its rows, and has seen nothing.
-        observed: At least one row.
+        observed: At least one row with its value.
 
     Raises:
         InputError: The predictor learnt from all of them, and they are too few to be held out.
@@ -140,10 +140,10 @@ def _unseen(
     """Predict all rows, those that were learnt from by fits without them.
 
     Args:
-        observed: All rows.
+        observed: All rows with their values.
         learnt: Which of them the predictor learnt from, bool[n].
-        predict: By the predictor.
-        hold_out: Values of those that were learnt from, by fits without them.
+        predict: Estimates rows by the predictor itself.
+        hold_out: Predicts the rows that were learnt from, by fits without them.
         needed: The end of the message where they are too few.
 
     Raises:

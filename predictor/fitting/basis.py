@@ -38,7 +38,7 @@ class Quantity:
 
     Attributes:
         name: As stored in predictor files.
-        of: From columns, float64[n].
+        of: Computes the size from columns, float64[n].
         fills_lanes: Whether it is a width of matrices, so that its remainder by the number of
             vector lanes matters.
     """
@@ -54,8 +54,8 @@ class Basis:
 
     Attributes:
         columns_of: From rows to their columns; raises InputError where they are of another kind.
-        terms: What adds up.
-        quantities: What may bend the sum.
+        terms: Amounts of work that add up.
+        quantities: Sizes that may bend the sum.
     """
 
     columns_of: Callable[[Rows], Columns]

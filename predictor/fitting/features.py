@@ -56,7 +56,7 @@ class WorkTerm:
         name: Whole words, as shown by `atb predict --explain` and stored in predictor files.
         formula: B batch, S sequence length, L layers, H hidden, A heads, D head size, Q qkv,
             F feed-forward; H' what H lacks to a multiple of `LANES`, and so on.
-        unit: What is counted.
+        unit: Unit of the amount, such as multiply-adds.
         meaning: Which part of the model does it.
         amount: From columns and run settings, float64[n] or one number for all.
     """

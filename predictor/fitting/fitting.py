@@ -42,7 +42,7 @@ class FittedModel:
     """A model, and how it did on rows that were held out.
 
     Attributes:
-        model: Fitted on all rows.
+        model: The model fitted on all rows.
         held_out: What fits without each row say of it, float64[n]: of the device's level.
         held_out_timed: The same with the drift at the row's time; equal where there is none.
     """
@@ -71,7 +71,7 @@ def fit_model(
         bases: From the plainest to the richest; the plainest of those that predict rows held out
             as well as any is used.
         observed: At least as many different rows as the coverage needs.
-        rng: Splits the folds.
+        rng: Generator that splits rows into folds.
         coverage: Share of new measurements that the interval is to contain.
         may_bend: Whether there may be a residual.
 

@@ -24,7 +24,7 @@ def relative_spreads(seconds: FloatArray, half_widths: FloatArray) -> FloatArray
     """How far each row may be off, relative to the others; about 1, never far below.
 
     Args:
-        seconds: Latencies, float64[n].
+        seconds: Latency of each row, float64[n].
         half_widths: Half widths of their intervals in seconds, float64[n].
 
     Returns:
@@ -55,8 +55,8 @@ def fit_coefficients(amounts: FloatArray, seconds: FloatArray, spreads: FloatArr
     would favour rows that were measured too fast.
 
     Args:
-        amounts: Work terms, float64[n, terms].
-        seconds: Latencies, float64[n].
+        amounts: Amount of each work term, float64[n, terms].
+        seconds: Latency of each row, float64[n].
         spreads: Relative spread of each row, float64[n].
 
     Returns:

@@ -23,9 +23,9 @@ class Estimates:
     """What a model says of n rows.
 
     Attributes:
-        values: float64[n].
+        values: Estimated values, float64[n].
         lower: Lower end of the interval, float64[n].
-        upper: Upper end, float64[n].
+        upper: Upper end of the interval, float64[n].
         supported: Whether the row lies in the range of the training rows, bool[n]; where not, the
             interval is wider and its coverage is not promised.
     """
@@ -84,7 +84,7 @@ class WorkModel:
         """Estimate [n, columns], n of any size.
 
         Args:
-            rows: Of the basis's kind.
+            rows: Rows of the kind that the basis describes.
             order: When each is measured, in the unit of the training rows, float64[n]; None gives
                 the device's level.
         """

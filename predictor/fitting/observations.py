@@ -16,7 +16,7 @@ class Observations:
     """One positive value for each row.
 
     Attributes:
-        rows: [n, columns].
+        rows: Numbers of each row, [n, columns].
         values: What was measured, float64[n], above zero.
         half_widths: Half the width of each measured interval, float64[n]; 0 where it is unknown.
         order: When each was measured, in any unit, float64[n]; None where it is unknown.

@@ -35,7 +35,7 @@ class Curve:
     """The factor along one quantity.
 
     Attributes:
-        quantity: Its definition.
+        quantity: The quantity along which the factor varies.
         knots: Ascending values, float64[k]; between them the factor is interpolated, beyond
             them it stays.
         factors: Factor at each knot, float64[k].

@@ -17,8 +17,8 @@ class Support:
     """The range of the training rows in each quantity of a basis.
 
     Attributes:
-        low: float64[quantities].
-        high: float64[quantities].
+        low: Smallest value of each quantity, float64[quantities].
+        high: Largest value of each quantity, float64[quantities].
     """
 
     low: FloatArray

@@ -117,7 +117,7 @@ def bundle_device(
 
     Args:
         name: What to call the device; its predictors' conditions name it so.
-        sets: From `collect_training_sets`.
+        sets: Training sets and days, as `collect_training_sets` gives them.
         seed: Splits the folds of each fit, so that none hangs on which others there are.
         tell: Called with what is done, what there is to do, and the conditions next.
 

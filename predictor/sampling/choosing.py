@@ -33,7 +33,7 @@ def choose_rows(
     """Choose rows of a pool, the most telling first.
 
     Args:
-        basis: Of the rows.
+        basis: Terms and quantities of the rows.
         known: Measured already, [m, columns]; may be empty.
         pool: To choose from, [n, columns]; also what predictions are wanted of.
         count: How many, at most n.

@@ -44,7 +44,7 @@ class SamplingStep:
     """What was known after so many measurements.
 
     Attributes:
-        measured: Usable measurements.
+        measured: Number of usable measurements.
         error: Mean absolute relative error on rows held out in turn.
         doubt: Standard error of that mean.
     """
@@ -59,7 +59,7 @@ class UntilError:
     """How it ended.
 
     Attributes:
-        result: Of the campaign.
+        result: Result of the campaign.
         predictor: Fitted on all of it.
         steps: After each fit, in order.
         reached: Whether the error, and its doubt beside it, is below the one asked for.
@@ -96,15 +96,15 @@ def measure_until(
     """Measure architectures of the plan's space until the error on unseen ones is small enough.
 
     Args:
-        device: What times the architectures.
-        runtime: One of the device's.
-        settings: How they are run.
+        device: The device to measure on.
+        runtime: The runtime that runs the models.
+        settings: Settings of each run.
         plan: One with a space; its subjects are not read.
-        database: Opened with `create=True`.
+        database: A database opened with `create=True`.
         error: Mean absolute relative error that is wanted, as a share.
         most: How many architectures at most.
         progress: Called after every block with how many are done, and 0 since the total is unknown.
-        stepped: Called after every fit.
+        stepped: Called after every fit with its error.
 
     Raises:
         InputError: The plan has no space, `most` cannot carry a fit, or the device is emulated.

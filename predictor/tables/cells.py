@@ -58,8 +58,8 @@ class Bad:
     """A cell that is no number.
 
     Attributes:
-        row: Of the rows, counted from 0.
-        cell: What it holds.
+        row: Number of the row, from 0.
+        cell: Content of the cell.
         why: The end of a sentence that begins with the cell.
     """
 
@@ -76,7 +76,7 @@ class Column:
     """A column as numbers.
 
     Attributes:
-        name: Of the column; empty where the file gives none.
+        name: Name of the column; empty where the file gives none.
         values: float64[rows]; not a number where a cell is bad.
         unit: What stands behind each number, such as `ms` or `%`, or None.
         bad: The cells that are no numbers, in order.
@@ -133,8 +133,8 @@ def read_columns(
     """Read every column of a file, since one tells the decimal mark of another.
 
     Args:
-        names: Of the columns.
-        columns: Their cells.
+        names: Name of each column.
+        columns: Cells of each column.
         separator: What stands between the cells of a text file. Where it is a comma, `1.024` has
             a decimal point, and where it is a semicolon, `1,024` has a decimal comma. Else other
             cells, such as `8,5`, decide.
@@ -291,9 +291,9 @@ def _decimal_mark(cells: Sequence[_Parsed], shown: set[str], separator: str | No
     """The decimal mark of a column: `.`, `,`, or None where it cannot be told.
 
     Args:
-        cells: Of the column.
+        cells: Parsed cells of the column.
         shown: Marks that leave no doubt, in this column or else in any of the file.
-        separator: Between cells.
+        separator: What stands between cells.
     """
     own = Counter(cell.mark for cell in cells if cell.mark is not None)
     if own:

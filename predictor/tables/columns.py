@@ -33,7 +33,7 @@ class LeftOut:
     """A column that nothing is learnt from.
 
     Attributes:
-        name: Of the column, or its place where it has no name.
+        name: Name of the column, or its place where it has none.
         reason: The rest of a sentence that begins with the column.
     """
 
@@ -46,9 +46,9 @@ class NumberTable:
     """A file whose columns were read as numbers as far as they are.
 
     Attributes:
-        path: Of the file, for messages.
-        raw: What stands in it.
-        columns: Its columns in order.
+        path: Path of the file, for messages.
+        raw: Its names and cells as text.
+        columns: Its columns as numbers, in order.
     """
 
     path: Path
@@ -85,7 +85,7 @@ class NumberTable:
         """A column in which every cell is a number.
 
         Args:
-            name: Of the column.
+            name: Name of the column.
             units: The units in which a predictor knows its columns, by name; None of a column
                 that was learnt without one. Any unit will do where this is None.
 

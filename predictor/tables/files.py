@@ -236,7 +236,7 @@ def _rows(
     try:
         for cells in reader:
             stripped = [cell.strip() for cell in cells]
-            # a quotation mark that nobody closed would swallow the rows up to the next one
+            # a quotation mark that is not closed would swallow the rows up to the next one
             if begun and any("\n" in cell and separator in cell for cell in stripped):
                 raise csv.Error("a cell goes over several lines and holds separators")
             is_rule = separator == "|" and set().union(*stripped) <= _RULE

@@ -54,7 +54,7 @@ class RowsToPredict:
     """Rows of a file for a predictor.
 
     Attributes:
-        rows: float64[n, features].
+        rows: Numbers of each row, float64[n, features].
         order: When each was measured, float64[n], or None.
         notes: What is to be said of how the file was read, as sentences.
     """
@@ -70,7 +70,7 @@ def read_table(
     """Read a table: text whose separator, decimal mark and units are told from it, or Parquet.
 
     Args:
-        path: The file.
+        path: File with the table.
         target: The column to predict; above zero in every row.
         features: The columns it depends on; all other numeric ones where None.
         order: `rows`, or the column that says when a row was measured.
@@ -101,11 +101,11 @@ def read_judged_table(
     """Read a table with the columns of a predictor, of which some may never vary.
 
     Args:
-        path: The file.
+        path: File with the table.
         units: Of the columns that the predictor needs, by name and in its order.
         target: The column that it predicts.
         target_unit: The unit in which it does.
-        order: As for `read_table`.
+        order: `rows`, a column's name, or None.
 
     Raises:
         BadFile: As `read_table`.

@@ -55,7 +55,7 @@ class Feature:
     """A column that a value depends on.
 
     Attributes:
-        name: Of the column.
+        name: Name of the column.
         offset: Subtracted before products are made, so that none is negative.
         unit: What stood behind the numbers that were learnt from, or None.
     """
@@ -70,7 +70,7 @@ class TableSummary:
     """Where a predictor comes from.
 
     Attributes:
-        rows: Fitted on.
+        rows: Number of rows fitted on.
         order: `rows`, a column's name, or None.
         cross_validated_mape: Mean absolute relative error on rows held out in turn.
         cross_validated_timed_mape: The same where the drift at the row's time is known.
@@ -88,10 +88,10 @@ class TablePredictor:
 
     Attributes:
         features: The columns, in the order of a row.
-        degree: Of the products.
+        degree: Largest number of features in a product.
         target: The column that is predicted.
-        model: What was fitted.
-        summary: Where it comes from.
+        model: The fitted model of the target.
+        summary: What the model was fitted on, and how well.
         target_unit: What stood behind the target's numbers, or None.
         learnt_from: A digest of each different row that it was fitted on; empty where a file does
             not tell.

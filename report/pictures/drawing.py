@@ -87,8 +87,8 @@ def two_panels(
     """The same with two: beside each other, or below each other where the figure is narrow.
 
     Args:
-        height_inches: Height of one row.
-        width_inches: Width of the figure.
+        height_inches: Height of a row of axes.
+        width_inches: Width of the whole figure.
         shares: How the width is shared where they stand beside each other.
     """
     narrow = width_inches < WIDTH_INCHES
@@ -105,11 +105,11 @@ def dots(axes: Axes, x: Any, y: Any, colour: str, size: float, **style: Any) -> 
     """Dots of a size in points with a thin edge in the colour of the paper.
 
     Args:
-        axes: Where to draw.
+        axes: Axes to draw on.
         x: Numbers along the horizontal axis, [n].
         y: Numbers along the vertical axis, [n].
-        colour: Of all dots.
-        size: Diameter in points.
+        colour: Colour of all dots.
+        size: Diameter of a dot in points.
         style: Further or other arguments of matplotlib's `plot`, such as `label`.
     """
     usual = {"linestyle": "none", "marker": "o", "markeredgecolor": PAPER, "markeredgewidth": 0.5}
@@ -169,8 +169,8 @@ def number_axis(
     """Choose scale and ticks of an axis for these values, with plain numbers beside it.
 
     Args:
-        axes: Where the axis is.
-        which: Which of the two.
+        axes: Axes that the axis belongs to.
+        which: Name of the axis.
         values: What will be drawn along it.
         log: Whether the scale is logarithmic; None decides by the range of the values.
     """

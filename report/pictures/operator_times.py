@@ -23,7 +23,7 @@ def operators(found: Sequence[BreakDown]) -> Picture:
     """Share of the time by kind of operator, one group of bars for each kind, one bar a model.
 
     Args:
-        found: At least one model.
+        found: Operator times of at least one model.
     """
     shares = [_shares(model) for model in found]
     named = {kind for model in shares for kind in model if kind != _OTHERS}

@@ -146,7 +146,7 @@ def predictions(
 
     Args:
         fits: One or two, each with at least one architecture.
-        width_inches: Of the drawing.
+        width_inches: Width of the drawing.
     """
     with two_panels(4.3, width_inches, (5, 4)) as (figure, left, right):
         _identity_scatter(left, fits)
@@ -222,7 +222,7 @@ def work(parts: Mapping[str, float], *, width_inches: float = WIDTH_INCHES) -> P
 
     Args:
         parts: Name -> seconds; a learned residual may be negative.
-        width_inches: Of the drawing.
+        width_inches: Width of the drawing.
     """
     total = sum(parts.values())
     small = [name for name, seconds in parts.items() if abs(seconds) < _SMALL_PART * total]

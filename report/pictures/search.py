@@ -125,10 +125,10 @@ def _edge(
     """Points beyond the axes at their edge, the first few with a name.
 
     Args:
-        axes: Whose limits are set.
-        points: Where they would lie.
-        names: Of each.
-        gid: Of the drawn group.
+        axes: Axes whose limits are set.
+        points: Positions beyond the limits.
+        names: Name of each point.
+        gid: Id of the drawn group.
     """
     limits = (axes.get_xlim(), axes.get_ylim())
     x, y = (np.clip(column, *ends) for column, ends in zip(np.array(points).T, limits, strict=True))
@@ -198,8 +198,8 @@ def progress(result: SearchResult, *, width_inches: float = WIDTH_INCHES) -> Pic
     """The scores and the best so far over the generations; those far out are named at the edge.
 
     Args:
-        result: What a search returned.
-        width_inches: Of the drawing.
+        result: Result of a search.
+        width_inches: Width of the drawing.
 
     Returns:
         None for a search without generations.

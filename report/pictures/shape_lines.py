@@ -44,8 +44,8 @@ def shapes(result: SearchResult, *, width_inches: float = WIDTH_INCHES) -> Pictu
     """One line for each scored candidate through its sizes; the best stand out.
 
     Args:
-        result: What a search returned.
-        width_inches: Of the drawing.
+        result: Result of a search.
+        width_inches: Width of the drawing.
 
     Returns:
         None where fewer than two were scored.

@@ -32,8 +32,8 @@ class Picture:
 
     Attributes:
         name: Short and unique on a page; it begins the ids inside the drawing.
-        figure: What matplotlib drew.
-        description: For those who cannot see it.
+        figure: Figure drawn by matplotlib.
+        description: Text for screen readers.
         tips: Group id of an artist (`set_gid`) -> a text for each of its points, shown by the
             browser when the pointer rests there.
     """

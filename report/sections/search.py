@@ -36,10 +36,10 @@ def winner_section(
     """What the winner is, whether it keeps the limit, and how to load it.
 
     Args:
-        result: What the search returned.
+        result: Result of the search.
         known: Published architectures on this device, to speak of speed-ups.
         model: Folder of the winner's files, if there is one.
-        folder: Of the page.
+        folder: Folder of the page.
     """
     return {
         "architecture": result.winner.architecture,
