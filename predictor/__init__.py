@@ -1,4 +1,4 @@
-"""How long it would take: the latency predictor, its file, and its training set."""
+"""Latency predictors: training sets, fits, files and explanations."""
 
 from lazy_loader import attach_stub
 

@@ -50,7 +50,7 @@ class Saving:
 
 
 def savings(predictor: LatencyPredictor, architecture: Architecture) -> list[Saving]:
-    """What each dimension would save if it alone were about an eighth smaller, the most first.
+    """Predict what each dimension saves if it alone is about an eighth smaller, the most first.
 
     Layers and heads go down by at least one; with the heads goes the query width that they have,
     and the query width keeps the number of heads.

@@ -130,7 +130,7 @@ def _worded(mode: RunSettings) -> str:
 
 
 def _bind(model: WorkModel, settings: RunSettings) -> WorkModel:
-    """The same for rows of architectures alone: what the two settings bend becomes coefficients."""
+    """A model of architectures alone: the factors of the two settings enter its coefficients."""
     sizes = {"batch": settings.batch, "sequence length": settings.sequence_length}
     ends = zip(model.basis.quantities, model.support.low, model.support.high, strict=True)
     for quantity, low, high in ends:

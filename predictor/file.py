@@ -104,7 +104,7 @@ def load_table_predictor(path: Path) -> TablePredictor:
 
 
 def document_of(predictor: WorkPredictor) -> dict[str, Any]:
-    """What `save` writes, as plain values that may stand in another document."""
+    """Make the document that `save` writes, as plain values that may stand in another one."""
     content = with_checksum(_work_fields(predictor))
     return {"format": PREDICTOR_FORMAT, "kind": LATENCY_PREDICTOR, **content}
 
@@ -125,7 +125,7 @@ def predictor_of(document: object, source: str, *, remedy: str) -> WorkPredictor
 
 
 def kind_of(path: Path) -> str | None:
-    """What a file says it is; None of one that cannot be read, which `load` then explains."""
+    """Read the kind of a file; None where it cannot be read, which `load` then explains."""
     try:
         document = json.loads(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError):

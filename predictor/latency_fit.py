@@ -40,7 +40,7 @@ def fit(
 def fit_judged(
     training_set: TrainingSet, rng: np.random.Generator, *, coverage: float = DEFAULT_COVERAGE
 ) -> tuple[WorkPredictor, FloatArray]:
-    """What `fit` fits, and what fits without each row say of it, in seconds, float64[n].
+    """Fit as `fit` does, and predict each row by a fit without it, in seconds, float64[n].
 
     Raises:
         InputError: There are too few rows.

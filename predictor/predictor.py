@@ -1,4 +1,4 @@
-"""What predicts latencies: the contract, and what was fitted."""
+"""Predictors of latencies: the contract, and the fitted one."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Prediction:
 
 @runtime_checkable
 class LatencyPredictor(Protocol):
-    """Tells latencies under one set of conditions; passes `atb.predictor.testing`."""
+    """Predicts latencies under one set of conditions; passes `atb.predictor.testing`."""
 
     @property
     def conditions(self) -> Conditions:
@@ -62,7 +62,7 @@ class LatencyPredictor(Protocol):
         """Predict int[n, 5] with the columns of `atb.models.space.FEATURES`, n of any size."""
 
     def predict_architectures(self, architectures: Sequence[Architecture]) -> Prediction:
-        """The same for a few architectures."""
+        """Predict a few architectures."""
 
 
 def require_conditions(predictor: LatencyPredictor, conditions: Conditions) -> None:
@@ -108,7 +108,7 @@ class WorkPredictor:
         return Prediction(found.values, found.lower, found.upper, found.supported)
 
     def predict_architectures(self, architectures: Sequence[Architecture]) -> Prediction:
-        """The same for a few architectures."""
+        """Predict a few architectures."""
         return self.predict(rows_of(architectures))
 
     def predict_further(self, rows: IntArray) -> dict[str, Estimates]:

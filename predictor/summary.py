@@ -1,4 +1,4 @@
-"""Where a fitted predictor comes from."""
+"""The summary of a fit, which travels with the predictor."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["TrainingSummary"]
 
 @dataclass(frozen=True, slots=True)
 class TrainingSummary:
-    """What a predictor was fitted on, and how well.
+    """Rows that a predictor was fitted on, and its error.
 
     Attributes:
         rows: Number of measurements fitted on.

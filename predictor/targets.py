@@ -1,4 +1,4 @@
-"""What can be predicted beside the latency, from the same measurements."""
+"""Targets beside the latency that are predicted from the same measurements."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["FURTHER_TARGETS", "FurtherTarget", "storage_basis"]
 
 @cache
 def storage_basis(settings: RunSettings) -> Basis:
-    """What a model stores: numbers of its matrices and vectors, and of what an inference holds.
+    """Amounts that a model stores: numbers in matrices, vectors and activations.
 
     Activations are of one layer, since their place is used again by the next.
     """

@@ -1,4 +1,4 @@
-"""Measurements as arrays, checked: what predictors are fitted on and judged by."""
+"""Measurements as checked arrays, on which predictors are fitted and judged."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ class TrainingSet:
 
     @property
     def observations(self) -> Observations:
-        """The same without what a fit need not know."""
+        """Rows and latencies for a fit."""
         return Observations(self.rows, self.seconds, self.half_widths)
 
     def folds(self, count: int, rng: np.random.Generator) -> list[IntArray]:

@@ -147,7 +147,7 @@ def transfer_model(
 
 @dataclass(frozen=True, slots=True)
 class _Prior:
-    """What is believed of the coefficients before anything is measured.
+    """Distribution of the coefficients before anything is measured.
 
     Attributes:
         source: Position of the known device, or how many there are for all together.
@@ -166,7 +166,7 @@ class _Prior:
 
 @dataclass(frozen=True, slots=True)
 class _Belief:
-    """What is believed of them afterwards.
+    """Distribution of the coefficients after the measurements.
 
     Attributes:
         source: Position of the known device of the prior.
@@ -244,7 +244,7 @@ def _softmax(scores: FloatArray) -> FloatArray:
 
 
 def _union(supports: Sequence[Support]) -> Support:
-    """What any of the devices has seen: there the coefficients are known to add up."""
+    """The range of all devices together: there the work terms are known to add up."""
     return Support(
         np.min([support.low for support in supports], axis=0),
         np.max([support.high for support in supports], axis=0),

@@ -1,4 +1,4 @@
-"""What a person looks at: the page, and the facts on it."""
+"""The report: one HTML page, and the facts on it."""
 
 from lazy_loader import attach_stub
 

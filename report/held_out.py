@@ -1,4 +1,4 @@
-"""Predictions of what a predictor has not seen: the only ones that say how good it is."""
+"""Predictions of what a predictor has not seen, which alone say how good it is."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class UnseenPredictions:
 
     @property
     def evaluation(self) -> Evaluation:
-        """How good they are; of their intervals nothing is said."""
+        """Errors of the predictions; their intervals are left out."""
         values = np.asarray(self.predicted, dtype=np.float64)
         estimates = Estimates(values, values, values, np.ones(len(values), dtype=np.bool_))
         return Evaluation.of(estimates, np.asarray(self.measured, dtype=np.float64))

@@ -81,7 +81,7 @@ def _expanded(path: Path) -> Iterator[Path]:
 
 
 def _relative(path: Path, folder: Path) -> str:
-    """From the folder of the page, so that no page tells whose machine it was."""
+    """A path from the folder of the page, so that no page names folders of the machine."""
     return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
 
 

@@ -1,4 +1,4 @@
-"""What others predict with, on the same rows."""
+"""Baselines: other predictors, fitted on the same rows."""
 
 from lazy_loader import attach_stub
 

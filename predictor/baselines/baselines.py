@@ -1,4 +1,4 @@
-"""What others predict latencies with, behind one contract, so that anyone can compare.
+"""Baselines: what others predict latencies with, behind one contract.
 
 Each follows its publication where there is one; the rest are scikit-learn's with its defaults.
 """
@@ -19,8 +19,7 @@ __all__ = [
     "LookupTable",
     "NeuralNetwork",
     "Regressor",
-    "RidgeRegression",
-    "Trees",
+    "ScikitLearn",
     "WorkTerms",
     "architecture_baselines",
 ]
@@ -53,37 +52,41 @@ class WorkTerms:
 
 
 @dataclass(frozen=True, slots=True)
-class RidgeRegression:
-    """Ridge regression on standardised columns, its strength by leave-one-out."""
-
-    def fit(self, observed: Observations, rng: np.random.Generator) -> Predict:
-        """See `Regressor`."""
-        from sklearn.linear_model import RidgeCV
-        from sklearn.pipeline import make_pipeline
-        from sklearn.preprocessing import StandardScaler
-
-        ridge = make_pipeline(StandardScaler(), RidgeCV(np.geomspace(1e-4, 1e4, 33)))
-        return _scaled(ridge, observed)
-
-
-@dataclass(frozen=True, slots=True)
-class Trees:
-    """Many regression trees.
+class ScikitLearn:
+    """A regressor of scikit-learn.
 
     Attributes:
-        kind: `forest` (Breiman 2001) or `boosting` (Friedman 2001).
+        make: Makes an unfitted one from a seed.
     """
 
-    kind: str
+    make: Callable[[int], Any]
 
     def fit(self, observed: Observations, rng: np.random.Generator) -> Predict:
         """See `Regressor`."""
-        from sklearn.ensemble import GradientBoostingRegressor, RandomForestRegressor
+        return _fit_scaled(self.make(int(rng.integers(2**31))), observed)
 
-        seed = int(rng.integers(2**31))
-        if self.kind == "forest":
-            return _scaled(RandomForestRegressor(300, random_state=seed), observed)
-        return _scaled(GradientBoostingRegressor(random_state=seed), observed)
+
+def _ridge(_: int) -> Any:
+    """Ridge regression on standardised columns, its strength by leave-one-out."""
+    from sklearn.linear_model import RidgeCV
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    return make_pipeline(StandardScaler(), RidgeCV(np.geomspace(1e-4, 1e4, 33)))
+
+
+def _forest(seed: int) -> Any:
+    """A random forest (Breiman 2001)."""
+    from sklearn.ensemble import RandomForestRegressor
+
+    return RandomForestRegressor(300, random_state=seed)
+
+
+def _boosting(seed: int) -> Any:
+    """Gradient boosting of trees (Friedman 2001)."""
+    from sklearn.ensemble import GradientBoostingRegressor
+
+    return GradientBoostingRegressor(random_state=seed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +115,7 @@ class LookupTable:
         edges = [np.unique(np.quantile(column, shares)) for column in columns]
         entries = FunctionTransformer(self._entries, kw_args={"edges": edges})
         # as good as none: it only decides where entries cannot be told apart
-        return _scaled(make_pipeline(entries, Ridge(1e-3)), observed)
+        return _fit_scaled(make_pipeline(entries, Ridge(1e-3)), observed)
 
     def _entries(self, rows: Rows, edges: Sequence[FloatArray]) -> FloatArray:
         times = 1.0 if self.layers is None else rows[:, self.layers].astype(np.float64)[:, None]
@@ -191,15 +194,15 @@ class NeuralNetwork:
         return nn.Sequential(*layers, nn.Linear(self.hidden, 1))
 
 
-def _scaled(regressor: Any, observed: Observations) -> Predict:
-    """Of scikit-learn, on values around 1: seconds are too small for its tolerances."""
+def _fit_scaled(regressor: Any, observed: Observations) -> Predict:
+    """Fit on values around 1: seconds are too small for the tolerances of scikit-learn."""
     norm = float(observed.values.mean())
     regressor.fit(observed.rows, observed.values / norm)
     return lambda rows: np.asarray(regressor.predict(rows) * norm)
 
 
 def architecture_baselines() -> dict[str, Regressor]:
-    """The same on rows of architectures, whose columns have a meaning."""
+    """Baselines for rows of architectures, whose columns have a meaning."""
     layers, heads = FEATURES.index("layers"), FEATURES.index("heads")
     # AutoTinyBERT's network reads hidden, layers, feed-forward and qkv: heads are no feature of it
     columns = tuple(i for i in range(len(FEATURES)) if i != heads)
@@ -212,9 +215,9 @@ def architecture_baselines() -> dict[str, Regressor]:
 
 #: By the name on the command line, for rows of any meaning.
 BASELINES: dict[str, Regressor] = {
-    "ridge": RidgeRegression(),
-    "forest": Trees("forest"),
-    "boosting": Trees("boosting"),
+    "ridge": ScikitLearn(_ridge),
+    "forest": ScikitLearn(_forest),
+    "boosting": ScikitLearn(_boosting),
     "lookup": LookupTable(),
     "hat": NeuralNetwork(),
     "autotinybert": NeuralNetwork(hidden=2000),

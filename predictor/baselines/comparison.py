@@ -109,7 +109,7 @@ def compare(
 def _judge(
     regressor: Regressor, known: Observations, unseen: Observations, rng: np.random.Generator
 ) -> tuple[Evaluation, float, float]:
-    """How good a fit is, what it took in seconds, and what one row of a long query takes."""
+    """The evaluation of a fit, its seconds, and the seconds of each row of a long query."""
     begun = time.perf_counter()
     predict = regressor.fit(known, rng)
     fitted = time.perf_counter()

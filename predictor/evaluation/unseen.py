@@ -53,7 +53,7 @@ class Unseen:
 
 
 def learnt_from(predictor: LatencyPredictor, measured: TrainingSet) -> npt.NDArray[np.bool_]:
-    """Which rows are of architectures that a predictor learnt from, bool[n].
+    """Find the rows of architectures that a predictor learnt from, bool[n].
 
     A predictor's file of an older version names only campaigns: where it learnt from one of those
     measured, all rows may be its own. One that does not say what it was fitted on has seen nothing.

@@ -114,7 +114,7 @@ def _log_likelihoods(
     scales: FloatArray,
     ratios: FloatArray,
 ) -> FloatArray:
-    """Of every pair of the grid at once, float64[grid]; the noise's variance has a closed form."""
+    """Log-likelihood of each pair of the grid, float64[grid]; the noise has a closed form."""
     stationary = ratios**2
     mean, variance = np.zeros(len(scales)), stationary.copy()
     squares, logarithms = np.zeros(len(scales)), np.zeros(len(scales))

@@ -43,7 +43,7 @@ class FittedModel:
 
     Attributes:
         model: The model fitted on all rows.
-        held_out: What fits without each row say of it, float64[n]: of the device's level.
+        held_out: Prediction of each row by a fit without it, float64[n], at the device's level.
         held_out_timed: The same with the drift at the row's time; equal where there is none.
     """
 
@@ -119,7 +119,7 @@ def predict_held_out(
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """What a fit uses: a basis, and a residual if it bends."""
+    """The form of a fit: its basis, and whether it has a residual."""
 
     basis: Basis
     bends: bool
@@ -127,7 +127,7 @@ class _Form:
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
-    """What is fitted on some rows."""
+    """Everything that is fitted on some rows."""
 
     basis: Basis
     coefficients: FloatArray
@@ -142,7 +142,7 @@ class _Parts:
         return np.asarray(found)
 
     def drifted(self, observed: Observations) -> FloatArray:
-        """How the drift multiplies each row, float64[n]."""
+        """Factor of the drift at each row, float64[n]."""
         if self.drift is None or observed.order is None:
             return np.ones(len(observed))
         return self.drift.at(observed.order)
@@ -179,7 +179,7 @@ def _require_coverage(coverage: float, rows: int) -> None:
 def _choose_form(
     bases: Sequence[Basis], observed: Observations, rng: np.random.Generator, *, may_bend: bool
 ) -> _Form:
-    """What rows held out within these say that helps."""
+    """Choose basis and residual by the error on rows held out within these."""
     basis = _choose_basis(bases, observed, rng)
     return _Form(basis, may_bend and _residual_helps(basis, observed, rng))
 
@@ -249,7 +249,7 @@ def _with_residual(
 
 
 def _residual_helps(basis: Basis, observed: Observations, rng: np.random.Generator) -> bool:
-    """Whether it lowers the error on rows held out, beyond what is due to chance."""
+    """Whether a residual lowers the error on rows held out, beyond what is due to chance."""
     if len(observed) < _LEAST_RESIDUAL_ROWS:
         return False
     gains = np.empty(len(observed))

@@ -12,7 +12,7 @@ __all__ = ["conformal_rank", "interval_factor"]
 
 
 def conformal_rank(coverage: float, rows: int) -> int:
-    """Which of the ascending errors of `rows` rows bounds a new one with this probability, from 1.
+    """Rank from 1 of the error, among those of `rows` rows, that bounds a new one this often.
 
     It is more than `rows` where they are too few for this coverage.
     """
@@ -20,7 +20,7 @@ def conformal_rank(coverage: float, rows: int) -> int:
 
 
 def interval_factor(errors: FloatArray, coverage: float) -> float:
-    """By what a prediction is multiplied and divided for the ends of its interval.
+    """The factor by which a prediction is multiplied and divided for the ends of its interval.
 
     Args:
         errors: Absolute logarithms of measured over predicted on rows held out, float64[n].

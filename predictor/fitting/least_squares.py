@@ -21,7 +21,7 @@ _SMALLEST_CHANGE = 1e-5
 
 
 def relative_spreads(seconds: FloatArray, half_widths: FloatArray) -> FloatArray:
-    """How far each row may be off, relative to the others; about 1, never far below.
+    """Expected error of each row relative to the others; about 1, never far below.
 
     Args:
         seconds: Latency of each row, float64[n].

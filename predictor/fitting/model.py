@@ -20,7 +20,7 @@ _CHUNK_ROWS = 16_384
 
 @dataclass(frozen=True, slots=True)
 class Estimates:
-    """What a model says of n rows.
+    """Estimates of n rows.
 
     Attributes:
         values: Estimated values, float64[n].

@@ -40,7 +40,7 @@ class Support:
         return cls(np.where(low > 0, np.maximum(low - gap, low / 2), low - gap), high + gap)
 
     def excess(self, quantities: Sequence[Quantity], columns: Columns) -> FloatArray:
-        """How far outside each row lies, float64[n].
+        """Distance of each row from the range, float64[n].
 
         0 inside; of a positive quantity 1 at twice the upper end or half the lower one, of others
         1 where it is outside by the whole range.

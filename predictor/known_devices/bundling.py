@@ -30,7 +30,7 @@ class SkippedConditions:
 
 @dataclass(frozen=True, slots=True)
 class DeviceTrainingSets:
-    """What there is to fit predictors of one device on.
+    """Training sets of one device, one for each set of conditions.
 
     Attributes:
         sets: Rows of each set of conditions, with the day of the last measurement.
@@ -78,7 +78,7 @@ def collect_training_sets(
 
 
 def _preference(found: tuple[TrainingSet, date]) -> int:
-    """Where the runtime stands among those of this package; foreign ones come last."""
+    """Position of the runtime among those of this package; foreign ones come last."""
     names = runtime_names()
     runtime = found[0].conditions.runtime
     return names.index(runtime) if runtime in names else len(names)
@@ -119,7 +119,7 @@ def bundle_device(
         name: What to call the device; its predictors' conditions name it so.
         sets: Training sets and days, as `collect_training_sets` gives them.
         seed: Splits the folds of each fit, so that none hangs on which others there are.
-        tell: Called with what is done, what there is to do, and the conditions next.
+        tell: Called with how many are done, how many there are, and the next conditions.
 
     Raises:
         InputError: A known device cannot be called so.

@@ -65,7 +65,7 @@ class KnownPredictor:
 
     @classmethod
     def of(cls, predictor: WorkPredictor, within_5: float, measured_on: date) -> KnownPredictor:
-        """From a predictor that was fitted."""
+        """Make one of a fitted predictor."""
         from atb.predictor import document_of
 
         document = document_of(predictor)
@@ -73,7 +73,7 @@ class KnownPredictor:
 
     @cached_property
     def predictor(self) -> WorkPredictor:
-        """What predicts.
+        """The predictor, made of its document.
 
         Raises:
             BadFile: The document does not hold a usable one.
@@ -88,7 +88,7 @@ class KnownPredictor:
         return str(self.conditions).removeprefix(f"{self.conditions.device}, ")
 
     def to_json(self) -> dict[str, Any]:
-        """What it is and how good, without the predictor itself and the facts of the device."""
+        """Plain values for `--json`, without the predictor itself and the facts of the device."""
         conditions, summary = self.conditions, self.summary
         return {
             "runtime": conditions.runtime,
@@ -139,7 +139,7 @@ class KnownDevice:
 
     @property
     def processor(self) -> str:
-        """What computes there."""
+        """Name of its processor."""
         return self.platform.get("processor", "unknown processor")
 
     @property
@@ -180,7 +180,7 @@ class KnownDevice:
         return agreeing[0].predictor
 
     def to_json(self) -> dict[str, Any]:
-        """What it is, without the predictors themselves."""
+        """Plain values for `--json`, without the predictors themselves."""
         return {
             "name": self.name,
             "processor": self.processor,

@@ -15,7 +15,7 @@ from atb.predictor.fitting import Basis, Columns, FloatArray, IntArray, Rows
 
 __all__ = ["choose_rows"]
 
-#: Doubt of a coefficient, as a share of what its term costs.
+#: Standard deviation of a coefficient, as a share of what its term costs.
 _COEFFICIENT_DOUBT = 0.5
 #: Standard deviation of all curves together, and their width in standard deviations of a quantity.
 _CURVE_DOUBT, _CURVE_WIDTH = 0.05, 1.0
@@ -58,7 +58,7 @@ def choose_rows(
 
 
 def _measured(covariance: FloatArray, position: int) -> FloatArray:
-    """What is left of the doubt when this row is measured."""
+    """The covariance that remains when this row is measured."""
     column = covariance[:, position]
     return np.asarray(covariance - np.outer(column, column) / (column[position] + _NOISE**2))
 

@@ -41,7 +41,7 @@ _FIRST, _AT_A_TIME = LEAST_ROWS + 2, 4
 
 @dataclass(frozen=True, slots=True)
 class SamplingStep:
-    """What was known after so many measurements.
+    """The error of predictions after so many measurements.
 
     Attributes:
         measured: Number of usable measurements.
@@ -56,7 +56,7 @@ class SamplingStep:
 
 @dataclass(frozen=True, slots=True)
 class UntilError:
-    """How it ended.
+    """Result of measuring until an error is reached.
 
     Attributes:
         result: Result of the campaign.

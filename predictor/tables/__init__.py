@@ -1,4 +1,4 @@
-"""Tables that others measured: which columns are learnt from, and what their cells mean."""
+"""Tables of other measurements: columns to learn from, and numbers in their cells."""
 
 from lazy_loader import attach_stub
 

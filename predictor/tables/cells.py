@@ -92,7 +92,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class _Parsed:
-    """What a cell can mean: `point` and `comma` are its values with that decimal mark."""
+    """Meanings of a cell: `point` and `comma` are its values with that decimal mark."""
 
     cell: Cell
     point: float | None = None
@@ -281,7 +281,7 @@ def _numbers(name: str, cells: Sequence[_Parsed], shown: set[str], separator: st
 
 
 def _is_unclear(cell: _Parsed, mark: str | None, separator: str | None) -> bool:
-    """Whether a cell stays two numbers; semicolons speak against commas between thousands."""
+    """Whether a cell can still be two numbers; semicolons rule out commas between thousands."""
     against = mark == "." and separator == ";" and cell.has_comma
     is_either = cell.is_number and cell.mark is None and cell.point != cell.comma
     return is_either and (mark is None or against)

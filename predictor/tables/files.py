@@ -36,7 +36,7 @@ _RULE = set(":- ")
 
 @dataclass(frozen=True, slots=True)
 class RawTable:
-    """What a file holds.
+    """Names and cells of a file.
 
     Attributes:
         names: Of the columns; empty where the file gives none.
@@ -189,7 +189,7 @@ def _lines_of(text: str) -> tuple[list[tuple[int, str]], list[str]]:
 
 
 def _separator(lines: list[tuple[int, str]]) -> tuple[str | None, list[tuple[int, str]]]:
-    """What stands between the cells: what cuts the lines into equally many.
+    """Find the separator: the one that cuts the lines into equally many cells.
 
     Returns:
         The separator, None of white space, and the lines without a first one that names it.
@@ -273,7 +273,7 @@ def _header(
 
 
 def _width(path: Path, header: list[str], rows: _Rows) -> int:
-    """How many columns there are; empty cells behind the last one are taken away.
+    """Count the columns; empty cells behind the last one are taken away.
 
     Raises:
         BadFile: A row has another number of cells.

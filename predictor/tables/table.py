@@ -1,4 +1,4 @@
-"""Anybody's measurements: numeric columns as raw sizes, their products as amounts of work."""
+"""Predictors of tables: numeric columns are sizes, their products amounts of work."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Feature:
 
 @dataclass(frozen=True, slots=True)
 class TableSummary:
-    """Where a predictor comes from.
+    """Summary of a fit on a table.
 
     Attributes:
         rows: Number of rows fitted on.
@@ -148,7 +148,7 @@ def fit_table(
 
 
 def digests_of(rows: Rows) -> list[str]:
-    """What tells each row of features from others, in eight characters."""
+    """A digest of each row of features, of eight characters."""
     exact = np.ascontiguousarray(rows, dtype="<f8") + 0.0  # one zero of the two
     return [hashlib.blake2b(row.tobytes(), digest_size=4).hexdigest() for row in exact]
 
@@ -201,7 +201,7 @@ def _columns(rows: Rows, count: int) -> Columns:
 
 
 def _degrees(features: int, most_terms: int) -> list[int]:
-    """From 1 on, as far as the number of products is borne."""
+    """Degrees from 1 on whose number of products is not too large."""
     return [
         degree
         for degree in range(1, _MOST_DEGREE + 1)

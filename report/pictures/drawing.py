@@ -84,7 +84,7 @@ def one_panel(
 def two_panels(
     height_inches: float, width_inches: float, shares: tuple[float, float]
 ) -> Iterator[tuple[Figure, Axes, Axes]]:
-    """The same with two: beside each other, or below each other where the figure is narrow.
+    """A figure with two axes: side by side, or one below the other where it is narrow.
 
     Args:
         height_inches: Height of a row of axes.
@@ -125,7 +125,7 @@ def write_beside(
 
 
 def is_narrow(axes: Axes) -> bool:
-    """Whether the drawing is that for a telephone."""
+    """Whether the drawing is the narrow one for a telephone."""
     figure = axes.get_figure(root=True)
     return figure is not None and figure.get_figwidth() < WIDTH_INCHES
 

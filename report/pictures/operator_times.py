@@ -58,7 +58,7 @@ def operators(found: Sequence[BreakDown]) -> Picture:
 
 
 def _shares(model: BreakDown) -> dict[str, float]:
-    """By kind, the small ones summed up."""
+    """Shares of the time by kind; the small ones are summed up."""
     shares = model.by_kind()
     named = dict(list(shares.items())[:_KINDS])
     named[_OTHERS] = sum(shares.values()) - sum(named.values())

@@ -104,7 +104,7 @@ def _interval_widths(axes: Axes, measurements: Sequence[Measurement]) -> None:
 def sentinel(
     measurements: Sequence[Measurement], *, width_inches: float = WIDTH_INCHES
 ) -> Picture | None:
-    """How a small fixed model fared beside every block: what the machine did meanwhile.
+    """Latency of the sentinel model beside every block, which shows disturbances of the machine.
 
     Returns:
         None where no sentinel was timed, or only once.
@@ -218,7 +218,7 @@ def _error_histogram(axes: Axes, fits: Sequence[UnseenPredictions]) -> None:
 
 
 def work(parts: Mapping[str, float], *, width_inches: float = WIDTH_INCHES) -> Picture:
-    """What each part of a prediction costs.
+    """Seconds of each part of a prediction.
 
     Args:
         parts: Name -> seconds; a learned residual may be negative.

@@ -1,4 +1,4 @@
-"""The pictures of a search: what was scored, and how the best score came about."""
+"""The pictures of a search: scored candidates, and the best score over the generations."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def _split(
 
 
 def _name_at_edge(candidate: Candidate, ends: tuple[_Ends, _Ends]) -> str:
-    """What is drawn at the edge, and where it would lie."""
+    """Text at the edge: the architecture and where it would lie."""
     far = []
     if not ends[0][0] <= candidate.latency_seconds <= ends[0][1]:
         far.append(milliseconds(candidate.latency_seconds))
@@ -144,7 +144,7 @@ def _edge(
 
 
 def _scores(part: Sequence[Candidate]) -> list[float]:
-    """Of candidates that have one."""
+    """Scores of the candidates that have one."""
     return [c.proxy for c in part if c.proxy is not None]
 
 
@@ -243,5 +243,5 @@ def progress(result: SearchResult, *, width_inches: float = WIDTH_INCHES) -> Pic
 
 
 def _scatter_key(candidate: Candidate) -> tuple[int, int]:
-    """By generation, and within it in an order that has nothing to do with the score."""
+    """Sort by generation, and within it in an order unrelated to the score."""
     return candidate.generation, zlib.crc32(str(candidate.architecture).encode())

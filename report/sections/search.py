@@ -1,4 +1,4 @@
-"""What the page says about the winner, the search and the baselines."""
+"""Sections of the winner, the search and the baselines."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _SCORING = {"teacher": "held against", "text": "on", "tasks": "on the tasks", "t
 def winner_section(
     result: SearchResult, known: Sequence[Baseline], model: Path | None, folder: Path
 ) -> dict[str, Any]:
-    """What the winner is, whether it keeps the limit, and how to load it.
+    """The section of the winner: its shape, whether it meets the limit, how to load it.
 
     Args:
         result: Result of the search.
@@ -51,7 +51,7 @@ def winner_section(
 
 
 def _verdict(result: SearchResult) -> dict[str, Any]:
-    """Whether the winner meets the limit, in three parts of which the middle one is the point."""
+    """A sentence on whether the winner meets the limit; its middle part is emphasised."""
     winner, limit = result.winner, result.constraint_seconds
     verdict = winner.verdict(limit)
     seconds, shown = winner.latency_seconds, milliseconds(limit)
@@ -77,7 +77,7 @@ def _verdict(result: SearchResult) -> dict[str, Any]:
 
 
 def _uncertainty(result: SearchResult) -> str:
-    """Where the intervals of the winner reach above a limit."""
+    """Name the targets where the winner's interval reaches above the limit."""
     winner = result.winner
     places = [("its interval", winner.interval_seconds, result.constraint_seconds)] + [
         (f"its interval in {place.name}", place.interval_seconds, place.limit_seconds)
@@ -134,7 +134,7 @@ def _speedups(result: SearchResult, known: Sequence[Baseline]) -> list[tuple[str
 
 
 def search_section(result: SearchResult) -> dict[str, Any]:
-    """How the winner was found."""
+    """The section of the search: how the winner was found."""
     limit = result.constraint_seconds
     low, high = (milliseconds(share * limit) for share in result.window)
     finalists = result.finalists
@@ -175,7 +175,7 @@ _WORDS: dict[LimitVerdict | None, str] = {
 
 
 def _verdicts(result: SearchResult) -> str:
-    """How many finalists meet the limit, in a sentence."""
+    """A sentence on how many finalists meet the limit."""
     counts = Counter(c.verdict(result.constraint_seconds) for c in result.finalists)
     parts = [f"the whole interval is within the limit for {counts['met']}"]
     if counts["uncertain"]:
@@ -187,7 +187,7 @@ def _verdicts(result: SearchResult) -> str:
 
 
 def _rule(result: SearchResult) -> str:
-    """By which rule the winner was taken, in sentences."""
+    """Sentences on the rule by which the winner was taken."""
     others = " and which meets the further limits" if result.bounds else ""
     rule = f"whole interval is within the limit with a margin of {percent(MARGIN)}{others}"
     if result.winner.verdict(result.constraint_seconds, MARGIN) == "met":

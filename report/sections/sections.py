@@ -1,4 +1,4 @@
-"""What the page says about device, measurements and predictor; None where there is nothing."""
+"""Sections of the device, the measurements and the predictor; None where there are no data."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["device_section", "latency_section", "predictor_section"]
 def device_section(
     conditions: Conditions | None, measurements: Sequence[Measurement], known: Sequence[Conditions]
 ) -> dict[str, Any] | None:
-    """Facts of the device, of the runtime and the settings, and its changing state.
+    """The section of the device: facts, runtime, settings, and its changing state.
 
     Args:
         conditions: What the page is about.
@@ -99,7 +99,7 @@ def _words(name: str) -> str:
 def latency_section(
     measurements: Sequence[Measurement], failures: Sequence[Failure]
 ) -> dict[str, Any] | None:
-    """What was measured, how sharply, and what went wrong."""
+    """The section of the measurements: latencies, interval widths, flags and failures."""
     if not measurements and not failures:
         return None
     kinds = Counter((f.subject, f.cause, f.detail, f.campaign) for f in failures)
@@ -129,7 +129,7 @@ def predictor_section(
     fits: Sequence[UnseenPredictions],
     winner: Architecture | None,
 ) -> dict[str, Any] | None:
-    """How good the predictor is on what it has not seen, and what it says the winner costs."""
+    """The section of the predictor: its errors on unseen rows, and the winner's predicted time."""
     if predictor is None:
         return None
     work: tuple[Picture, ...] = ()

@@ -1,11 +1,10 @@
 from __future__ import annotations
 
 from atb.predictor.baselines.baselines import (
+    BASELINES,
     LookupTable,
     NeuralNetwork,
     Regressor,
-    RidgeRegression,
-    Trees,
     WorkTerms,
 )
 from atb.predictor.tables.table import Feature, table_basis
@@ -21,17 +20,17 @@ class TestWorkTermsConform(RegressorConformance):
 
 class TestRidgeConforms(RegressorConformance):
     def make(self) -> Regressor:
-        return RidgeRegression()
+        return BASELINES["ridge"]
 
 
 class TestForestConforms(RegressorConformance):
     def make(self) -> Regressor:
-        return Trees("forest")
+        return BASELINES["forest"]
 
 
 class TestBoostingConforms(RegressorConformance):
     def make(self) -> Regressor:
-        return Trees("boosting")
+        return BASELINES["boosting"]
 
 
 class TestLookupTableConforms(RegressorConformance):

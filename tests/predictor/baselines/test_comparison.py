@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from atb.errors import InputError
-from atb.predictor.baselines.baselines import RidgeRegression
+from atb.predictor.baselines.baselines import BASELINES
 from atb.predictor.baselines.comparison import compare, random_splits
 from atb.predictor.fitting.observations import Observations
 
@@ -51,7 +51,7 @@ def test_equal_rows_stay_on_one_side() -> None:
 def test_a_line_is_learned_by_ridge_and_not_by_a_constant() -> None:
     rows = observed()
     pairs = random_splits(rows, 2, 0.2, np.random.default_rng(0))
-    both = {"ridge": RidgeRegression(), "constant": Constant()}
+    both = {"ridge": BASELINES["ridge"], "constant": Constant()}
     found = {f.name: f for f in compare(rows, both, [40], pairs)}
     assert found["ridge"].evaluation.mape < 0.05 < found["constant"].evaluation.mape
     assert found["ridge"].fit_seconds > 0

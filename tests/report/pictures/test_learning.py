@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from atb.predictor.baselines.baselines import RidgeRegression, Trees
+from atb.predictor.baselines.baselines import BASELINES
 from atb.predictor.baselines.comparison import compare, random_splits
 from atb.predictor.fitting.observations import Observations
 from atb.predictor.sampling.until_error import SamplingStep
@@ -16,7 +16,7 @@ def test_every_predictor_has_a_line_and_the_best_is_named(tmp_path: Path) -> Non
     rows = np.arange(60)[:, None]
     observed = Observations(rows, 1.0 + rows[:, 0], np.zeros(60))
     pairs = random_splits(observed, 2, 0.2, np.random.default_rng(0))
-    regressors = {"ridge": RidgeRegression(), "boosting": Trees("boosting")}
+    regressors = {name: BASELINES[name] for name in ("ridge", "boosting")}
     picture = learning_curves(compare(observed, regressors, [10, 40], pairs))
     assert "ridge has the smallest" in picture.description
     lines = picture.figure.axes[0].get_lines()
