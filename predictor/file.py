@@ -34,9 +34,9 @@ from atb.predictor.family import FamilyPredictor, settings_basis
 from atb.predictor.fitting import (
     PADDING,
     Basis,
-    Curve,
     Drift,
     Residual,
+    ResidualCurve,
     Support,
     WorkModel,
     architecture_basis,
@@ -292,7 +292,9 @@ def _residual_of(curves: Any, basis: Basis) -> Residual | None:
     quantities = {quantity.name: quantity for quantity in basis.quantities}
     return Residual(
         tuple(
-            Curve(quantities[c["quantity"]], *(np.array(c[n], dtype=float) for n in _CURVE_ARRAYS))
+            ResidualCurve(
+                quantities[c["quantity"]], *(np.array(c[n], dtype=float) for n in _CURVE_ARRAYS)
+            )
             for c in curves
         )
     )

@@ -60,18 +60,16 @@ class TrainingSet:
                 f"{count} architectures came with {self.seconds.size} latencies and "
                 f"{self.half_widths.size} half widths: give one of each."
             )
-        wrong = np.flatnonzero(~(np.isfinite(self.seconds) & (self.seconds > 0)))
-        if len(wrong):
-            raise InputError(
-                f"The latency of {architecture_at(self.rows[wrong[0]])} is "
-                f"{self.seconds[wrong[0]]} seconds: leave it out, or measure it again."
-            )
-        wrong = np.flatnonzero(~(np.isfinite(self.half_widths) & (self.half_widths >= 0)))
-        if len(wrong):
-            raise InputError(
-                f"The interval of {architecture_at(self.rows[wrong[0]])} has the half width "
-                f"{self.half_widths[wrong[0]]} seconds: leave it out, or measure it again."
-            )
+        for name, values, possible in (
+            ("latency", self.seconds, self.seconds > 0),
+            ("half width of the interval", self.half_widths, self.half_widths >= 0),
+        ):
+            wrong = np.flatnonzero(~(np.isfinite(values) & possible))
+            if len(wrong):
+                raise InputError(
+                    f"The {name} of {architecture_at(self.rows[wrong[0]])} is "
+                    f"{values[wrong[0]]} seconds: leave it out, or measure it again."
+                )
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -30,5 +30,5 @@ from .intervals import interval_factor as interval_factor
 from .least_squares import relative_spreads as relative_spreads, robust_scale as robust_scale
 from .model import Estimates as Estimates, WorkModel as WorkModel
 from .observations import Observations as Observations
-from .residual import Curve as Curve, Residual as Residual
+from .residual import Residual as Residual, ResidualCurve as ResidualCurve
 from .support import Support as Support

@@ -17,7 +17,7 @@ from atb.predictor.fitting.basis import Basis, Columns, FloatArray, IntArray, Qu
 from atb.predictor.fitting.features import LANES
 from atb.predictor.fitting.least_squares import robust_scale
 
-__all__ = ["Curve", "Residual", "fit_residual"]
+__all__ = ["Residual", "ResidualCurve", "fit_residual"]
 
 _KNOTS = 33
 # The grid of hyperparameters, compared by marginal likelihood: width of the kernel in standard
@@ -31,7 +31,7 @@ _OUTLIER = 3.0  # robust standard deviations, from which on a row loses its say
 
 
 @dataclass(frozen=True, slots=True)
-class Curve:
+class ResidualCurve:
     """The factor along one quantity.
 
     Attributes:
@@ -72,7 +72,7 @@ class Curve:
 class Residual:
     """The product of the factors along all quantities that varied in training."""
 
-    curves: tuple[Curve, ...]
+    curves: tuple[ResidualCurve, ...]
 
     def factor(self, columns: Columns) -> FloatArray:
         """Factor on the latency, float64[n]."""
@@ -191,13 +191,15 @@ def _best_hyperparameters(
     return best
 
 
-def _curve(axis: _Axis, width: float, weights: FloatArray, lane_weights: FloatArray) -> Curve:
+def _curve(
+    axis: _Axis, width: float, weights: FloatArray, lane_weights: FloatArray
+) -> ResidualCurve:
     """Tabulate the process along one axis."""
     knots = axis.knots()
     lane_factors = np.ones(LANES)
     if axis.quantity.fills_lanes:
         lane_factors = np.exp(axis.lanes(np.arange(LANES)) @ lane_weights)
-    return Curve(
+    return ResidualCurve(
         axis.quantity,
         knots,
         np.exp(axis.smooth(knots, width) @ weights),

@@ -49,7 +49,7 @@ class KnownPredictor:
         within_5: Share of rows held out in turn that are predicted within 5 %.
         measured_on: Day of the last measurement that it was fitted on, in UTC.
         document: What `atb.predictor.file.document_of` makes of it.
-        where: Where it was found, for messages.
+        source: Where it was found, for messages.
     """
 
     conditions: Conditions
@@ -57,7 +57,7 @@ class KnownPredictor:
     within_5: float
     measured_on: date
     document: Mapping[str, Any] = field(repr=False)
-    where: str = "The predictor"
+    source: str = "The predictor"
 
     def __post_init__(self) -> None:
         if not 0 <= self.within_5 <= 1:
@@ -80,11 +80,11 @@ class KnownPredictor:
         """
         from atb.predictor import predictor_of
 
-        return predictor_of(self.document, self.where, remedy=_REMEDY)
+        return predictor_of(self.document, self.source, remedy=_REMEDY)
 
     @property
-    def words(self) -> str:
-        """Its conditions without the device."""
+    def description(self) -> str:
+        """Text of its conditions without the device."""
         return str(self.conditions).removeprefix(f"{self.conditions.device}, ")
 
     def to_json(self) -> dict[str, Any]:
@@ -201,7 +201,7 @@ def _narrow(
 
 
 def _listed(predictors: Sequence[KnownPredictor]) -> str:
-    return "; ".join(known.words for known in predictors)
+    return "; ".join(known.description for known in predictors)
 
 
 def write_known_device(device: KnownDevice, path: Path) -> None:
@@ -241,32 +241,23 @@ def read_known_device(path: Path) -> KnownDevice:
         ) from error
 
 
-def _known_predictor(entry: Mapping[str, Any], where: str) -> KnownPredictor:
+def _known_predictor(entry: Mapping[str, Any], source: str) -> KnownPredictor:
     document = check_document(
-        entry["predictor"], where, kind=LATENCY_PREDICTOR, format=PREDICTOR_FORMAT
+        entry["predictor"], source, kind=LATENCY_PREDICTOR, format=PREDICTOR_FORMAT
     )
-    conditions, summary = read_checksummed(document, where, _headline, remedy=_REMEDY)
-    _check_words(conditions)
+    conditions, summary = read_checksummed(document, source, _headline, remedy=_REMEDY)
     measured_on = date.fromisoformat(entry["measured_on"])
-    return KnownPredictor(conditions, summary, entry["within_5"], measured_on, document, where)
+    return KnownPredictor(conditions, summary, entry["within_5"], measured_on, document, source)
 
 
 def _headline(content: Mapping[str, Any]) -> tuple[Conditions, TrainingSummary]:
+    """Conditions and summary; the conditions can be printed, wherever the file comes from."""
     conditions = Conditions.from_json(content["conditions"])
-    return conditions, TrainingSummary.from_fields(content)
-
-
-def _check_words(conditions: Conditions) -> None:
-    """Make sure that what comes from a stranger can be shown and compared."""
     texts = [conditions.device, conditions.runtime, conditions.runtime_version]
-    for text in (*texts, *(word for fact in conditions.platform for word in fact)):
-        if not isinstance(text, str) or not text.isprintable():
-            raise ValueError(f"{text!r} in place of a word")
-    settings = conditions.settings
-    counts = settings.threads, settings.batch, settings.sequence_length, settings.streams
-    for number in (*counts, *(settings.affinity or ())):
-        if type(number) is not int:
-            raise ValueError(f"{number!r} in place of a whole number")
+    for text in (*texts, *(text for fact in conditions.platform for text in fact)):
+        if not text.isprintable():
+            raise ValueError(f"{text!r} cannot be printed")
+    return conditions, TrainingSummary.from_fields(content)
 
 
 def find_known_device(name: str) -> KnownDevice:

@@ -67,7 +67,7 @@ def conditions_table(known: KnownDevice) -> Table:
     """How well each predictor of a known device does."""
     rows = [
         (
-            one.words,
+            one.description,
             str(one.summary.rows),
             f"{one.summary.cross_validated_mape:.1%}",
             f"{one.within_5:.0%}",

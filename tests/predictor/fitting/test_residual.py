@@ -5,7 +5,7 @@ import pytest
 
 from atb.devices.settings import RunSettings
 from atb.predictor.fitting.features import LANES, QUANTITIES, architecture_basis, columns_of
-from atb.predictor.fitting.residual import Curve, fit_residual
+from atb.predictor.fitting.residual import ResidualCurve, fit_residual
 
 BASIS = architecture_basis(RunSettings())
 
@@ -59,4 +59,4 @@ def test_where_nothing_varies_there_is_no_curve(world) -> None:
 )
 def test_a_malformed_curve_is_refused(knots, factors, lanes) -> None:
     with pytest.raises(ValueError, match="malformed"):
-        Curve(QUANTITIES[0], np.array(knots), np.array(factors), np.array(lanes))
+        ResidualCurve(QUANTITIES[0], np.array(knots), np.array(factors), np.array(lanes))

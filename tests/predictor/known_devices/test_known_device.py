@@ -194,7 +194,7 @@ HOSTILE: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     ),
     "a runtime that moves the cursor": (
         lambda d: _resealed(d, lambda p: p["conditions"].update(runtime="\x1b[2J")),
-        "in place of a word",
+        "cannot be printed",
     ),
     "a fact that is a list": (
         lambda d: _resealed(d, lambda p: p["conditions"]["platform"].update(processor=[1])),
