@@ -154,15 +154,6 @@ class Block:
         if wall and not (min(wall) > 0 and math.isfinite(sum(wall))):
             raise LaunchFailure("wrong-output", f"an iteration took {min(wall)} s: {COARSE_CLOCK}")
 
-    @classmethod
-    def from_json(cls, fields: Mapping[str, Any]) -> Self:
-        """From plain values, in which sequences are lists and unknown readings are missing."""
-        values: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in fields.items()
-        }
-        return cls(**values)
-
 
 @dataclass(frozen=True, slots=True)
 class OperatorTime:

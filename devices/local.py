@@ -15,7 +15,7 @@ from atb.devices.contract import Runtime, WorkerSession
 from atb.devices.host import cpu_clusters, read_platform, read_state, within
 from atb.devices.runtimes import available_runtimes, find_runner
 from atb.devices.settings import RunSettings
-from atb.devices.worker import WORKER_PROGRAM, ProcessClient, sent_sources
+from atb.devices.worker import WORKER_PROGRAM, ProcessChannel, WorkerClient, sent_sources
 from atb.errors import InputError
 
 __all__ = ["LocalDevice", "thread_environment"]
@@ -74,12 +74,9 @@ class LocalDevice:
             InputError: The settings ask for CPUs that this process may not use.
         """
         _check_affinity(settings)
-        return ProcessClient(
-            [sys.executable, "-c", WORKER_PROGRAM],
-            environment={
-                **os.environ,
-                **thread_environment(settings.threads),
-            },
+        environment = {**os.environ, **thread_environment(settings.threads)}
+        return WorkerClient(
+            ProcessChannel([sys.executable, "-c", WORKER_PROGRAM], environment),
             sources=sent_sources(find_runner(runtime.name)),
             runner=runtime.name,
             settings=settings,

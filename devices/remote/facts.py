@@ -44,13 +44,3 @@ class RemoteFacts:
             parse_facts(fields.get("versions")),
             parse_text(fields.get("python"), "a version of Python", most=40),
         )
-
-    def to_json(self) -> dict[str, Any]:
-        """The reverse."""
-        return {
-            "platform": dict(self.platform),
-            "clusters": [list(group) for group in self.clusters],
-            "usable_cpus": None if self.usable_cpus is None else list(self.usable_cpus),
-            "versions": dict(self.versions),
-            "python": self.python,
-        }

@@ -14,6 +14,7 @@ from atb.devices.remote.facts import RemoteFacts
 from atb.devices.remote.ssh import SshAddress
 from atb.errors import BadFile, InputError
 from atb.files import read_document, write_document
+from atb.plain import to_plain
 
 __all__ = ["SavedDevice", "check_name", "devices_path", "read_devices", "write_devices"]
 
@@ -65,7 +66,7 @@ class SavedDevice:
             "python": self.python,
             "key": None if self.key is None else str(self.key),
             "known_hosts": None if self.known_hosts is None else str(self.known_hosts),
-            "facts": self.facts.to_json(),
+            "facts": to_plain(self.facts),
         }
 
 

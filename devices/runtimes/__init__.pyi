@@ -9,6 +9,10 @@ from .artefact_cache import (
     default_folder as default_folder,
 )
 from .installed import RuntimeAbsent as RuntimeAbsent, installed_version as installed_version
+from .library_runtime import (
+    LibraryRuntime as LibraryRuntime,
+    translate_build_errors as translate_build_errors,
+)
 from .reference import (
     check_device as check_device,
     check_output as check_output,

@@ -11,7 +11,7 @@ from .client import (
     WorkerClient as WorkerClient,
 )
 from .core import make_inputs as make_inputs
-from .process import ProcessClient as ProcessClient
+from .process import ProcessChannel as ProcessChannel
 from .program import WORKER_PROGRAM as WORKER_PROGRAM, sent_sources as sent_sources
 from .replies import (
     ProtocolError as ProtocolError,

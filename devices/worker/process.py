@@ -1,4 +1,4 @@
-"""A launch whose worker is a process of this machine that speaks JSON lines over its pipes."""
+"""The channel to a worker that is a process of this machine, over its pipes."""
 
 from __future__ import annotations
 
@@ -13,65 +13,24 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from atb.devices import ArtefactFile, LaunchFailure, RunSettings
+from atb.devices import ArtefactFile, LaunchFailure
 from atb.devices.worker.answer_limits import AnswerLimit
-from atb.devices.worker.client import DETAIL_CHARACTERS, ChannelClosed, ExitStatus, WorkerClient
+from atb.devices.worker.client import DETAIL_CHARACTERS, ChannelClosed, ExitStatus
 from atb.errors import InputError
 
-__all__ = ["ProcessClient"]
+__all__ = ["ProcessChannel"]
 
 _FAREWELL_SECONDS = 2.0
 _PIPE_BYTES = 1 << 16  # what a pipe holds
 
 
-class ProcessClient(WorkerClient):
-    """Starts a worker when entered, and ends it with all its children when left.
+class ProcessChannel:
+    """The channel to a worker that is a child process.
 
     Args:
         command: What starts the worker.
         environment: All its environment variables.
-        sources: What it reads first, as `sent_sources` tells; empty for one that has it.
-        runner: The name of the runtime.
-        settings: How models are run.
-        timeout_seconds: Longest silence, beyond the time that a block is expected to take.
-        load_patience_seconds: How much longer a worker may be silent while it loads a model.
-        memory_share: Of the memory that is available when it starts, what it may use.
-        builds: Receives the builds of the worker's libraries by name.
     """
-
-    def __init__(
-        self,
-        command: Sequence[str],
-        *,
-        environment: Mapping[str, str],
-        sources: bytes = b"",
-        runner: str,
-        settings: RunSettings,
-        timeout_seconds: float,
-        load_patience_seconds: float = 0.0,
-        memory_share: float = 0.8,
-        builds: dict[str, str] | None = None,
-    ) -> None:
-        self._pipes = _Pipes(command, environment)
-        super().__init__(
-            self._pipes,
-            sources=sources,
-            runner=runner,
-            settings=settings,
-            timeout_seconds=timeout_seconds,
-            load_patience_seconds=load_patience_seconds,
-            memory_share=memory_share,
-            builds=builds,
-        )
-
-    @property
-    def pid(self) -> int | None:
-        """The worker's process, while there is one."""
-        return self._pipes.pid
-
-
-class _Pipes:
-    """The channel to a child process."""
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
         if not hasattr(select, "poll") or not hasattr(os, "killpg"):
@@ -89,6 +48,7 @@ class _Pipes:
 
     @property
     def pid(self) -> int | None:
+        """The worker's process, while there is one."""
         return None if self._process is None else self._process.pid
 
     def open(self) -> None:

@@ -99,7 +99,7 @@ def test_a_worker_is_pinned_and_told_its_threads() -> None:
     runtime = device.runtimes["onnxruntime"]
     cpu = min(os.sched_getaffinity(0))
     with device.launch(runtime, RunSettings(affinity=(cpu,), threads=2)) as launch:
-        pid = launch.pid  # type: ignore[attr-defined]
+        pid = launch._channel.pid  # type: ignore[attr-defined]
         assert os.sched_getaffinity(pid) == {cpu}
         environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
         assert b"OMP_NUM_THREADS=2" in environment

@@ -14,8 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
-from atb.devices import PRECISIONS, Artefact, LaunchFailure, RunSettings
-from atb.devices.runtimes import describe_artefact, installed_version
+from atb.devices import Artefact, LaunchFailure, RunSettings
+from atb.devices.runtimes import LibraryRuntime, describe_artefact, translate_build_errors
 from atb.devices.runtimes.torch import TorchCpu
 from atb.files import atomic_path
 from atb.models import Architecture
@@ -25,7 +25,7 @@ __all__ = ["ExecuTorchXnnpack"]
 _DETAIL_CHARACTERS = 600  # of the last words of a lowering that failed
 
 
-class ExecuTorchXnnpack:
+class ExecuTorchXnnpack(LibraryRuntime):
     """Serves programs of ExecuTorch, which are lowered in a process of its own, for fixed shapes.
 
     In int8 the linear layers are dynamically quantised, by PyTorch's own quantiser for XNNPACK.
@@ -37,18 +37,11 @@ class ExecuTorchXnnpack:
     """
 
     name = "executorch"
-    precisions = PRECISIONS
     distributions = ("executorch",)
-    runner = Path(__file__).resolve().with_name("runner.py")
-    tells_operators = False
+    extra = "executorch"
 
     def __init__(self, longest_seconds: float = 1800.0) -> None:
         self._longest_seconds = longest_seconds
-
-    @property
-    def version(self) -> str:
-        """Version of the installed library, read without importing it."""
-        return installed_version(*self.distributions, extra="executorch")
 
     def build(self, architecture: Architecture, settings: RunSettings, folder: Path) -> Artefact:
         """Lower random weights with a small vocabulary, for the batch and length of the settings.
@@ -57,25 +50,22 @@ class ExecuTorchXnnpack:
         """
         shape = f"B{settings.batch}-S{settings.sequence_length}"
         path = folder / f"{architecture}.{shape}.{settings.precision}.pte"
-        try:
-            with (
-                tempfile.TemporaryDirectory(dir=folder) as temporary,
-                atomic_path(path) as target,
-            ):
-                # the same weights that PyTorch is timed with, whatever the precision
-                fp32 = replace(settings, precision="fp32")
-                weights = TorchCpu().build(architecture, fp32, Path(temporary))
-                request = {
-                    "weights": str(weights.path.resolve()),
-                    "target": str(target.resolve()),
-                    "batch": settings.batch,
-                    "sequence_length": settings.sequence_length,
-                    "precision": settings.precision,
-                }
-                _lower(request, self._longest_seconds)
-        except (OSError, MemoryError) as error:
-            detail = f"{architecture}: {error or 'not enough memory'}"
-            raise LaunchFailure("build-error", detail) from error
+        with (
+            translate_build_errors(architecture),
+            tempfile.TemporaryDirectory(dir=folder) as temporary,
+            atomic_path(path) as target,
+        ):
+            # the same weights that PyTorch is timed with, whatever the precision
+            fp32 = replace(settings, precision="fp32")
+            weights = TorchCpu().build(architecture, fp32, Path(temporary))
+            request = {
+                "weights": str(weights.path.resolve()),
+                "target": str(target.resolve()),
+                "batch": settings.batch,
+                "sequence_length": settings.sequence_length,
+                "precision": settings.precision,
+            }
+            _lower(request, self._longest_seconds)
         return describe_artefact(path)
 
 

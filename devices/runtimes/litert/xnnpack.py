@@ -4,28 +4,26 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from atb.devices import PRECISIONS, Artefact, LaunchFailure, RunSettings
-from atb.devices.runtimes import describe_artefact, installed_version, timing_sizes, timing_weights
-from atb.errors import InputError
+from atb.devices import Artefact, RunSettings
+from atb.devices.runtimes import (
+    LibraryRuntime,
+    describe_artefact,
+    timing_sizes,
+    timing_weights,
+    translate_build_errors,
+)
 from atb.files import atomic_path
 from atb.models import Architecture
 
 __all__ = ["LiteRtXnnpack"]
 
 
-class LiteRtXnnpack:
+class LiteRtXnnpack(LibraryRuntime):
     """Serves TFLite graphs; in int8 the matrix products are dynamically quantised."""
 
     name = "litert"
-    precisions = PRECISIONS
     distributions = ("ai-edge-litert",)
-    runner = Path(__file__).resolve().with_name("runner.py")
-    tells_operators = False
-
-    @property
-    def version(self) -> str:
-        """Version of the installed library, read without importing it."""
-        return installed_version(*self.distributions, extra="litert")
+    extra = "litert"
 
     def build(self, architecture: Architecture, settings: RunSettings, folder: Path) -> Artefact:
         """Write the timing graph: random weights, small vocabulary, and the shape of the settings.
@@ -37,7 +35,7 @@ class LiteRtXnnpack:
 
         size = f"{settings.batch}x{settings.sequence_length}"
         path = folder / f"{architecture}.{settings.precision}.{size}.tflite"
-        try:
+        with translate_build_errors(architecture):
             content = build_tflite(
                 architecture,
                 timing_weights(architecture, settings),
@@ -48,7 +46,4 @@ class LiteRtXnnpack:
             )
             with atomic_path(path) as temporary:
                 temporary.write_bytes(content)
-        except (InputError, OSError, MemoryError) as error:
-            detail = f"{architecture}: {error or 'not enough memory'}"
-            raise LaunchFailure("build-error", detail) from error
         return describe_artefact(path)

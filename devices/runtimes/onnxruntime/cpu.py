@@ -9,9 +9,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from atb.devices import PRECISIONS, Artefact, LaunchFailure, RunSettings
-from atb.devices.runtimes import describe_artefact, installed_version, timing_sizes
-from atb.errors import InputError
+from atb.devices import Artefact, RunSettings
+from atb.devices.runtimes import (
+    LibraryRuntime,
+    describe_artefact,
+    timing_sizes,
+    translate_build_errors,
+)
 from atb.files import atomic_path
 from atb.models import Architecture
 
@@ -22,19 +26,12 @@ if TYPE_CHECKING:
 __all__ = ["OnnxRuntimeCpu", "build_onnx", "quantise"]
 
 
-class OnnxRuntimeCpu:
+class OnnxRuntimeCpu(LibraryRuntime):
     """Serves ONNX graphs; in int8 the matrix products are dynamically quantised."""
 
     name = "onnxruntime"
-    precisions: tuple[str, ...] = PRECISIONS
     distributions: tuple[str, ...] = ("onnxruntime", "onnxruntime-gpu")
-    runner = Path(__file__).resolve().with_name("runner.py")
     tells_operators = True
-
-    @property
-    def version(self) -> str:
-        """Version of the installed library, read without importing it."""
-        return installed_version(*self.distributions)
 
     def build(self, architecture: Architecture, settings: RunSettings, folder: Path) -> Artefact:
         """Write the timing graph."""
@@ -58,7 +55,7 @@ def build_onnx(architecture: Architecture, settings: RunSettings, folder: Path) 
     from atb.models import build_graph, save_graph
 
     path = folder / f"{architecture}.{settings.precision}.onnx"
-    try:
+    with translate_build_errors(architecture):
         sizes = timing_sizes(settings)
         model = build_graph(architecture, **sizes, sequence_length=None, batch=None)
         if settings.precision == "int8":
@@ -68,9 +65,6 @@ def build_onnx(architecture: Architecture, settings: RunSettings, folder: Path) 
                 quantise(source, path)
         else:
             save_graph(model, path)
-    except (InputError, OSError, MemoryError) as error:
-        detail = f"{architecture}: {error or 'not enough memory'}"
-        raise LaunchFailure("build-error", detail) from error
     return path
 
 

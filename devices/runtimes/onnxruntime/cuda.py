@@ -27,7 +27,7 @@ class OnnxRuntimeCuda(OnnxRuntimeCpu):
     # The provider cannot find the ranges of activations, which int8 does at each inference: that
     # part would be computed by the CPU, with copies to and fro.
     precisions = ("fp32",)
-    distributions: tuple[str, ...] = ("onnxruntime-gpu",)
+    distributions = ("onnxruntime-gpu",)
 
     @property
     def version(self) -> str:

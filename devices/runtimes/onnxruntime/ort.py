@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from atb.devices import Artefact, LaunchFailure, RunSettings
-from atb.devices.runtimes import describe_artefact
+from atb.devices.runtimes import describe_artefact, translate_build_errors
 from atb.devices.runtimes.onnxruntime.cpu import OnnxRuntimeCpu, build_onnx
 from atb.devices.runtimes.onnxruntime.ort_format import in_order
 from atb.files import atomic_path
@@ -23,12 +23,11 @@ class OnnxRuntimeOrt(OnnxRuntimeCpu):
     def build(self, architecture: Architecture, settings: RunSettings, folder: Path) -> Artefact:
         """Write the graph of `OnnxRuntimeCpu`, of free shapes like that, as an `.ort` file."""
         path = folder / f"{architecture}.{settings.precision}.ort"
-        try:
-            with tempfile.TemporaryDirectory(dir=folder) as temporary:
-                convert(build_onnx(architecture, settings, Path(temporary)), path)
-        except (OSError, MemoryError) as error:
-            detail = f"{architecture}: {error or 'not enough memory'}"
-            raise LaunchFailure("build-error", detail) from error
+        with (
+            translate_build_errors(architecture),
+            tempfile.TemporaryDirectory(dir=folder) as temporary,
+        ):
+            convert(build_onnx(architecture, settings, Path(temporary)), path)
         return describe_artefact(path)
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from atb.devices import Artefact, RunSettings
-from atb.devices.runtimes import describe_artefact, installed_version
+from atb.devices.runtimes import LibraryRuntime, describe_artefact
 from atb.devices.runtimes.onnxruntime import build_onnx
 from atb.models import Architecture
 
 __all__ = ["OpenVinoCpu"]
 
 
-class OpenVinoCpu:
+class OpenVinoCpu(LibraryRuntime):
     """Serves ONNX graphs, which OpenVINO reads itself and plans for the processor in fp32."""
 
     name = "openvino"
@@ -20,13 +20,8 @@ class OpenVinoCpu:
     # finds them at each inference, computes its products in fp32 here, slower than the fp32 graph.
     precisions = ("fp32",)
     distributions = ("openvino",)
-    runner = Path(__file__).resolve().with_name("runner.py")
+    extra = "openvino"
     tells_operators = True
-
-    @property
-    def version(self) -> str:
-        """Version of the installed library, read without importing it."""
-        return installed_version(*self.distributions, extra="openvino")
 
     def build(self, architecture: Architecture, settings: RunSettings, folder: Path) -> Artefact:
         """Write the graph of `OnnxRuntimeCpu`."""

@@ -9,34 +9,28 @@ import sys
 import sysconfig
 from pathlib import Path
 
-from atb.devices import Artefact, LaunchFailure, RunSettings
+from atb.devices import Artefact, RunSettings
 from atb.devices.runtimes import (
     TIMING_VOCABULARY,
+    LibraryRuntime,
     RuntimeAbsent,
     describe_artefact,
-    installed_version,
     timing_weights,
+    translate_build_errors,
 )
-from atb.errors import InputError
 from atb.files import atomic_path
 from atb.models import Architecture
 
 __all__ = ["TorchCompiled", "TorchCpu"]
 
 
-class TorchCpu:
+class TorchCpu(LibraryRuntime):
     """Serves weights as safetensors; the worker calls PyTorch's operators on them."""
 
     name = "torch"
     precisions = ("fp32",)
     distributions = ("torch",)
-    runner = Path(__file__).resolve().with_name("runner.py")
     tells_operators = True
-
-    @property
-    def version(self) -> str:
-        """Version of the installed library, read without importing it."""
-        return installed_version(*self.distributions)
 
     def build(self, architecture: Architecture, settings: RunSettings, folder: Path) -> Artefact:
         """Write random weights with a small vocabulary, and how many layers and heads they are."""
@@ -46,7 +40,7 @@ class TorchCpu:
         from atb.devices.runtimes.torch.runner import ENCODER_KEY
 
         path = folder / f"{architecture}.{settings.precision}.safetensors"
-        try:
+        with translate_build_errors(architecture):
             weights = timing_weights(architecture, settings)
             sizes = {
                 "layers": architecture.layers,
@@ -58,9 +52,6 @@ class TorchCpu:
             with atomic_path(path) as temporary:
                 # one entry, since several would come in a random order
                 save_file(arrays, temporary, {ENCODER_KEY: json.dumps(sizes)})
-        except (InputError, OSError, MemoryError, ValueError) as error:
-            detail = f"{architecture}: {error or 'not enough memory'}"
-            raise LaunchFailure("build-error", detail) from error
         return describe_artefact(path)
 
 
@@ -78,7 +69,7 @@ class TorchCompiled(TorchCpu):
     @property
     def version(self) -> str:
         """Version of the installed library, read without importing it."""
-        version = installed_version(*self.distributions)
+        version = super().version
         # as PyTorch itself looks for them
         compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
         if shutil.which(compiler) is None:

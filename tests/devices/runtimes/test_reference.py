@@ -26,7 +26,7 @@ def test_a_right_device_passes() -> None:
 def test_a_device_that_leaves_the_attention_out_fails(
     precision: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def without_attention(launch: fake._FakeLaunch, key: str) -> object:
+    def without_attention(launch: fake._FakeSession, key: str) -> object:
         draw = reference.timing_weights
         with monkeypatch.context() as patched:
             patched.setattr(
@@ -40,7 +40,7 @@ def test_a_device_that_leaves_the_attention_out_fails(
             return timing_output.__wrapped__(launch._model(key), settings)
 
     settings = RunSettings(precision=precision)
-    monkeypatch.setattr(fake._FakeLaunch, "output", without_attention)
+    monkeypatch.setattr(fake._FakeSession, "output", without_attention)
     device = FakeDevice()
     assert not check_device(device, device.runtimes["fake"], settings).passed
 
@@ -49,7 +49,7 @@ def test_a_device_that_leaves_the_attention_out_fails(
 def test_an_output_of_another_shape_or_without_numbers_fails(
     output: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fake._FakeLaunch, "output", lambda launch, key: output)
+    monkeypatch.setattr(fake._FakeSession, "output", lambda launch, key: output)
     device = FakeDevice()
     assert not check_device(device, device.runtimes["fake"], RunSettings()).passed
 

@@ -14,7 +14,8 @@ import pytest
 from atb.devices.contract import Artefact, LaunchFailure
 from atb.devices.settings import RunSettings
 from atb.devices.worker import process as process_module
-from atb.devices.worker.process import ProcessClient
+from atb.devices.worker.client import WorkerClient
+from atb.devices.worker.process import ProcessChannel
 
 ARTEFACT = Artefact(Path("model"), "0", 0)
 GREETING = "import os, signal, sys, time\nsys.stdin.readline()\nprint('{}', flush=True)\n"
@@ -24,21 +25,27 @@ LOADED = '{"first_seconds": 0, "load_seconds": 1, "providers": [], "output_check
 
 def launch(
     script: str, *, timeout_seconds: float = 20.0, settings: RunSettings | None = None
-) -> ProcessClient:
+) -> WorkerClient:
     """A worker that greets and then does as the script says at the first request."""
-    return ProcessClient(
-        [sys.executable, "-c", GREETING + "sys.stdin.readline()\n" + textwrap.dedent(script)],
-        environment=os.environ,
+    return WorkerClient(
+        ProcessChannel(
+            [sys.executable, "-c", GREETING + "sys.stdin.readline()\n" + textwrap.dedent(script)],
+            os.environ,
+        ),
         runner="onnxruntime",
         settings=settings or RunSettings(),
         timeout_seconds=timeout_seconds,
     )
 
 
-def failure(started: ProcessClient) -> LaunchFailure:
+def failure(started: WorkerClient) -> LaunchFailure:
     with started as entered, pytest.raises(LaunchFailure) as caught:
         entered.load("model", ARTEFACT)
     return caught.value
+
+
+def pid_of(client: WorkerClient) -> int | None:
+    return client._channel.pid  # type: ignore[attr-defined]
 
 
 def is_running(pid: int) -> bool:
@@ -93,8 +100,8 @@ def test_a_memory_error_is_out_of_memory() -> None:
 def test_a_silent_worker_times_out_and_is_killed_while_the_parent_sleeps() -> None:
     silent = launch("time.sleep(60)", timeout_seconds=0.5)
     with silent as entered:
-        assert entered.pid is not None
-        pid = entered.pid
+        assert pid_of(entered) is not None
+        pid = pid_of(entered)
         before = time.process_time()
         with pytest.raises(LaunchFailure) as caught:
             entered.load("model", ARTEFACT)
@@ -109,9 +116,8 @@ def test_an_answer_that_is_no_json_is_a_crash() -> None:
 
 
 def test_a_worker_that_cannot_be_started_is_a_device_that_is_gone() -> None:
-    missing = ProcessClient(
-        ["/no/such/python"],
-        environment={},
+    missing = WorkerClient(
+        ProcessChannel(["/no/such/python"], {}),
         runner="onnxruntime",
         settings=RunSettings(),
         timeout_seconds=1,
@@ -131,9 +137,8 @@ def test_ctrl_c_before_there_is_a_worker_is_ctrl_c(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_worker_that_dies_before_its_greeting_leaves_nothing_behind() -> None:
-    broken = ProcessClient(
-        [sys.executable, "-c", "raise SystemExit('no numpy here')"],
-        environment=os.environ,
+    broken = WorkerClient(
+        ProcessChannel([sys.executable, "-c", "raise SystemExit('no numpy here')"], os.environ),
         runner="onnxruntime",
         settings=RunSettings(),
         timeout_seconds=20,
@@ -153,8 +158,8 @@ def test_an_error_in_the_parent_kills_the_worker_and_its_children(tmp_path: Path
     """
     with pytest.raises(KeyboardInterrupt), launch(script) as entered:
         entered.load("model", ARTEFACT)
-        assert entered.pid is not None
-        pid = entered.pid
+        assert pid_of(entered) is not None
+        pid = pid_of(entered)
         raise KeyboardInterrupt
     assert not is_running(pid)
     assert wait_until_gone(int(note.read_text("ascii")))
@@ -173,7 +178,7 @@ def test_a_worker_dies_with_a_parent_that_is_killed_in_the_middle_of_a_block(
         artefact = runtime.build(Architecture(1, 64, 2, 64, 64), settings, Path({str(tmp_path)!r}))
         with device.launch(runtime, settings) as launch:
             launch.load("model", artefact)
-            print(launch.pid, flush=True)
+            print(launch._channel.pid, flush=True)
             launch.run("model", iterations=1_000_000)
     """
     with subprocess.Popen(
@@ -202,9 +207,8 @@ def test_the_idle_time_of_a_block_is_not_silence() -> None:
 
 
 def test_a_worker_that_never_greets_is_named_as_the_device() -> None:
-    deaf = ProcessClient(
-        [sys.executable, "-c", "import time; time.sleep(60)"],
-        environment=os.environ,
+    deaf = WorkerClient(
+        ProcessChannel([sys.executable, "-c", "import time; time.sleep(60)"], os.environ),
         runner="onnxruntime",
         settings=RunSettings(),
         timeout_seconds=0.2,
@@ -249,9 +253,8 @@ def test_last_words_about_memory_are_out_of_memory(words: str) -> None:
 def test_a_worker_is_told_what_it_may_take(tmp_path: Path) -> None:
     note = tmp_path / "greeting"
     script = f"import sys; open({str(note)!r}, 'w').write(sys.stdin.readline()); print('{{}}')"
-    started = ProcessClient(
-        [sys.executable, "-c", script],
-        environment=os.environ,
+    started = WorkerClient(
+        ProcessChannel([sys.executable, "-c", script], os.environ),
         runner="onnxruntime",
         settings=RunSettings(affinity=(0,)),
         timeout_seconds=20,

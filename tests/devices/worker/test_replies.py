@@ -38,7 +38,9 @@ def test_a_line_is_an_object_of_finite_numbers(line: bytes) -> None:
 def test_what_is_right_is_read() -> None:
     assert replies.parse_loaded(LOADED) == Loaded(1.0, 0.5, ("CPU",), -3.0, 5)
     block = replies.parse_block(BLOCK, iterations=2, warmup=1)
-    assert block == Block.from_json(BLOCK)
+    assert block == Block(
+        **{name: tuple(v) if isinstance(v, list) else v for name, v in BLOCK.items()}
+    )
     assert replies.parse_facts({"processor": "Cortex-A72"}) == {"processor": "Cortex-A72"}
     assert replies.parse_clusters([[4, 5], [0]]) == ((4, 5), (0,))
     assert replies.parse_state({"governor": "performance"})["governor"] == "performance"

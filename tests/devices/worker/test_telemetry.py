@@ -13,7 +13,8 @@ import pytest
 
 from atb.devices.runtimes.onnxruntime.cpu import OnnxRuntimeCpu
 from atb.devices.settings import RunSettings
-from atb.devices.worker.process import ProcessClient
+from atb.devices.worker.client import WorkerClient
+from atb.devices.worker.process import ProcessChannel
 from atb.devices.worker.program import WORKER_PROGRAM, sent_sources
 from atb.models.architecture import Architecture
 
@@ -49,10 +50,9 @@ def test_onnxruntime_in_a_process_of_the_package_leaves_nothing_at_home(tmp_path
 
 def test_a_worker_that_is_started_by_itself_leaves_nothing_at_home(tmp_path: Path) -> None:
     artefact = OnnxRuntimeCpu().build(SMALL, SETTINGS, tmp_path)
-    with ProcessClient(
-        [sys.executable, "-c", WORKER_PROGRAM],
-        sources=sent_sources(OnnxRuntimeCpu.runner),
-        environment=home_of_nobody(tmp_path),
+    with WorkerClient(
+        ProcessChannel([sys.executable, "-c", WORKER_PROGRAM], home_of_nobody(tmp_path)),
+        sources=sent_sources(OnnxRuntimeCpu().runner),
         runner="onnxruntime",
         settings=SETTINGS,
         timeout_seconds=60,

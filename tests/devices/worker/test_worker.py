@@ -39,7 +39,7 @@ def process() -> Iterator[subprocess.Popen[str]]:
         bufsize=1,
     ) as started:
         assert started.stdin is not None
-        started.stdin.write(sent_sources(OnnxRuntimeCpu.runner).decode())
+        started.stdin.write(sent_sources(OnnxRuntimeCpu().runner).decode())
         yield started
         started.kill()
 

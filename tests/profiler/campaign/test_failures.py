@@ -141,14 +141,14 @@ def test_an_output_that_is_no_number_is_wrong(database, monkeypatch):
 
     from atb.devices.fake import device as fake
 
-    load = fake._FakeLaunch.load
+    load = fake._FakeSession.load
     bad = str(PLAN.subjects[5])
 
     def broken(self, key, artefact, **how):
         loaded = load(self, key, artefact, **how)
         return replace(loaded, output_checksum=float("nan")) if key == bad else loaded
 
-    monkeypatch.setattr(fake._FakeLaunch, "load", broken)
+    monkeypatch.setattr(fake._FakeSession, "load", broken)
     result = run(FakeDevice(), database)
     assert {f.cause for f in result.failures} == {"wrong-output"}
     assert len(result.measurements) == 9
