@@ -1,4 +1,11 @@
 from .conditions import Conditions as Conditions
+from .measurements import (
+    Levels as Levels,
+    assemble as assemble,
+    measurements_as_of as measurements_as_of,
+    read_levels as read_levels,
+    read_measurements as read_measurements,
+)
 from .record import (
     BlockRecord as BlockRecord,
     Campaign as Campaign,

@@ -16,7 +16,7 @@ import atb
 from atb.errors import AtbError, BadFile, InputError
 from atb.files import atomic_path
 from atb.predictor import LatencyPredictor, WorkPredictor, require_conditions
-from atb.profiler import Conditions
+from atb.profiler import Conditions, read_measurements
 from atb.profiler.database import ProfileDatabase
 from atb.report.baselines import baselines_of
 from atb.report.held_out import unseen
@@ -81,7 +81,7 @@ def write_page(
     found = _found(result)
     conditions = conditions or _choose_conditions(database, predictor, found)
     _require_one_subject(conditions, predictor, found)
-    measured = [] if database is None else database.measurements(conditions=conditions)
+    measured = [] if database is None else read_measurements(database, conditions=conditions)
     failures = [] if database is None else database.failures(conditions=conditions)
     held_out = () if predictor is None else unseen(predictor, measured)
     winner = found.winner if found else None
@@ -151,7 +151,7 @@ def _choose_conditions(
         return predictor.conditions
     if database is None:
         return None
-    counts = Counter(m.conditions.key for m in database.measurements())
+    counts = Counter(m.conditions.key for m in read_measurements(database))
     return max(database.conditions(), key=lambda each: counts[each.key], default=None)
 
 

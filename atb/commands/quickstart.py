@@ -183,11 +183,12 @@ def _fit(database: ProfileDatabase, target: Target, out: Path, seed: int) -> Wor
     import numpy as np
 
     from atb.predictor import TrainingSet, fit, save
+    from atb.profiler import read_measurements
 
     # not the finalists of a search: the predictor that chose them must not change by them
     measured = [
         measurement
-        for measurement in database.measurements(conditions=target.conditions)
+        for measurement in read_measurements(database, conditions=target.conditions)
         if measurement.campaign.partition("-")[0] == CAMPAIGN
     ]
     fitted = fit(TrainingSet.from_measurements(measured), np.random.default_rng(seed))

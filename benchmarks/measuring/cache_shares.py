@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from atb.models.architecture import Architecture
 from atb.profiler.database.writer import ProfileDatabase
+from atb.profiler.measurements import read_measurements
 from atb.profiler.statistics.cache_contention import cache_share, size_ratio
 from atb.profiler.statistics.estimators import LaunchEstimator
 from atb.profiler.statistics.measurement import Measurement
@@ -87,7 +88,7 @@ def from_trace() -> list[dict[str, Any]]:
 def from_database(path: Path) -> list[dict[str, Any]]:
     """The architectures of a database, whatever campaigns they were timed in."""
     with ProfileDatabase(path) as database:
-        every = database.measurements()
+        every = read_measurements(database)
     of: dict[Architecture, list[Measurement]] = {}
     for m in every:
         of.setdefault(m.architecture, []).append(m)

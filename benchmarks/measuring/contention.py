@@ -29,6 +29,7 @@ from atb.models.space import SPACES
 from atb.profiler.campaign.campaign import run_campaign
 from atb.profiler.campaign.plan import Plan
 from atb.profiler.database.writer import ProfileDatabase
+from atb.profiler.measurements import read_measurements
 from atb.profiler.statistics.measurement import Measurement
 from benchmarks.shared.other_tools import STATISTICS, Recipe, time_by_recipe
 from benchmarks.shared.record import machine, write_result
@@ -109,7 +110,7 @@ def errors(found: Sequence[float]) -> dict[str, float]:
 def report(architectures: Sequence[Architecture], folder: Path) -> dict[str, Any]:
     """The tables, from the database and the files."""
     with ProfileDatabase(folder / "profile.db") as database:
-        every = database.measurements()
+        every = read_measurements(database)
     by_phase = {name: {m.architecture: m for m in every if m.campaign == name} for name in PHASES}
     truth = {
         a: float(np.median([by_phase[n][a].latency_seconds for n in PHASES if "quiet" in n]))

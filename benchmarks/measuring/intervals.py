@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
@@ -25,6 +26,7 @@ from atb.devices.settings import RunSettings
 from atb.profiler.campaign.campaign import run_campaign
 from atb.profiler.campaign.plan import Plan
 from atb.profiler.database.writer import ProfileDatabase
+from atb.profiler.measurements import Levels
 from atb.profiler.statistics.cache_contention import CACHE_SENTINEL
 from atb.profiler.statistics.measurement import Measurement
 from atb.profiler.statistics.sentinel import LEVEL_QUANTILE
@@ -35,20 +37,6 @@ from benchmarks.shared.record import machine, write_result
 #: Short, so that checking outputs costs little; the noise does not depend on it.
 SETTINGS = RunSettings(sequence_length=8)
 WAYS: dict[str, float | None] = {"within 1%": 0.01, "usual launches": None}
-
-
-class AnchoredDatabase(ProfileDatabase):
-    """A database that knows both sentinels' levels, as one does that has been used before."""
-
-    levels = (0.0, 0.0)
-
-    def sentinel_level(self, *place: Any, **how: Any) -> float:
-        """The first one's in the trace."""
-        return self.levels[0]
-
-    def cache_level(self, *place: Any, **how: Any) -> float:
-        """The second one's over the first one's."""
-        return self.levels[1]
 
 
 def campaign(
@@ -63,8 +51,13 @@ def campaign(
     usual = device.latency(CACHE_SENTINEL, SETTINGS) / sentinel * cache_slowdown(trace)
     # of a fortieth of the trace a database would take about the same
     usual_speed = float(np.quantile(trace["sentinel"].slowdown, LEVEL_QUANTILE))
-    AnchoredDatabase.levels = (sentinel * usual_speed, usual)
-    with AnchoredDatabase(path, create=True) as database:
+    # levels are known, as in a database that has been used before
+    levels = Levels(sentinel * usual_speed, usual)
+    with (
+        ProfileDatabase(path, create=True) as database,
+        patch("atb.profiler.campaign.state.read_levels", return_value=levels),
+        patch("atb.profiler.measurements.read_levels", return_value=levels),
+    ):
         runtime = device.runtimes["fake"]
         (found,) = run_campaign(device, runtime, SETTINGS, plan, database).measurements
     return found

@@ -27,6 +27,7 @@ from atb.models.space import SPACES
 from atb.profiler.campaign.campaign import run_campaign
 from atb.profiler.campaign.plan import Plan
 from atb.profiler.database.writer import ProfileDatabase
+from atb.profiler.measurements import read_measurements
 from atb.profiler.statistics.estimators import ESTIMATORS, LaunchEstimator
 from atb.profiler.statistics.measurement import Measurement
 from atb.profiler.statistics.sentinel import sentinel_level, sentinel_seconds
@@ -139,7 +140,7 @@ def report(bench: Bench, rounds: int) -> dict[str, Any]:
     """All tables, from the files of the rounds."""
     documents = [json.loads((bench.folder / f"round-{i}.json").read_text()) for i in range(rounds)]
     with ProfileDatabase(bench.folder / "profile.db") as database:
-        every = [m for m in database.measurements() if m.campaign.startswith("round-")]
+        every = [m for m in read_measurements(database) if m.campaign.startswith("round-")]
     ours = [[m for m in every if m.architecture == a] for a in bench.architectures]
     levels = {m.campaign: own_level(m, every) for m in every}
     figures: dict[str, Any] = {

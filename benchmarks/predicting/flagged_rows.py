@@ -19,6 +19,7 @@ import numpy as np
 from atb.predictor.latency_fit import fit
 from atb.predictor.training_set import TrainingSet
 from atb.profiler.database.writer import ProfileDatabase
+from atb.profiler.measurements import read_measurements
 from atb.profiler.statistics.measurement import Measurement
 from benchmarks.shared.record import machine, write_result
 
@@ -38,7 +39,7 @@ def main() -> None:
     parser.add_argument("--db", type=Path, required=True)
     started = machine()
     with ProfileDatabase(parser.parse_args().db) as database:
-        every = [m for m in database.measurements() if m.usable]
+        every = [m for m in read_measurements(database) if m.usable]
     sound = [m for m in every if not m.flagged]
     flagged = [m for m in every if m.flagged]
     rng = np.random.default_rng(0)

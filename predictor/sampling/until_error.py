@@ -27,7 +27,7 @@ from atb.predictor import (
 )
 from atb.predictor.fitting import IntArray, architecture_at, architecture_basis, bases_of, rows_of
 from atb.predictor.sampling.choosing import choose_rows
-from atb.profiler import Conditions
+from atb.profiler import Conditions, read_measurements
 from atb.profiler.campaign import CampaignResult, Plan, Progress, run_campaign
 from atb.profiler.database import ProfileDatabase
 
@@ -164,7 +164,7 @@ def _chosen_before(
 ) -> IntArray:
     """Positions in the pool of what an interrupted command measured beside these."""
     position = {architecture_at(row): i for i, row in enumerate(pool)}
-    found = database.measurements(campaign=campaign)
+    found = read_measurements(database, campaign=campaign)
     found.sort(key=lambda m: min(b.readings.started_at for b in m.blocks))
     measured = [position.get(m.architecture) for m in found]
     known = set(chosen.tolist())
@@ -175,7 +175,7 @@ def _steps_before(
     result: CampaignResult, database: ProfileDatabase, rows: IntArray, seed: int
 ) -> list[SamplingStep]:
     """The steps of an interrupted command, from what it measured, in its order."""
-    measured = {m.architecture: m for m in database.measurements(campaign=result.campaign)}
+    measured = {m.architecture: m for m in read_measurements(database, campaign=result.campaign)}
     ordered = [measured[a] for a in map(architecture_at, rows) if a in measured]
     steps = []
     for count in range(_FIRST, len(ordered), _AT_A_TIME):

@@ -9,4 +9,4 @@ from .details import (
 )
 from .inspection import weight_warnings as weight_warnings
 from .plan import Plan as Plan
-from .scheduler import Progress as Progress
+from .state import Progress as Progress

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from atb.devices import Device, RunSettings, Runtime
-from atb.profiler import Campaign, Conditions, Failure, Subject
+from atb.profiler import Conditions, Failure, Subject, measurements_as_of
 from atb.profiler.campaign.allocation import Wanted, crosses, next_round
 from atb.profiler.campaign.artefacts import ArtefactStore
-from atb.profiler.campaign.journal import Journal
 from atb.profiler.campaign.plan import Plan
-from atb.profiler.campaign.scheduler import BudgetSpent, Progress, Scheduler
+from atb.profiler.campaign.scheduler import Scheduler
+from atb.profiler.campaign.state import BudgetSpent, CampaignState, Progress
 from atb.profiler.database import ProfileDatabase
 from atb.profiler.statistics import Measurement
 
@@ -80,71 +80,62 @@ def run_campaign(
     )
     with database.campaign_lock(campaign), ArtefactStore(runtime, settings) as artefacts:
         database.append_session(campaign, started_at=device.now(), within=plan.within)
-        journal = Journal(database, campaign)
-        launcher = Scheduler(
-            device,
-            runtime,
-            settings,
-            plan,
-            artefacts=artefacts,
-            journal=journal,
-            progress=progress,
-        )
+        state = CampaignState(campaign, database, device, plan, progress)
+        scheduler = Scheduler(device, runtime, settings, plan, artefacts=artefacts, state=state)
         try:
             blocks = dict.fromkeys(plan.subjects, plan.blocks)
-            launcher.measure(blocks, range(plan.first_launches))
-            ended_by = _go_on(launcher, journal, plan)
+            scheduler.measure(blocks, range(plan.first_launches))
+            ended_by = _add_launches(scheduler, state, plan)
         except BudgetSpent:
             ended_by = "budget"
-    return _result(database, campaign, plan, ended_by, journal)
-
-
-def _go_on(launcher: Scheduler, journal: Journal, plan: Plan) -> str:
-    """Spend a launch more on those that are not known well enough, until there are none.
-
-    A decision reads only the launches before it, so that a resumed campaign decides alike.
-    """
-    subjects: Sequence[Subject] = plan.subjects
-    first = plan.first_launches
-    # launches that an earlier command gave to all are read before anything is decided
-    while first < plan.last_launch and journal.all_have(plan.subjects, first, plan.blocks):
-        first += 1
-    if first > plan.first_launches:
-        # but the last of them may have been interrupted in the midst of more than `plan.blocks`
-        decided = _wanted(subjects, first - 1, journal, plan)
-        launcher.measure({w.subject: w.blocks for w in decided}, [first - 1])
-    for launch in range(first, plan.last_launch + 1):
-        wanted = _wanted(subjects, launch, journal, plan)
-        if not wanted:
-            return "complete" if plan.within is None else "within"
-        if launch < plan.last_launch:
-            # what is cheapest to finish comes first where time is limited
-            blocks = {w.subject: w.blocks for w in wanted}
-            launcher.measure(blocks, [launch], in_order=plan.budget_seconds is not None)
-        subjects = [w.subject for w in wanted]
-    return "complete" if plan.within is None else "most-launches"
-
-
-def _wanted(subjects: Sequence[Subject], launch: int, journal: Journal, plan: Plan) -> list[Wanted]:
-    """Who needs this launch, by what the launches before it say."""
-    found = journal.measurements(subjects, before_launch=launch, within=plan.within)
-    if plan.limit_seconds is not None and launch >= plan.most_launches:
-        found = [m for m in found if crosses(m, plan.limit_seconds)]
-    return next_round(
-        found, within=plan.within, blocks=plan.blocks, limit_seconds=plan.limit_seconds
-    )
-
-
-def _result(
-    database: ProfileDatabase, campaign: Campaign, plan: Plan, ended_by: str, journal: Journal
-) -> CampaignResult:
-    found = {m.subject: m for m in database.measurements_as_of(campaign)}
+    found = {m.subject: m for m in measurements_as_of(database, campaign)}
     return CampaignResult(
         campaign=campaign.label,
         measurements=tuple(found[a] for a in plan.subjects if a in found),
         failures=tuple(database.failures(campaign=campaign.label)),
         ended_by=ended_by,
-        given_up=tuple(filter(journal.quarantined, plan.subjects)),
+        given_up=tuple(filter(state.quarantined, plan.subjects)),
+    )
+
+
+def _add_launches(scheduler: Scheduler, state: CampaignState, plan: Plan) -> str:
+    """Spend a launch more on what is not known well enough, until nothing is left.
+
+    A decision reads only the launches before it, so that a resumed campaign decides alike.
+
+    Returns:
+        What ended it; see `CampaignResult`.
+    """
+    subjects: Sequence[Subject] = plan.subjects
+    first = plan.first_launches
+    # launches that an earlier command gave to all are read before anything is decided
+    while first < plan.last_launch and state.all_have(plan.subjects, first, plan.blocks):
+        first += 1
+    if first > plan.first_launches:
+        # but the last of them may have been interrupted in the midst of more than `plan.blocks`
+        decided = _wanted(subjects, first - 1, state, plan)
+        scheduler.measure({w.subject: w.blocks for w in decided}, [first - 1])
+    for launch in range(first, plan.last_launch + 1):
+        wanted = _wanted(subjects, launch, state, plan)
+        if not wanted:
+            return "complete" if plan.within is None else "within"
+        if launch < plan.last_launch:
+            # what is cheapest to finish comes first where time is limited
+            blocks = {w.subject: w.blocks for w in wanted}
+            scheduler.measure(blocks, [launch], in_order=plan.budget_seconds is not None)
+        subjects = [w.subject for w in wanted]
+    return "complete" if plan.within is None else "most-launches"
+
+
+def _wanted(
+    subjects: Sequence[Subject], launch: int, state: CampaignState, plan: Plan
+) -> list[Wanted]:
+    """The subjects that need a launch, by what the launches before it say."""
+    found = state.measurements(subjects, before_launch=launch)
+    if plan.limit_seconds is not None and launch >= plan.most_launches:
+        found = [m for m in found if crosses(m, plan.limit_seconds)]
+    return next_round(
+        found, within=plan.within, blocks=plan.blocks, limit_seconds=plan.limit_seconds
     )
 
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from atb.devices import Artefact, Block, Device, LaunchFailure, Loaded, RunSettings, WorkerSession
 from atb.devices.runtimes import check_output
 from atb.models import Architecture
 from atb.profiler import BlockRecord, LoadRecord, Subject
-from atb.profiler.campaign.journal import Journal
 from atb.profiler.campaign.plan import Plan
-from atb.profiler.statistics import DriftWatch, block_value
+from atb.profiler.campaign.state import CampaignState
+from atb.profiler.statistics import block_value
 
-__all__ = ["SessionRunner", "WaitBudget"]
+__all__ = ["SessionRunner"]
 
 _SENTINEL, _CACHE = "sentinel", "cache"
 _CACHE_ITERATIONS = 2
@@ -30,13 +30,6 @@ _COUNTERS = ("energy_joules", "battery_joules")
 _WAIT_STEP_SECONDS = 0.25  # between looks at the sentinel while waiting
 
 
-@dataclass
-class WaitBudget:
-    """How long a campaign may still wait for the machine to return to its level, in seconds."""
-
-    seconds: float
-
-
 @dataclass(frozen=True, slots=True)
 class _Ready:
     """A model: its file, the iterations of its blocks, and what loading it showed."""
@@ -50,15 +43,11 @@ class SessionRunner:
     """Times blocks in one worker and commits each of them.
 
     Args:
-        worker: Entered.
-        device: Where it runs.
-        plan: Iterations and sentinel.
+        worker: A fresh worker process, entered.
+        device: The device on which it runs.
+        plan: Iterations of a block, and the sentinel.
         settings: How models are run.
-        journal: Where to commit.
-        watch: Of the sentinel, across launches.
-        wait_budget: Of the campaign; waiting takes from it.
-        say: Told what is about to be done, and who is to blame if it fails.
-        clear_suspect: Told that whatever fails from now on is nobody's fault.
+        state: The campaign's, which takes every block and says what is measured already.
     """
 
     def __init__(
@@ -66,23 +55,14 @@ class SessionRunner:
         worker: WorkerSession,
         device: Device,
         plan: Plan,
-        journal: Journal,
-        *,
         settings: RunSettings,
-        watch: DriftWatch,
-        wait_budget: WaitBudget,
-        say: Callable[[Subject | None, str], None],
-        clear_suspect: Callable[[], None],
+        state: CampaignState,
     ) -> None:
         self._worker = worker
         self._device = device
         self._plan = plan
-        self._journal = journal
         self._settings = settings
-        self._watch = watch
-        self._wait_budget = wait_budget
-        self._say = say
-        self._clear_suspect = clear_suspect
+        self._state = state
         self._ready: dict[str, _Ready] = {}
 
     def holds(self, subject: Subject) -> bool:
@@ -110,7 +90,7 @@ class SessionRunner:
         self._load(
             _SENTINEL,
             sentinel,
-            known=self._journal.sentinel_iterations(),
+            known=self._state.sentinel_iterations(),
             seconds=self._plan.sentinel_block_seconds,
             fewest=_FEWEST_SENTINEL_ITERATIONS,
             settings=self._sentinel_settings,
@@ -125,20 +105,20 @@ class SessionRunner:
                 settings=self._sentinel_settings,
             )
         for subject, artefact in artefacts.items():
-            self._say(subject, "loading")
+            self._state.begin("loading", subject)
             if self._settings.scenario == "cold-start":
                 self._ready[str(subject)] = _Ready(artefact, 1)
                 continue
             self._load(
                 str(subject),
                 artefact,
-                known=self._journal.iterations(subject),
+                known=self._state.iterations(subject),
                 seconds=self._plan.block_seconds,
                 fewest=self._plan.fewest_iterations,
                 settings=self._settings,
             )
             self._check_once(subject)
-            self._note_load(subject, launch)
+            self._commit_load(subject, launch)
 
     @property
     def _sentinel_settings(self) -> RunSettings:
@@ -163,11 +143,11 @@ class SessionRunner:
         wanted = min(max(math.ceil(seconds / each), fewest), _MOST_ITERATIONS)
         self._ready[key] = _Ready(artefact, known or wanted, loaded)
 
-    def _note_load(self, subject: Subject, launch: int) -> None:
+    def _commit_load(self, subject: Subject, launch: int) -> None:
         ready = self._ready[str(subject)]
         assert ready.loaded is not None
         artefact, at = ready.artefact, self._device.now()
-        self._journal.note_load(
+        self._state.commit_load(
             LoadRecord(subject, launch, ready.loaded, artefact.sha256, artefact.size_bytes, at)
         )
 
@@ -177,7 +157,7 @@ class SessionRunner:
         Raises:
             LaunchFailure: With cause `wrong-output`.
         """
-        if not isinstance(subject, Architecture) or self._journal.knows(subject):
+        if not isinstance(subject, Architecture) or self._state.knows(subject):
             return
         result = check_output(subject, self._settings, self._worker.output(str(subject)))
         if not result.passed:
@@ -201,38 +181,35 @@ class SessionRunner:
                 break
         return best
 
-    def time(
-        self, missing: Sequence[tuple[Subject, int]], launch: int, *, done: Callable[[], None]
-    ) -> None:
+    def time(self, missing: Sequence[tuple[Subject, int]], launch: int) -> None:
         """Time blocks, the sentinel before and after each, and commit every one at once.
 
         Args:
             missing: Subjects and blocks in the order in which they are timed.
             launch: Index of the launch.
-            done: Called after each block.
 
         Raises:
             LaunchFailure: The worker failed.
         """
-        self._say(None, "first sentinel")
+        self._state.begin("first sentinel")
         before, shifted = self._time_sentinel()
         for number, (subject, block) in enumerate(missing):
             if shifted:
                 before = self._wait_out(before)
             turn = number % self._plan.cache_every == 0 or number == len(missing) - 1
             cache = self._time(_CACHE) if turn and _CACHE in self._ready else None
-            self._say(subject, f"launch {launch + 1}")
-            state = self._device.state()
+            self._state.begin(f"launch {launch + 1}", subject)
+            before_block = self._device.state()
             if self._settings.scenario == "cold-start":
                 readings = self._start_cold(subject, launch)
             else:
                 readings = self._time(str(subject))
             # only counters need a second reading, and only where the machine has one
-            counted = any(state.get(name) is not None for name in _COUNTERS)
-            state_after = self._device.state() if counted else {}
-            self._clear_suspect()
+            counted = any(before_block.get(name) is not None for name in _COUNTERS)
+            after_block = self._device.state() if counted else {}
+            self._state.clear_suspect()
             after, shifted = self._time_sentinel()
-            self._journal.commit(
+            self._state.commit(
                 BlockRecord(
                     subject,
                     launch,
@@ -241,12 +218,11 @@ class SessionRunner:
                     sentinel_before=before,
                     sentinel_after=after,
                     artefact_sha256=self._ready[str(subject)].artefact.sha256,
-                    state=state,
-                    state_after=state_after,
+                    state=before_block,
+                    state_after=after_block,
                     cache_sentinel=cache,
                 )
             )
-            done()
             before = after
 
     def _time(self, key: str) -> Block:
@@ -259,7 +235,7 @@ class SessionRunner:
         loaded = self._worker.load(key, self._ready[key].artefact)
         self._ready[key] = replace(self._ready[key], loaded=loaded)
         self._check_once(subject)
-        self._note_load(subject, launch)
+        self._commit_load(subject, launch)
         seconds = loaded.load_seconds + loaded.first_seconds
         return Block(started_at, (seconds,), (seconds,), (0,), (0,), span_seconds=seconds)
 
@@ -267,15 +243,15 @@ class SessionRunner:
         """A block of the sentinel, and whether the machine is off its level."""
         block = self._time(_SENTINEL)
         value = block_value(block, threads=self._settings.threads, quantile=0.25)
-        return block, self._watch.add(block.started_at, value.seconds)
+        return block, self._state.watch.add(block.started_at, value.seconds)
 
     def _wait_out(self, before: Block) -> Block:
-        """Wait until the machine is back at its level, as long as patience lasts."""
+        """Wait until the machine is back at its level, as long as the wait budget lasts."""
         shifted = True
-        while shifted and self._wait_budget.seconds > 0:
-            self._say(None, "waiting for the machine to return to its level")
+        while shifted and self._state.wait_budget_seconds > 0:
+            self._state.begin("waiting for the machine to return to its level")
             began = self._device.now()
             self._device.wait(_WAIT_STEP_SECONDS)
             before, shifted = self._time_sentinel()
-            self._wait_budget.seconds -= self._device.now() - began
+            self._state.wait_budget_seconds -= self._device.now() - began
         return before

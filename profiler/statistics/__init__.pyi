@@ -11,7 +11,6 @@ from .measurement import (
     MOST_DISTURBED as MOST_DISTURBED,
     MOST_SLOWDOWN as MOST_SLOWDOWN,
     Measurement as Measurement,
-    with_pooled_variance as with_pooled_variance,
 )
 from .preemption import (
     BlockValue as BlockValue,
@@ -31,3 +30,4 @@ from .sentinel import (
     sentinel_seconds as sentinel_seconds,
     slowdowns as slowdowns,
 )
+from .variance_pooling import pool_variances as pool_variances

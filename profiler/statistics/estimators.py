@@ -310,7 +310,7 @@ ESTIMATORS: dict[str, Estimator] = {
         LaunchEstimator("median-with-waits", 0.5, 0.5, waits_count=True),
     )
 }
-DEFAULT_ESTIMATOR = ESTIMATORS["quartile-sentinel"]
+DEFAULT_ESTIMATOR: Estimator = ESTIMATORS["quartile-sentinel"]
 
 
 def wall_latency(blocks: Sequence[BlockRecord]) -> float:

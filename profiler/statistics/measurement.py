@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from statistics import median
 from typing import Any
@@ -27,9 +27,9 @@ from atb.profiler.statistics.estimators import (
 from atb.profiler.statistics.percentiles import percentile_bound
 from atb.profiler.statistics.scenarios import SustainedCurve, requests_per_second
 from atb.profiler.statistics.sentinel import is_shifted
-from atb.profiler.statistics.variance_pooling import PooledVariance, pool_variances
+from atb.profiler.statistics.variance_pooling import PooledVariance
 
-__all__ = ["BlockRecord", "Failure", "Measurement", "with_pooled_variance"]
+__all__ = ["BlockRecord", "Failure", "Measurement"]
 
 #: Fewer launches say nothing about how launches differ.
 FEWEST_LAUNCHES = 3
@@ -302,13 +302,3 @@ class Measurement:
             document["curve"] = asdict(self.curve)
             document["sustained_over_first"] = self.curve.sustained_over_first
         return document
-
-
-def with_pooled_variance(measurements: Sequence[Measurement]) -> list[Measurement]:
-    """The same measurements, each with what the others tell about how launches differ.
-
-    Args:
-        measurements: Of one campaign.
-    """
-    pooled_variance = pool_variances([m.launch_values for m in measurements])
-    return [replace(m, pooled_variance=pooled_variance) for m in measurements]

@@ -23,6 +23,7 @@ from atb.profiler.database.writer import ProfileDatabase
 from atb.profiler.maintenance.export import raw_rows, read_raw, write_table
 from atb.profiler.maintenance.merging import add_campaigns, merge, read_campaigns
 from atb.profiler.maintenance.repairing import repair
+from atb.profiler.measurements import read_measurements
 from atb.profiler.record import BlockRecord, Failure, LoadRecord
 
 SMALL = Architecture(2, 128, 4, 128, 256)
@@ -103,7 +104,7 @@ def read_all(path: Path) -> None:
             for load in database.loads(campaign):
                 assert math.isfinite(load.loaded.load_seconds)
         database.failures()
-        for measured in database.measurements(models=True):
+        for measured in read_measurements(database, models=True):
             json.dumps(measured.to_json(), allow_nan=False)
 
 

@@ -16,6 +16,7 @@ from atb.predictor.training_set import TrainingSet
 from atb.profiler.campaign.campaign import run_campaign
 from atb.profiler.campaign.plan import Plan
 from atb.profiler.database.writer import ProfileDatabase
+from atb.profiler.measurements import read_measurements
 
 SPACE = SPACES["mini"]
 
@@ -29,9 +30,11 @@ def test_a_predictor_fitted_on_a_campaign_knows_the_device(tmp_path: Path) -> No
         run_campaign(device, runtime, settings, Plan(architectures, space=SPACE), database)
         run_campaign(device, runtime, RunSettings(threads=2), Plan(architectures[:2]), database)
         conditions = next(c for c in database.conditions() if c.settings == settings)
-        training_set = TrainingSet.from_measurements(database.measurements(conditions=conditions))
+        training_set = TrainingSet.from_measurements(
+            read_measurements(database, conditions=conditions)
+        )
         with pytest.raises(InputError, match=r"threads: (1 and 2|2 and 1)"):
-            TrainingSet.from_measurements(database.measurements())
+            TrainingSet.from_measurements(read_measurements(database))
     predictor = fit(training_set, np.random.default_rng(0))
     test = rows_of(SPACE.sample(np.random.default_rng(9), 300))
     truth = np.array([device.latency(architecture_at(row), settings) for row in test])

@@ -19,6 +19,7 @@ from atb.profiler.campaign.campaign import measure, run_campaign
 from atb.profiler.campaign.plan import Plan
 from atb.profiler.conditions import Conditions
 from atb.profiler.database.writer import ProfileDatabase
+from atb.profiler.measurements import read_measurements
 from atb.search.constraints.candidates import on_search_grid
 from atb.search.constraints.latency import LatencyLimit
 from atb.search.contract import MethodSettings
@@ -61,7 +62,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
         measure(device, runtime, settings, known, database, name="known", blocks=2)
         # one launch says nothing about how launches differ, so this one is flagged
         measure(device, runtime, settings, [PUBLISHED["s4"]], database, name="hasty", launches=1)
-        measured = database.measurements(campaign="first")
+        measured = read_measurements(database, campaign="first")
         predictor = fit(TrainingSet.from_measurements(measured), np.random.default_rng(0))
         request = SearchRequest(
             on_search_grid(space),

@@ -11,6 +11,7 @@ import pytest
 from atb.devices.fake.device import FakeDevice
 from atb.errors import RunError
 from atb.profiler.database.writer import ProfileDatabase
+from atb.profiler.measurements import read_measurements
 from atb.search.scoring.proxy import ExactProxy
 from atb.search.targets import Target, Targets
 from atb.search.verifier import Budget
@@ -21,7 +22,7 @@ def blocks(folder: Path) -> int:
         return sum(
             len(measurement.blocks)
             for campaign in database.campaigns()
-            for measurement in database.measurements(campaign=campaign.label)
+            for measurement in read_measurements(database, campaign=campaign.label)
         )
 
 

@@ -19,6 +19,7 @@ from atb.models.architecture import Architecture
 from atb.models.published import PUBLISHED
 from atb.profiler.campaign.plan import SENTINEL
 from atb.profiler.database.writer import ProfileDatabase
+from atb.profiler.measurements import read_measurements
 from atb.search.constraints.latency import LatencyLimit, SpeedUp
 from atb.search.contract import MethodSettings
 from atb.search.methods.methods import METHODS
@@ -46,7 +47,7 @@ def test_the_winner_is_the_best_measured_one_that_meets_the_limit(
     scores = [c.proxy for c in result.candidates]
     assert scores == sorted(scores, reverse=True)
     with ProfileDatabase(tmp_path / "profile.db") as database:
-        measured = database.measurements(campaign=result.campaigns[0])
+        measured = read_measurements(database, campaign=result.campaigns[0])
         assert {m.architecture for m in measured} == {c.architecture for c in result.finalists}
 
 
@@ -175,7 +176,7 @@ def test_a_device_that_vanishes_among_finalists_costs_nothing_that_was_found(
     with pytest.raises(RunError, match="3 times in a row"):
         world.search(tmp_path, device=Vanishing())
     with ProfileDatabase(tmp_path / "profile.db") as database:
-        before = sum(len(m.blocks) for m in database.measurements())
+        before = sum(len(m.blocks) for m in read_measurements(database))
     assert before > 0
     proxy = ExactProxy()
     result = world.search(tmp_path, proxy=proxy)
@@ -184,7 +185,7 @@ def test_a_device_that_vanishes_among_finalists_costs_nothing_that_was_found(
     assert result.winner.architecture == undisturbed.architecture
     with ProfileDatabase(tmp_path / "profile.db") as database:
         assert [campaign.label for campaign in database.campaigns()] == list(result.campaigns)
-        measured = database.measurements(campaign=result.campaigns[0])
+        measured = read_measurements(database, campaign=result.campaigns[0])
     assert sum(len(m.blocks) for m in measured) > before
 
 

@@ -27,6 +27,7 @@ from atb.profiler.campaign.campaign import run_campaign
 from atb.profiler.campaign.plan import Plan
 from atb.profiler.database import schema
 from atb.profiler.database.writer import ProfileDatabase
+from atb.profiler.measurements import read_measurements
 
 TINY = tuple(Architecture(1, 128, 2, 128, 128 + 64 * wider) for wider in range(3))
 
@@ -308,7 +309,7 @@ def summary(job):
     with ProfileDatabase(job.location) as database:
         (campaign,) = [c for c in database.campaigns() if c.label == job.name]
         failed = [(str(f.subject), f.cause, f.detail) for f in database.failures(campaign=job.name)]
-        measured = [_timeless(m.to_json()) for m in database.measurements(campaign=job.name)]
+        measured = [_timeless(m.to_json()) for m in read_measurements(database, campaign=job.name)]
         blocks = [
             (str(r.subject), r.launch, r.block, *map(_readings, _around(r)), r.artefact_sha256)
             for r in database.blocks(campaign)

@@ -141,12 +141,13 @@ def select_training_set(
     """
     from atb.commands.arguments.target import choose_conditions
     from atb.predictor import LEAST_ROWS, TrainingSet
+    from atb.profiler import read_measurements
     from atb.profiler.database import ProfileDatabase
 
     with ProfileDatabase(chosen.db) as database:
         conditions = choose_conditions(database, chosen.campaign, **chosen.wanted)
         return TrainingSet.from_measurements(
-            database.measurements(conditions=conditions, campaign=chosen.campaign),
+            read_measurements(database, conditions=conditions, campaign=chosen.campaign),
             least_rows=least_rows or LEAST_ROWS,
             emulated=emulated,
         )
@@ -160,12 +161,13 @@ def select_training_sets(chosen: SelectionOptions, *, emulated: bool = False) ->
     """
     from atb.commands.arguments.target import agreeing_conditions
     from atb.predictor import TrainingSet
+    from atb.profiler import read_measurements
     from atb.profiler.database import ProfileDatabase
 
     found = []
     with ProfileDatabase(chosen.db) as database:
         for conditions in agreeing_conditions(database, chosen.campaign, **chosen.wanted):
-            measured = database.measurements(conditions=conditions, campaign=chosen.campaign)
+            measured = read_measurements(database, conditions=conditions, campaign=chosen.campaign)
             if any(measurement.usable for measurement in measured):
                 found.append(
                     TrainingSet.from_measurements(measured, least_rows=1, emulated=emulated)

@@ -86,12 +86,13 @@ def _raw(database: ProfileReader, labels: Sequence[str]) -> list[dict[str, Any]]
 
 
 def _measured(database: ProfileReader, labels: Sequence[str]) -> list[dict[str, Any]]:
+    from atb.profiler import read_measurements
     from atb.profiler.maintenance import measurement_rows
 
     rows: list[dict[str, Any]] = []
     with progress("export") as show:
         for done, label in enumerate(labels):
             show(done, len(labels), label)
-            rows += measurement_rows(database.measurements(campaign=label, models=True))
+            rows += measurement_rows(read_measurements(database, campaign=label, models=True))
         show(len(labels), len(labels), "")
     return rows

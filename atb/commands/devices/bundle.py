@@ -76,6 +76,7 @@ def bundle(
 def _collect(db: str, name: str, device: str | None, campaign: str | None) -> DeviceTrainingSets:
     from atb.commands.arguments import agreeing_conditions
     from atb.predictor.known_devices import collect_training_sets
+    from atb.profiler import read_measurements
     from atb.profiler.database import ProfileDatabase
 
     with ProfileDatabase(db) as database:
@@ -83,7 +84,7 @@ def _collect(db: str, name: str, device: str | None, campaign: str | None) -> De
         namesakes = [found for found in agreeing if found.device == name]
         return collect_training_sets(
             {
-                conditions: database.measurements(conditions=conditions, campaign=campaign)
+                conditions: read_measurements(database, conditions=conditions, campaign=campaign)
                 for conditions in (device is None and namesakes) or agreeing
             }
         )

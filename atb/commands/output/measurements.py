@@ -137,12 +137,13 @@ def _draw_operators(found: Sequence[BreakDown]) -> None:
 
 def print_listing(db: str, json: bool) -> None:
     """Print what a database holds, by campaign; in JSON all measurements and failures."""
+    from atb.profiler import read_measurements
     from atb.profiler.database import ProfileDatabase
 
     with ProfileDatabase(db) as database:
         campaigns = database.campaigns()
         measured = {
-            c.label: database.measurements(campaign=c.label, models=True) for c in campaigns
+            c.label: read_measurements(database, campaign=c.label, models=True) for c in campaigns
         }
         failed = {c.label: database.failures(campaign=c.label) for c in campaigns}
     rows = [

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from atb.profiler.database.writer import ProfileDatabase
+from atb.profiler.measurements import read_measurements
 
 #: Campaigns and processes of several seconds each.
 pytestmark = pytest.mark.slow
@@ -37,7 +38,7 @@ def told(done) -> dict:
 
 def measurements(path) -> list:
     with ProfileDatabase(path) as database:
-        return [m.to_json() for m in database.measurements()]
+        return [m.to_json() for m in read_measurements(database)]
 
 
 def test_export_and_import_restore_the_same_measurements(atb, measured) -> None:

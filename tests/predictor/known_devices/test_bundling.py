@@ -19,6 +19,7 @@ from atb.profiler.campaign.campaign import run_campaign
 from atb.profiler.campaign.plan import Plan
 from atb.profiler.conditions import Conditions
 from atb.profiler.database.writer import ProfileDatabase
+from atb.profiler.measurements import read_measurements
 from atb.profiler.statistics.measurement import Measurement
 
 SPACE = SPACES["mini"]
@@ -41,7 +42,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[Conditions, list[
         ):
             plan = Plan(architectures[:count], launches=3)
             run_campaign(device, runtime, settings, plan, database)
-        return {c: database.measurements(conditions=c) for c in database.conditions()}
+        return {c: read_measurements(database, conditions=c) for c in database.conditions()}
 
 
 def renamed(measured: dict[Conditions, list[Measurement]], change: Callable[[Conditions], Any]):

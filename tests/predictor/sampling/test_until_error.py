@@ -13,6 +13,7 @@ from atb.predictor.fitting.features import rows_of
 from atb.predictor.sampling.until_error import measure_until
 from atb.profiler.campaign.plan import Plan
 from atb.profiler.database.writer import ProfileDatabase
+from atb.profiler.measurements import read_measurements
 
 SPACE = SPACES["mini"]
 
@@ -25,7 +26,9 @@ def run(path: Path, *, error: float, most: int = 60, stepped=None, **how):
             device, device.runtimes["fake"], RunSettings(), plan, database,
             error=error, most=most, stepped=stepped,
         )  # fmt: skip
-        measured = [m.architecture for m in database.measurements(campaign=found.result.campaign)]
+        measured = [
+            m.architecture for m in read_measurements(database, campaign=found.result.campaign)
+        ]
     return found, measured
 
 

@@ -14,6 +14,7 @@ from atb.models.space_file import find_space
 from atb.profiler.campaign.campaign import measure, run_campaign
 from atb.profiler.campaign.plan import Plan
 from atb.profiler.database.writer import ProfileDatabase
+from atb.profiler.measurements import read_measurements
 from atb.profiler.statistics.measurement import WIDTH_TOLERANCE
 
 MINI = find_space("mini")
@@ -46,7 +47,7 @@ def places(database, label=None):
     """(campaign, architecture, launch, block) of everything measured, in the order measured."""
     found = [
         (m.campaign, str(m.architecture), r.launch, r.block, r.readings.started_at)
-        for m in database.measurements(campaign=label)
+        for m in read_measurements(database, campaign=label)
         for r in m.blocks
     ]
     return [place[:4] for place in sorted(found, key=lambda place: place[4])]
@@ -69,7 +70,7 @@ def rows(database):
             readings(r.sentinel_before),
             readings(r.sentinel_after),
         )
-        for m in database.measurements()
+        for m in read_measurements(database)
         for r in m.blocks
     ]
 
@@ -94,7 +95,7 @@ def test_the_same_plan_says_the_same_after_the_machine_was_seen_faster(database,
     factors.append(1.0)
     run(device, sampled(3, name="later"), database)
     # what the sentinel takes when nothing disturbs is known better now
-    now = database.measurements(campaign=first[0].campaign)
+    now = read_measurements(database, campaign=first[0].campaign)
     assert all(m.sentinel_reference < 0.95 * first[0].sentinel_reference for m in now)
     assert run(device, sampled(3), database).measurements == first
 
@@ -116,7 +117,7 @@ def test_blocks_of_many_architectures_are_interleaved(database):
 
 def test_blocks_last_as_long_as_planned_and_the_sentinel_stands_on_both_sides(database):
     run(FakeDevice(), sampled(5), database)
-    for found in database.measurements():
+    for found in read_measurements(database):
         for record in found.blocks:
             plan = sampled(5)
             assert len(record.readings.wall_seconds) >= plan.fewest_iterations
@@ -363,7 +364,7 @@ def test_a_full_disk_ends_a_campaign_that_goes_on_later(database):
 
 
 def test_a_campaign_that_somebody_else_measures_is_refused(database, location, monkeypatch):
-    monkeypatch.setattr("atb.profiler.database.lock._PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr("atb.profiler.database.lock._LOCK_WAIT_SECONDS", 0.1)
     run(FakeDevice(), sampled(2), database)
     before = places(database)
     (campaign,) = database.campaigns()

@@ -11,6 +11,7 @@ from atb.profiler.campaign.campaign import run_campaign
 from atb.profiler.campaign.plan import Plan
 from atb.profiler.database.postgresql import parse_url
 from atb.profiler.database.writer import ProfileDatabase
+from atb.profiler.measurements import read_measurements
 from atb.profiler.record import Failure
 
 #: Campaigns and processes of several seconds each.
@@ -26,7 +27,7 @@ def test_a_campaign_says_the_same_on_a_server_as_in_a_file(postgresql, location)
         with ProfileDatabase(place, create=True) as database:
             result = run_campaign(device, device.runtimes["fake"], RunSettings(), plan, database)
         with ProfileDatabase(place) as database:
-            found.append((result.measurements, result.failures, database.measurements()))
+            found.append((result.measurements, result.failures, read_measurements(database)))
         assert len(result.measurements) == 3
     assert found[0] == found[1]
 
@@ -39,7 +40,7 @@ def test_a_campaign_on_a_server_goes_on(postgresql):
             run_campaign(device, device.runtimes["fake"], RunSettings(), plan, database)
     with ProfileDatabase(postgresql) as database:
         assert [campaign.label for campaign in database.campaigns()] == ["profile"]
-        assert len(database.measurements()) == 4
+        assert len(read_measurements(database)) == 4
 
 
 def test_who_reads_cannot_write(postgresql):

@@ -18,6 +18,7 @@ from atb.profiler.database.writer import ProfileDatabase
 from atb.profiler.maintenance.export import measurement_rows, raw_rows, read_raw, write_table
 from atb.profiler.maintenance.merging import add_campaigns, merge, read_campaigns
 from atb.profiler.maintenance.repairing import repair
+from atb.profiler.measurements import read_measurements
 from atb.profiler.record import Failure, LoadRecord
 
 BLOCK = {
@@ -135,7 +136,7 @@ def rows_of(path: Path) -> dict[str, int]:
 def read_all(path: Path) -> None:
     with ProfileDatabase(path) as database:
         database.conditions()
-        database.measurements(models=True)
+        read_measurements(database, models=True)
         database.failures()
 
 
@@ -324,7 +325,7 @@ def test_no_cell_of_a_csv_file_begins_a_formula_and_all_come_back(fill, tmp_path
             database.append_failure(campaign, failure)
         write_table(out, raw_rows(read_campaigns(database)), raw=True)
         flat = tmp_path / "measurements.csv"
-        write_table(flat, measurement_rows(database.measurements()), raw=False)
+        write_table(flat, measurement_rows(read_measurements(database)), raw=False)
     for file in (out, flat):
         with file.open(encoding="utf-8", newline="") as lines:
             cells = [cell for row in csv.reader(lines) for cell in row]

@@ -13,6 +13,7 @@ from atb.errors import BadFile, InputError, RunError
 from atb.models.published import PUBLISHED
 from atb.profiler.database import schema
 from atb.profiler.database.writer import ProfileDatabase
+from atb.profiler.measurements import read_measurements
 from atb.profiler.record import Failure, LoadRecord
 from atb.profiler.statistics.estimators import DEFAULT_ESTIMATOR
 from atb.profiler.subject import ModelFile
@@ -69,7 +70,7 @@ def test_what_is_written_is_read_back_exactly(anywhere, conditions, make_record,
         assert database.blocks(campaign) == [record]
         assert database.loads(campaign) == loads
         assert database.failures() == [failure, of_device]
-        (found,) = database.measurements()
+        (found,) = read_measurements(database)
         assert found.blocks == (record,)
         assert found.conditions == conditions
         assert found.sentinel_reference == pytest.approx(1e-3 / 3)
@@ -77,7 +78,7 @@ def test_what_is_written_is_read_back_exactly(anywhere, conditions, make_record,
 
 def test_closing_leaves_one_file(filled):
     with ProfileDatabase(filled) as database:
-        database.measurements()
+        read_measurements(database)
     assert [path.name for path in filled.parent.iterdir()] == [filled.name]
 
 
@@ -154,9 +155,9 @@ def test_intervals_are_sequential_where_a_precision_was_asked_for(
         database.append_session(campaign, started_at=1.0, within=None)
         for launch in range(5):
             database.append_block(campaign, make_record(launch, 0, 0.010))
-        assert [(m.sequential, m.within) for m in database.measurements()] == [(False, None)]
+        assert [(m.sequential, m.within) for m in read_measurements(database)] == [(False, None)]
         database.append_session(campaign, started_at=2.0, within=0.01)
-        assert [(m.sequential, m.within) for m in database.measurements()] == [(True, 0.01)]
+        assert [(m.sequential, m.within) for m in read_measurements(database)] == [(True, 0.01)]
 
 
 def test_campaigns_of_one_sentinel_are_corrected_to_the_same_level(
@@ -171,12 +172,12 @@ def test_campaigns_of_one_sentinel_are_corrected_to_the_same_level(
                 database.append_block(opened, record)
         other = open_campaign(database, conditions, name="other", sentinel=PUBLISHED["bert-mini"])
         database.append_block(other, make_record(0, 0, 0.010, 0.005))
-        quiet, slow, apart = database.measurements()
+        quiet, slow, apart = read_measurements(database)
         assert quiet.latency_seconds == pytest.approx(slow.latency_seconds)
         assert quiet.sentinel_reference == slow.sentinel_reference == pytest.approx(0.001)
         assert apart.sentinel_reference == pytest.approx(0.005)
         # a filter changes nothing
-        (alone,) = database.measurements(campaign="slow")
+        (alone,) = read_measurements(database, campaign="slow")
         assert alone == slow
 
 
@@ -192,7 +193,7 @@ def test_the_level_is_that_of_the_first_blocks_by_their_clock_not_by_arrival(
                 record = make_record(launch, 0, 0.010, sentinel)
                 readings = replace(record.readings, started_at=started_at)
                 database.append_block(campaign, replace(record, readings=readings))
-        (level,) = {m.sentinel_reference for m in database.measurements()}
+        (level,) = {m.sentinel_reference for m in read_measurements(database)}
         assert level == pytest.approx(0.001, rel=1e-3)
 
 
@@ -225,11 +226,11 @@ def test_a_latency_stays_what_it_was_while_the_database_grows(
         first = open_campaign(database, conditions, name="first")
         for launch in range(3):
             database.append_block(first, make_record(launch, 0, 0.010, 0.001))
-        (before,) = database.measurements()
+        (before,) = read_measurements(database)
         faster = open_campaign(database, conditions, name="faster")
         for launch in range(9):  # within the band: no other state
             database.append_block(faster, make_record(launch, 0, 0.008, 0.00099))
-        after, other = database.measurements()
+        after, other = read_measurements(database)
         assert after == before
         assert other.sentinel_reference == before.sentinel_reference
 
@@ -331,7 +332,7 @@ def test_a_url_that_cannot_be_used_is_the_users_input(url):
 
 def test_an_sqlite_url_is_a_path(filled):
     with ProfileDatabase(f"sqlite:///{filled}") as database:
-        assert len(database.measurements()) == 1
+        assert len(read_measurements(database)) == 1
 
 
 def test_the_tables_can_be_made_on_a_server():
@@ -351,7 +352,7 @@ def test_an_empty_file_becomes_a_database_only_when_writing(location):
     with pytest.raises(BadFile, match="is empty"):
         ProfileDatabase(location)
     with ProfileDatabase(location, create=True) as database:
-        assert database.measurements() == []
+        assert read_measurements(database) == []
 
 
 def test_a_full_disk_ends_the_run_and_keeps_what_was_measured(filled, make_record):
@@ -376,7 +377,7 @@ def test_a_database_in_a_folder_without_permission_is_still_read(filled):
     filled.parent.chmod(0o500)
     try:
         with ProfileDatabase(filled) as database:
-            assert len(database.measurements()) == 1
+            assert len(read_measurements(database)) == 1
     finally:
         filled.parent.chmod(0o700)
 

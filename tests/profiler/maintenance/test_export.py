@@ -25,6 +25,7 @@ from atb.profiler.maintenance.export import (
     write_table,
 )
 from atb.profiler.maintenance.merging import add_campaigns, merge, read_campaigns
+from atb.profiler.measurements import read_measurements
 from atb.profiler.record import Failure, LoadRecord
 from atb.profiler.subject import ModelFile
 
@@ -69,7 +70,6 @@ def filled(location):
 def contents(location):
     """Everything that a database tells, without its own numbers."""
     with ProfileDatabase(location) as database:
-        campaigns = database.campaigns()
         return [
             (
                 replace(campaign, id=0),
@@ -78,10 +78,10 @@ def contents(location):
                 database.failures(campaign=campaign.label),
                 [
                     (m.to_json(), m.sentinel_reference, m.sequential, m.within)
-                    for m in database.measurements(campaign=campaign.label, models=True)
+                    for m in read_measurements(database, campaign=campaign.label, models=True)
                 ],
             )
-            for campaign in campaigns
+            for campaign in database.campaigns()
         ]
 
 
@@ -238,8 +238,8 @@ def test_without_pyarrow_only_parquet_is_refused(monkeypatch):
 def test_measurements_are_a_row_each_with_their_conditions(filled, tmp_path, suffix):
     path = tmp_path / f"measurements{suffix}"
     with ProfileDatabase(filled) as database:
-        measurements = database.measurements(models=True)
-        write_table(path, measurement_rows(measurements), raw=False)
+        measurements = read_measurements(database, models=True)
+    write_table(path, measurement_rows(measurements), raw=False)
     if suffix == ".csv":
         frame = pd.read_csv(path)
         with path.open(newline="", encoding="utf-8") as file:
@@ -272,7 +272,7 @@ def test_measurements_are_a_row_each_with_their_conditions(filled, tmp_path, suf
 def test_measurements_cannot_be_imported_and_the_error_says_how(filled, tmp_path):
     path = tmp_path / "measurements.csv"
     with ProfileDatabase(filled) as database:
-        write_table(path, measurement_rows(database.measurements()), raw=False)
+        write_table(path, measurement_rows(read_measurements(database)), raw=False)
     with pytest.raises(BadFile, match="--blocks"):
         read_raw(path)
 
@@ -355,7 +355,7 @@ def test_a_file_of_an_older_format_is_merged_and_left_as_it_is(tmp_path):
 
 
 def test_a_campaign_that_is_being_measured_is_not_added_to(tmp_path, monkeypatch):
-    monkeypatch.setattr("atb.profiler.database.lock._PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr("atb.profiler.database.lock._LOCK_WAIT_SECONDS", 0.1)
     source, target = fill(tmp_path / "source.db"), tmp_path / "target.db"
     put_together([source], target)
     with ProfileDatabase(target, create=True) as database:

@@ -10,6 +10,7 @@ import pytest
 
 from atb.models.architecture import Architecture
 from atb.models.published import PUBLISHED
+from atb.profiler.measurements import read_measurements
 from atb.report.baselines import Baseline
 from atb.report.held_out import UnseenPredictions
 from atb.report.pictures import pictures, search as search_pictures
@@ -31,7 +32,7 @@ def fit_of(predicted: list[float]) -> UnseenPredictions:
 
 @pytest.fixture(scope="module")
 def every(run: Run) -> list[Picture]:
-    measured = run.database.measurements()
+    measured = read_measurements(run.database)
     fits = [fit_of([1e-3, 1.6e-3, 2e-3]), fit_of([1.1e-3, 2e-3])]
     rows = [Baseline(("a",), PUBLISHED["s4"], 5e-3, (4e-3, 6e-3), "predicted")]
     found = [
@@ -97,7 +98,7 @@ def test_nothing_global_is_left_changed(run: Run) -> None:
 
 
 def test_measured_latencies_lie_inside_the_axes_in_milliseconds(run: Run) -> None:
-    measured = run.database.measurements()
+    measured = read_measurements(run.database)
     axes = pictures.latencies(measured).figure.axes[0]
     milliseconds = [1e3 * m.latency_seconds for m in measured]
     low, high = axes.get_ylim()
@@ -109,7 +110,7 @@ def test_measured_latencies_lie_inside_the_axes_in_milliseconds(run: Run) -> Non
 
 
 def test_every_point_tells_which_architecture_it_is(run: Run) -> None:
-    measured = run.database.measurements()
+    measured = read_measurements(run.database)
     svg = pictures.latencies(measured).svg()
     titles = re.findall(r"<title>([^<]+)</title>", svg)
     assert len(titles) == len(measured)
@@ -173,7 +174,7 @@ def test_a_search_of_one_unmeasured_candidate_can_be_drawn(run: Run) -> None:
 
 
 def test_a_single_measurement_can_be_drawn(run: Run) -> None:
-    assert pictures.latencies(run.database.measurements()[:1]).svg().startswith("<svg")
+    assert pictures.latencies(read_measurements(run.database)[:1]).svg().startswith("<svg")
 
 
 def test_baselines_are_ranked_and_say_how_they_are_known() -> None:
@@ -300,7 +301,7 @@ def test_text_and_what_is_drawn_stand_out(colours: dict[str, str], ground: str) 
 
 
 def test_the_narrow_drawing_has_a_name_of_its_own_and_stacks_its_panels(run: Run) -> None:
-    measured = run.database.measurements()
+    measured = read_measurements(run.database)
     wide, narrow = in_both_widths(lambda w: pictures.latencies(measured, width_inches=w))
     assert (wide.name, narrow.name) == ("latencies", "latencies-narrow")
     assert wide.figure.get_figwidth() > 1.8 * narrow.figure.get_figwidth()
