@@ -3,6 +3,7 @@ import os
 import shutil
 import sqlite3
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from racing import opened, race
@@ -139,7 +140,7 @@ def test_filters_choose_measurements_and_failures(anywhere, conditions, make_rec
             database.append_block(campaign, make_record(0, 0, 0.010))
             failure = Failure(architecture, known, campaign.label, "crash", "", 1.0)
             database.append_failure(campaign, failure)
-        for select in (database.measurements, database.failures):
+        for select in (partial(read_measurements, database), database.failures):
             assert len(select()) == 3
             assert len(select(conditions)) == 2
             assert len(select(conditions, space="kd")) == 1
