@@ -20,7 +20,7 @@ class Architecture:
     Attributes:
         layers: Number of Transformer layers, L.
         hidden: Hidden size, which is the embedding size too, H.
-        heads: Attention heads, A.
+        heads: Number of attention heads of a layer, A.
         qkv: Total width of each of query, key and value, Q; a multiple of `heads`.
         feed_forward: Inner size of the feed-forward block, F.
 
@@ -125,8 +125,8 @@ def parameter_count(layers: Any, hidden: Any, qkv: Any, feed_forward: Any, *, ta
     """Parameters of embeddings, encoder and pooler, of one shape or of arrays of them.
 
     Args:
-        layers: Number of layers, as all sizes a number or int64[n].
-        hidden: Hidden size.
+        layers: Number of layers; like all sizes a number, or int64[n].
+        hidden: Hidden size, H.
         qkv: Width of query, key and value.
         feed_forward: Inner width of the feed-forward block.
         tables: Rows of the tables of words, positions and segments together.

@@ -30,7 +30,7 @@ class DataFile:
 
     Attributes:
         location: Where the graph looks for it: a path below its folder, with slashes.
-        path: Where it lies.
+        path: Where the file lies.
     """
 
     location: str
@@ -195,8 +195,8 @@ def relocated(path: Path, locations: Mapping[str, str]) -> bytes:
     """The content of a graph that looks for its weights elsewhere; nothing else is changed.
 
     Args:
-        path: An ONNX graph.
-        locations: The new place by the old one.
+        path: File of an ONNX graph.
+        locations: New place of a file of weights by its old one.
 
     Raises:
         BadFile: It is no ONNX graph.

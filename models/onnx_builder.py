@@ -59,43 +59,27 @@ def build_graph(
         weights: By the names of `weights_shapes`, in torch's convention [out, in]; more names,
             such as those of a task head, are left out. None draws them.
         seed: Of the random weights.
-        vocabulary_size: Number of tokens.
-        positions: Longest sequence.
-        token_types: Number of segments.
-        sequence_length: Fixed length; None accepts any up to `positions`.
-        batch: Fixed batch; None accepts any.
-        layer_norm_epsilon: Added to variances.
-        head: Of a task, whose weights `weights` holds, as `classifier` or `qa_outputs`.
+        vocabulary_size: Rows of the word table.
+        positions: Tokens in the longest sequence.
+        token_types: Kinds of sentences that are told apart.
+        sequence_length: Tokens of every sequence; None accepts any number up to `positions`.
+        batch: Sequences of every batch; None accepts any number.
+        layer_norm_epsilon: Added to the variance in LayerNorm.
+        head: Head of a task, whose weights `weights` holds as `classifier` or `qa_outputs`.
 
     Raises:
         InputError: The sequence is longer than the positions, weights are missing or of another
             shape, or the model is too large for one file.
     """
-    sizes = {
-        "vocabulary_size": vocabulary_size,
-        "positions": positions,
-        "token_types": token_types,
-    }
-    if sequence_length is not None and sequence_length > positions:
-        raise InputError(
-            f"Sequences of {sequence_length} do not fit into {positions} positions: "
-            "shorten them, or build with more positions."
-        )
-    if 4 * architecture.parameters(**sizes) > _LARGEST_BYTES:
-        raise InputError(
-            f"{architecture} has {architecture.parameters(**sizes):,} parameters, too many for "
-            "an ONNX file, which ends at 2 GiB: make it smaller."
-        )
+    sizes = {"vocabulary_size": vocabulary_size, "positions": positions, "token_types": token_types}
+    _check_sizes(architecture, sizes, sequence_length)
     if weights is None:
         if head is not None:
             raise InputError(f"A graph with a head ({head}) needs weights: give those of a model.")
         weights = random_weights(architecture, np.random.default_rng(seed), **sizes)
     else:
-        _check_weights(
-            weights,
-            weights_shapes(architecture, **sizes)
-            | _head_shapes(head, weights, architecture.hidden),
-        )
+        shapes = weights_shapes(architecture, **sizes)
+        _check_weights(weights, shapes | _head_shapes(head, weights, architecture.hidden))
     graph = _Graph(weights, layer_norm_epsilon)
     axes = ("batch" if batch is None else batch, sequence_length or "sequence")
     _add_model(graph, architecture, head)
@@ -109,6 +93,22 @@ def save_graph(model: onnx.ModelProto, path: Path) -> None:
     """Write a graph, whole or not at all."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(model.SerializeToString())
+
+
+def _check_sizes(
+    architecture: Architecture, sizes: Mapping[str, int], sequence_length: int | None
+) -> None:
+    """Refuse sequences without positions, and a model that is too large for one file."""
+    if sequence_length is not None and sequence_length > sizes["positions"]:
+        raise InputError(
+            f"Sequences of {sequence_length} do not fit into {sizes['positions']} positions: "
+            "shorten them, or build with more positions."
+        )
+    if 4 * architecture.parameters(**sizes) > _LARGEST_BYTES:
+        raise InputError(
+            f"{architecture} has {architecture.parameters(**sizes):,} parameters, too many for "
+            "an ONNX file, which ends at 2 GiB: make it smaller."
+        )
 
 
 def _check_weights(

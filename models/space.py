@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -51,13 +52,13 @@ class SearchSpace:
 
     Attributes:
         name: What the space is called in files and on the command line.
-        layers: Values of L.
-        hidden: Values of H.
-        heads: Values of A.
-        feed_forward: Values of F.
-        qkv: Values of Q; pairs that the heads do not divide are left out.
+        layers: Numbers of Transformer layers, L.
+        hidden: Hidden sizes, H.
+        heads: Numbers of attention heads, A.
+        feed_forward: Inner sizes of the feed-forward block, F.
+        qkv: Widths of query, key and value, Q; pairs that the heads do not divide are left out.
         head_size: Width of one head, in place of `qkv`.
-        widest_head: Of `qkv`: pairs with wider heads are left out; None leaves none out.
+        widest_head: Pairs with wider heads are left out; None leaves none out.
     """
 
     name: str
@@ -102,18 +103,20 @@ class SearchSpace:
     @property
     def largest(self) -> Architecture:
         """The architecture with the largest value everywhere: the shape of the SuperPLM."""
-        heads, qkv = max(self.attention, key=lambda pair: (pair[1], pair[0]))
-        return Architecture(
-            self.layers.values[-1], self.hidden.values[-1], heads, qkv, self.feed_forward.values[-1]
-        )
+        return self._corner(-1)
 
     @property
     def smallest(self) -> Architecture:
         """The architecture with the smallest value everywhere."""
-        heads, qkv = min(self.attention, key=lambda pair: (pair[1], pair[0]))
-        return Architecture(
-            self.layers.values[0], self.hidden.values[0], heads, qkv, self.feed_forward.values[0]
+        return self._corner(0)
+
+    def _corner(self, place: int) -> Architecture:
+        """The architecture with the first or the last value everywhere, the widest pair last."""
+        heads, qkv = sorted(self.attention, key=lambda pair: (pair[1], pair[0]))[place]
+        layers, hidden, feed_forward = (
+            dimension.values[place] for dimension in (self.layers, self.hidden, self.feed_forward)
         )
+        return Architecture(layers, hidden, heads, qkv, feed_forward)
 
     def genome(self, architecture: Architecture) -> tuple[int, int, int, int]:
         """Positions of an architecture on the four genes.
@@ -136,20 +139,15 @@ class SearchSpace:
 
     def at(self, genome: tuple[int, int, int, int]) -> Architecture:
         """The architecture at these gene positions."""
-        layers, hidden, attention, feed_forward = (
+        layers, hidden, (heads, qkv), feed_forward = (
             values[position] for values, position in zip(self.genes, genome, strict=True)
         )
-        heads, qkv = attention
         return Architecture(layers, hidden, heads, qkv, feed_forward)
 
     def __contains__(self, architecture: object) -> bool:
-        if not isinstance(architecture, Architecture):
-            return False
-        try:
-            self.genome(architecture)
-        except BadArchitecture:
-            return False
-        return True
+        with suppress(BadArchitecture):
+            return isinstance(architecture, Architecture) and bool(self.genome(architecture))
+        return False
 
     def sample(self, rng: np.random.Generator, count: int) -> list[Architecture]:
         """Draw distinct architectures uniformly; a longer draw begins with the shorter one.
@@ -229,7 +227,7 @@ class SearchSpace:
         """The part of the space that a SuperPLM of this shape holds.
 
         Raises:
-            InputError: Nothing is left.
+            InputError: The SuperPLM holds no architecture of the space.
         """
         if self.head_size is not None and self.head_size > largest.head_size:
             raise InputError(
@@ -260,23 +258,16 @@ class SearchSpace:
 
     def to_json(self) -> dict[str, Any]:
         """The document of `atb space show --json`: name, size, dimensions."""
-        dimensions: dict[str, Any] = {
-            name: {"first": d.first, "last": d.values[-1], "step": d.step, "count": len(d.values)}
-            for name, d in (
-                ("layers", self.layers),
-                ("hidden", self.hidden),
-                ("heads", self.heads),
-                ("feed_forward", self.feed_forward),
-            )
+
+        def described(values: Sequence[int], step: int) -> dict[str, int]:
+            return {"first": values[0], "last": values[-1], "step": step, "count": len(values)}
+
+        found = {
+            name: getattr(self, name) for name in ("layers", "hidden", "heads", "feed_forward")
         }
-        widths = sorted({qkv for _, qkv in self.attention})
+        dimensions = {name: described(d.values, d.step) for name, d in found.items()}
         step = self.qkv.step if self.qkv else (self.head_size or 0) * self.heads.step
-        dimensions["qkv"] = {
-            "first": widths[0],
-            "last": widths[-1],
-            "step": step,
-            "count": len(widths),
-        }
+        dimensions["qkv"] = described(sorted({qkv for _, qkv in self.attention}), step)
         for name in ("head_size", "widest_head"):
             if getattr(self, name) is not None:
                 dimensions["qkv"][name] = getattr(self, name)
@@ -301,51 +292,37 @@ def fast_rule(rows: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
     )
 
 
+def _space(
+    name: str,
+    layers: tuple[int, int],
+    hidden: tuple[int, int, int],
+    heads: tuple[int, int],
+    feed_forward: tuple[int, int, int],
+    **attention: Any,
+) -> SearchSpace:
+    """A space whose dimensions are written as first, last and step."""
+    dimensions = (Dimension(*numbers) for numbers in (layers, hidden, heads, feed_forward))
+    return SearchSpace(name, *dimensions, **attention)
+
+
+_KD_WIDTHS, _KD_FRIENDLY_WIDTHS = Dimension(180, 768, 12), Dimension(192, 768, 96)
 SPACES: dict[str, SearchSpace] = {
     space.name: space
     for space in (
         # Yin et al. 2021: 11,391,072 and 47,462,800 architectures
-        SearchSpace(
-            "mlm",
-            layers=Dimension(1, 8),
-            hidden=Dimension(128, 768, 4),
-            heads=Dimension(1, 12),
-            feed_forward=Dimension(128, 3072, 4),
-            head_size=64,
-        ),
-        SearchSpace(
-            "kd",
-            layers=Dimension(1, 8),
-            hidden=Dimension(128, 768, 4),
-            heads=Dimension(12, 12),
-            feed_forward=Dimension(128, 3072, 4),
-            qkv=Dimension(180, 768, 12),
-        ),
+        _space("mlm", (1, 8), (128, 768, 4), (1, 12), (128, 3072, 4), head_size=64),
+        _space("kd", (1, 8), (128, 768, 4), (12, 12), (128, 3072, 4), qkv=_KD_WIDTHS),
         # what the bundled SuperPLM holds; the default
-        SearchSpace(
-            "mini",
-            layers=Dimension(1, 6),
-            hidden=Dimension(128, 384, 16),
-            heads=Dimension(2, 12),
-            feed_forward=Dimension(128, 1536, 32),
-            head_size=32,
-        ),
+        _space("mini", (1, 6), (128, 384, 16), (2, 12), (128, 1536, 32), head_size=32),
         # the same on grids that fill vector lanes: no odd head sizes, no ragged tiles
-        SearchSpace(
-            "mlm-friendly",
-            layers=Dimension(1, 8),
-            hidden=Dimension(128, 768, 32),
-            heads=Dimension(1, 12),
-            feed_forward=Dimension(128, 3072, 64),
-            head_size=64,
-        ),
-        SearchSpace(
+        _space("mlm-friendly", (1, 8), (128, 768, 32), (1, 12), (128, 3072, 64), head_size=64),
+        _space(
             "kd-friendly",
-            layers=Dimension(1, 8),
-            hidden=Dimension(128, 768, 32),
-            heads=Dimension(12, 12),
-            feed_forward=Dimension(128, 3072, 64),
-            qkv=Dimension(192, 768, 96),
+            (1, 8),
+            (128, 768, 32),
+            (12, 12),
+            (128, 3072, 64),
+            qkv=_KD_FRIENDLY_WIDTHS,
         ),
     )
 }

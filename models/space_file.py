@@ -46,24 +46,20 @@ def _space_of(table: Mapping[str, Any], path: Path) -> SearchSpace:
     unknown = set(table) - {*names, "name", "head_size"}
     if unknown:
         raise BadFile(f"{path}: unknown entry {min(unknown)!r}; known are {', '.join(names)}.")
-    fields: dict[str, Any] = {}
+    dimensions: dict[str, Any] = {}
     for name in names:
-        if name not in table:
-            if name == "qkv":
-                continue
-            raise BadFile(f"{path}: {name!r} is missing; write {name} = [first, last, step].")
-        numbers = table[name]
-        if (
-            not isinstance(numbers, list)
-            or len(numbers) not in (2, 3)
-            or not all(map(_is_whole, numbers))
-        ):
-            raise BadFile(f"{path}: {name} is {numbers!r}; write {name} = [first, last, step].")
-        fields[name] = Dimension(*numbers)
+        numbers = table.get(name)
+        if name == "qkv" and numbers is None:
+            continue
+        is_list = isinstance(numbers, list) and len(numbers) in (2, 3)
+        if not is_list or not all(map(_is_whole, numbers)):
+            found = f"{name!r} is missing" if numbers is None else f"{name} is {numbers!r}"
+            raise BadFile(f"{path}: {found}; write {name} = [first, last, step].")
+        dimensions[name] = Dimension(*numbers)
     head_size = table.get("head_size")
     if head_size is not None and not (_is_whole(head_size) and head_size >= 1):
         raise BadFile(f"{path}: head_size is {head_size!r}; write a whole number.")
-    return SearchSpace(name=str(table.get("name", path.stem)), head_size=head_size, **fields)
+    return SearchSpace(name=str(table.get("name", path.stem)), head_size=head_size, **dimensions)
 
 
 def _is_whole(value: Any) -> bool:

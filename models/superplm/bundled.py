@@ -27,8 +27,8 @@ def pack(superplm: SuperPLM, folder: Path, **facts: Any) -> None:
     """Write a SuperPLM with its matrices as int8 rows, a float32 scale for each row.
 
     Args:
-        superplm: What to pack.
-        folder: Where to; made if missing.
+        superplm: Its weights are not changed.
+        folder: Made if it is missing.
         **facts: Further JSON-able facts for the card.
 
     Raises:

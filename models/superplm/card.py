@@ -46,8 +46,8 @@ def write_card(
     """Write the card.
 
     Args:
-        folder: Of the SuperPLM.
-        config: Of the whole.
+        folder: The SuperPLM's.
+        config: Configuration of the whole.
         with_mlm_head: Whether it has a masked-LM head.
         task_head: Kind and outputs of the head for a task, if there is one.
         storage: How the weights are stored: float32 or int8.
@@ -77,9 +77,9 @@ class Card:
         config: Configuration of the whole.
         with_mlm_head: Whether it has a masked-LM head.
         task_head: Kind and outputs of the head for a task, if there is one.
-        storage: How the weights are stored.
-        facts: All that stands there.
-        folder: Where it lies.
+        storage: How the weights are stored: float32 or int8.
+        facts: All entries of the card.
+        folder: The SuperPLM's.
     """
 
     config: TinyBertConfig
@@ -121,11 +121,7 @@ def read_card(folder: Path) -> Card:
 
 
 def write_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Write a safetensors file, whole or not at all.
-
-    Args:
-        tensors: By name; those that do not lie in memory as they are to be stored are copied.
-        path: Where to.
+    """Write a safetensors file, whole or not at all; what is not contiguous is copied.
 
     Raises:
         OSError: The file cannot be written, as on a full disk.

@@ -466,16 +466,8 @@ class TinyBertForMaskedLM(TinyBertPreTrainedModel):
         return_dict: bool | None = None,
     ) -> Any:
         """Logits [batch, length, vocabulary]; the loss over labels other than -100."""
-        encoded = self.bert(
-            input_ids,
-            attention_mask,
-            token_type_ids,
-            position_ids,
-            inputs_embeds,
-            output_attentions,
-            output_hidden_states,
-            return_dict=True,
-        )
+        inputs = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
+        encoded = self.bert(*inputs, output_attentions, output_hidden_states, return_dict=True)
         hidden = encoded.last_hidden_state
         logits = self.cls["predictions"](hidden, self.bert.embeddings.word_embeddings.weight)
         loss = None
@@ -512,16 +504,8 @@ class TinyBertForSequenceClassification(TinyBertPreTrainedModel):
         Where it names none: squared error for one label, cross entropy for classes of more, and
         binary cross entropy for numbers of more.
         """
-        encoded = self.bert(
-            input_ids,
-            attention_mask,
-            token_type_ids,
-            position_ids,
-            inputs_embeds,
-            output_attentions,
-            output_hidden_states,
-            return_dict=True,
-        )
+        inputs = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
+        encoded = self.bert(*inputs, output_attentions, output_hidden_states, return_dict=True)
         logits = self.classifier(self.dropout(encoded.pooler_output))
         loss = None
         if labels is not None:
@@ -553,16 +537,8 @@ class TinyBertForQuestionAnswering(TinyBertPreTrainedModel):
         return_dict: bool | None = None,
     ) -> Any:
         """Start and end logits [batch, length]; the loss leaves out answers beyond the text."""
-        encoded = self.bert(
-            input_ids,
-            attention_mask,
-            token_type_ids,
-            position_ids,
-            inputs_embeds,
-            output_attentions,
-            output_hidden_states,
-            return_dict=True,
-        )
+        inputs = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
+        encoded = self.bert(*inputs, output_attentions, output_hidden_states, return_dict=True)
         hidden = encoded.last_hidden_state
         start, end = (part.contiguous() for part in self.qa_outputs(hidden).unbind(-1))
         loss = None
@@ -595,9 +571,9 @@ def save_folder(model: TinyBertPreTrainedModel, tokenizer: Any | None, folder: P
     """Write a folder that plain transformers loads with `trust_remote_code=True`.
 
     Args:
-        model: Any TinyBert.
+        model: With or without a head; its configuration is told how to load it.
         tokenizer: A transformers tokenizer to put beside it, or None.
-        folder: Where to; made if missing.
+        folder: Made if it is missing.
     """
     source = Path(__file__)
     folder.mkdir(parents=True, exist_ok=True)

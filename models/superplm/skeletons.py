@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
+from torch import nn
 
 from atb.models import Architecture
-from atb.models.superplm.modeling_tinybert import TinyBertConfig, TinyBertModel, TinyBertPredictions
+from atb.models.superplm.modeling_tinybert import TinyBertConfig
 from atb.models.superplm.slicing import config_of
 
-__all__ = ["encoder_skeleton", "head_skeleton", "shared_of"]
+__all__ = ["shared_of", "skeleton"]
 
 # What a slice's configuration shares with that of the whole, beside the sizes.
 _SHARED = (
@@ -23,6 +24,7 @@ _SHARED = (
     "layer_norm_eps",
 )
 _Shared = tuple[tuple[str, Any], ...]
+_Model = TypeVar("_Model", bound=nn.Module)
 
 
 def shared_of(config: TinyBertConfig) -> _Shared:
@@ -30,15 +32,13 @@ def shared_of(config: TinyBertConfig) -> _Shared:
     return tuple((name, getattr(config, name)) for name in _SHARED)
 
 
-@functools.lru_cache(maxsize=256)
-def encoder_skeleton(architecture: Architecture, shared: _Shared) -> TinyBertModel:
-    """A TinyBert without weights; on the meta device, so that it costs no memory."""
-    with torch.device("meta"):
-        return TinyBertModel(config_of(architecture, **dict(shared)))
+def skeleton(kind: type[_Model], architecture: Architecture, shared: _Shared) -> _Model:
+    """A module of a slice's shape without weights, as an encoder or its masked-LM head."""
+    model: _Model = _made(kind, architecture, shared)
+    return model
 
 
-@functools.lru_cache(maxsize=256)
-def head_skeleton(architecture: Architecture, shared: _Shared) -> TinyBertPredictions:
-    """A masked-LM head without weights."""
-    with torch.device("meta"):
-        return TinyBertPredictions(config_of(architecture, **dict(shared)))
+@functools.lru_cache(maxsize=512)
+def _made(kind: type[nn.Module], architecture: Architecture, shared: _Shared) -> Any:
+    with torch.device("meta"):  # costs no memory
+        return kind(config_of(architecture, **dict(shared)))

@@ -8,10 +8,9 @@ layers.
 from __future__ import annotations
 
 import copy
+from dataclasses import astuple
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from torch import Tensor
 
 from atb.models import Architecture
@@ -19,7 +18,6 @@ from atb.models.superplm.modeling_tinybert import TinyBertConfig
 
 __all__ = [
     "architecture_of",
-    "attention_index_set",
     "axes_of",
     "config_of",
     "layer_of",
@@ -55,6 +53,14 @@ _AXES: tuple[tuple[str, tuple[str, ...]], ...] = (
 )
 
 _LAYER = "bert.encoder.layer."
+# What a configuration calls the numbers of an architecture, in their order.
+_SIZES = (
+    "num_hidden_layers",
+    "hidden_size",
+    "num_attention_heads",
+    "qkv_size",
+    "intermediate_size",
+)
 
 
 def axes_of(name: str) -> tuple[str, ...]:
@@ -80,8 +86,8 @@ def slice_parameter(
     A view, except where heads are narrowed: their rows do not lie together and are copied.
 
     Args:
-        name: Of the parameter.
-        parameter: At the size of the whole.
+        name: Name of the parameter, which tells what its axes are.
+        parameter: The parameter at the size of the whole.
         whole: Shape of the SuperPLM.
         architecture: Shape of the slice.
     """
@@ -91,7 +97,7 @@ def slice_parameter(
             parameter = parameter.narrow(dimension, 0, lengths[axis])
         elif axis == "attention" and architecture.head_size == whole.head_size:
             parameter = parameter.narrow(dimension, 0, architecture.qkv)
-        elif axis == "attention":  # the rows of `attention_index_set`, without a gather
+        elif axis == "attention":  # of the first heads the first dimensions, without a gather
             shape = (whole.heads, whole.head_size)  # [.., A * D, ..] -> [.., A, D, ..]
             by_head = parameter.unflatten(dimension, shape)  # type: ignore[no-untyped-call]
             parameter = (
@@ -102,40 +108,17 @@ def slice_parameter(
     return parameter
 
 
-def attention_index_set(whole: Architecture, architecture: Architecture) -> npt.NDArray[np.int64]:
-    """Rows of query, key and value (columns of the attention output) that a slice uses.
-
-    The first A heads of the whole, of each the first Q/A dimensions (AutoTinyBERT's whole heads
-    and its head sub-matrix extraction are both cases of it).
-
-    Returns:
-        int64 array [Q], ascending.
-    """
-    starts = np.arange(architecture.heads, dtype=np.int64) * whole.head_size
-    return (starts[:, None] + np.arange(architecture.head_size)).reshape(-1)
-
-
 def config_of(
     architecture: Architecture, base: TinyBertConfig | None = None, **changes: Any
 ) -> TinyBertConfig:
     """The configuration of a TinyBert of this shape; all else as in `base`."""
     config = copy.deepcopy(base) if base is not None else TinyBertConfig()
-    config.num_hidden_layers = architecture.layers
-    config.hidden_size = architecture.hidden
-    config.num_attention_heads = architecture.heads
-    config.qkv_size = architecture.qkv
-    config.intermediate_size = architecture.feed_forward
-    for name, value in changes.items():
+    sizes = dict(zip(_SIZES, astuple(architecture), strict=True))
+    for name, value in {**sizes, **changes}.items():
         setattr(config, name, value)
     return config
 
 
 def architecture_of(config: TinyBertConfig) -> Architecture:
     """The shape that a configuration describes."""
-    return Architecture(
-        config.num_hidden_layers,
-        config.hidden_size,
-        config.num_attention_heads,
-        config.qkv_size,
-        config.intermediate_size,
-    )
+    return Architecture(*(getattr(config, name) for name in _SIZES))

@@ -33,7 +33,7 @@ from atb.models.superplm.modeling_tinybert import (
     TinyBertPredictions,
     TinyBertPreTrainedModel,
 )
-from atb.models.superplm.skeletons import encoder_skeleton, head_skeleton, shared_of
+from atb.models.superplm.skeletons import shared_of, skeleton
 from atb.models.superplm.slicing import architecture_of, config_of, layer_of, slice_parameter
 
 __all__ = ["SuperPLM"]
@@ -98,9 +98,9 @@ class SuperPLM(nn.Module):
         """A copy for a task: with a fresh head from N(0, 0.02), without the masked-LM head.
 
         Args:
-            kind: Over the pooled first token, or over each token.
+            kind: A classifier of the pooled first token, or "qa", a head on each token.
             outputs: Numbers that the head puts out.
-            dropout: Of hidden states and attention weights while training.
+            dropout: Share of hidden states and attention weights set to zero while training.
         """
         changes = {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
         config = config_of(self.architecture, self.config, **changes)
@@ -124,10 +124,10 @@ class SuperPLM(nn.Module):
         Args:
             architecture: The largest shape.
             vocabulary_size: Rows of the word table.
-            positions: Longest sequence.
+            positions: Tokens in the longest sequence.
             with_mlm_head: Whether it has a masked-LM head, tied to the word table.
             projection_size: Hidden size of the teacher, for a projection into its space.
-            dropout: Of hidden states and attention weights while training.
+            dropout: Share of hidden states and attention weights set to zero while training.
         """
         config = config_of(
             architecture,
@@ -161,12 +161,7 @@ class SuperPLM(nn.Module):
             )
 
     def sliced(self, architecture: Architecture, prefix: str = "") -> dict[str, Tensor]:
-        """Parameters of a slice, by name, as differentiable views of the shared ones.
-
-        Args:
-            architecture: The slice.
-            prefix: Only the parameters whose names start so.
-        """
+        """Parameters of a slice whose names start with a prefix, as views that gradients pass."""
         return {
             name: self._slice(name, parameter, architecture)
             for name, parameter in self.named_parameters()
@@ -192,23 +187,22 @@ class SuperPLM(nn.Module):
         """Run a slice.
 
         Args:
-            architecture: The slice.
-            input_ids: [batch, length].
-            attention_mask: [batch, length], 1 for tokens and 0 for padding.
-            token_type_ids: [batch, length].
+            architecture: Shape of the slice.
+            input_ids: Numbers of tokens, [batch, length].
+            attention_mask: 1 for tokens and 0 for padding, [batch, length]; all ones if None.
+            token_type_ids: Segment of each token, [batch, length]; zeros if None.
             attention_states: Whether to return the last layer's queries, keys and values.
 
         Raises:
             InputError: The architecture is larger than the SuperPLM.
         """
         self.check(architecture)
-        skeleton = encoder_skeleton(architecture, shared_of(self.config)).train(self.training)
-        encoder = self.sliced(architecture, _ENCODER)
+        empty = skeleton(TinyBertModel, architecture, shared_of(self.config)).train(self.training)
         output: TinyBertOutput = functional_call(
-            skeleton,
+            empty,
             {
                 name.removeprefix(_ENCODER): tensor
-                for name, tensor in encoder.items()
+                for name, tensor in self.sliced(architecture, _ENCODER).items()
                 if not name.startswith(_PROJECTION)
             },
             (input_ids,),
@@ -251,7 +245,7 @@ class SuperPLM(nn.Module):
         """Vocabulary logits at some positions only.
 
         Args:
-            architecture: The slice.
+            architecture: Shape of the slice.
             hidden: Its last hidden states, [batch, length, hidden].
             positions: bool [batch, length], N of them true.
 
@@ -265,14 +259,14 @@ class SuperPLM(nn.Module):
         table = self._slice(_WORDS, self.get_parameter(_WORDS), architecture)
         head = self.sliced(architecture, _PREDICTIONS)
         logits: Tensor = functional_call(
-            head_skeleton(architecture, shared_of(self.config)),
+            skeleton(TinyBertPredictions, architecture, shared_of(self.config)),
             {name.removeprefix(_PREDICTIONS): tensor for name, tensor in head.items()},
             (hidden[positions], table),
         )
         return logits
 
     def task_logits(self, architecture: Architecture, output: TinyBertOutput) -> tuple[Tensor, ...]:
-        """What the task's head says of a slice's output.
+        """Logits of the task's head over a slice's output.
 
         Returns:
             [batch, outputs] of a classifier; for questions start and end, each [batch, length].
@@ -294,11 +288,7 @@ class SuperPLM(nn.Module):
         return logits.unbind(-1) if kind == "qa" else (logits,)
 
     def check_mlm_head(self) -> None:
-        """Refuse to go on without a masked-LM head.
-
-        Raises:
-            InputError: There is none.
-        """
+        """Refuse a SuperPLM without a masked-LM head by an InputError."""
         if self.cls is None:
             raise InputError(
                 "This SuperPLM has no masked-LM head: use distillation, or make it with one."
@@ -313,10 +303,10 @@ class SuperPLM(nn.Module):
         """A stand-alone model with a copy of a slice's weights, in eval mode.
 
         Args:
-            architecture: The slice.
+            architecture: Shape of the slice.
             head: None for the encoder alone; "mlm" takes the head along, "classification" and "qa"
                 take it along where this SuperPLM has it, and start a fresh one otherwise.
-            **changes: Of the configuration, such as `num_labels=3`.
+            **changes: Fields of the configuration, such as `num_labels=3`.
 
         Raises:
             InputError: The architecture is too large, or there is no such head.
@@ -339,12 +329,7 @@ class SuperPLM(nn.Module):
         return model
 
     def save(self, folder: Path, **facts: Any) -> None:
-        """Write weights (safetensors) and a card into a folder.
-
-        Args:
-            folder: Where to; made if missing.
-            **facts: Further JSON-able facts for the card.
-        """
+        """Write weights (safetensors) and a card, with further JSON-able facts, into a folder."""
         tensors = {name: tensor.detach() for name, tensor in self.named_parameters()}
         write_tensors(tensors, folder / WEIGHTS)
         self.write_card(folder, storage="float32", **facts)
@@ -375,14 +360,10 @@ class SuperPLM(nn.Module):
         return cls.of_card(card).fill(read_tensors(folder / WEIGHTS), folder).eval()
 
     def fill(self, tensors: dict[str, Tensor], source: Path) -> SuperPLM:
-        """Take weights by name, and return itself.
-
-        Args:
-            tensors: All of them.
-            source: Where they come from, for the error.
+        """Take all weights by name, and return itself.
 
         Raises:
-            BadFile: They are not those of this shape.
+            BadFile: They are not those of this shape; the message names their `source`.
         """
         wanted = {name: tuple(parameter.shape) for name, parameter in self.named_parameters()}
         found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}

@@ -66,9 +66,6 @@ def plain_bert(model: TinyBertPreTrainedModel) -> Any:
 
     What BERT has no place for, the projection of sentence embeddings, stays behind.
 
-    Args:
-        model: Any TinyBert.
-
     Raises:
         InputError: No BERT can be equal.
     """

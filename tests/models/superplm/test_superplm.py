@@ -14,7 +14,7 @@ from atb.errors import BadFile, InputError
 from atb.models.architecture import Architecture
 from atb.models.space import SPACES, Dimension, SearchSpace
 from atb.models.superplm.modeling_tinybert import TinyBertModel
-from atb.models.superplm.slicing import attention_index_set, axes_of
+from atb.models.superplm.slicing import axes_of, slice_parameter
 from atb.models.superplm.superplm import SuperPLM
 
 torch.set_num_threads(1)
@@ -65,18 +65,32 @@ def inputs() -> tuple[Tensor, Tensor, Tensor]:
     return tokens, mask, torch.randint(0, 2, (2, 10), generator=generator)
 
 
-def test_the_kd_index_set_keeps_the_first_dimensions_of_every_head() -> None:
-    whole = Architecture(8, 768, 12, 768, 3072)
-    kept = attention_index_set(whole, Architecture(4, 256, 12, 192, 480))
-    wanted = [64 * head + dimension for head in range(12) for dimension in range(16)]
-    assert kept.tolist() == wanted
-    assert attention_index_set(whole, whole).tolist() == list(range(768))
+def kept_rows(whole: Architecture, architecture: Architecture) -> list[int]:
+    """Rows of a query's bias that a slice takes, by the slicing rule itself."""
+    numbers = torch.arange(whole.qkv)
+    return slice_parameter("self.query.bias", numbers, whole, architecture).tolist()
 
 
-def test_the_mlm_index_set_keeps_the_first_heads_whole() -> None:
+def wanted_rows(whole: Architecture, architecture: Architecture) -> list[int]:
+    """The same as the papers say it: of the first heads the first dimensions, ascending."""
+    return [
+        whole.head_size * head + dimension
+        for head in range(architecture.heads)
+        for dimension in range(architecture.head_size)
+    ]
+
+
+def test_narrow_heads_keep_the_first_dimensions_of_every_head() -> None:
+    whole, slice_ = Architecture(8, 768, 12, 768, 3072), Architecture(4, 256, 12, 192, 480)
+    kept = kept_rows(whole, slice_)
+    assert kept == wanted_rows(whole, slice_)
+    assert kept[14:18] == [14, 15, 64, 65]
+    assert kept_rows(whole, whole) == list(range(768))
+
+
+def test_the_first_heads_are_kept_whole() -> None:
     whole = Architecture(8, 768, 12, 768, 3072)
-    kept = attention_index_set(whole, Architecture(5, 564, 8, 512, 1054))
-    assert kept.tolist() == list(range(512))
+    assert kept_rows(whole, Architecture(5, 564, 8, 512, 1054)) == list(range(512))
 
 
 @pytest.mark.parametrize("space", [WHOLE_HEADS, NARROW_HEADS, BOTH], ids=lambda space: space.name)
@@ -127,7 +141,7 @@ def test_an_extracted_model_holds_the_rows_and_columns_of_the_slicing_rule(
         if not superplm.holds(architecture):
             continue
         every, h, f = slice(None), slice(architecture.hidden), slice(architecture.feed_forward)
-        rows = torch.from_numpy(attention_index_set(WHOLE, architecture))
+        rows = torch.tensor(wanted_rows(WHOLE, architecture))
         layer = f"bert.encoder.layer.{architecture.layers - 1}."
         kept: dict[str, tuple[Any, ...]] = {  # rows, then columns
             "bert.embeddings.word_embeddings.weight": (every, h),
@@ -183,7 +197,7 @@ def test_gradients_of_a_masked_lm_step_are_zero_outside_the_slice(
 
     inside = {"hidden": torch.arange(32) < 20, "feed_forward": torch.arange(48) < 31}
     rows = torch.zeros(32, dtype=torch.bool)
-    rows[torch.from_numpy(attention_index_set(WHOLE, architecture))] = True
+    rows[wanted_rows(WHOLE, architecture)] = True
     inside["attention"] = rows
     for name, parameter in superplm.named_parameters():
         gradient = parameter.grad
