@@ -133,10 +133,10 @@ class TextModel:
     """What text a model reads, and how.
 
     Attributes:
-        folder: Of the model, as the user calls it.
-        family: Its `model_type`.
+        folder: The model's, as the user calls it.
+        family: The `model_type` of its configuration, or "superplm".
         vocabulary: The words it was trained with, and how text is cut into them.
-        rows: Of its word table; at least as many as the vocabulary has tokens, often more.
+        rows: Rows of its word table; at least as many as the vocabulary has tokens, often more.
         positions: Tokens in the longest sequence that it reads.
         token_types: Kinds of sentences that it tells apart.
     """
@@ -181,8 +181,8 @@ class TextModel:
         """Refuse text that was prepared for another model.
 
         Args:
-            text: Token shards.
-            source: Where they come from, for the message.
+            text: Token shards to be read.
+            source: Folder of the shards, for the message.
 
         Raises:
             InputError: They were made with other words, or their sequences are too long.

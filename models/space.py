@@ -301,8 +301,14 @@ def _space(
     **attention: Any,
 ) -> SearchSpace:
     """A space whose dimensions are written as first, last and step."""
-    dimensions = (Dimension(*numbers) for numbers in (layers, hidden, heads, feed_forward))
-    return SearchSpace(name, *dimensions, **attention)
+    return SearchSpace(
+        name,
+        layers=Dimension(*layers),
+        hidden=Dimension(*hidden),
+        heads=Dimension(*heads),
+        feed_forward=Dimension(*feed_forward),
+        **attention,
+    )
 
 
 _KD_WIDTHS, _KD_FRIENDLY_WIDTHS = Dimension(180, 768, 12), Dimension(192, 768, 96)

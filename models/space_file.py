@@ -48,7 +48,7 @@ def _space_of(table: Mapping[str, Any], path: Path) -> SearchSpace:
         raise BadFile(f"{path}: unknown entry {min(unknown)!r}; known are {', '.join(names)}.")
     dimensions: dict[str, Any] = {}
     for name in names:
-        numbers = table.get(name)
+        numbers: Any = table.get(name)
         if name == "qkv" and numbers is None:
             continue
         is_list = isinstance(numbers, list) and len(numbers) in (2, 3)

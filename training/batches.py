@@ -15,11 +15,11 @@ __all__ = ["Batches", "Source", "TextSource"]
 
 
 class Source(Protocol):
-    """What is learnt from: numbered sequences."""
+    """Numbered sequences to learn from."""
 
     @property
     def sha256(self) -> str:
-        """Names it in results."""
+        """Hash of the content, which names it in results."""
         ...
 
     @property
@@ -86,14 +86,14 @@ class Batches:
     def __init__(
         self, source: Source, *, size: int, parts: int, mask_probability: float, seed: int
     ) -> None:
-        """Read nothing yet.
+        """Keep the settings; nothing is read yet.
 
         Args:
-            source: The sequences.
+            source: Where the sequences come from.
             size: Sequences in a batch.
-            parts: What a batch is cut into; divides `size`.
+            parts: Number of parts that a batch is cut into; divides `size`.
             mask_probability: Share of the words to hide, drawn anew every time; 0 hides none.
-            seed: Of order and masks.
+            seed: Determines order and masks.
         """
         self._source = source
         self._size = size

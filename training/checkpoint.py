@@ -37,11 +37,11 @@ def save_checkpoint(
     """Write a checkpoint, then remove the older ones.
 
     Args:
-        folder: Of the run.
-        superplm: The weights.
-        optimizer: Its moments.
-        step: Steps done.
-        tokens: Tokens seen.
+        folder: Folder of the run.
+        superplm: The model that is trained.
+        optimizer: Its moments are stored.
+        step: Number of steps done.
+        tokens: Number of tokens seen.
         run: What the run depends on; the same is asked for on resuming.
     """
     checkpoints = folder / "checkpoints"

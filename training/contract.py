@@ -1,4 +1,4 @@
-"""What an objective of training is, and what it judges."""
+"""The contract of a training objective, and what it scores."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Outcome:
     """What came of running a sub-model on a batch.
 
     Attributes:
-        loss: A number to make small.
+        loss: Number to be minimised, without dimensions.
         target: What smaller sub-models can learn from this one, without gradients; None where
             they learn from the data alone.
     """
@@ -33,10 +33,10 @@ class Student:
     """A sub-model that was run on a batch.
 
     Attributes:
-        superplm: Of which it is a slice.
-        architecture: Which slice.
-        batch: The input.
-        output: What it put out.
+        superplm: The SuperPLM that holds it.
+        architecture: Shape of the slice.
+        batch: Its input.
+        output: Its hidden states, and attention states where they were asked for.
     """
 
     superplm: SuperPLM
@@ -85,7 +85,7 @@ class Objective(Protocol):
         ...
 
     def score(self, student: Student, target: DistillationTarget | None) -> Outcome:
-        """Judge a sub-model by what it put out; no target stands for its own learning alone."""
+        """Loss of a sub-model by its output; without a target it learns from the data alone."""
         ...
 
 
@@ -96,7 +96,7 @@ def outcome(
     batch: Batch,
     target: DistillationTarget | None,
 ) -> Outcome:
-    """Run a sub-model and judge it."""
+    """Run a sub-model on a batch and score it."""
     output = superplm(
         architecture,
         batch.input_ids,

@@ -43,9 +43,9 @@ def check_same_run(found: Any, run: Mapping[str, Any], folder: Path) -> None:
     """Refuse to continue one run with the settings of another.
 
     Args:
-        found: What the folder says of its run.
-        run: What is asked for.
-        folder: Of the run.
+        found: Identity of the run that the folder holds.
+        run: Identity of the run that is asked for.
+        folder: Folder of the run, for messages.
 
     Raises:
         InputError: They differ; the message says in what.

@@ -23,8 +23,8 @@ class MetricsLog:
         """Open it, without what is about to be repeated.
 
         Args:
-            folder: Of the run.
-            step: Steps done.
+            folder: Folder of the run.
+            step: Number of steps done; later lines are dropped.
             tensorboard: Whether to write TensorBoard's files too.
 
         Raises:

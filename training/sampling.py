@@ -30,10 +30,10 @@ def sampled_architectures(
     hold different parts draw different ones (the reference's processes all drew the same).
 
     Args:
-        space: Where they come from; or a list, of which a sandwich cannot be made.
-        sampling: How they are drawn.
-        count: How many are random.
-        seed: Of the run.
+        space: The space to draw from; or a list, of which a sandwich cannot be made.
+        sampling: Whether the largest and the smallest are added.
+        count: Number of random ones.
+        seed: Seed of the run.
         step: Number of the training step.
         part: Number of the part of the batch.
     """

@@ -1,4 +1,4 @@
-"""What a sub-model learns from: a frozen encoder, or a larger slice of the same SuperPLM."""
+"""Targets of distillation: outputs of a frozen encoder, or of a larger slice."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class AttentionStates:
 
     Attributes:
         states: Each [batch, length, width].
-        heads: Of the layer.
+        heads: Number of attention heads of the layer.
         attention_mask: [batch, length].
     """
 
@@ -211,7 +211,7 @@ class Teacher:
         and no code of the folder is executed.
 
         Args:
-            name: Of the folder, or on the hub.
+            name: A folder, or a name on the hub.
             download: Whether what is not on this machine may be fetched from the hub.
 
         Raises:
@@ -247,7 +247,7 @@ class Teacher:
 
     @property
     def hidden_size(self) -> int:
-        """Width of what it teaches."""
+        """Width of the hidden states that it puts out."""
         config = self.encoder.config
         width = config.hidden_size if self._projection is None else config.projection_size
         return int(width)
@@ -279,7 +279,7 @@ class Teacher:
         """Run it without gradients.
 
         Args:
-            batch: The input.
+            batch: Input of the encoder.
             attention: Whether the last layer's queries, keys and values are wanted.
             vocabulary_logits: Whether logits at the masked positions are wanted.
         """

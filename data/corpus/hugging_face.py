@@ -43,11 +43,11 @@ class HuggingFaceText:
         """Open the dataset; its rows are fetched while they are read.
 
         Args:
-            name: Of a dataset of the hub, or a folder: one that the datasets library saved, or
-                one of data files.
-            configuration: Of the dataset, where it has several.
-            split: Which part.
-            column: Where the text is.
+            name: Name of a dataset of the hub, or a folder: one that the datasets library saved,
+                or one of data files.
+            configuration: Name of one of the dataset's configurations, where it has several.
+            split: Name of the part that is read.
+            column: Name of the column of the text.
             revision: Commit or tag of a dataset of the hub.
 
         Raises:

@@ -20,6 +20,7 @@ _ERRORS = (ValueError, RecursionError)
 _BLANKS = re.compile(r"[ \t\n\r]*")
 _LINES = re.compile(r".+\.(jsonl|ndjson)(\.\w+)?|wiki_\d+(\.\w+)?", re.IGNORECASE)
 
+_NO_JSON = object()
 _Documents = Iterator[Iterable[str]]
 
 
@@ -49,9 +50,10 @@ def json_documents(
     numbered = enumerate(whole_lines(pieces), 1)
     lines = ((number, line) for number, line in numbered if line.strip())
     if _LINES.fullmatch(path.name) and first.strip() != "{":
-        return "JSON lines", _of_lines(path, lines, column)
+        values = _values_of_lines(path, lines)
+        return "JSON lines", (_document(value, place, column) for place, value in values)
     begun = [next(lines)]
-    if _is_json(begun[0][1]):
+    if _parsed(begun[0][1]) is not _NO_JSON:
         begun += itertools.islice(lines, 1)
         if len(begun) > 1:
             values = _values_of_lines(path, itertools.chain(begun, lines))
@@ -61,10 +63,7 @@ def json_documents(
 
 def has_text(line: str, column: str) -> bool:
     """Whether a line is a JSON object with this field."""
-    try:
-        value = json.loads(line)
-    except _ERRORS:
-        return False
+    value = _parsed(line)
     return isinstance(value, dict) and column in value
 
 
@@ -80,16 +79,12 @@ def whole_lines(pieces: Iterable[str]) -> Iterator[str]:
         yield "".join(parts)
 
 
-def _is_json(text: str) -> bool:
+def _parsed(text: str) -> Any:
+    """The value of a text that is JSON; `_NO_JSON` of another one."""
     try:
-        json.loads(text)
+        return json.loads(text)
     except _ERRORS:
-        return False
-    return True
-
-
-def _of_lines(path: Path, lines: Iterable[tuple[int, str]], column: str) -> _Documents:
-    return (_document(value, place, column) for place, value in _values_of_lines(path, lines))
+        return _NO_JSON
 
 
 def _values_of_lines(path: Path, lines: Iterable[tuple[int, str]]) -> Iterator[tuple[str, Any]]:
@@ -108,9 +103,8 @@ def _documents(values: Iterator[tuple[str, Any]], column: str) -> _Documents:
         NoDocuments: The first one has no text, so that the file describes something else.
     """
     begun = list(itertools.islice(values, 1))
-    for place, value in begun:
-        if not _is_document(value, column):
-            raise NoDocuments(_without(place, column))
+    if begun and not _is_document(begun[0][1], column):
+        raise NoDocuments(_without(begun[0][0], column))
     return (_document(value, place, column) for place, value in itertools.chain(begun, values))
 
 

@@ -69,9 +69,9 @@ class PackedDocument:
     Attributes:
         tokens: Of all sequences, one after another, uint32.
         lengths: Of each sequence, from 3 on, uint16.
-        sentences: Sentences in it.
-        cut_sentences: Of those, how many were longer than a sequence, and cut.
-        unknown_tokens: Words that the vocabulary has no pieces for.
+        sentences: Number of sentences.
+        cut_sentences: How many sentences were longer than a sequence, and cut.
+        unknown_tokens: Number of words that the vocabulary has no pieces for.
     """
 
     tokens: array[int] = field(default_factory=lambda: array("I"))

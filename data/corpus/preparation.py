@@ -44,11 +44,11 @@ class Counts:
     """What was read and packed.
 
     Attributes:
-        documents: Documents read.
-        sentences: Sentences in them.
-        cut_sentences: Of those, how many were longer than a sequence, and cut.
-        unknown_tokens: Words that the vocabulary has no pieces for.
-        tokens: Tokens, `[CLS]` and `[SEP]` included.
+        documents: Number of documents read.
+        sentences: Number of sentences in them.
+        cut_sentences: How many sentences were longer than a sequence, and cut.
+        unknown_tokens: Number of words that the vocabulary has no pieces for.
+        tokens: Number of tokens, `[CLS]` and `[SEP]` included.
     """
 
     documents: int = 0
@@ -75,7 +75,7 @@ class Summary:
     Attributes:
         folder: Where the shards are.
         counts: What went into them.
-        sequences: Packed sequences.
+        sequences: Number of packed sequences.
         sequence_length: Tokens of the longest sequence that may occur.
         sha256: Hash over the shards.
         reused: Whether the folder held the same shards already.
@@ -112,15 +112,14 @@ def prepare(
     """Pack a text into token shards.
 
     Args:
-        text: Where it comes from; read once, in order.
+        text: Read once, in order.
         out: The folder to make. When it holds the same shards already, nothing is done; when an
-            equal call was stopped, it is gone on with.
+            equal call was stopped, that one is continued.
         sequence_length: Most tokens of a sequence, `[CLS]` and `[SEP]` included.
         vocabulary: The shipped one by default.
         limit_tokens: Stop after this many tokens.
-        documents: Numbers of the documents that are used, counted from 0; see
-            `atb.data.corpus.samples.TRAINING_DOCUMENTS`.
-        progress: Told the share of the text that was read, and the tokens so far.
+        documents: Numbers of the documents that are used, counted from 0.
+        progress: Called with the share of the text that was read, and the tokens so far.
 
     Raises:
         InputError: The text cannot be read or gives no token, or `out` holds something else.
@@ -130,13 +129,12 @@ def prepare(
     if limit_tokens is not None and limit_tokens < 1:
         raise InputError(f"The limit is {limit_tokens} tokens: give a positive number.")
     vocabulary = vocabulary or read_vocabulary()
-    chosen = None if documents == EVERYTHING else [documents.start, documents.stop]
     recipe = {
         **text.identity,
         "sequence_length": sequence_length,
         "vocabulary_sha256": vocabulary.sha256,
         "limit_tokens": limit_tokens,
-        "documents": chosen,
+        "documents": None if documents == EVERYTHING else [documents.start, documents.stop],
     }
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         return _already_there(out, recipe)
@@ -145,24 +143,13 @@ def prepare(
     done = range(documents.start + partial.counts.documents, documents.stop)
     packed = Packer(vocabulary, sequence_length).pack(text.paragraphs(done))
 
-    def tell(tokens: int) -> None:
+    def report(tokens: int) -> None:
         if progress is not None:
             progress(text.share_read, tokens)
 
     try:
-        _fill(partial, packed, limit_tokens, token_type(len(vocabulary)), tell)
-        meta = {
-            "vocabulary": {
-                "size": len(vocabulary),
-                "sha256": vocabulary.sha256,
-                "special_tokens": vocabulary.special.to_json(),
-            },
-            "sequence_length": sequence_length,
-            "counts": asdict(partial.counts),
-            "shards": partial.entries,
-            "recipe": recipe,
-        }
-        partial.finish(out, meta)
+        _fill(partial, packed, limit_tokens, token_type(len(vocabulary)), report)
+        meta = partial.finish(out, vocabulary)
     except InputError:
         partial.drop_if_empty()
         raise
@@ -179,10 +166,10 @@ class _Partial:
     """A folder of shards that is worked on.
 
     Attributes:
-        folder: Where.
-        recipe: What is made.
-        entries: Of the shards that are written.
-        counts: What is in them.
+        folder: Where the shards lie until they are whole.
+        recipe: Text and settings that the shards follow from; the same is asked for to continue.
+        entries: Entries of the meta file for the shards that are written.
+        counts: What is in those shards.
     """
 
     folder: Path
@@ -225,13 +212,25 @@ class _Partial:
         if not self.entries:
             shutil.rmtree(self.folder)
 
-    def finish(self, out: Path, meta: dict[str, Any]) -> None:
-        """Give the folder its name."""
+    def finish(self, out: Path, vocabulary: Vocabulary) -> dict[str, Any]:
+        """Write the meta file and give the folder its name; returns what the file says."""
+        meta = {
+            "vocabulary": {
+                "size": len(vocabulary),
+                "sha256": vocabulary.sha256,
+                "special_tokens": asdict(vocabulary.special),
+            },
+            "sequence_length": self.recipe["sequence_length"],
+            "counts": asdict(self.counts),
+            "shards": self.entries,
+            "recipe": self.recipe,
+        }
         write_meta(self.folder, meta)
         (self.folder / _STATE).unlink(missing_ok=True)
         if out.exists():
             out.rmdir()
         self.folder.rename(out)
+        return meta
 
 
 def _fill(

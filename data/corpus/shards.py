@@ -169,23 +169,6 @@ class TokenShards:
         name = f"{self.sha256}:spread:{count}".encode()
         return replace(self, shards=(shard,), sha256=hashlib.sha256(name).hexdigest())
 
-    def first(self, count: int) -> TokenShards:
-        """Only the first `count` sequences, or all when there are fewer."""
-        kept = []
-        for shard, start in zip(self.shards, self._first, strict=False):
-            lengths = shard.lengths[: max(0, count - int(start))]
-            if len(lengths):
-                kept.append(Shard(shard.tokens[: int(lengths.sum(dtype=np.int64))], lengths))
-        name = f"{self.sha256}:{min(count, len(self))}".encode()
-        return TokenShards(
-            tuple(kept),
-            self.sequence_length,
-            self.vocabulary_size,
-            self.vocabulary_sha256,
-            self.sha256 if count >= len(self) else hashlib.sha256(name).hexdigest(),
-            self.special,
-        )
-
 
 def token_type(vocabulary_size: int) -> type[np.unsignedinteger[Any]]:
     """The narrowest type that holds every token."""

@@ -24,8 +24,8 @@ def placed_answers(
     """Answers whose place is beyond doubt, and the others.
 
     Args:
-        context: The paragraph.
-        answers: Each with its `text` and `start`, in characters.
+        context: Text of the paragraph.
+        answers: Each with its `text`, and with `start`, counted in characters.
 
     Returns:
         Those that stand at their start, then those that stand elsewhere, with the paragraph's own

@@ -32,11 +32,11 @@ def best_answers(
     """For each paragraph, the text of the span with the largest sum of logits.
 
     Args:
-        contexts: The paragraphs.
-        windows: Of each window, the number of its paragraph, and [T, 2] the characters of its
-            tokens, -1 where a token is not of the paragraph.
-        start_logits: [windows, longest].
-        end_logits: [windows, longest].
+        contexts: Texts of the paragraphs.
+        windows: For each window the number of its paragraph, and [T, 2] the first character of each
+            token and the one behind its last, -1 where a token is not of the paragraph.
+        start_logits: Logits of an answer's first token, [windows, longest].
+        end_logits: Logits of an answer's last token, [windows, longest].
         may_be_empty: Whether the answer is empty where `[CLS]` scores above every span: in the
             window where it scores least, since another window may hold the answer.
     """

@@ -66,14 +66,14 @@ class GlueTask:
     """A task over one sentence or a pair.
 
     Attributes:
-        name: As the command line and the hub say it.
+        name: Name on the command line and on the hub.
         labels: Names of the classes in order; none for a regression.
-        measures: Scores of known and found labels; the first is the one that counts.
-        metric: Name of that one.
+        measures: Computes scores from known and found labels.
+        metric: Name of the score that counts.
         submission: Names of the leaderboard's files, for each test split.
         columns: Names of the text's columns, where they are not the common ones of pairs.
         development_splits: Labelled splits to report on.
-        test_splits: Splits without labels.
+        test_splits: Splits whose labels only the leaderboard has.
     """
 
     name: str

@@ -24,7 +24,7 @@ class SquadTask:
     """Find the answer to a question in a paragraph; in 2.0 some have none.
 
     Attributes:
-        name: As the command line says it.
+        name: Name on the command line.
         hub: The dataset's name on the Hugging Face hub.
         can_be_unanswerable: Whether a question may have no answer.
     """

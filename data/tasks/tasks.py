@@ -31,7 +31,7 @@ class Examples:
     """Rows of a task.
 
     Attributes:
-        rows: Of each, its fields by name; `label` only where it is known.
+        rows: Fields of each row by name; `label` only where it is known.
         skipped: Rows of the source that were left out.
         remarks: Sentences on what was left out or put right, for the user to see.
     """
@@ -72,12 +72,12 @@ class Task(Protocol):
 
     @property
     def name(self) -> str:
-        """As the command line says it."""
+        """Name on the command line."""
         ...
 
     @property
     def head(self) -> Literal["classification", "qa"]:
-        """What a model needs on top."""
+        """Kind of the layer on top: one output for a sequence, or two for each of its tokens."""
         ...
 
     @property
@@ -87,7 +87,7 @@ class Task(Protocol):
 
     @property
     def metric(self) -> str:
-        """The one of the scores that counts; higher is better."""
+        """Name of the score that counts; higher is better."""
         ...
 
     @property
@@ -117,7 +117,7 @@ class Task(Protocol):
         """What a model reads, in the order of the examples; with labels where they are known.
 
         Args:
-            examples: The rows.
+            examples: Rows that `read` gave.
             tokenizer: A fast tokenizer of transformers.
             sequence_length: Most tokens of a feature.
         """

@@ -28,8 +28,8 @@ def windows_of(
     that each token is in one of them at least.
 
     Args:
-        questions: Each is cut to 64 tokens.
-        contexts: Their paragraphs.
+        questions: Texts of the questions; each is cut to 64 tokens.
+        contexts: Texts of their paragraphs, in the same order.
         tokenizer: A fast tokenizer of transformers.
         sequence_length: Most tokens of a window, the question's and special ones included.
 

@@ -127,7 +127,7 @@ def read_json_object(path: Path, what: str) -> dict[str, Any]:
     """A JSON object, with or without a byte-order mark.
 
     Args:
-        path: The file.
+        path: A text file in UTF-8.
         what: What it is to be, for the message, such as "model's configuration".
 
     Raises:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import astuple, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -32,10 +32,6 @@ class SpecialTokens:
     cls: int = 101
     sep: int = 102
     mask: int = 103
-
-    def to_json(self) -> dict[str, int]:
-        """By name."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import functools
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
-from torch import nn
 
 from atb.models import Architecture
 from atb.models.superplm.modeling_tinybert import TinyBertConfig
@@ -24,7 +23,6 @@ _SHARED = (
     "layer_norm_eps",
 )
 _Shared = tuple[tuple[str, Any], ...]
-_Model = TypeVar("_Model", bound=nn.Module)
 
 
 def shared_of(config: TinyBertConfig) -> _Shared:
@@ -32,13 +30,8 @@ def shared_of(config: TinyBertConfig) -> _Shared:
     return tuple((name, getattr(config, name)) for name in _SHARED)
 
 
-def skeleton(kind: type[_Model], architecture: Architecture, shared: _Shared) -> _Model:
-    """A module of a slice's shape without weights, as an encoder or its masked-LM head."""
-    model: _Model = _made(kind, architecture, shared)
-    return model
-
-
 @functools.lru_cache(maxsize=512)
-def _made(kind: type[nn.Module], architecture: Architecture, shared: _Shared) -> Any:
+def skeleton(kind: Any, architecture: Architecture, shared: _Shared) -> Any:
+    """A module of a slice's shape without weights: an encoder, or a masked-LM head."""
     with torch.device("meta"):  # costs no memory
         return kind(config_of(architecture, **dict(shared)))

@@ -59,10 +59,10 @@ def train_for_best(
     Args:
         loaded: The model; trained in place.
         learnt: Rows to learn from.
-        held: Rows to choose by.
-        settings: How.
-        folder: Of the checkpoints.
-        progress: Told steps done, all steps, and a word.
+        held: Rows by whose score the weights are chosen.
+        settings: Settings of the run.
+        folder: Folder of the checkpoints.
+        progress: Called with steps done, all steps, and the scores so far in words.
     """
     keep_freed_memory()
     transformers.utils.logging.set_verbosity_error()  # type: ignore[no-untyped-call]

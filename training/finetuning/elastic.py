@@ -45,18 +45,18 @@ class ElasticSettings:
     """How all slices are fine-tuned.
 
     Attributes:
-        space: Where the slices come from.
+        space: Space of the slices.
         epochs: Passes over the training rows.
         batch_size: Rows in a step.
-        batch_parts: Parts that they are cut into, each with slices of its own; several processes
+        batch_parts: Parts that a batch is cut into, each with slices of its own; several processes
             share them.
         sequence_length: Most tokens of a feature; as AutoTinyBERT has it for the task when None.
-        sampling: How slices are drawn.
-        in_place: Whether the largest teaches the others.
+        sampling: Whether the largest and the smallest slice are added to random ones.
+        in_place: Whether the output of the largest is the target of the others.
         random_samples: Random slices for each step.
-        learning_rate: Its peak, after a tenth of the steps.
-        dropout: Of hidden states, attention weights and the head's input.
-        seed: Of the head, the rows held out, their order, slices and dropout.
+        learning_rate: Peak of the learning rate, after a tenth of the steps.
+        dropout: Share of hidden states, attention weights and the head's input set to zero.
+        seed: Determines the head, the rows held out, their order, slices and dropout.
         bf16: Whether matrix products run in bfloat16.
         train_rows: Only so many training rows, drawn by the seed; all when None.
     """
@@ -111,14 +111,14 @@ def finetune_elastic(
 
     Args:
         superplm: The starting point; left as it is.
-        task: What for.
+        task: The task to learn.
         source: Where the task's rows are; see `Task.read`.
-        settings: How.
+        settings: Settings of the run.
         out: Folder of the result: a SuperPLM with a head for the task.
-        vocabulary: Of the SuperPLM.
-        progress: Told every step.
-        warn: Told, before anything is trained, each remark on rows that were left out or put
-            right.
+        vocabulary: Vocabulary of the SuperPLM.
+        progress: Called after every step.
+        warn: Called before anything is trained with each remark on rows that were left out or
+            corrected.
 
     Raises:
         InputError: Rows, settings or folder cannot be used.
@@ -175,8 +175,8 @@ def elastic_scorer(
     """Scores slices on the rows that were held out when `folder` was made.
 
     Args:
-        superplm: What `folder` holds.
-        folder: Made by `finetune_elastic`.
+        superplm: The SuperPLM that `folder` holds.
+        folder: A folder that `finetune_elastic` made.
         source: The task's rows; where they were when `folder` was made, when None.
         bf16: Whether matrix products run in bfloat16.
         sequence_length: Tokens to which rows are cut, where that is less than in fine-tuning.
@@ -214,10 +214,10 @@ class TaskScorer:
         """Encode the rows once for all slices.
 
         Args:
-            superplm: Whose slices; with a head for the task.
-            task: Which task.
+            superplm: A SuperPLM with a head for the task.
+            task: The task of that head.
             rows: Labelled rows that it has not learnt from.
-            vocabulary: Of the SuperPLM.
+            vocabulary: Vocabulary of the SuperPLM.
             sequence_length: Most tokens of a feature.
             bf16: Whether matrix products run in bfloat16.
 

@@ -7,11 +7,10 @@ once, to report. The reference chooses and reports on the same rows.
 from __future__ import annotations
 
 import contextlib
-import json
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from atb.data.tasks import Examples, Task, hold_out
 from atb.errors import BadFile, InputError
 from atb.files import prepare_output, read_document, translate_write_errors, write_document
 from atb.models import Stage, read_history, write_history
+from atb.plain import to_plain
 from atb.training import check_same_run
 from atb.training.finetuning.best_weights import train_for_best
 from atb.training.finetuning.settings import FineTuning
@@ -35,17 +35,17 @@ Progress = Callable[[int, int, str], None]
 
 @dataclass(frozen=True, slots=True)
 class FineTuned:
-    """What came of it.
+    """Result of a fine-tuning.
 
     Attributes:
-        task: Its name.
-        metric: The score that counts.
-        held_out: The best of it on the held-out rows, by which the weights were chosen.
-        best_step: When that was.
-        steps: Steps in all.
-        scores: By development split, scores by name.
-        seconds: Time taken by the last call, evaluation included.
-        skipped_rows: Training rows that were left out.
+        task: Name of the task.
+        metric: Name of the score that counts.
+        held_out: Best value of that score on the held-out rows, by which weights were chosen.
+        best_step: Number of the step with those weights.
+        steps: Number of all steps.
+        scores: Scores by name for each development split.
+        seconds: Time that the last call took, evaluation included.
+        skipped_rows: Number of training rows that were left out.
     """
 
     task: str
@@ -74,13 +74,13 @@ def fine_tune(
 
     Args:
         model: A transformers folder or a name on the hub: a TinyBert or any encoder.
-        task: What for.
+        task: The task to learn.
         source: Where the task's rows are; see `Task.read`.
-        settings: How.
+        settings: Settings of the run.
         out: Folder of the fine-tuned model: a transformers folder with `finetuned.json`.
-        progress: Told steps done, all steps, and a word.
-        warn: Told, before anything is trained, each remark on rows that were left out or put
-            right.
+        progress: Called with steps done, all steps, and the scores so far in words.
+        warn: Called before anything is trained with each remark on rows that were left out or
+            corrected.
 
     Raises:
         InputError: Model, rows or folder cannot be used.
@@ -93,39 +93,30 @@ def fine_tune(
     learnt, held = hold_out(rows, settings.seed)
     learnt = learnt.draw(settings.train_rows, settings.seed)
     loaded = TaskModel.fresh(model, task, dropout=settings.dropout, seed=settings.seed)
-    run = {
-        "task": task.name,
-        "settings": asdict(settings),
-        "rows": learnt.sha256,
-        "starting_point": loaded.fingerprint(),
-    }
-    run = json.loads(json.dumps(run))
-    known = _known(out, run)
-    if known is not None:
-        return known
+    run = {"task": task.name, "settings": to_plain(settings), "rows": learnt.sha256}
+    run["starting_point"] = loaded.fingerprint()
+    finished = _finished(out, run)
+    if finished is not None:
+        return finished
     prepare_output(out, directory=True)
     with translate_write_errors(out):
-        best = train_for_best(
-            loaded, learnt, held, settings, folder=out / "checkpoints", progress=progress
-        )
-    scores = {
-        split: loaded.evaluate(found, settings.sequence_length) for split, found in judged.items()
-    }
+        folder, length = out / "checkpoints", settings.sequence_length
+        best = train_for_best(loaded, learnt, held, settings, folder=folder, progress=progress)
     tuned = FineTuned(
         task.name,
         task.metric,
-        best.score,
-        best.step,
-        best.steps,
-        scores,
-        round(time.monotonic() - began, 1),
-        learnt.skipped,
+        held_out=best.score,
+        best_step=best.step,
+        steps=best.steps,
+        scores={split: loaded.evaluate(found, length) for split, found in judged.items()},
+        seconds=round(time.monotonic() - began, 1),
+        skipped_rows=learnt.skipped,
     )
     with translate_write_errors(out):
         loaded.save(out)
         write_history(out, _history(model, tuned))
-        write_document(out / REPORT, {**asdict(tuned), "run": run}, kind=_KIND, format=_FORMAT)
-    shutil.rmtree(out / "checkpoints", ignore_errors=True)
+        write_document(out / REPORT, {**to_plain(tuned), "run": run}, kind=_KIND, format=_FORMAT)
+    shutil.rmtree(folder, ignore_errors=True)
     return tuned
 
 
@@ -159,8 +150,8 @@ def _development(task: Task, source: str) -> dict[str, Examples]:
     return found
 
 
-def _known(out: Path, run: Mapping[str, Any]) -> FineTuned | None:
-    """What a folder holds that is done; nothing where the run is to begin or to go on."""
+def _finished(out: Path, run: Mapping[str, Any]) -> FineTuned | None:
+    """The report of a run that is done; None where the run is to begin or to continue."""
     if (out / REPORT).is_file():
         document = read_document(out / REPORT, kind=_KIND, format=_FORMAT)
         check_same_run(document.get("run"), run, out)

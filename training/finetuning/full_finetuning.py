@@ -37,13 +37,13 @@ class FullFineTuning:
         """Nothing is computed yet.
 
         Args:
-            superplm: Whose slices.
-            vocabulary: Of the SuperPLM.
-            task: What for.
+            superplm: The SuperPLM whose slices are scored.
+            vocabulary: Vocabulary of the SuperPLM.
+            task: The task to learn.
             source: Where the task's rows are; see `Task.read`.
-            settings: How each is fine-tuned.
-            folder: Of the fine-tuned models, one below it for each architecture.
-            progress: Told steps done and all steps of the present candidate, and a word.
+            settings: Settings with which each slice is fine-tuned.
+            folder: Folder of the fine-tuned models, one below it for each architecture.
+            progress: Called with steps done and all steps of the present slice, and its scores.
         """
         self._superplm, self._tokenizer = superplm, tokenizer_of(vocabulary)
         self._task, self._source, self._settings = task, source, settings

@@ -52,25 +52,24 @@ def outputs_of(
     batch_size: int = 32,
     progress: Callable[[int, int], None] | None = None,
 ) -> Outputs:
-    """What a model says of all features.
+    """Logits of a model for all features.
 
     Features of like length go together, so that little is padding.
 
     Args:
-        run: Logits of a batch: one tensor for each output, [batch, ...].
-        features: At least one.
+        run: Computes the logits of a batch: one tensor for each output, [batch, ...].
+        features: What the model reads; at least one.
         pad: Number of the padding token.
         batch_size: Features in one forward pass.
-        progress: Told features done and all features.
+        progress: Called with features done and all features.
 
     Returns:
         For each output, float32 [features, ...]; where the tokens have one, as wide as the longest
         feature.
     """
     lengths = [len(feature["input_ids"]) for feature in features]
-    order = np.argsort(lengths, kind="stable")[
-        ::-1
-    ]  # the longest first: memory is found out at once
+    # the longest first: where memory is too small, it is found out at once
+    order = np.argsort(lengths, kind="stable")[::-1]
     outputs: list[np.ndarray[tuple[int, ...], np.dtype[np.float32]]] = []
     for start in range(0, len(order), batch_size):
         places = order[start : start + batch_size]

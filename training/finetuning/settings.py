@@ -17,13 +17,13 @@ class FineTuning:
     Attributes:
         epochs: Passes over the training rows.
         sequence_length: Most tokens of a feature.
-        learning_rate: Its peak, before the linear decay to zero.
+        learning_rate: Peak of the learning rate, before the linear decay to zero.
         batch_size: Features in a step.
-        evaluation_steps: Steps from one look at the held-out rows to the next.
+        evaluation_steps: Steps from one scoring of the held-out rows to the next.
         warmup: Share of the steps in which the learning rate rises.
-        weight_decay: On matrices.
-        dropout: Of hidden states, attention weights and the head's input.
-        seed: Of the fresh head, the order of rows, dropout, and the rows held out.
+        weight_decay: Weight decay of matrices; biases and LayerNorm have none.
+        dropout: Share of hidden states, attention weights and the head's input set to zero.
+        seed: Determines the fresh head, the order of rows, dropout, and the rows held out.
         bf16: Whether matrix products run in bfloat16.
         train_rows: Only so many training rows, drawn by the seed; all when None.
     """
@@ -41,13 +41,8 @@ class FineTuning:
     train_rows: int | None = None
 
     def __post_init__(self) -> None:
-        for name in (
-            "epochs",
-            "sequence_length",
-            "learning_rate",
-            "batch_size",
-            "evaluation_steps",
-        ):
+        positive = ("epochs", "sequence_length", "learning_rate", "batch_size", "evaluation_steps")
+        for name in positive:
             if not getattr(self, name) > 0:
                 raise InputError(f"{name} is {getattr(self, name)}: give a positive number.")
         for name in ("warmup", "dropout"):

@@ -26,10 +26,10 @@ class TaskRows:
     """Features of a task, as the engine reads a text: in an order that seed and epoch determine.
 
     Attributes:
-        features: With labels.
+        features: What a model reads of each row, with labels.
         pad: Number of the padding token.
         vocabulary_size: Every token lies below it.
-        sequence_length: Of the longest feature.
+        sequence_length: Tokens of the longest feature.
         sha256: Hash of the rows they came from.
     """
 
@@ -93,19 +93,15 @@ class TaskLearning:
     stand in for the labels (in-place distillation; Yu and Huang, 2019).
 
     Attributes:
-        mask_probability: Zero: nothing is hidden.
-        wants_attention: No.
+        mask_probability: Zero: no words are masked.
+        wants_attention: False: attention states are not read.
     """
 
     mask_probability: float = field(default=0.0, init=False)
     wants_attention: bool = field(default=False, init=False)
 
     def check(self, superplm: SuperPLM, space: SearchSpace) -> None:
-        """Refuse a SuperPLM without a head for a task.
-
-        Raises:
-            InputError: It has none.
-        """
+        """Refuse a SuperPLM without a head for a task by an InputError."""
         if superplm.task_head is None:
             raise InputError("This SuperPLM has no head for a task: give it one first.")
 

@@ -28,9 +28,9 @@ class TaskModel:
     """A model that does a task.
 
     Attributes:
-        model: With the task's head.
-        tokenizer: A fast one.
-        task: What it does.
+        model: A transformers model with the task's head.
+        tokenizer: The fast tokenizer that it was trained with.
+        task: The task that the head is for.
     """
 
     model: Any
@@ -45,16 +45,16 @@ class TaskModel:
 
         Args:
             name: A transformers folder, or a name on the hub.
-            task: What for.
-            dropout: Of hidden states and attention weights while training.
-            seed: Of the head.
+            task: The task that the head is for.
+            dropout: Share of hidden states and attention weights set to zero while training.
+            seed: Determines the head.
 
         Raises:
             InputError: There is no such model.
         """
         from transformers import AutoConfig
 
-        with _told(name):
+        with _translate_loading_errors(name):
             config = AutoConfig.from_pretrained(name, trust_remote_code=False)
         for field in _DROPOUTS:
             if hasattr(config, field):
@@ -75,7 +75,7 @@ class TaskModel:
         """
         from transformers import AutoConfig
 
-        with _told(name):
+        with _translate_loading_errors(name):
             config = AutoConfig.from_pretrained(name, trust_remote_code=False)
         kind = "ForQuestionAnswering" if task.head == "qa" else "ForSequenceClassification"
         made_as = config.architectures or ["an encoder"]
@@ -102,7 +102,7 @@ class TaskModel:
             if task.head == "qa"
             else AutoModelForSequenceClassification
         )
-        with _told(name):
+        with _translate_loading_errors(name):
             model = kind.from_pretrained(
                 name, config=config, use_safetensors=True, trust_remote_code=False
             )
@@ -223,7 +223,7 @@ _MODEL_INPUTS = ("input_ids", "token_type_ids", "attention_mask")
 
 
 @contextmanager
-def _told(name: str) -> Iterator[None]:
+def _translate_loading_errors(name: str) -> Iterator[None]:
     """Turn what loading can raise into a sentence, and keep transformers from talking meanwhile."""
     from safetensors import SafetensorError
     from transformers.utils import logging

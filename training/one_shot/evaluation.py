@@ -1,4 +1,4 @@
-"""How good slices are on held-out text, without training them: the cheap proxies of the search."""
+"""Scores of slices on held-out text by forward passes alone: the cheap proxies of the search."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ def held_out_text(
     """Text to score slices on: token shards, or the shipped English sample.
 
     Args:
-        superplm: Whose slices; `HeldOut` holds the text against its vocabulary and positions.
-        folder: Of the shards; None for the shipped sample.
+        superplm: The SuperPLM to be scored; its vocabulary and positions must fit.
+        folder: Folder of token shards; None for the shipped sample.
         limit: Take only this many sequences, from everywhere in the text; all when None.
 
     Raises:
@@ -100,7 +100,7 @@ class HeldOut:
     """Held-out text made ready once, on which any number of slices are scored.
 
     Attributes:
-        teacher: Whose output distillation holds slices against; None for the SuperPLM's own whole.
+        teacher: Teacher whose output is the target of distillation; None for the whole SuperPLM.
         teacher_description: The same in words; empty for `mlm`.
     """
 
@@ -116,9 +116,9 @@ class HeldOut:
         """Cut the text into batches and run the teacher over them.
 
         Args:
-            superplm: Whose slices are scored.
+            superplm: The SuperPLM that holds the slices.
             text: Held-out text; all of it is used.
-            proxy: What to score by.
+            proxy: Loss to score by.
             teacher: For `distillation`; by default the one that the SuperPLM learnt from where
                 `score_teacher` finds it, else the whole SuperPLM.
             batch_size: Sequences in one forward pass.
@@ -131,7 +131,7 @@ class HeldOut:
         self.teacher, self.teacher_description, asked = None, "", None
         if proxy == "distillation":
             found = score_teacher(superplm) if teacher is None else ScoreTeacher.given(teacher)
-            self.teacher, self.teacher_description = found.teacher, found.told
+            self.teacher, self.teacher_description = found.teacher, found.description
             asked = found.teacher or Teacher.of(superplm)
             _check_teacher(asked, superplm, text)
         self._superplm = superplm.eval()
@@ -227,12 +227,12 @@ def evaluate(
     """Held-out losses of slices; smaller is better.
 
     Args:
-        superplm: Whose slices.
-        architectures: Which slices.
-        text: Held out.
-        proxy: What to score by.
-        teacher: For `distillation`; see `HeldOut`.
-        progress: Told the slices done and all slices.
+        superplm: The SuperPLM that holds the slices.
+        architectures: Shapes of the slices.
+        text: Text that it has not learnt from.
+        proxy: Loss to score by.
+        teacher: As for `HeldOut`.
+        progress: Called with slices done and all slices.
     """
     for architecture in architectures:
         superplm.check(architecture)

@@ -44,16 +44,16 @@ def train_further(
     The same call resumes a run that was stopped, and reads one that is done.
 
     Args:
-        model: As a SuperPLM of its own shape; trained in place.
-        text: The text.
+        model: A SuperPLM of its own shape; trained in place.
+        text: Token shards in the model's vocabulary.
         out: Folder of the run.
-        objective: What to train towards.
+        objective: The loss.
         steps: Optimiser steps in all.
         batch_size: Sequences in each step.
-        learning_rate: Its peak.
-        seed: Of order, masks and dropout.
+        learning_rate: Peak of the learning rate.
+        seed: Determines order, masks and dropout.
         bf16: Whether matrix products run in bfloat16.
-        progress: Told every step.
+        progress: Called after every step.
 
     Raises:
         InputError: Text or folder do not fit.

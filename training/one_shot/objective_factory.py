@@ -1,8 +1,10 @@
-"""Objectives by name, with their teachers, as the command line and recipes say them."""
+"""Objectives and their teachers, by the names of the command line and of recipes."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from atb.data import TextModel
 from atb.data.corpus import TokenShards
@@ -36,63 +38,79 @@ def objective_of(
     """An objective by name.
 
     Args:
-        name: Which one.
-        superplm: What is to be trained.
-        vocabulary: Of the SuperPLM.
-        teacher: See `load_teacher`; the SuperPLM itself as it starts when None.
-        attention_weight: Of `kd`'s attention term; 1 when None.
-        relation_heads: The most of `relations`; 12 when None.
-        annealed: Share of the run in which the teacher of `inherit` fades; all when None.
-        cache: The text and a folder, to keep there what the teacher of `kd` and `relations` says.
+        name: Name of the objective.
+        superplm: The model to be trained.
+        vocabulary: Vocabulary of the SuperPLM.
+        teacher: As for `load_teacher`; the SuperPLM itself as it starts when None.
+        attention_weight: Weight of the attention term of `kd`; 1 when None.
+        relation_heads: Most relation heads of `relations`; 12 when None.
+        annealed: Share of the run in which the distillation weight of `inherit` falls to zero; all
+            of it when None.
+        cache: A text and a folder in which outputs of the teacher of `kd` and `relations` are kept.
 
     Raises:
         InputError: Something was given that the objective has no use for, or the teacher does not
             fit the SuperPLM.
     """
-    unused = {
-        "--teacher": name == "mlm" and teacher is not None,
-        "--attention-weight": name != "kd" and attention_weight is not None,
-        "--relation-heads": name not in ("relations", "inherit") and relation_heads is not None,
-        "--annealed": name != "inherit" and annealed is not None,
-        "--teacher-cache": name not in ("kd", "relations") and cache is not None,
-    }
-    for option, is_unused in unused.items():
-        if is_unused:
-            raise InputError(f"--objective {name} has no use for {option}: leave it out.")
+    _check_options(
+        name,
+        {
+            "--teacher": (teacher, ("kd", "relations", "inherit")),
+            "--attention-weight": (attention_weight, ("kd",)),
+            "--relation-heads": (relation_heads, ("relations", "inherit")),
+            "--annealed": (annealed, ("inherit",)),
+            "--teacher-cache": (cache, ("kd", "relations")),
+        },
+    )
     if name == "mlm":
         superplm.check_mlm_head()
         return MaskedLanguageModelling()
-    loaded = Teacher.of(superplm) if teacher is None else load_teacher(teacher)
-    if loaded.vocabulary_sha256 not in (None, vocabulary.sha256):
-        raise InputError(
-            f"The teacher {teacher} has another vocabulary than the SuperPLM: choose one with "
-            "the same words in the same order."
-        )
+    loaded = _load_for(superplm, vocabulary, teacher)
     if cache is not None:
         loaded = CachedTeacher(loaded, *cache)
     if name == "kd":
-        return Distillation(
-            loaded, attention_weight=1.0 if attention_weight is None else attention_weight
-        )
+        weight = 1.0 if attention_weight is None else attention_weight
+        return Distillation(loaded, attention_weight=weight)
+    share = 1.0 if annealed is None else annealed
     if name == "inherit" and loaded.has_head:
         if relation_heads is not None:
             raise InputError(
-                f"The teacher {teacher} has a masked-LM head to inherit from: leave "
-                "--relation-heads out."
+                f"The teacher {teacher} has a masked-LM head: leave --relation-heads out."
             )
-        return Inheritance(LogitDistillation(loaded), 1.0 if annealed is None else annealed)
+        return Inheritance(LogitDistillation(loaded), share)
     relations = RelationDistillation(loaded, relation_heads or 12)
-    if name == "relations":
-        return relations
-    return Inheritance(relations, 1.0 if annealed is None else annealed)
+    return relations if name == "relations" else Inheritance(relations, share)
+
+
+def _check_options(name: ObjectiveName, options: Mapping[str, tuple[Any, Sequence[str]]]) -> None:
+    """Refuse an option that an objective has no use for.
+
+    Args:
+        name: Which objective.
+        options: Of each option what was given, and the objectives that read it.
+    """
+    for option, (given, readers) in options.items():
+        if given is not None and name not in readers:
+            raise InputError(f"--objective {name} has no use for {option}: leave it out.")
+
+
+def _load_for(superplm: SuperPLM, vocabulary: Vocabulary, name: str | None) -> Teacher:
+    """The teacher of a SuperPLM, with the same vocabulary."""
+    loaded = Teacher.of(superplm) if name is None else load_teacher(name)
+    if loaded.vocabulary_sha256 not in (None, vocabulary.sha256):
+        raise InputError(
+            f"The teacher {name} has another vocabulary than the SuperPLM: choose one with "
+            "the same words in the same order."
+        )
+    return loaded
 
 
 def open_text(folder: Path, model: TextModel) -> TokenShards:
     """Token shards for a model.
 
     Args:
-        folder: Of the shards.
-        model: What is to read them.
+        folder: Folder of the shards.
+        model: The model that is to read them.
 
     Raises:
         BadFile: There are no shards, or damaged ones.
@@ -107,7 +125,7 @@ def load_teacher(name: str, *, download: bool = True) -> Teacher:
     """A bundled SuperPLM, one from a folder, or a transformers model.
 
     Args:
-        name: Of the one, the folder of the other, or the name of the third on the hub.
+        name: Name of a bundled SuperPLM, a folder, or the name of a model on the hub.
         download: Whether what is not on this machine may be fetched from the hub.
 
     Raises:

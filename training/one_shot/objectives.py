@@ -1,4 +1,4 @@
-"""What a sub-model is trained towards: masked words, a teacher's last layer, or both."""
+"""Losses of one-shot training: masked words, a teacher's last layer, or both."""
 
 from __future__ import annotations
 
@@ -32,18 +32,14 @@ class MaskedLanguageModelling:
 
     Attributes:
         mask_probability: Share of the words to be masked.
-        wants_attention: No.
+        wants_attention: False: attention states are not read.
     """
 
     mask_probability: float = 0.15
     wants_attention: bool = field(default=False, init=False)
 
     def check(self, superplm: SuperPLM, space: SearchSpace) -> None:
-        """Refuse a SuperPLM without a masked-LM head.
-
-        Raises:
-            InputError: It has none.
-        """
+        """Refuse a SuperPLM without a masked-LM head by an InputError."""
         superplm.check_mlm_head()
 
     def prepare(self, batch: Batch, done: float = 0.0) -> DistillationTarget | None:
@@ -75,7 +71,7 @@ class Distillation:
         hidden_weight: Of the squared error of hidden states, mean over tokens and dimensions.
         attention_weight: Of the squared error of attention logits.
         sentence_weight: Of one minus the cosine of mean-pooled states, for sentence encoders.
-        mask_probability: Zero: a teacher shows whole text.
+        mask_probability: Zero: no words are masked.
     """
 
     teacher: Teacher
@@ -141,8 +137,8 @@ class RelationDistillation:
     Attributes:
         teacher: The encoder whose output is the target.
         relation_heads: The most; fewer where they do not divide both widths.
-        mask_probability: Zero: a teacher shows whole text.
-        wants_attention: Yes.
+        mask_probability: Zero: no words are masked.
+        wants_attention: True: attention states are read.
     """
 
     teacher: Teacher
@@ -151,11 +147,7 @@ class RelationDistillation:
     wants_attention: bool = field(default=True, init=False)
 
     def check(self, superplm: SuperPLM, space: SearchSpace) -> None:
-        """Refuse a teacher of another vocabulary.
-
-        Raises:
-            InputError: It has another one.
-        """
+        """Refuse a teacher of another vocabulary, or no relation heads, by an InputError."""
         _check_words(self.teacher, superplm)
         if self.relation_heads < 1:
             raise InputError(f"--relation-heads is {self.relation_heads}: give at least 1.")
@@ -189,7 +181,7 @@ class LogitDistillation:
         teacher: An encoder with a masked-LM head.
         temperature: By which logits are divided on both sides.
         mask_probability: Share of the words to be masked.
-        wants_attention: No.
+        wants_attention: False: attention states are not read.
     """
 
     teacher: Teacher

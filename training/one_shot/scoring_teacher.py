@@ -1,4 +1,4 @@
-"""What the distillation score holds slices against: the teacher that their SuperPLM learnt from.
+"""The target of the distillation score: the teacher that a SuperPLM learnt from.
 
 A SuperPLM's card names that teacher, with a hash of its weights. Where it cannot be had, slices are
 held against the SuperPLM's own whole, which ranks them otherwise.
@@ -24,15 +24,15 @@ _OWN_WHOLE = "the SuperPLM's own whole"
 
 @dataclass(frozen=True, slots=True)
 class ScoreTeacher:
-    """What slices are held against.
+    """The target that slices are scored against.
 
     Attributes:
         teacher: The teacher; None for the SuperPLM's own whole.
-        told: The same in words, with the reason where it is not the teacher that was learnt from.
+        description: The same in words, with the reason where it is not that of training.
     """
 
     teacher: Teacher | None
-    told: str
+    description: str
 
     @classmethod
     def given(cls, teacher: Teacher) -> ScoreTeacher:

@@ -42,13 +42,13 @@ def initialise(
     Args:
         encoder_folder: A transformers folder of a BERT encoder.
         text: Text to measure importance on.
-        layers: How many layers of the encoder to take; all by default.
+        layers: Number of layers of the encoder to take; all by default.
         kept_layers: The lowest ones, or evenly spaced ones with the first and the last.
-        seed: Of the choice of text and of the probes.
-        probes: Random directions of the output that are looked at.
+        seed: Determines the choice of text and the probes.
+        probes: Number of random directions of the output.
         batch_size: Sequences for each probe.
         dropout: In training to come.
-        progress: Told the probes done and all probes.
+        progress: Called with probes done and all probes.
 
     Raises:
         BadFile: The encoder cannot be read.

@@ -1,4 +1,4 @@
-"""What a teacher says of each sequence, kept on disk, so that later epochs need not ask it again.
+"""A teacher's outputs for each sequence, kept on disk, so that later epochs need not run it again.
 
 It pays where the teacher is large beside the sub-models and the text is gone over several times.
 A folder holds `cache.json` (format 1), `done.npy` and the sequences' states as float16 in arrays as
@@ -46,15 +46,15 @@ class _Store:
 
 
 class CachedTeacher(Teacher):
-    """A teacher that is asked once for each sequence; it says the same as without, to float16."""
+    """A teacher that is run once for each sequence; its outputs are kept as float16."""
 
     def __init__(self, teacher: Teacher, text: TokenShards, folder: Path) -> None:
         """Open a cache, or begin one.
 
         Args:
-            teacher: Whom to ask.
-            text: Whose sequences; batches tell their numbers in it.
-            folder: Of the cache.
+            teacher: Encoder whose outputs are kept.
+            text: Text of the sequences; batches hold their numbers in it.
+            folder: Folder of the cache.
 
         Raises:
             InputError: The folder holds the cache of another teacher or text, or the disk has not

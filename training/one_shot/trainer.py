@@ -45,12 +45,12 @@ __all__ = ["Progress", "TrainingStep", "train_superplm"]
 
 @dataclass(frozen=True, slots=True)
 class TrainingStep:
-    """What is known after a step.
+    """How far a run is after a step.
 
     Attributes:
-        number: Steps done.
-        steps: Steps in all.
-        tokens: Tokens seen so far, padding left out.
+        number: Number of steps done.
+        steps: Number of steps of the whole run.
+        tokens: Number of tokens seen so far, padding left out.
         loss: Mean over the sub-models of the step.
     """
 
@@ -107,7 +107,7 @@ class _Run:
         """
         settings = self.settings
         # dropout from seed, step and part: a resumed run goes on as if never stopped, and a part
-        # comes out the same whoever computes it
+        # comes out the same in whichever process it is computed
         digest = hashlib.sha256(f"{settings.seed}:{self.step}:{part}".encode()).digest()
         torch.manual_seed(int.from_bytes(digest[:7], "big"))
         architectures = sampled_architectures(
@@ -154,20 +154,19 @@ def train_superplm(
 ) -> SuperPLM:
     """Train all slices of a SuperPLM at once.
 
-    The same call resumes a run that was stopped, from its last checkpoint and with the same
-    result as if it had not been stopped, and reads a run that is done. Where several processes
-    make it (`torchrun`), they share the parts of each batch; the result does not depend on how many
-    they are, but for rounding.
+    The same call resumes a run that was stopped, with the result that it would have had, and reads
+    a run that is done. Where several processes make it (`torchrun`), they share the parts of each
+    batch; the result does not depend on how many they are, but for rounding.
 
     Args:
         superplm: The starting point; trained in place.
         text: Token shards, or the rows of a task.
-        settings: How. Of their space what the SuperPLM holds is trained: a pair of few heads and a
-            great query width may have wider heads than the largest architecture.
+        settings: Settings of the run. Of their space what the SuperPLM holds is trained: a pair of
+            few heads and a great query width may have wider heads than the largest architecture.
         out: Folder of the run: the trained SuperPLM, the log of losses, checkpoints meanwhile.
-        objective: What to train towards; by default masked-LM where there is a head for it, and
-            else distillation of the whole into its slices.
-        progress: Told every step.
+        objective: The loss; by default masked-LM where there is a head for it, and else
+            distillation of the whole into its slices.
+        progress: Called after every step.
         tensorboard: Whether to write TensorBoard's files beside the log.
 
     Returns:
@@ -192,7 +191,7 @@ def train_superplm(
         return _finished(out, run)
     run.step, run.tokens = load_checkpoint(out, superplm, run.optimizer, run.identity)
     run.scheduler = _schedule(run.optimizer, settings, run.step)
-    processes.wait()  # nobody reads what the leader is about to write
+    processes.wait()  # no process reads what the leader is about to write
     with torch.random.fork_rng(), translate_write_errors(out):
         _train(run, out, progress, tensorboard=tensorboard)
         superplm.to("cpu").eval()

@@ -281,7 +281,7 @@ def test_a_batch_is_padded_to_its_longest_sequence(tmp_path: Path, corpus: Path)
     assert ids.dtype == mask.dtype == np.int64
     assert ids.shape == mask.shape == (2, int(mask.sum(axis=1).max()))
     assert (ids[mask == 0] == 0).all()
-    assert shards.first(1).batch([0])[0].tolist() == ids[1:, : mask[1].sum()].tolist()
+    assert shards.batch([0])[0].tolist() == ids[1:, : mask[1].sum()].tolist()
     with pytest.raises(IndexError):
         shards.batch([2])
 

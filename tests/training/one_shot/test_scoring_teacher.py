@@ -114,9 +114,9 @@ def test_a_teacher_that_cannot_be_had_is_told(
     superplm = load_superplm(tmp_path / "run")
     found = score_teacher(superplm)
     assert found.teacher is None
-    assert "own whole" in found.told
-    assert str(tmp_path / "teacher") in found.told
-    assert "--teacher" in found.told
+    assert "own whole" in found.description
+    assert str(tmp_path / "teacher") in found.description
+    assert "--teacher" in found.description
     assert HeldOut(superplm, text).loss(superplm.architecture) == pytest.approx(0, abs=1e-5)
     named = score_teacher(superplm, str(tmp_path / "moved"))
     assert named.teacher is not None
@@ -129,7 +129,7 @@ def test_a_teacher_that_cannot_be_had_is_told(
 def test_without_states_to_imitate_the_whole_is_the_measure(
     train: Callable[..., SuperPLM], tmp_path: Path
 ) -> None:
-    assert score_teacher(train(RelationDistillation)).told == "the SuperPLM's own whole"
+    assert score_teacher(train(RelationDistillation)).description == "the SuperPLM's own whole"
     assert "teacher" not in read_card(tmp_path / "run").facts
 
 
@@ -141,7 +141,7 @@ def test_a_card_of_before_says_that_there_was_a_teacher(
     del card["teacher"]
     (tmp_path / "run" / CARD).write_text(json.dumps(card))
     superplm = load_superplm(tmp_path / "run")
-    assert "does not say where the teacher is" in score_teacher(superplm).told
+    assert "does not say where the teacher is" in score_teacher(superplm).description
     assert score_teacher(superplm, str(tmp_path / "teacher")).teacher is not None
     card["teacher"] = "a name"
     (tmp_path / "run" / CARD).write_text(json.dumps(card))
@@ -164,7 +164,7 @@ def test_a_hub_teacher_is_not_fetched_for_scores(
         return load(name, download=download)
 
     monkeypatch.setattr(Teacher, "load", watched)
-    assert "somebody/bert-of-nobody" in score_teacher(load_superplm(tmp_path / "run")).told
+    assert "somebody/bert-of-nobody" in score_teacher(load_superplm(tmp_path / "run")).description
     assert asked == [False]
 
 
