@@ -1,14 +1,21 @@
 """AutoTinyBERT: measure, predict and search the best small BERT for a device.
 
-The names below are the public face; each is loaded when it is first asked for, so that
-`import atb` costs nothing.
+    measurements = atb.profile("local", space="mini", samples=60, db="profile.db")
+    predictor = atb.fit(measurements)
+    result = atb.search(predictor, latency="6ms")
+    result.winner.save("model")
+
+Each public name is loaded when it is first asked for, so that `import atb` costs nothing.
 """
 
 from __future__ import annotations
 
-import importlib
 import os
+import sys
+from types import ModuleType
 from typing import Any
+
+from lazy_loader import attach_stub
 
 #: What keeps libraries from reporting their use over the network. They read it once, as they are
 #: imported, so it is set before anything of ours imports one; worker processes inherit it.
@@ -19,28 +26,16 @@ _NO_TELEMETRY = {
 }
 os.environ.update(_NO_TELEMETRY)
 
-_FACE = {
-    "Architecture": "atb.models.architecture",
-    "AtbError": "atb.errors",
-    "Conditions": "atb.profiler.conditions",
-    "KNOWN": "atb.models.published",
-    "Measurement": "atb.profiler.statistics.measurement",
-    "PUBLISHED": "atb.models.published",
-    "ProfileDatabase": "atb.profiler.database.writer",
-    "RunSettings": "atb.devices.settings",
-    "SPACES": "atb.models.space",
-    "SearchSpace": "atb.models.space",
-}
-
-__all__ = sorted(_FACE)  # noqa: PLE0605
 __version__ = "0.1.0"
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _FACE:
-        raise AttributeError(f"module 'atb' has no attribute {name!r}")
-    return getattr(importlib.import_module(_FACE[name]), name)
+class _Package(ModuleType):
+    """This package, in which `atb.search` stays the function when the stage is imported."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in __all__ and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
 
 
-def __dir__() -> list[str]:
-    return sorted([*__all__, "__version__"])
+sys.modules[__name__].__class__ = _Package

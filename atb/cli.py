@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import logging
 import sys
 from collections.abc import Callable, Mapping
 from typing import NoReturn
@@ -30,13 +29,11 @@ from atb.commands.output import prepare_streams, print_error, print_line, refuse
 from atb.commands.profile import profile
 from atb.commands.search import search
 from atb.errors import AtbError, Interrupted
+from atb.messages import quiet_libraries
 
 __all__ = ["app", "main"]
 
 INTERRUPTED = 130
-
-#: ExecuTorch brings torchao, which transformers imports; both tell of kernels that are for GPUs.
-_TALKATIVE = ("torchao", "torch.utils._pytree")
 
 #: Options that had another name before, which is still understood.
 _OLD_NAMES = {"peers": "baselines", "screen": "prune", "no-screen": "no-prune"}
@@ -183,8 +180,7 @@ def main() -> NoReturn:
     `compare` has further exit codes for its verdicts.
     """
     prepare_streams()
-    for name in _TALKATIVE:
-        logging.getLogger(name).setLevel(logging.ERROR)
+    quiet_libraries()
     try:
         refuse_several(sys.argv[1:])
         code = app(prog_name="atb", standalone_mode=False)

@@ -12,10 +12,20 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
-__all__ = ["LOG", "Progress", "progress", "progress_lines", "show_progress_by"]
+__all__ = [
+    "LOG",
+    "Progress",
+    "progress",
+    "progress_lines",
+    "quiet_libraries",
+    "show_progress_by",
+]
 
 LOG = logging.getLogger("atb")
 LOG.addHandler(logging.NullHandler())
+
+#: ExecuTorch brings torchao, which transformers imports; both tell of kernels that are for GPUs.
+_TALKATIVE = ("torchao", "torch.utils._pytree")
 
 #: Progress is never silent for longer.
 QUIET_SECONDS = 10.0
@@ -25,6 +35,12 @@ QUIET_FIRST_SECONDS = 1.0
 #: Called with what is done, what there is to do (0 where nobody knows), and a word on what is going
 #: on.
 Progress = Callable[[int, int, str], None]
+
+
+def quiet_libraries() -> None:
+    """Let libraries tell of errors alone, in this process."""
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def progress_lines(title: str, say: Callable[[str], None]) -> Progress:

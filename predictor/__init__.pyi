@@ -4,10 +4,12 @@ from .checksum import (
     read_checksummed as read_checksummed,
 )
 from .explanation import explain as explain, savings as savings
-from .family import fit_family as fit_family
+from .family import FamilyPredictor as FamilyPredictor, fit_family as fit_family
 from .file import (
     document_of as document_of,
+    kind_of as kind_of,
     load as load,
+    load_family as load_family,
     load_table_predictor as load_table_predictor,
     predictor_of as predictor_of,
     save as save,

@@ -14,6 +14,7 @@ from .result import (
     AlternativeResult as AlternativeResult,
     SearchResult as SearchResult,
     read_result as read_result,
+    write_result as write_result,
 )
 from .run import search as search
 from .targets import Target as Target

@@ -69,8 +69,37 @@ def compare(
     Example:
         atb compare tinybert-4 minilm-6 --precision int8 --budget 60s
     """
-    from atb.commands.arguments import open_cache, parse_side, print_emulated
     from atb.files import prepare_output, write_document
+
+    if out is not None:
+        prepare_output(out)
+    found = run_comparison(first, second, options, within=within, budget=budget, seed=seed)
+    if out is not None:
+        write_document(out, found.to_json(), kind=_KIND, format=_FORMAT)
+    reasons = [f"Flagged: {reason}." for reason in found.reasons]
+    lines = (_sentence(found), *reasons, _verdict(found))
+    print_result(found.to_json(), _table(found), *lines, json=json)
+    raise typer.Exit(_EXIT_CODES[found.verdict])
+
+
+def run_comparison(
+    first: str, second: str, options: TargetOptions, *, within: str, budget: str, seed: int
+) -> Comparison:
+    """Compare two models until it is clear how they differ.
+
+    Args:
+        first: Such as `minilm-6,threads=2` or `model.onnx`.
+        second: The same.
+        options: Where and how, unless one of the two says otherwise.
+        within: Share, such as `1%`, by which two may differ and count as equal.
+        budget: Time, such as `60s`, after which nothing is begun.
+        seed: Of the order of the blocks.
+
+    Raises:
+        InputError: Something given is unknown or impossible.
+        RunError: One of the two could not be built, loaded or run.
+    """
+    from atb.commands.arguments import open_cache, parse_side, print_emulated
     from atb.profiler.comparison import ComparisonPlan, ComparisonRunner
     from atb.units import parse_duration, parse_percent
 
@@ -78,17 +107,9 @@ def compare(
     cache = open_cache(options.cache)
     device, one = parse_side(first, options, cache)
     _, other = parse_side(second, options, cache)
-    if out is not None:
-        prepare_output(out)
     print_emulated(one.conditions(device))
     _warn(one, other)
-    found = _run(ComparisonRunner(device, one, other, plan))
-    if out is not None:
-        write_document(out, found.to_json(), kind=_KIND, format=_FORMAT)
-    reasons = [f"Flagged: {reason}." for reason in found.reasons]
-    lines = (_sentence(found), *reasons, _verdict(found))
-    print_result(found.to_json(), _table(found), *lines, json=json)
-    raise typer.Exit(_EXIT_CODES[found.verdict])
+    return _run(ComparisonRunner(device, one, other, plan))
 
 
 def _warn(*sides: Side) -> None:

@@ -6,13 +6,17 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from atb.errors import InputError
 from atb.predictor.fitting import FloatArray
 from atb.predictor.tables.cells import Column, read_columns, unit_of_name, unit_of_time
-from atb.predictor.tables.files import RawTable, listed, read_table_file
+from atb.predictor.tables.files import RawTable, listed, raw_of_frame, read_table_file
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["LeftOut", "NumberTable"]
 
@@ -43,10 +47,10 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class NumberTable:
-    """A file whose columns were read as numbers as far as they are.
+    """A file or frame whose columns were read as numbers as far as they are.
 
     Attributes:
-        path: Path of the file, for messages.
+        path: Path of the file, for messages; "the table" for a frame.
         raw: Its names and cells as text.
         columns: Its columns as numbers, in order.
     """
@@ -56,14 +60,17 @@ class NumberTable:
     columns: tuple[Column, ...]
 
     @classmethod
-    def read(cls, path: Path) -> NumberTable:
-        """Read a file.
+    def read(cls, source: Path | pd.DataFrame) -> NumberTable:
+        """Read a file or a frame.
 
         Raises:
             BadFile: It is missing or no table.
             InputError: It has no rows or no header.
         """
-        raw = read_table_file(path)
+        if isinstance(source, Path):
+            path, raw = source, read_table_file(source)
+        else:
+            path, raw = Path("the table"), raw_of_frame(source)
         columns = read_columns(raw.names, raw.columns, separator=raw.separator)
         return cls(path, raw, tuple(columns))
 

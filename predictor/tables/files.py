@@ -10,12 +10,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from atb.errors import BadFile, InputError, MissingExtra
 from atb.predictor.tables.cells import Cell, is_number, quoted
 from atb.text_files import BYTE_ORDER_MARK, bad_byte, encoding_of, one_line, unpacked
 
-__all__ = ["RawTable", "listed", "read_table_file"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["RawTable", "listed", "raw_of_frame", "read_table_file"]
 
 _PARQUET_MAGIC = b"PAR1"
 _FOREIGN = {
@@ -90,6 +94,19 @@ def read_table_file(path: Path) -> RawTable:
     if not table.rows:
         raise InputError(f"{path} holds no rows: pass a table that does.")
     return table
+
+
+def raw_of_frame(frame: pd.DataFrame) -> RawTable:
+    """The cells of a frame of pandas, without its index.
+
+    Raises:
+        InputError: It has no rows.
+    """
+    if frame.empty:
+        raise InputError("The table holds no rows: pass one that does.")
+    cells = [frame.iloc[:, i].astype(object) for i in range(frame.shape[1])]
+    columns = tuple([_stored(c) for c in column.where(column.notna(), None)] for column in cells)
+    return RawTable(tuple(map(str, frame.columns)), columns, None, None)
 
 
 def _check_kind(path: Path, data: bytes) -> None:

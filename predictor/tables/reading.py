@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +15,9 @@ from atb.predictor.fitting import FloatArray, Observations
 from atb.predictor.tables.cells import Column, quoted
 from atb.predictor.tables.columns import LeftOut, NumberTable
 from atb.predictor.tables.files import listed
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["ROW_ORDER", "RowsToPredict", "Table", "read_judged_table", "read_rows", "read_table"]
 
@@ -65,12 +69,16 @@ class RowsToPredict:
 
 
 def read_table(
-    path: Path, *, target: str, features: Sequence[str] | None = None, order: str | None = None
+    source: Path | pd.DataFrame,
+    *,
+    target: str,
+    features: Sequence[str] | None = None,
+    order: str | None = None,
 ) -> Table:
     """Read a table: text whose separator, decimal mark and units are told from it, or Parquet.
 
     Args:
-        path: File with the table.
+        source: File with the table, or a frame.
         target: The column to predict; above zero in every row.
         features: The columns it depends on; all other numeric ones where None.
         order: `rows`, or the column that says when a row was measured.
@@ -79,20 +87,20 @@ def read_table(
         BadFile: The file is missing or no table.
         InputError: A column is unknown, no number, incomplete or impossible.
     """
-    numbers = NumberTable.read(path)
+    numbers = NumberTable.read(source)
     names, left_out = _feature_names(numbers, target, features, order)
     goal = _target(numbers, target)
     columns = [numbers.numbers(name) for name in names]
     varying = [column for column in columns if np.ptp(column.values)]
     if not varying:
-        raise InputError(f"No column of {path} varies ({listed(names)}): name others.")
+        raise InputError(f"No column of {numbers.path} varies ({listed(names)}): name others.")
     constant = [LeftOut(c.name, "never varies") for c in columns if not np.ptp(c.values)]
     left_out = [*left_out, *constant]
     return _table(numbers, varying, goal, order, left_out=left_out, notes=numbers.raw.notes)
 
 
 def read_judged_table(
-    path: Path,
+    source: Path | pd.DataFrame,
     units: Mapping[str, str | None],
     target: str,
     target_unit: str | None,
@@ -101,7 +109,7 @@ def read_judged_table(
     """Read a table with the columns of a predictor, of which some may never vary.
 
     Args:
-        path: File with the table.
+        source: File with the table, or a frame.
         units: Of the columns that the predictor needs, by name and in its order.
         target: The column that it predicts.
         target_unit: The unit in which it does.
@@ -111,7 +119,7 @@ def read_judged_table(
         BadFile: As `read_table`.
         InputError: As `read_table`, or a column is in another unit than the predictor's.
     """
-    numbers = NumberTable.read(path)
+    numbers = NumberTable.read(source)
     numbers.require([target, *units, *_order_columns(order)])
     goal = _target(numbers, target, {target: target_unit})
     columns = [numbers.numbers(name, units) for name in units]
@@ -122,10 +130,10 @@ def read_judged_table(
 
 
 def read_rows(
-    path: Path, units: Mapping[str, str | None], order: str | None = None
+    source: Path | pd.DataFrame, units: Mapping[str, str | None], order: str | None = None
 ) -> RowsToPredict:
     """Read what is to be predicted; arguments and errors are those of `read_judged_table`."""
-    numbers = NumberTable.read(path)
+    numbers = NumberTable.read(source)
     numbers.require([*units, *_order_columns(order)])
     columns = [numbers.numbers(name, units) for name in units]
     rows = np.column_stack([column.values for column in columns])

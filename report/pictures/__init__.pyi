@@ -1,6 +1,7 @@
 from . import numbers as numbers, pictures as pictures, search as search
 from .baselines import baseline_latencies as baseline_latencies
 from .drawing import in_both_widths as in_both_widths
+from .interval_rows import intervals as intervals
 from .learning import error_curve as error_curve, learning_curves as learning_curves
 from .numbers import (
     count as count,

@@ -13,12 +13,13 @@ import pytest
 
 from atb.commands.output.console import (
     Table,
+    draw_progress,
+    prepare_streams,
     print_error,
     print_json,
     print_line,
     print_status,
     print_table,
-    progress,
 )
 from atb.text import plain_ascii, printable
 
@@ -42,6 +43,7 @@ def test_what_a_terminal_would_obey_is_shown_as_python_writes_it() -> None:
 
 
 def test_every_way_to_the_terminal_makes_text_printable(capsys) -> None:
+    prepare_streams()
     print_error(EVIL)
     print_status(EVIL)
     print_line(EVIL)
@@ -60,7 +62,7 @@ def test_the_word_of_a_bar_is_neither_markup_nor_a_command(monkeypatch) -> None:
     monkeypatch.setattr(stream, "isatty", lambda: True)
     monkeypatch.setattr(sys, "stderr", stream)
     monkeypatch.setenv("COLUMNS", "200")
-    with progress("work") as show:
+    with draw_progress("work") as show:
         show(1, 2, "[red]name[/]\x1b]0;owned\x07")
     assert "[red]name[/]" in stream.getvalue()
     assert "\x1b]0;" not in stream.getvalue()

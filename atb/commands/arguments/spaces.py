@@ -12,8 +12,12 @@ if TYPE_CHECKING:
 __all__ = ["held_by", "on_grid", "print_held"]
 
 
-def on_grid(name: str, grid: str | None) -> SearchSpace:
+def on_grid(space: str | SearchSpace, grid: str | None) -> SearchSpace:
     """The space that a search moves in, by the words of the command line.
+
+    Args:
+        space: Itself, its name or its file.
+        grid: Name of the grid; None for the space's own.
 
     Raises:
         InputError: There is no such space or grid.
@@ -21,7 +25,7 @@ def on_grid(name: str, grid: str | None) -> SearchSpace:
     from atb.models import find_space
     from atb.search.constraints import on_search_grid
 
-    written = find_space(name)
+    written = find_space(space) if isinstance(space, str) else space
     searched = on_search_grid(written, grid)
     if grid is not None:
         _print_left_out(written, searched, f"lie on the grid {grid} and are searched")

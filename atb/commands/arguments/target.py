@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from atb.devices import Device, RunSettings, Runtime
     from atb.devices.runtimes import ArtefactCache
     from atb.profiler import Conditions, Subject
-    from atb.profiler.database import ProfileDatabase
+    from atb.profiler.database import ProfileDatabase, ProfileReader
     from atb.search import Budget, Verifier
 
 __all__ = [
@@ -209,7 +209,7 @@ def print_emulated(conditions: Conditions) -> None:
 
 
 def agreeing_conditions(
-    database: ProfileDatabase, campaign: str | None = None, **wanted: Any
+    database: ProfileReader, campaign: str | None = None, **wanted: Any
 ) -> list[Conditions]:
     """All sets of conditions in a database that agree with the fields that are given.
 
@@ -242,7 +242,7 @@ def agreeing_conditions(
 
 
 def choose_conditions(
-    database: ProfileDatabase, campaign: str | None = None, **wanted: Any
+    database: ProfileReader, campaign: str | None = None, **wanted: Any
 ) -> Conditions:
     """The one set of conditions in a database that agrees with the fields that are given.
 

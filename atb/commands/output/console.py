@@ -23,12 +23,13 @@ from pathlib import Path
 from typing import Any
 
 from atb.commands.output.several_processes import speaks
-from atb.messages import LOG, Progress, progress_lines, show_progress_by
+from atb.messages import LOG, Progress, progress, progress_lines, show_progress_by
 from atb.text import plain_ascii, printable
 
 __all__ = [
     "Progress",
     "Table",
+    "draw_progress",
     "prepare_streams",
     "print_error",
     "print_json",
@@ -59,15 +60,15 @@ def prepare_streams() -> None:
             stream.reconfigure(errors=_REPLACING)
     LOG.handlers[:], LOG.propagate = [_StatusLines()], False
     LOG.setLevel(logging.INFO)
-    show_progress_by(progress)
+    show_progress_by(draw_progress)
 
 
 class _StatusLines(logging.Handler):
-    """Shows what is logged while a command runs."""
+    """Shows on stderr what is logged while a command runs."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Show a record without level and time."""
-        print_status(record.getMessage())
+        """Show a record without its time; warnings are named as such."""
+        _write(f"{'warning: ' * (record.levelno >= logging.WARNING)}{record.getMessage()}")
 
 
 def _replace(error: UnicodeError) -> tuple[str, int]:
@@ -86,18 +87,22 @@ def _shown(text: str) -> str:
 
 def print_error(message: str) -> None:
     """Print on stderr what went wrong."""
-    print_status(f"atb: {message}")
+    _write(f"atb: {message}")
 
 
 def print_status(message: str) -> None:
-    """Print on stderr what is going on, beside the result."""
-    if speaks():
-        sys.stderr.write(f"{printable(message)}\n")
+    """Log what is going on, which a command shows on stderr beside the result."""
+    LOG.info(message)
 
 
 def print_warning(message: str) -> None:
-    """Print on stderr what may be wrong with what is used."""
-    print_status(f"warning: {message}")
+    """Log what may be wrong with what is used, which a command shows on stderr."""
+    LOG.warning(message)
+
+
+def _write(message: str) -> None:
+    if speaks():
+        sys.stderr.write(f"{printable(message)}\n")
 
 
 def print_line(text: str = "") -> None:
@@ -184,14 +189,14 @@ def _lines_of(row: Sequence[str], width: int) -> Iterator[list[str]]:
 
 
 @contextlib.contextmanager
-def progress(title: str) -> Iterator[Progress]:
+def draw_progress(title: str) -> Iterator[Progress]:
     """Show how far something is: a bar on a terminal, a line now and then elsewhere.
 
     It is drawn only when it is told something, by the thread that tells it: while a block is timed
     nothing else computes.
     """
     if not (sys.stderr.isatty() and speaks()):
-        yield progress_lines(title, print_status)
+        yield progress_lines(title, _write)
         return
     from rich.console import Console
     from rich.progress import (

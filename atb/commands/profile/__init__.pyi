@@ -1,1 +1,7 @@
 from . import profile as profile
+from .profile import (
+    CampaignOptions as CampaignOptions,
+    EffortOptions as EffortOptions,
+    SubjectOptions as SubjectOptions,
+    measure as measure,
+)

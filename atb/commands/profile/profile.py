@@ -35,7 +35,11 @@ DEFAULT_SAMPLES = 200
 
 
 class SubjectOptions(Options, panel="What is measured"):
-    """Which architectures or models are measured."""
+    """Which architectures or models are measured.
+
+    Attributes:
+        members: A `SearchSpace`, in place of the name of one.
+    """
 
     space: SpaceName = "mini"
     samples: Annotated[
@@ -72,6 +76,7 @@ class SubjectOptions(Options, panel="What is measured"):
     tokenisation: Annotated[
         bool, Option("--tokenisation", help="Measure also how long the tokeniser takes, apart.")
     ] = False
+    members: Any = None
 
 
 class EffortOptions(Options, panel="Budget"):
@@ -144,15 +149,48 @@ def profile(
     if campaign.listing:
         print_listing(campaign.db, campaign.json)
         return
-    if subjects.model and options.precision != "fp32":
-        raise InputError("A file is timed as it is: leave --precision out beside --model.")
-    plan = _plan(subjects, {**_how(options, effort), "seed": seed, "name": campaign.name})
+    results, extras = measure(
+        _device_name(place, options.device), subjects, options, effort, campaign, seed=seed
+    )
+    print_measured(results, extras, json=campaign.json)
+    if not any(result.measurements for result in results):
+        raise typer.Exit(1)
 
+
+def measure(
+    place: str,
+    subjects: SubjectOptions,
+    options: SweepOptions,
+    effort: EffortOptions,
+    campaign: CampaignOptions,
+    *,
+    seed: int,
+) -> tuple[list[CampaignResult], dict[str, list[Any]]]:
+    """Measure what is asked for.
+
+    Args:
+        place: Name of the device.
+        subjects: What is measured.
+        options: Where and how.
+        effort: How precisely and for how long.
+        campaign: Where measurements are kept.
+        seed: Of the samples.
+
+    Returns:
+        A campaign for each set of conditions; `operators` and `tokenisation`, where asked for.
+
+    Raises:
+        InputError: Something given is impossible, or does not go together.
+        RunError: The device failed; what was measured stays.
+    """
     from atb.commands.arguments import open_cache
     from atb.devices import find_device
     from atb.devices.runtimes import find_runtime
 
-    device = find_device(_device_name(place, options.device))
+    if subjects.model and options.precision != "fp32":
+        raise InputError("A file is timed as it is: leave --precision out beside --model.")
+    plan = _plan(subjects, {**_how(options, effort), "seed": seed, "name": campaign.name})
+    device = find_device(place)
     sweep = options.parse(device)
     parts: dict[str, Plan] = {}
     if subjects.model:
@@ -160,14 +198,10 @@ def profile(
         sweep = replace(sweep, precisions=list(parts))
     targets = sweep.targets(device, options.runtime, open_cache(options.cache))
     if subjects.until_error is not None:
-        _measure_until_error(targets, plan, subjects, campaign)
-        return
+        return [_measure_until_error(targets, plan, subjects, campaign)], {}
     planned = [(target, parts.get(target.settings.precision, plan)) for target in targets]
     further = [word for word in ("operators", "tokenisation") if getattr(subjects, word)]
-    results, extras = _measure(planned, campaign, further=further)
-    print_measured(results, extras, json=campaign.json)
-    if not any(result.measurements for result in results):
-        raise typer.Exit(1)
+    return _measure(planned, campaign, further=further)
 
 
 def _device_name(place: str | None, device: str | None) -> str:
@@ -181,8 +215,7 @@ def _device_name(place: str | None, device: str | None) -> str:
 
 def _measure_until_error(
     targets: list[Target], plan: Plan, subjects: SubjectOptions, campaign: CampaignOptions
-) -> None:
-    from atb.commands.output import print_measured
+) -> CampaignResult:
     from atb.commands.profile.adaptive_sampling import measure_until_error
 
     if subjects.arch or subjects.model:
@@ -193,10 +226,9 @@ def _measure_until_error(
             "leave them out."
         )
     assert subjects.until_error is not None
-    result = measure_until_error(
+    return measure_until_error(
         targets, plan, campaign.db, error=subjects.until_error, most=subjects.samples
     )
-    print_measured([result], {}, json=campaign.json)
 
 
 def _by_precision(plan: Plan, runtime: Runtime) -> dict[str, Plan]:
@@ -278,7 +310,7 @@ def _plan(options: SubjectOptions, how: Mapping[str, Any]) -> Plan:
             print_status(f"{path.name}: {warning}")
     if not subjects:
         count = DEFAULT_SAMPLES if options.samples is None else options.samples
-        return Plan.sample(find_space(options.space), count, **how)
+        return Plan.sample(options.members or find_space(options.space), count, **how)
     if options.samples is not None:
         raise InputError("Both --samples and --arch or --model were given: choose one of them.")
     return Plan(tuple(subjects), **how)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from typer import Option
 
@@ -43,11 +43,15 @@ if TYPE_CHECKING:
     from atb.search import SearchRequest, SearchResult
     from atb.search.constraints import Bound
 
-__all__ = ["CandidateOptions", "FileOptions", "MethodOptions", "search"]
+__all__ = ["CandidateOptions", "FileOptions", "MethodOptions", "find_winner", "search"]
 
 
 class CandidateOptions(Options, panel="Candidates"):
-    """Which architectures are candidates."""
+    """Which architectures are candidates.
+
+    Attributes:
+        members: A `SearchSpace`, in place of the name of one.
+    """
 
     space: SpaceName = "mini"
     grid: Annotated[
@@ -67,6 +71,7 @@ class CandidateOptions(Options, panel="Candidates"):
             "shape, `bert` those whose heads a plain BERT can have.",
         ),
     ] = "tinybert"
+    members: Any = None
 
 
 class MethodOptions(Options, panel="Method"):
@@ -125,7 +130,39 @@ def search(
     Example:
         atb search --latency 6ms --device local --space mini
     """
-    given = _read_inputs(wanted, candidates, how, options, files)
+    result = find_winner(wanted, candidates, how, scoring, options, files)
+    if files.json:
+        print_json(result.to_json())
+    else:
+        print_search(result, files.out)
+
+
+def find_winner(
+    wanted: SearchLimitOptions,
+    candidates: CandidateOptions,
+    how: MethodOptions,
+    scoring: ScoringOptions,
+    options: TargetOptions,
+    files: FileOptions,
+    *,
+    fitted: LatencyPredictor | None = None,
+) -> SearchResult:
+    """Search, measure the finalists, and write the result and the winner's model.
+
+    Args:
+        wanted: The limits.
+        candidates: Which architectures.
+        how: The method.
+        scoring: What scores.
+        options: Where finalists are measured.
+        files: What is read and written.
+        fitted: The predictor; None reads it from its file.
+
+    Raises:
+        InputError: Something given is impossible, or does not go together.
+        RunError: Nothing meets the limits, or the device failed.
+    """
+    given = _read_inputs(wanted, candidates, how, options, files, fitted)
 
     from atb.data import TextModel
     from atb.models.superplm import folder_of, load_superplm
@@ -148,11 +185,7 @@ def search(
     )
     # a limit that is out of reach leaves no file behind
     require_reach(given.request, [given.fitted, *(p for p, _ in given.alternatives.values())])
-    result = _run(given, superplm, scoring, files)
-    if files.json:
-        print_json(result.to_json())
-    else:
-        print_search(result, files.out)
+    return _run(given, superplm, scoring, files)
 
 
 @dataclass(frozen=True)
@@ -184,6 +217,7 @@ def _read_inputs(
     how: MethodOptions,
     options: TargetOptions,
     files: FileOptions,
+    fitted: LatencyPredictor | None,
 ) -> _Inputs:
     """Refuse all that can be refused before torch is imported and the SuperPLM loaded."""
     from atb.commands.arguments import open_cache, print_emulated
@@ -200,9 +234,9 @@ def _read_inputs(
     budget_seconds = None if how.budget is None else parse_duration(how.budget)
     cache = open_cache(options.cache)
     target = options.find(cache)
-    space = on_grid(candidates.space, candidates.grid)
+    space = on_grid(candidates.members or candidates.space, candidates.grid)
     request = SearchRequest(space, limit, how.method, settings, how.seed, how.finalists)
-    fitted = load(files.predictor, target.settings)
+    fitted = fitted or load(files.predictor, target.settings)
     require_conditions(fitted, target.conditions)
     elsewhere = {
         name: (seconds, *find_place(name, files.predictor, cache=cache))

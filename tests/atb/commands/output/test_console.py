@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from atb.commands.output.console import Table, print_table, progress
+from atb.commands.output.console import Table, draw_progress, print_table
 
 HEADER = ("runtime", "why it cannot be used")
 COMMAND = "`pip install -e '.[openvino]'`"
@@ -64,7 +64,7 @@ def test_a_bar_is_drawn_when_it_is_told_something_and_by_no_thread_of_its_own(mo
     monkeypatch.setattr(sys, "stderr", screen)
     monkeypatch.setenv("TERM", "xterm")
     before = threading.enumerate()
-    with progress("profile") as show:
+    with draw_progress("profile") as show:
         show(3, 10, "first: launch 1")
         assert threading.enumerate() == before
         drawn = screen.getvalue()
@@ -77,7 +77,7 @@ def test_a_bar_is_drawn_when_it_is_told_something_and_by_no_thread_of_its_own(mo
 
 def test_of_work_without_a_known_end_lines_tell_what_is_done(capsys, monkeypatch) -> None:
     monkeypatch.setattr("atb.messages.QUIET_FIRST_SECONDS", -1.0)
-    with progress("profile") as show:
+    with draw_progress("profile") as show:
         for done in range(40):
             show(done, 0, "measuring")
     (line,) = capsys.readouterr().err.splitlines()
