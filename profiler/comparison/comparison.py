@@ -29,7 +29,7 @@ from atb.profiler.comparison.sequential import (
     interval_at_analysis,
     verdict_of,
 )
-from atb.profiler.statistics import MOST_DISTURBED, BlockValue
+from atb.profiler.statistics import MOST_DISTURBED, BlockValue, Flag, FlagKind
 
 __all__ = ["Comparison", "ComparisonPlan", "PairedLaunch", "Side"]
 
@@ -235,16 +235,23 @@ class Comparison:
         return sum(launch.disturbed_pairs for launch in self.launches)
 
     @property
-    def reasons(self) -> tuple[str, ...]:
-        """Why the result is to be distrusted, in words."""
+    def flags(self) -> tuple[Flag, ...]:
+        """Why the result is to be distrusted."""
         emulators = dict.fromkeys(c.emulator for c in self.conditions if c.emulator is not None)
-        found = [f"emulated by {emulator}" for emulator in emulators]
+        found = [Flag(FlagKind.EMULATED, f"emulated by {emulator}") for emulator in emulators]
         if self.disturbed_pairs > MOST_DISTURBED * self.pairs:
-            found.append(f"{self.disturbed_pairs} of {self.pairs} pairs of blocks preempted")
+            text = f"{self.disturbed_pairs} of {self.pairs} pairs of blocks preempted"
+            found.append(Flag(FlagKind.PREEMPTED, text))
         left_out = len(self.launches) - len(self.log_ratios)
         if left_out > MOST_DISTURBED * len(self.launches):
-            found.append(f"{left_out} of {len(self.launches)} launches left out as preempted")
+            text = f"{left_out} of {len(self.launches)} launches left out as preempted"
+            found.append(Flag(FlagKind.LAUNCHES_LEFT_OUT, text))
         return tuple(found)
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """The texts of its flags."""
+        return tuple(flag.text for flag in self.flags)
 
     def to_json(self) -> dict[str, Any]:
         """As plain values, with the log ratio of every launch."""

@@ -7,6 +7,7 @@ from .cache_contention import (
     cache_ratio as cache_ratio,
     cache_share as cache_share,
 )
+from .flags import Flag as Flag, FlagKind as FlagKind, advice_of as advice_of
 from .measurement import (
     MOST_DISTURBED as MOST_DISTURBED,
     MOST_SLOWDOWN as MOST_SLOWDOWN,

@@ -15,7 +15,6 @@ import numpy.typing as npt
 from atb.models import Architecture
 from atb.profiler import BlockRecord, Conditions, Failure, LoadRecord, Subject
 from atb.profiler.statistics.cache_contention import CacheContention
-from atb.profiler.statistics.clock import coarse_step_seconds
 from atb.profiler.statistics.energy import energy_of_inference
 from atb.profiler.statistics.estimators import (
     CONFIDENCE,
@@ -24,6 +23,7 @@ from atb.profiler.statistics.estimators import (
     Estimator,
     wall_latency,
 )
+from atb.profiler.statistics.flags import Flag, FlagKind, coarse_step_seconds
 from atb.profiler.statistics.percentiles import percentile_bound
 from atb.profiler.statistics.scenarios import SustainedCurve, requests_per_second
 from atb.profiler.statistics.sentinel import is_shifted
@@ -227,7 +227,7 @@ class Measurement:
     @property
     def flagged(self) -> bool:
         """Whether there is a reason to distrust the number."""
-        return bool(self.reasons)
+        return bool(self.flags)
 
     @property
     def usable(self) -> bool:
@@ -235,36 +235,45 @@ class Measurement:
         return not self._unsound
 
     @cached_property
-    def _unsound(self) -> tuple[str, ...]:
-        """Why not even its interval is to be believed, in words."""
+    def _unsound(self) -> tuple[Flag, ...]:
+        """Why not even its interval is to be believed."""
         found = []
         sustained = self.scenario == "sustained"  # one launch, and slowing down is what it shows
         if self.launches < FEWEST_LAUNCHES and not sustained:
-            found.append(f"{self.launches} of {FEWEST_LAUNCHES} launches measured")
+            text = f"{self.launches} of {FEWEST_LAUNCHES} launches measured"
+            found.append(Flag(FlagKind.FEW_LAUNCHES, text))
         disturbed, count = self.method.disturbed_share(self.blocks, threads=self._threads)
         if disturbed > MOST_DISTURBED * count:
-            found.append(f"{disturbed} of {count} blocks preempted")
+            found.append(Flag(FlagKind.PREEMPTED, f"{disturbed} of {count} blocks preempted"))
         if (step := coarse_step_seconds(self.blocks)) is not None:
-            found.append(f"steps of {1e3 * step:.3g} ms of the device's clock show in the readings")
+            text = f"steps of {1e3 * step:.3g} ms of the device's clock show in the readings"
+            found.append(Flag(FlagKind.COARSE_CLOCK, text))
         return tuple(found)
 
     @cached_property
-    def reasons(self) -> tuple[str, ...]:
-        """Why it is flagged, in words."""
+    def flags(self) -> tuple[Flag, ...]:
+        """Why it is to be distrusted."""
         found = [*self._unsound]
         if self.conditions.emulator is not None:
-            found.append(f"emulated by {self.conditions.emulator}")
+            found.append(Flag(FlagKind.EMULATED, f"emulated by {self.conditions.emulator}"))
         sustained = self.scenario == "sustained"
         if abs(self.slowdown - 1) > MOST_SLOWDOWN and not sustained:
-            found.append(f"machine {self.slowdown - 1:+.0%} off its level")
+            text = f"machine {self.slowdown - 1:+.0%} off its level"
+            found.append(Flag(FlagKind.OFF_LEVEL, text))
         if abs(self.pressure) > MOST_SLOWDOWN:
-            found.append(f"{self.pressure:+.0%} by other tenants of the shared cache")
+            text = f"{self.pressure:+.0%} by other tenants of the shared cache"
+            found.append(Flag(FlagKind.CACHE_CONTENTION, text))
         width = self.estimate.relative_half_width
         widest = WIDEST if self.within is None else self.within * (1 + WIDTH_TOLERANCE)
         if width > widest:
             asked = "" if self.within is None else f", wider than the {self.within:.2%} asked for"
-            found.append(f"interval ±{width:.1%}{asked}")
+            found.append(Flag(FlagKind.WIDE_INTERVAL, f"interval ±{width:.1%}{asked}"))
         return tuple(found)
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """The texts of its flags."""
+        return tuple(flag.text for flag in self.flags)
 
     def to_json(self) -> dict[str, Any]:
         """As plain values; the blocks stay in the database."""

@@ -62,11 +62,20 @@ def print_measured(
                 print_line()
                 print_line(f"{result.measurements[0].conditions}")
             print_table(_table(result.measurements))
+            _print_advice(result.measurements)
         _print_failures(result.failures)
     for found in extras.get("operators", ()):
         _print_operators(found)
     for found in extras.get("tokenisation", ()):
         _print_tokenisation(found)
+
+
+def _print_advice(measurements: Sequence[Measurement]) -> None:
+    """Say once what each kind of flag in a table means, and what to do."""
+    from atb.profiler.statistics import advice_of
+
+    for advice in advice_of(flag for m in measurements for flag in m.flags):
+        print_status(f"flagged: {advice}")
 
 
 def print_end(result: CampaignResult) -> None:

@@ -1,4 +1,4 @@
-"""Clocks that are too coarse for what they time."""
+"""Flags of a measurement: advice on each kind, and clocks whose steps show in the readings."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from atb.profiler.comparison.comparison import ComparisonPlan, Side
 from atb.profiler.comparison.runner import compare
 from atb.profiler.database.writer import ProfileDatabase
 from atb.profiler.record import BlockRecord
-from atb.profiler.statistics.clock import coarse_step_seconds
+from atb.profiler.statistics.flags import Flag, FlagKind, advice_of, coarse_step_seconds
 
 SMALL = Architecture(2, 128, 2, 128, 512)
 SETTINGS = RunSettings(sequence_length=8)
@@ -122,3 +122,9 @@ def test_a_machine_that_ran_at_two_speeds_has_no_coarse_clock() -> None:
 def test_a_block_of_no_time_is_no_block() -> None:
     with pytest.raises(LaunchFailure, match=r"took 0\.0 s"):
         records([0.1, 0.0])
+
+
+def test_advice_is_given_once_for_each_kind_of_flag():
+    flags = [Flag(FlagKind.WIDE_INTERVAL, "a"), Flag(FlagKind.PREEMPTED, "b")] * 2
+    assert advice_of(flags) == [FlagKind.PREEMPTED.advice, FlagKind.WIDE_INTERVAL.advice]
+    assert len({kind.advice for kind in FlagKind}) == len(FlagKind)
