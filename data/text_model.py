@@ -1,4 +1,4 @@
-"""What a model's folder says of the text that the model reads, asked for in one place.
+"""The text that a model reads, by its folder: the one place that reads configurations.
 
 `EncoderConfig` is what its configuration says, and refuses by name what is no BERT; `TextModel`
 is that with the tokenizer that the model was trained with.

@@ -25,7 +25,7 @@ class Stage:
 
     Attributes:
         name: What was done, a word of the command line.
-        facts: With what, and what came of it; plain JSON values.
+        facts: Inputs and results of the stage by name; plain JSON values.
     """
 
     name: StageName

@@ -42,9 +42,9 @@ class ExternalTensor:
     """What a graph says of a tensor that lies in another file.
 
     Attributes:
-        location: Of the file, as in `DataFile`.
-        offset_bytes: Where the tensor begins in it.
-        length_bytes: How long it is; None for all that follows.
+        location: Path of the file below the graph's folder, with slashes.
+        offset_bytes: First byte of the tensor in it.
+        length_bytes: Bytes of the tensor; None for all that follow.
     """
 
     location: str

@@ -56,9 +56,9 @@ def build_graph(
 
     Args:
         architecture: The shape of the model.
-        weights: By the names of `weights_shapes`, in torch's convention [out, in]; more names,
+        weights: Arrays by the names of `weights_shapes`, matrices as [out, in]; more names,
             such as those of a task head, are left out. None draws them.
-        seed: Of the random weights.
+        seed: Determines the random weights.
         vocabulary_size: Rows of the word table.
         positions: Tokens in the longest sequence.
         token_types: Kinds of sentences that are told apart.

@@ -1,4 +1,9 @@
-from .batches import Batches as Batches, Source as Source, TextSource as TextSource
+from .batches import (
+    Batches as Batches,
+    Source as Source,
+    TextSource as TextSource,
+    check_fits as check_fits,
+)
 from .checkpoint import load_checkpoint as load_checkpoint, save_checkpoint as save_checkpoint
 from .contract import (
     Objective as Objective,

@@ -9,9 +9,11 @@ import numpy.typing as npt
 import torch
 
 from atb.data.corpus import TokenShards, mask_tokens
+from atb.errors import InputError
+from atb.models.superplm import SuperPLM
 from atb.training.teacher import Batch
 
-__all__ = ["Batches", "Source", "TextSource"]
+__all__ = ["Batches", "Source", "TextSource", "check_fits"]
 
 
 class Source(Protocol):
@@ -45,6 +47,30 @@ class Source(Protocol):
     ) -> Batch:
         """Some sequences, with a share of their words hidden."""
         ...
+
+
+def check_fits(source: Source | TokenShards, model: SuperPLM, name: str) -> None:
+    """Refuse sequences that a model has no words or positions for.
+
+    Args:
+        source: The sequences.
+        model: The model that is to read them.
+        name: What the model is called in messages.
+
+    Raises:
+        InputError: A token or a sequence is beyond what the model reads.
+    """
+    words, positions = model.config.vocab_size, model.config.max_position_embeddings
+    if source.vocabulary_size > words:
+        raise InputError(
+            f"The text has a vocabulary of {source.vocabulary_size} and the {name} of {words}: "
+            f"prepare the text with the {name}'s vocabulary."
+        )
+    if source.sequence_length > positions:
+        raise InputError(
+            f"The text has sequences of {source.sequence_length} and the {name} {positions} "
+            "positions: prepare shorter ones."
+        )
 
 
 class TextSource:

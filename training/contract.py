@@ -56,7 +56,7 @@ class Student:
         return self.superplm.mlm_logits(self.architecture, hidden, self.batch.masked).float()
 
     def attention(self) -> AttentionStates | None:
-        """Of the last layer, where they were asked for."""
+        """Attention states of the last layer; None where the objective does not want them."""
         states = self.output.attention_states
         if states is None:
             return None

@@ -86,8 +86,8 @@ def read_parameters(
     Its masked-LM head comes along where there is one; a pooler that is missing starts fresh.
 
     Args:
-        folder: With `config.json` and `model.safetensors`.
-        dropout: Of hidden states and attention weights in training to come.
+        folder: A folder with `config.json` and `model.safetensors`.
+        dropout: Share of hidden states and attention weights set to zero in training.
         with_projection: Whether the map into a teacher's space comes along.
 
     Raises:

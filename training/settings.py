@@ -18,19 +18,19 @@ class TrainingSettings:
     """How a SuperPLM is trained.
 
     Attributes:
-        space: Where the sub-models come from.
+        space: Space of the sub-models.
         chosen: These alone are trained, where some are given; the space holds them.
         steps: Optimiser steps in all.
         batch_size: Sequences in each step.
         batch_parts: Parts that the batch is cut into; each part has sub-models of its own.
-        sampling: How sub-models are drawn.
+        sampling: Whether the largest and the smallest are added to random ones.
         in_place: Whether the first sub-model of a sandwich, the largest, teaches the others.
         random_samples: Random sub-models for each part, beside those of the sandwich.
         learning_rate: Its peak, after warm-up and before the linear decay to zero.
         warmup_steps: Steps of linear warm-up, at most a tenth of all.
         weight_decay: On matrices; biases and LayerNorm have none.
         largest_norm: Gradients are scaled down to this norm.
-        seed: Of sub-models, order of the text, masks and dropout.
+        seed: Determines sub-models, order of the text, masks and dropout.
         bf16: Whether matrix products run in bfloat16.
         checkpoint_steps: Steps from one checkpoint to the next.
         log_steps: Steps from one line of the log to the next.

@@ -136,9 +136,9 @@ class DistillationTarget:
 
     Attributes:
         hidden: Last hidden states in the space that slices project to, [batch, length, width].
-        attention: Of the last layer.
+        attention: Attention states of the last layer.
         vocabulary_logits: At the masked positions, [N, vocabulary].
-        task_logits: Of a task's head; see `SuperPLM.task_logits`.
+        task_logits: Logits of a task's head; see `SuperPLM.task_logits`.
         weight: Share of the loss that is measured against this, from 0 to 1.
     """
 
@@ -154,9 +154,9 @@ class Teacher:
 
     Attributes:
         encoder: The encoder, in eval mode.
-        head: From hidden states to vocabulary logits, where it has one.
-        whole: What both are parts of.
-        vocabulary_sha256: Of its vocabulary, where it brought one along.
+        head: Maps hidden states [N, hidden] to vocabulary logits [N, vocabulary]; None without one.
+        whole: The model that both are parts of.
+        vocabulary_sha256: Hash of its vocabulary; None where that is not known.
         name: By which it is found again: a bundled SuperPLM, a folder, or a name on the hub; None
             where it was made in memory.
     """
@@ -170,15 +170,7 @@ class Teacher:
         vocabulary_sha256: str | None = None,
         name: str | None = None,
     ) -> None:
-        """Freeze an encoder; where it has a sentence projection, that is part of its output.
-
-        Args:
-            encoder: A transformers model; typed loosely, since BERT's names are all it needs.
-            head: From hidden states [N, hidden] to vocabulary logits [N, vocabulary].
-            whole: What both are parts of.
-            vocabulary_sha256: Hash of its vocabulary, if that is known.
-            name: By which it is found again, if there is one.
-        """
+        """Freeze an encoder; where it has a sentence projection, that is part of its output."""
         self.whole = (whole or encoder).eval().requires_grad_(False)
         self.encoder: Any = encoder
         self._projection: nn.Module | None = getattr(encoder, "projection", None)

@@ -61,8 +61,8 @@ class Corpus:
     """The text of a file, or of all text files below a folder in the order of their names.
 
     Attributes:
-        files: What is read, in order.
-        files_by_layout: Of the files that were begun so far, which were read as what.
+        files: Paths of the files, in the order in which they are read.
+        files_by_layout: The files that were begun so far, by the name of their layout.
         left_out: Files of the folder that are not read, with the reason in a few words.
         null_texts: Documents so far whose text is null, which were left out.
         documents_read: Documents that were begun so far, of those asked for.
@@ -76,7 +76,7 @@ class Corpus:
 
         Args:
             source: A file of a layout that `atb.data.corpus.layouts` knows, or a folder of them.
-            column: Where the text is in JSON, CSV, TSV and Parquet files.
+            column: Name of the field of the text in JSON, CSV, TSV and Parquet files.
         """
         self._source = source
         self.files_by_layout: dict[str, list[Path]] = {}

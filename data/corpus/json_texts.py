@@ -32,10 +32,10 @@ def json_documents(
     An array is read element by element and lines one by one; another object is read as a whole.
 
     Args:
-        path: For errors, and whose name may promise lines.
+        path: Named in errors; its ending may say that it holds lines.
         first: The first piece that is not blank.
         pieces: Of the file's text from its beginning: lines, long ones in pieces.
-        column: Where the text of a document is.
+        column: Name of the field of a document's text.
 
     Returns:
         What the layout is called, and the documents.

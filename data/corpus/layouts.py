@@ -32,7 +32,7 @@ _DELIMITED = re.compile(rf".+\.(csv|tsv){_PACKED}", re.IGNORECASE)
 _ARRAY = re.compile(r'\s*\[\s*\{\s*"')
 _MARKUP = re.compile(r"\s*<(\?xml|!doctype|html|mediawiki)\b", re.IGNORECASE)
 _DELIMITERS = (",", "\t", ";", "|")
-# A text of more characters in one cell is a quotation mark that nobody closed.
+# A text of more characters in one cell is a quotation mark that was not closed.
 _LONGEST_CELL = 1 << 28
 
 _Documents = Iterator[Iterable[str]]
@@ -42,9 +42,9 @@ def documents_of(path: Path, pieces: Iterator[str], column: str) -> tuple[str, _
     """The documents of a text file, its layout told from its name and its first line.
 
     Args:
-        path: For errors and for its name.
+        path: Named in errors; its ending tells the layout.
         pieces: Of the file's text: lines, long ones in pieces.
-        column: Where the text is in JSON, CSV and TSV.
+        column: Name of the field of the text in JSON, CSV and TSV.
 
     Returns:
         What the layout is called, and the documents.

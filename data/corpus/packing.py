@@ -67,8 +67,8 @@ class PackedDocument:
     """A document as sequences `[CLS] ... [SEP]`.
 
     Attributes:
-        tokens: Of all sequences, one after another, uint32.
-        lengths: Of each sequence, from 3 on, uint16.
+        tokens: Tokens of all sequences, one after another, uint32.
+        lengths: Tokens of each sequence, from 3 on, uint16.
         sentences: Number of sentences.
         cut_sentences: How many sentences were longer than a sequence, and cut.
         unknown_tokens: Number of words that the vocabulary has no pieces for.

@@ -21,8 +21,8 @@ def check_not_all_null(documents: int, null_texts: int, column: str) -> None:
     """Make sure that a text that was gone through held one.
 
     Args:
-        documents: How many there were.
-        null_texts: How many more had none.
+        documents: Number of documents with a text.
+        null_texts: Number of documents without one.
         column: Name of the field.
 
     Raises:
@@ -45,7 +45,7 @@ def paragraphs_in(value: Any, place: str, column: str) -> Iterable[str]:
 
     Args:
         value: What stands in its field: a string or null, or a list of these.
-        place: Where that is, as the beginning of a sentence.
+        place: Name of the row or line, as the beginning of a sentence.
         column: Name of the field.
 
     Raises:

@@ -73,8 +73,8 @@ class Summary:
     """What was prepared.
 
     Attributes:
-        folder: Where the shards are.
-        counts: What went into them.
+        folder: Folder of the shards.
+        counts: Numbers of documents, sentences and tokens in them.
         sequences: Number of packed sequences.
         sequence_length: Tokens of the longest sequence that may occur.
         sha256: Hash over the shards.

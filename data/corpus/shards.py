@@ -48,7 +48,7 @@ class TokenShards:
         vocabulary_size: Every token lies below it.
         vocabulary_sha256: Hash of the vocabulary that made them.
         sha256: Hash over all of it, which names this text in results.
-        special: Where the special tokens of the vocabulary stand.
+        special: Numbers of the special tokens of the vocabulary.
     """
 
     shards: tuple[Shard, ...]

@@ -29,7 +29,7 @@ def placed_answers(
 
     Returns:
         Those that stand at their start, then those that stand elsewhere, with the paragraph's own
-        text and the right start; and, as they were given, those of which nobody can tell.
+        text and the right start; and, as they were given, those whose place stays unclear.
     """
     exact, moved, unclear = [], [], []
     for answer in answers:

@@ -79,8 +79,8 @@ def answer_scores(
     """Exact match and F1 as the official scripts of SQuAD 1.1 and 2.0 compute them.
 
     Args:
-        wanted: For each question, all answers that are right; none for an unanswerable one.
-        found: For each question, the answer given.
+        wanted: All right answers of each question; none for an unanswerable one.
+        found: The answer that a model gave to each question.
         unanswerable: Whether the rules of 2.0 hold; scores of questions with and without an
             answer are then told apart too.
 

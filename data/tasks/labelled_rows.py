@@ -23,7 +23,7 @@ class GivenRow:
     """A row as it was given.
 
     Attributes:
-        place: Where it stands, such as `line 7`.
+        place: Its line or row in the source, such as `line 7`.
         fields: Its values by column.
     """
 

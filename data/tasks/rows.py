@@ -20,7 +20,7 @@ def hub_rows(source: str, configuration: str | None, split: str) -> list[dict[st
 
     Args:
         source: `hf:NAME`, or a folder that the datasets library saved.
-        configuration: Of the dataset, such as a task of GLUE.
+        configuration: Name of one of the dataset's configurations, such as a task of GLUE.
         split: In our words: train, dev, test, with `_matched` and the like behind.
 
     Raises:

@@ -118,7 +118,7 @@ def vocabulary_of(folder: Path | None) -> Vocabulary:
 
 
 def shown(value: object) -> str:
-    """A value of somebody's file, as a message shows it: on one line and not too long."""
+    """A value of a foreign file as a message shows it: on one line and not too long."""
     text = value if isinstance(value, str) and value.isprintable() else repr(value)
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
 

@@ -60,11 +60,11 @@ class Vocabulary:
     """A WordPiece vocabulary, and how text is brought to its form.
 
     Attributes:
-        tokens: In the order of their numbers.
+        tokens: Texts of the tokens, in the order of their numbers.
         lowercase: Whether text is lower-cased.
         strip_accents: Whether accents are stripped; as `lowercase` when None.
         split_chinese: Whether each Chinese character is a word of its own.
-        names: How the special tokens are written.
+        names: Texts of the special tokens.
         definition: The text of a `tokenizer.json` that cuts text otherwise than BERT does, such as
             with added tokens or another normalizer; None where the fields above tell all.
     """
@@ -119,7 +119,7 @@ class Vocabulary:
         """Write what `transformers.AutoTokenizer` and any WordPiece reader load from a folder.
 
         Args:
-            folder: Where to; made if missing.
+            folder: Made if it is missing.
             positions: Tokens of the longest input that the model beside it reads.
 
         Raises:

@@ -156,7 +156,7 @@ def task_of(folder: Path) -> str | None:
     """The task that a SuperPLM's folder was fine-tuned on; None where it was on none.
 
     Raises:
-        BadFile: What tells it is damaged.
+        BadFile: The folder's file on its task is damaged.
     """
     path = folder / _TASK
     if not path.is_file():

@@ -10,7 +10,7 @@ import contextlib
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from atb.data.tasks import Examples, Task, hold_out
 from atb.errors import BadFile, InputError
 from atb.files import prepare_output, read_document, translate_write_errors, write_document
 from atb.models import Stage, read_history, write_history
-from atb.plain import to_plain
+from atb.plain import from_plain, to_plain
 from atb.training import check_same_run
 from atb.training.finetuning.best_weights import train_for_best
 from atb.training.finetuning.settings import FineTuning
@@ -87,8 +87,8 @@ def fine_tune(
         RunError: The disk is full, or the loss is no number any more.
     """
     began = time.monotonic()
-    rows, judged = task.read(source, "train"), _development(task, source)
-    for found in (rows, *judged.values()):
+    rows, development = task.read(source, "train"), _development(task, source)
+    for found in (rows, *development.values()):
         found.tell(warn)
     learnt, held = hold_out(rows, settings.seed)
     learnt = learnt.draw(settings.train_rows, settings.seed)
@@ -108,7 +108,7 @@ def fine_tune(
         held_out=best.score,
         best_step=best.step,
         steps=best.steps,
-        scores={split: loaded.evaluate(found, length) for split, found in judged.items()},
+        scores={split: loaded.evaluate(found, length) for split, found in development.items()},
         seconds=round(time.monotonic() - began, 1),
         skipped_rows=learnt.skipped,
     )
@@ -128,9 +128,9 @@ def read_report(folder: Path) -> FineTuned:
     """
     document = read_document(folder / REPORT, kind=_KIND, format=_FORMAT)
     try:
-        return FineTuned(**{field.name: document[field.name] for field in fields(FineTuned)})
-    except KeyError as error:
-        raise BadFile(f"{folder / REPORT} is damaged (no {error}): fine-tune again.") from error
+        return from_plain(FineTuned, document)
+    except ValueError as error:
+        raise BadFile(f"{folder / REPORT} is damaged ({error}): fine-tune again.") from error
 
 
 def _history(model: str, found: FineTuned) -> tuple[Stage, ...]:

@@ -72,9 +72,9 @@ def held_out_text(
         text = TokenShards.open(folder)
         return text if limit is None else text.spread(limit)
     if superplm.folder is not None:
-        vocabulary_of(superplm.folder)  # without a tokenizer nobody knows what it speaks
+        vocabulary_of(superplm.folder)  # refuses a folder without a tokenizer
     sample = held_out(min(_SAMPLE_LENGTH, superplm.config.max_position_embeddings), limit)
-    if not _is_spoken(superplm, sample):
+    if not _has_vocabulary_of(superplm, sample):
         raise InputError(
             "The shipped sample is English in BERT's words and this SuperPLM has a vocabulary of "
             "its own: give text of its language with --held-out SHARDS, made by "
@@ -83,7 +83,7 @@ def held_out_text(
     return sample
 
 
-def _is_spoken(superplm: SuperPLM, text: TokenShards) -> bool:
+def _has_vocabulary_of(superplm: SuperPLM, text: TokenShards) -> bool:
     """Whether a text was made with a SuperPLM's vocabulary, as far as that is known."""
     same = vocabulary_sha256_of(superplm) in (None, text.vocabulary_sha256)
     return same and text.vocabulary_size <= superplm.config.vocab_size
@@ -236,10 +236,10 @@ def evaluate(
     """
     for architecture in architectures:
         superplm.check(architecture)
-    judge = HeldOut(superplm, text, proxy, teacher=teacher)
+    scorer = HeldOut(superplm, text, proxy, teacher=teacher)
     losses = []
     for architecture in architectures:
-        losses.append(judge.loss(architecture))
+        losses.append(scorer.loss(architecture))
         if progress is not None:
             progress(len(losses), len(architectures))
     return losses
@@ -256,7 +256,7 @@ def check_scoring(superplm: SuperPLM, text: TokenShards, proxy: Proxy) -> None:
         raise InputError("This SuperPLM has no masked-LM head: score its slices by distillation.")
     if proxy == "distillation" and superplm.config.projection_size is None:
         raise InputError("This SuperPLM has no projection: score its slices by masked-LM loss.")
-    if not _is_spoken(superplm, text):
+    if not _has_vocabulary_of(superplm, text):
         raise InputError(
             f"The held-out text was prepared with another vocabulary ({text.vocabulary_size:,} "
             f"words) than the SuperPLM's: prepare it by {_preparing(superplm)}."

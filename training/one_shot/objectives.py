@@ -68,9 +68,9 @@ class Distillation:
 
     Attributes:
         teacher: The encoder whose output is the target.
-        hidden_weight: Of the squared error of hidden states, mean over tokens and dimensions.
-        attention_weight: Of the squared error of attention logits.
-        sentence_weight: Of one minus the cosine of mean-pooled states, for sentence encoders.
+        hidden_weight: Weight of the squared error of hidden states, mean over all their numbers.
+        attention_weight: Weight of the squared error of attention logits.
+        sentence_weight: Weight of one minus the cosine of mean-pooled states.
         mask_probability: Zero: no words are masked.
     """
 
@@ -179,7 +179,7 @@ class LogitDistillation:
 
     Attributes:
         teacher: An encoder with a masked-LM head.
-        temperature: By which logits are divided on both sides.
+        temperature: Divides the logits on both sides.
         mask_probability: Share of the words to be masked.
         wants_attention: False: attention states are not read.
     """

@@ -56,8 +56,8 @@ def score_teacher(superplm: SuperPLM, name: str | None = None) -> ScoreTeacher:
     """Find the teacher that a SuperPLM learnt from.
 
     Args:
-        superplm: Whose slices are to be scored.
-        name: Where the teacher is, as `load_teacher` reads it; where the card says when None.
+        superplm: The SuperPLM whose slices are to be scored.
+        name: Name or folder of the teacher, as for `load_teacher`; the card's when None.
 
     Raises:
         InputError: A name was given, and there is no such teacher or it is another one.

@@ -13,7 +13,7 @@ from torch import Tensor
 from atb.data.corpus import TokenShards
 from atb.errors import InputError
 from atb.models.superplm import SuperPLM, TinyBertConfig, axes_of, layer_of
-from atb.training import read_encoder
+from atb.training import check_fits, read_encoder
 
 __all__ = ["KeptLayers", "initialise"]
 
@@ -47,7 +47,7 @@ def initialise(
         seed: Determines the choice of text and the probes.
         probes: Number of random directions of the output.
         batch_size: Sequences for each probe.
-        dropout: In training to come.
+        dropout: Share of hidden states and attention weights set to zero in training.
         progress: Called with probes done and all probes.
 
     Raises:
@@ -57,16 +57,7 @@ def initialise(
     plain = read_encoder(encoder_folder, dropout=dropout)
     if layers is not None:
         plain = _with_layers(plain, layers, kept_layers)
-    if text.vocabulary_size > plain.config.vocab_size:
-        raise InputError(
-            f"The text has a vocabulary of {text.vocabulary_size} and the encoder of "
-            f"{plain.config.vocab_size}: prepare the text with the encoder's vocabulary."
-        )
-    if text.sequence_length > plain.config.max_position_embeddings:
-        raise InputError(
-            f"The text has sequences of {text.sequence_length} and the encoder "
-            f"{plain.config.max_position_embeddings} positions: prepare shorter ones."
-        )
+    check_fits(text, plain, "encoder")
     moved = _sensitivities(
         plain, text, seed=seed, probes=probes, batch_size=batch_size, progress=progress
     )

@@ -120,7 +120,7 @@ class CachedTeacher(Teacher):
         named = {"hidden": found.hidden, **dict(zip(_STATES, found.attention.states, strict=True))}
         for name, tensor in named.items():
             self._store.states[name][rows] = tensor.float().cpu().numpy().astype(np.float16)
-        self._store.done[rows] = 1  # last, so that a process killed before it asks again
+        self._store.done[rows] = 1  # last, so that after a kill the teacher is run again
 
 
 def _open(folder: Path, card: dict[str, Any]) -> _Store:

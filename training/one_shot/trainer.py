@@ -29,6 +29,7 @@ from atb.training import (
     Teacher,
     TextSource,
     TrainingSettings,
+    check_fits,
     check_same_run,
     keep_freed_memory,
     load_checkpoint,
@@ -239,16 +240,7 @@ def _keep(run: _Run, out: Path, loss: float, log: MetricsLog) -> None:
 def _check(superplm: SuperPLM, source: Source, settings: TrainingSettings) -> None:
     for architecture in settings.chosen or (settings.space.largest,):
         superplm.check(architecture)
-    if source.vocabulary_size > superplm.config.vocab_size:
-        raise InputError(
-            f"The text has a vocabulary of {source.vocabulary_size} and the SuperPLM of "
-            f"{superplm.config.vocab_size}: prepare the text with the SuperPLM's vocabulary."
-        )
-    if source.sequence_length > superplm.config.max_position_embeddings:
-        raise InputError(
-            f"The text has sequences of {source.sequence_length} and the SuperPLM "
-            f"{superplm.config.max_position_embeddings} positions: prepare shorter ones."
-        )
+    check_fits(source, superplm, "SuperPLM")
 
 
 def _held(superplm: SuperPLM, settings: TrainingSettings) -> TrainingSettings:
