@@ -93,7 +93,7 @@ def test_from_an_encoder_with_distillation_from_itself(atb, tmp_path, shards) ->
 
 
 @pytest.mark.slow
-def test_another_language_and_a_teacher_who_fades(atb, tmp_path: Path) -> None:
+def test_another_language_and_distillation_whose_weight_falls(atb, tmp_path: Path) -> None:
     import torch
     from transformers import BertConfig, BertForMaskedLM
 

@@ -187,7 +187,7 @@ def test_a_teachers_head_is_learnt_from_at_the_masked_positions(superplm: SuperP
     assert torch.allclose(loss, 9 * (p * (p / q).log()).sum(-1).mean(), atol=1e-5)
 
 
-def test_the_teacher_fades_and_is_then_not_asked(superplm: SuperPLM) -> None:
+def test_the_weight_of_the_teacher_falls_to_zero_and_it_is_then_not_run(superplm: SuperPLM) -> None:
     calls = []
 
     class Counting(Teacher):
