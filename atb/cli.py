@@ -112,7 +112,7 @@ COMMANDS: Mapping[str, Mapping[str, Command | tuple[str, Mapping[str, Command]]]
                 "evaluate": model.evaluate.evaluate,
                 "export": model.export.export,
             },
-        ),
+        )
     },
 }
 
@@ -120,6 +120,7 @@ COMMANDS: Mapping[str, Mapping[str, Command | tuple[str, Mapping[str, Command]]]
 def _add(group: typer.Typer, name: str, command: Command, heading: str | None = None) -> None:
     """Add a command; the section `Example:` of its docstring comes last on its page."""
     about, _, example = (inspect.getdoc(command) or "").partition("\n\nExample:\n")
+    about = "\n\n".join(" ".join(paragraph.split()) for paragraph in about.split("\n\n"))
     group.command(
         name,
         help=about,

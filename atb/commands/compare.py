@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from typer import Argument, Option
+from typer import Argument
 
-from atb.commands.arguments import Json, Seed, TargetOptions, completion
+from atb.commands.arguments import Json, Options, Seed, TargetOptions, completion, option
 from atb.commands.output import Table, print_result, print_status, progress
 from atb.errors import Interrupted
 
@@ -19,6 +19,23 @@ if TYPE_CHECKING:
 _KIND, _FORMAT = "comparison", 1
 #: By verdict on the second; 1 and 2 are taken by errors.
 _EXIT_CODES = {"no difference": 0, "slower": 3, "undecided": 4, "faster": 5}
+
+
+class EffortOptions(Options, panel="Budget"):
+    """How precisely and for how long to measure."""
+
+    within: str = option(
+        default="1%", metavar="1%", help="Count latencies that differ by less than this as equal."
+    )
+    budget: str = option(
+        default="60s", metavar="60s", help="Start no further measurement after this time."
+    )
+    out: Path | None = option(
+        default=None,
+        metavar="FILE",
+        help="Write the JSON document to this file too; by default to none.",
+        rich_help_panel="Output",
+    )
 
 
 def compare(
@@ -40,20 +57,7 @@ def compare(
         ),
     ],
     options: TargetOptions,
-    within: Annotated[
-        str, Option(metavar="1%", help="Count latencies that differ by less than this as equal.")
-    ] = "1%",
-    budget: Annotated[
-        str, Option(metavar="60s", help="Start no further measurement after this time.")
-    ] = "60s",
-    out: Annotated[
-        Path | None,
-        Option(
-            metavar="FILE",
-            help="Write the JSON document to this file too; by default to none.",
-            rich_help_panel="Output",
-        ),
-    ] = None,
+    effort: EffortOptions,
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
@@ -71,11 +75,13 @@ def compare(
     """
     from atb.files import prepare_output, write_document
 
-    if out is not None:
-        prepare_output(out)
-    found = run_comparison(first, second, options, within=within, budget=budget, seed=seed)
-    if out is not None:
-        write_document(out, found.to_json(), kind=_KIND, format=_FORMAT)
+    if effort.out is not None:
+        prepare_output(effort.out)
+    found = run_comparison(
+        first, second, options, within=effort.within, budget=effort.budget, seed=seed
+    )
+    if effort.out is not None:
+        write_document(effort.out, found.to_json(), kind=_KIND, format=_FORMAT)
     reasons = [f"Flagged: {reason}." for reason in found.reasons]
     lines = (_sentence(found), *reasons, _verdict(found))
     print_result(found.to_json(), _table(found), *lines, json=json)

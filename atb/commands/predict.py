@@ -13,9 +13,11 @@ from atb.commands.arguments import (
     DEFAULT_PREDICTOR,
     ConditionOptions,
     Json,
+    Options,
     Order,
     TableFile,
     completion,
+    option,
 )
 from atb.commands.output import Table, print_result, print_status
 from atb.errors import InputError
@@ -26,11 +28,29 @@ if TYPE_CHECKING:
     from atb.predictor import WorkPredictor
 
 
+class ShownOptions(Options, panel="What is shown"):
+    """What else is shown of a prediction."""
+
+    force: bool = option(
+        "--force", default=False, help="Predict even if the predictor holds for other conditions."
+    )
+    explain: bool = option(
+        "--explain",
+        default=False,
+        help="Show where the predicted time goes, and what smaller dimensions would save.",
+    )
+    picture: Path | None = option(
+        default=None,
+        metavar="FILE",
+        help="Draw the parts of --explain to this file, .png or .svg; by default to none.",
+    )
+
+
 def predict(
     architectures: Annotated[
         list[str] | None,
         Argument(
-            metavar="[ARCH...]",
+            metavar="ARCH",
             help="Names of `atb space list`, or shapes such as L4-H312-A12-Q312-F1200.",
             autocompletion=completion.architectures,
         ),
@@ -45,23 +65,7 @@ def predict(
     ] = None,
     *,
     conditions: ConditionOptions,
-    force: Annotated[
-        bool, Option("--force", help="Predict even if the predictor holds for other conditions.")
-    ] = False,
-    explain: Annotated[
-        bool,
-        Option(
-            "--explain",
-            help="Show where the predicted time goes, and what smaller dimensions would save.",
-        ),
-    ] = False,
-    picture: Annotated[
-        Path | None,
-        Option(
-            metavar="FILE",
-            help="Draw the parts of --explain to this file, .png or .svg; by default to none.",
-        ),
-    ] = None,
+    shown: ShownOptions,
     table: TableFile = None,
     order: Order = None,
     json: Json = False,
@@ -80,7 +84,8 @@ def predict(
     if table is not None:
         if architectures:
             raise InputError("Architectures came beside --table: leave one of the two out.")
-        switches = {"explain": explain or None, "force": force or None, "picture": picture}
+        given = {"explain": shown.explain, "force": shown.force, "picture": shown.picture}
+        switches = {name: value or None for name, value in given.items()}
         reject_conflicts("--table", {**conditions.wanted, **switches})
         predict_table(predictor or DEFAULT_PREDICTOR, table, order, json=json)
         return
@@ -88,13 +93,19 @@ def predict(
     if not architectures:
         raise InputError("There is nothing to predict: name architectures, or give --table.")
     shapes = [resolve(text) for text in architectures]
-    _check_picture(picture, explain=explain, count=len(shapes))
-    fitted = _find(predictor, conditions.wanted, force=force)
+    _check_picture(shown.picture, explain=shown.explain, count=len(shapes))
+    fitted = _find(predictor, conditions.wanted, force=shown.force)
     print_emulated(fitted.conditions)
-    entries = _entries(fitted, shapes, explain=explain)
-    if picture is not None:
-        _draw(entries[0]["parts_seconds"], picture)
-    explained = [part for entry in entries if explain for part in _explained(entry)]
+    _print(fitted, shapes, shown, json=json)
+
+
+def _print(
+    fitted: WorkPredictor, shapes: Sequence[Architecture], shown: ShownOptions, *, json: bool
+) -> None:
+    entries = _entries(fitted, shapes, explain=shown.explain)
+    if shown.picture is not None:
+        _draw(entries[0]["parts_seconds"], shown.picture)
+    explained = [part for entry in entries if shown.explain for part in _explained(entry)]
     print_result(
         {"conditions": fitted.conditions.to_json(), "predictions": entries},
         _table(entries, list(fitted.further)),

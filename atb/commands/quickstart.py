@@ -23,7 +23,7 @@ from atb.commands.arguments import (
     Threads,
     parse_limit,
 )
-from atb.commands.output import print_json, print_line, print_status, progress
+from atb.commands.output import print_status, progress
 from atb.commands.search import print_search, print_spent, run_one
 
 if TYPE_CHECKING:
@@ -105,11 +105,7 @@ def quickstart(
         search=FOLDER,
         commands=(shlex.join(["atb", *sys.argv[1:]]),),
     )
-    if json:
-        print_json(result.to_json())
-    else:
-        print_search(result, FOLDER)
-        print_line(f"report    {FOLDER / 'report.html'}")
+    print_search(result, FOLDER, json=json, further={"report": FOLDER / "report.html"})
 
 
 def _search(

@@ -12,8 +12,6 @@ from atb.commands.arguments import DEFAULT_DATABASE, DEFAULT_PREDICTOR, DEFAULT_
 from atb.commands.output import print_line
 from atb.errors import InputError
 
-__all__ = ["report", "write"]
-
 
 def report(
     db: Annotated[

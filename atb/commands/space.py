@@ -9,8 +9,6 @@ from typer import Argument, Option
 from atb.commands.arguments import Json, Seed, completion
 from atb.commands.output import Table, print_result
 
-__all__ = ["list_spaces", "sample", "show"]
-
 _Space = Annotated[
     str,
     Argument(

@@ -229,7 +229,7 @@ def test_a_limit_is_met_by_the_whole_interval(
 def test_the_terminal_says_so_too(
     run: Run, capsys: pytest.CaptureFixture[str], high: float, certain: bool
 ) -> None:
-    print_search(with_bounds(run.result, 5.85e-3, high), Path("out"))
+    print_search(with_bounds(run.result, 5.85e-3, high), Path("out"), json=False)
     told = "limit     not certain to be met: an interval reaches above it"
     assert (told in capsys.readouterr().out) == (not certain)
 

@@ -1,11 +1,6 @@
 from . import completion as completion
-from .comparison_arguments import (
-    parse_side as parse_side,
-)
-from .groups import (
-    Options as Options,
-    expand_options as expand_options,
-)
+from .comparison_arguments import parse_side as parse_side
+from .groups import Options as Options, expand_options as expand_options, option as option
 from .limits import (
     LimitOptions as LimitOptions,
     SearchLimitOptions as SearchLimitOptions,
@@ -55,9 +50,7 @@ from .options import (
     TorchThreads as TorchThreads,
     VocabularyPath as VocabularyPath,
 )
-from .scoring import (
-    ScoringOptions as ScoringOptions,
-)
+from .scoring import ScoringOptions as ScoringOptions
 from .selection import (
     ConditionOptions as ConditionOptions,
     SelectionOptions as SelectionOptions,
@@ -68,11 +61,7 @@ from .selection import (
     select_training_set as select_training_set,
     select_training_sets as select_training_sets,
 )
-from .spaces import (
-    held_by as held_by,
-    on_grid as on_grid,
-    print_held as print_held,
-)
+from .spaces import held_by as held_by, on_grid as on_grid, print_held as print_held
 from .sweep import (
     Sweep as Sweep,
     SweepOptions as SweepOptions,

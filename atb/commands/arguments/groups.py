@@ -9,28 +9,34 @@ import functools
 import inspect
 from collections.abc import Callable, Iterator
 from copy import copy
-from dataclasses import MISSING, Field, dataclass, fields
-from typing import (
-    Annotated,
-    Any,
-    ClassVar,
-    TypeVar,
-    dataclass_transform,
-    get_origin,
-    get_type_hints,
-)
+from dataclasses import MISSING, Field, dataclass, field, fields
+from typing import Annotated, Any, ClassVar, TypeVar, dataclass_transform, get_type_hints
 
-__all__ = ["Options", "expand_options"]
+from typer import Option
+
+__all__ = ["Options", "expand_options", "option"]
 
 _T = TypeVar("_T")
+_OPTION = "option"
 
 
-@dataclass_transform(frozen_default=True, kw_only_default=True)
+def option(*names: str, default: Any, **info: Any) -> Any:
+    """A field of `Options` that is an option of the command line.
+
+    Args:
+        names: How it is written, such as `--db`; after the field by default.
+        default: The value where it is not given.
+        info: What `typer.Option` takes.
+    """
+    return field(default=default, metadata={_OPTION: Option(*names, **info)})
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(option,))
 class Options:
     """A group of options; each subclass is a frozen dataclass.
 
-    A field of the type `Annotated[..., typer.Option(...)]` is an option; others are set in Python
-    alone.
+    A field made by `option`, or of a type `Annotated[..., typer.Option(...)]`, is an option; others
+    are set in Python alone.
 
     Attributes:
         panel: Heading of the group in the help.
@@ -86,16 +92,18 @@ _KEYWORD = inspect.Parameter.KEYWORD_ONLY
 
 def _options_of(group: type[Options], default: Any) -> Iterator[inspect.Parameter]:
     hints = get_type_hints(group, include_extras=True)
-    for field in fields(group):
-        hint = hints[field.name]
-        if get_origin(hint) is not Annotated:
+    for one in fields(group):
+        hint = hints[one.name]
+        info = next(iter(getattr(hint, "__metadata__", ())), one.metadata.get(_OPTION))
+        if info is None:
             continue
-        own = copy(hint.__metadata__[0])
+        kind = hint.__origin__ if hasattr(hint, "__metadata__") else hint
+        own = copy(info)
         own.rich_help_panel = own.rich_help_panel or group.panel
-        value = getattr(default, field.name, field.default)
+        value = getattr(default, one.name, one.default)
         yield inspect.Parameter(
-            field.name,
+            one.name,
             _KEYWORD,
             default=inspect.Parameter.empty if value is MISSING else value,
-            annotation=Annotated[hint.__origin__, own],
+            annotation=Annotated[kind, own],
         )

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-from typer import Option
+from typing import TYPE_CHECKING
 
 from atb.commands.arguments import completion
-from atb.commands.arguments.groups import Options
+from atb.commands.arguments.groups import Options, option
 from atb.errors import InputError
 
 if TYPE_CHECKING:
@@ -33,61 +31,49 @@ __all__ = [
 class LimitOptions(Options, panel="Limit"):
     """The limit of a search, as a time or as a speed-up."""
 
-    latency: Annotated[
-        str | None,
-        Option(
-            metavar="10ms",
-            help="Keep below this latency: a time, or the share of the space that is to remain, "
-            "such as 30%; by default --speedup says the limit.",
-        ),
-    ] = None
-    speedup: Annotated[
-        float | None,
-        Option(
-            metavar="7",
-            help="Be this many times as fast as --reference; by default --latency says the limit.",
-        ),
-    ] = None
-    reference: Annotated[
-        str,
-        Option(
-            metavar="ARCH",
-            help="Compare --speedup with this architecture, measured first on the same device.",
-            autocompletion=completion.architectures,
-        ),
-    ] = "bert-base"
+    latency: str | None = option(
+        default=None,
+        metavar="10ms",
+        help="Keep below this latency: a time, or the share of the space that is to remain, "
+        "such as 30%; by default --speedup says the limit.",
+    )
+    speedup: float | None = option(
+        default=None,
+        metavar="7",
+        help="Be this many times as fast as --reference; by default --latency says the limit.",
+    )
+    reference: str = option(
+        default="bert-base",
+        metavar="ARCH",
+        help="Compare --speedup with this architecture, measured first on the same device.",
+        autocompletion=completion.architectures,
+    )
 
 
 class SearchLimitOptions(LimitOptions, panel="Limit"):
     """All limits of a search, and the settings that it may choose among."""
 
-    limits: Annotated[
-        list[str] | None,
-        Option(
-            "--limit",
-            metavar="NAME=AMOUNT",
-            help="Keep a further limit of what is deployed: parameters=10M, size=20MB, "
-            "memory=50MB, energy=30mJ, or a latency elsewhere such as pi4=40ms, with pi4.json "
-            "beside --predictor; repeatable.",
-        ),
-    ] = None
-    alternatives: Annotated[
-        list[str] | None,
-        Option(
-            "--alternative",
-            metavar="NAME",
-            help="Search also under another precision or sequence length, such as int8, with "
-            "int8.json beside --predictor; slices are scored as they would run, and the best one "
-            "wins; repeatable.",
-        ),
-    ] = None
-    window: Annotated[
-        str | None,
-        Option(
-            help="Search among predicted latencies between these fractions of the limit; by "
-            "default 0.85,1.00, and 0.01,1.00 for pareto.",
-        ),
-    ] = None
+    limits: list[str] | None = option(
+        "--limit",
+        default=None,
+        metavar="NAME=AMOUNT",
+        help="Keep a further limit of what is deployed: parameters=10M, size=20MB, "
+        "memory=50MB, energy=30mJ, or a latency elsewhere such as pi4=40ms, with pi4.json "
+        "beside --predictor; repeatable.",
+    )
+    alternatives: list[str] | None = option(
+        "--alternative",
+        default=None,
+        metavar="NAME",
+        help="Search also under another precision or sequence length, such as int8, with "
+        "int8.json beside --predictor; slices are scored as they would run, and the best one "
+        "wins; repeatable.",
+    )
+    window: str | None = option(
+        default=None,
+        help="Search among predicted latencies between these fractions of the limit; by "
+        "default 0.85,1.00, and 0.01,1.00 for pareto.",
+    )
 
 
 def parse_limit(
@@ -136,11 +122,7 @@ def parse_limits(texts: Sequence[str]) -> tuple[tuple[Bound, ...], dict[str, flo
 
 
 def find_place(
-    name: str,
-    predictor: Path,
-    option: str = "--limit",
-    *,
-    cache: ArtefactCache | None = None,
+    name: str, predictor: Path, option: str = "--limit", *, cache: ArtefactCache | None = None
 ) -> tuple[WorkPredictor, Target]:
     """The predictor of a further place, and where it was fitted.
 

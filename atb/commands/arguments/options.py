@@ -31,7 +31,10 @@ Json = Annotated[
     ),
 ]
 Seed = Annotated[
-    int, Option(min=0, help="Draw random numbers from this seed; the same seed draws the same.")
+    int,
+    Option(
+        min=0, metavar="N", help="Draw random numbers from this seed; the same seed draws the same."
+    ),
 ]
 Force = Annotated[
     bool, Option("--force", help="Accept latencies of an emulated processor, which mean little.")
@@ -65,7 +68,7 @@ OneDevice = Annotated[
     str | None,
     Option(
         metavar="NAME",
-        help="Take what holds for this device; by default any device.",
+        help="Choose conditions on this device; by default on any device.",
         autocompletion=completion.devices_and_known,
     ),
 ]
@@ -82,8 +85,7 @@ PredictorOutput = Annotated[
     ),
 ]
 Coverage = Annotated[
-    str,
-    Option(help="Make intervals that hold this share of new measurements, in percent."),
+    str, Option(help="Make intervals that hold this share of new measurements, in percent.")
 ]
 SpaceName = Annotated[
     str,
@@ -107,10 +109,7 @@ SuperPLMArgument = Annotated[
 SuperPLMOutput = Annotated[
     Path,
     Option(
-        "--out",
-        metavar="DIR",
-        help="Write the SuperPLM to this folder.",
-        rich_help_panel=OUTPUT,
+        "--out", metavar="DIR", help="Write the SuperPLM to this folder.", rich_help_panel=OUTPUT
     ),
 ]
 ArchitectureArgument = Annotated[
@@ -207,8 +206,7 @@ TaskRows = Annotated[
 SequenceLengthOfTask = Annotated[
     int | None,
     Option(
-        "--sequence-length",
-        help="Cut rows to this many tokens; by default the task's own number.",
+        "--sequence-length", help="Cut rows to this many tokens; by default the task's own number."
     ),
 ]
 VocabularyPath = Annotated[
@@ -225,12 +223,7 @@ Cased = Annotated[
 ]
 TorchThreads = Annotated[
     int | None,
-    Option(
-        "--threads",
-        min=1,
-        help="Compute with this many threads; by default PyTorch chooses.",
-        rich_help_panel=TRAINING,
-    ),
+    Option("--threads", min=1, help="Compute with this many threads; by default PyTorch chooses."),
 ]
 Bfloat16 = Annotated[
     bool,
@@ -244,7 +237,7 @@ TableFile = Annotated[
     Path | None,
     Option(
         metavar="FILE",
-        help="Read this table of measurements, delimited text or Parquet, instead of a database.",
+        help="Read this table of measurements, delimited text or Parquet; by default none.",
         rich_help_panel="Table",
     ),
 ]
@@ -262,7 +255,7 @@ MeasuringBudget = Annotated[
     Option(
         "--budget",
         metavar="10min",
-        help="Measure finalists for at most this time, and decide by what is known then; by "
-        "default for as long as it takes.",
+        help="Measure finalists for at most this time, and decide by what is known then; "
+        "without it there is no limit.",
     ),
 ]

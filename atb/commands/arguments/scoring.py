@@ -6,17 +6,10 @@ import contextlib
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
-from typer import Option
-
-from atb.commands.arguments.groups import Options
-from atb.commands.arguments.options import (
-    Bfloat16,
-    HeldOutShards,
-    ScoringTeacher,
-    SuperPLMFolder,
-)
+from atb.commands.arguments.groups import Options, option
+from atb.commands.arguments.options import Bfloat16, HeldOutShards, ScoringTeacher, SuperPLMFolder
 from atb.errors import InputError
 
 if TYPE_CHECKING:
@@ -36,46 +29,38 @@ class ScoringOptions(Options, panel="Scoring"):
     """
 
     superplm: SuperPLMFolder = "mini"
-    proxy: Annotated[
-        Literal["distillation", "mlm", "task", "finetune"] | None,
-        Option(
-            help="Score slices by a loss on held-out text (`distillation`, `mlm`), on a task after "
-            "elastic fine-tuning (`task`), or after a short fine-tuning of each (`finetune`); by "
-            "default by the loss that the SuperPLM allows.",
-        ),
-    ] = None
-    elastic: Annotated[
-        list[Path] | None,
-        Option(
-            metavar="DIR",
-            help="Score `task` with this folder that `atb superplm finetune` wrote; repeatable.",
-        ),
-    ] = None
+    proxy: Literal["distillation", "mlm", "task", "finetune"] | None = option(
+        default=None,
+        metavar="NAME",
+        help="Score slices by a loss on held-out text (`distillation`, `mlm`), on a task after "
+        "elastic fine-tuning (`task`), or after a short fine-tuning of each (`finetune`); by "
+        "default by the loss that the SuperPLM allows.",
+    )
+    elastic: list[Path] | None = option(
+        default=None,
+        metavar="DIR",
+        help="Score `task` with this folder that `atb superplm finetune` wrote; repeatable.",
+    )
     held_out: HeldOutShards = None
     teacher: ScoringTeacher = None
-    task: Annotated[
-        str | None,
-        Option(
-            metavar="TASK",
-            help="Fine-tune each slice on a part of this task of GLUE or SQuAD, for `finetune`.",
-        ),
-    ] = None
-    data: Annotated[
-        str | None,
-        Option(
-            metavar="DIR|hf:NAME",
-            help="Read the rows of --task here: a folder of its published files, or a dataset.",
-        ),
-    ] = None
+    task: str | None = option(
+        default=None,
+        metavar="TASK",
+        help="Fine-tune each slice on a part of this task of GLUE or SQuAD, for `finetune`.",
+    )
+    data: str | None = option(
+        default=None,
+        metavar="DIR|hf:NAME",
+        help="Read the rows of --task here, for `finetune`: a folder of its published files, "
+        "or a dataset.",
+    )
     bf16: Bfloat16 = False
-    workers: Annotated[
-        str | None,
-        Option(
-            metavar="N|ray",
-            help="Score in this number of processes, or on a Ray cluster (ray, ray:auto, "
-            "ray://HOST:PORT); by default in this process.",
-        ),
-    ] = None
+    workers: str | None = option(
+        default=None,
+        metavar="N|ray",
+        help="Score in this number of processes, or on a Ray cluster (ray, ray:auto, "
+        "ray://HOST:PORT); by default in this process.",
+    )
     precision: str = "fp32"
     sequence_length: int | None = None
 

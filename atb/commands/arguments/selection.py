@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-from typer import Option
+from typing import TYPE_CHECKING, Any
 
 from atb.commands.arguments import completion
-from atb.commands.arguments.groups import Options
+from atb.commands.arguments.groups import Options, option
 from atb.commands.arguments.options import (
     DEFAULT_DATABASE,
     Database,
@@ -41,33 +39,29 @@ class ConditionOptions(Options, panel="Conditions"):
     """Which of the conditions that a file holds; what is None is left open."""
 
     device: OneDevice = None
-    runtime: Annotated[
-        str | None,
-        Option(
-            metavar="NAME",
-            help="Take what holds for this runtime; by default any runtime.",
-            autocompletion=completion.runtimes,
-        ),
-    ] = None
-    precision: Annotated[
-        str | None,
-        Option(
-            metavar="fp32|int8",
-            help="Take what holds for this numeric precision; by default any.",
-            autocompletion=completion.precisions,
-        ),
-    ] = None
-    threads: Annotated[
-        int | None, Option(help="Take what holds for this many threads; by default any number.")
-    ] = None
-    batch: Annotated[
-        int | None,
-        Option(help="Take what holds for this many sequences in one inference; by default any."),
-    ] = None
-    sequence_length: Annotated[
-        int | None,
-        Option(help="Take what holds for sequences of this many tokens; by default any."),
-    ] = None
+    runtime: str | None = option(
+        default=None,
+        metavar="NAME",
+        help="Choose conditions with this runtime; by default with any.",
+        autocompletion=completion.runtimes,
+    )
+    precision: str | None = option(
+        default=None,
+        metavar="fp32|int8",
+        help="Choose conditions in this numeric precision; by default in any.",
+        autocompletion=completion.precisions,
+    )
+    threads: int | None = option(
+        default=None, help="Choose conditions with this many threads; by default with any number."
+    )
+    batch: int | None = option(
+        default=None,
+        help="Choose conditions with this many sequences in one inference; by default with any.",
+    )
+    sequence_length: int | None = option(
+        default=None,
+        help="Choose conditions with sequences of this many tokens; by default with any.",
+    )
 
     @property
     def wanted(self) -> dict[str, Any]:
@@ -100,17 +94,14 @@ class TableOptions(Options, panel="Table"):
     """A table of measurements in place of a database, and its columns."""
 
     table: TableFile = None
-    target: Annotated[
-        str | None,
-        Option(metavar="COLUMN", help="Predict this column of --table, which needs one."),
-    ] = None
-    features: Annotated[
-        str | None,
-        Option(
-            metavar="a,b,c",
-            help="Predict from these columns of --table; by default from all others with numbers.",
-        ),
-    ] = None
+    target: str | None = option(
+        default=None, metavar="COLUMN", help="Predict this column of --table, which has no default."
+    )
+    features: str | None = option(
+        default=None,
+        metavar="a,b,c",
+        help="Predict from these columns of --table; by default from all others with numbers.",
+    )
 
 
 def reject_conflicts(source: str, given: Mapping[str, Any]) -> None:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
-
-from typer import Option
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from atb.commands.arguments import completion
-from atb.commands.arguments.groups import Options
+from atb.commands.arguments.groups import Options, option
 from atb.commands.arguments.options import DEFAULT_CACHE, TARGET, CacheSize, RuntimeName
 from atb.commands.arguments.target import Target, find_serving, parse_affinity
 from atb.errors import InputError
@@ -143,76 +141,62 @@ class Sweep:
 class SweepOptions(Options, panel=TARGET):
     """Where and how to measure; a list of values measures each of them."""
 
-    device: Annotated[
-        str | None,
-        Option(
-            metavar="NAME",
-            help="Measure on this device, as the argument DEVICE says it; by default on local.",
-            autocompletion=completion.devices,
-        ),
-    ] = None
+    device: str | None = option(
+        default=None,
+        metavar="NAME",
+        help="Measure on this device, as the argument DEVICE says it; by default on local.",
+        autocompletion=completion.devices,
+    )
     runtime: RuntimeName = None
-    precision: Annotated[
-        str,
-        Option(
-            metavar="fp32,int8",
-            help="Measure in each of these numeric precisions.",
-            autocompletion=completion.precisions,
-        ),
-    ] = "fp32"
-    threads: Annotated[
-        str, Option(metavar="1,2", help="Compute one inference with each of these thread counts.")
-    ] = "1"
-    batch: Annotated[
-        str, Option(metavar="1,8", help="Compute this many sequences in one inference.")
-    ] = "1"
-    sequence_length: Annotated[
-        str, Option(metavar="32,128", help="Give each sequence this many tokens.")
-    ] = "128"
-    affinity: Annotated[
-        str | None,
-        Option(
-            metavar="CPUS",
-            help="Pin the worker to these CPUs: 0,1 together, 0/1 one after the other, `clusters` "
-            "each group of equally fast CPUs; by default it is not pinned.",
-        ),
-    ] = None
+    precision: str = option(
+        default="fp32",
+        metavar="fp32,int8",
+        help="Measure in each of these numeric precisions.",
+        autocompletion=completion.precisions,
+    )
+    threads: str = option(
+        default="1", metavar="1,2", help="Compute one inference with each of these thread counts."
+    )
+    batch: str = option(
+        default="1", metavar="1,8", help="Compute this many sequences in one inference."
+    )
+    sequence_length: str = option(
+        default="128", metavar="32,128", help="Give each sequence this many tokens."
+    )
+    affinity: str | None = option(
+        default=None,
+        metavar="CPUS",
+        help="Pin the worker to these CPUs: 0,1 together, 0/1 one after the other, `clusters` "
+        "each group of equally fast CPUs; by default it is not pinned.",
+    )
     cache: CacheSize = DEFAULT_CACHE
-    scenario: Annotated[
-        str,
-        Option(
-            metavar="NAME",
-            help="Run inferences in this rhythm: hot-loop, fixed-rate or single-shot (with "
-            "--interval), sustained (with --duration), cold-start, throughput (with --streams).",
-            autocompletion=completion.scenarios,
-            rich_help_panel=SCENARIO,
-        ),
-    ] = "hot-loop"
-    interval: Annotated[
-        str | None,
-        Option(
-            metavar="100ms",
-            help="Start one inference in each interval of fixed-rate, or idle this long before a "
-            "single-shot; these scenarios have no default.",
-            rich_help_panel=SCENARIO,
-        ),
-    ] = None
-    streams: Annotated[
-        str,
-        Option(
-            metavar="1,2",
-            help="Keep this many inferences running at once, for throughput.",
-            rich_help_panel=SCENARIO,
-        ),
-    ] = "1"
-    duration: Annotated[
-        str | None,
-        Option(
-            metavar="2min",
-            help="Run sustained for this time; by default for the scenario's own time.",
-            rich_help_panel=SCENARIO,
-        ),
-    ] = None
+    scenario: str = option(
+        default="hot-loop",
+        metavar="NAME",
+        help="Run inferences in this rhythm: hot-loop, fixed-rate or single-shot (with "
+        "--interval), sustained (with --duration), cold-start, throughput (with --streams).",
+        autocompletion=completion.scenarios,
+        rich_help_panel=SCENARIO,
+    )
+    interval: str | None = option(
+        default=None,
+        metavar="100ms",
+        help="Start one inference in each interval of fixed-rate, or idle this long before a "
+        "single-shot; these scenarios have no default.",
+        rich_help_panel=SCENARIO,
+    )
+    streams: str = option(
+        default="1",
+        metavar="1,2",
+        help="Keep this many inferences running at once, for throughput.",
+        rich_help_panel=SCENARIO,
+    )
+    duration: str | None = option(
+        default=None,
+        metavar="2min",
+        help="Run sustained for this time; by default for 2 minutes.",
+        rich_help_panel=SCENARIO,
+    )
 
     def parse(self, device: Device) -> Sweep:
         """The settings as lists.

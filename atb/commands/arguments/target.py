@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-from typer import Option
-
-from atb.commands.arguments.groups import Options
+from atb.commands.arguments.groups import Options, option
 from atb.commands.arguments.options import (
     DEFAULT_CACHE,
     TARGET,
@@ -75,15 +73,13 @@ class TargetOptions(Options, panel=TARGET):
     runtime: RuntimeName = None
     precision: Precision = "fp32"
     threads: Threads = 1
-    batch: Annotated[int, Option(help="Compute this many sequences in one inference.")] = 1
-    sequence_length: Annotated[int, Option(help="Give each sequence this many tokens.")] = 128
-    affinity: Annotated[
-        str | None,
-        Option(
-            metavar="CPUS",
-            help="Pin the worker to these CPUs, such as 0,1; by default it is not pinned.",
-        ),
-    ] = None
+    batch: int = option(default=1, help="Compute this many sequences in one inference.")
+    sequence_length: int = option(default=128, help="Give each sequence this many tokens.")
+    affinity: str | None = option(
+        default=None,
+        metavar="CPUS",
+        help="Pin the worker to these CPUs, such as 0,1; by default it is not pinned.",
+    )
     cache: CacheSize = DEFAULT_CACHE
 
     def find(self, cache: ArtefactCache | None) -> Target:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-from typer import Option
-
-from atb.commands.arguments.groups import Options
+from atb.commands.arguments.groups import Options, option
 from atb.commands.arguments.options import (
     DISTILLATION,
     TRAINING,
@@ -43,48 +41,37 @@ def use_threads(count: int | None) -> None:
 class DistillationOptions(Options, panel=DISTILLATION):
     """What training aims at, and the teacher."""
 
-    objective: Annotated[
-        ObjectiveName,
-        Option(
-            help="Learn masked words (`mlm`), a teacher's last layer (`kd`), how a teacher's "
-            "tokens relate (`relations`), or masked words while a teacher's share fades "
-            "(`inherit`).",
-        ),
-    ] = "kd"
-    teacher: Annotated[
-        str | None,
-        Option(
-            metavar="DIR|NAME",
-            help="Learn from this teacher: a folder of a BERT or ELECTRA encoder, its name on the "
-            "hub, or a SuperPLM; by default `atb superplm train` takes the SuperPLM as it starts.",
-        ),
-    ] = None
-    attention_weight: Annotated[
-        float | None,
-        Option(
-            min=0.0,
-            help="Weigh the attention term of `kd`, which pairs head with head, by this factor; by "
-            "default 1. Use 0 if the teacher's heads are in another order, as in the encoder that "
-            "a SuperPLM was made from.",
-        ),
-    ] = None
-    relation_heads: Annotated[
-        int | None,
-        Option(min=1, help="Compare at most this many heads in `relations`; by default 12."),
-    ] = None
-    annealed: Annotated[
-        float | None,
-        Option(
-            help="Fade the teacher of `inherit` over this fraction of the run; by default over "
-            "all of it.",
-        ),
-    ] = None
+    objective: ObjectiveName = option(
+        default="kd",
+        metavar="NAME",
+        help="Learn masked words (`mlm`), a teacher's last layer (`kd`), how a teacher's "
+        "tokens relate (`relations`), or masked words while a teacher's share fades "
+        "(`inherit`).",
+    )
+    teacher: str | None = option(
+        default=None,
+        metavar="DIR|NAME",
+        help="Learn from this teacher: a folder of a BERT or ELECTRA encoder, its name on the "
+        "hub, or a SuperPLM; by default `atb superplm train` takes the SuperPLM as it starts.",
+    )
+    attention_weight: float | None = option(
+        default=None,
+        min=0.0,
+        help="Weigh the attention term of `kd`, which pairs head with head, by this factor; by "
+        "default 1. Use 0 if the teacher's heads are in another order, as in the encoder that "
+        "a SuperPLM was made from.",
+    )
+    relation_heads: int | None = option(
+        default=None, min=1, help="Compare at most this many heads in `relations`; by default 12."
+    )
+    annealed: float | None = option(
+        default=None,
+        help="Fade the teacher of `inherit` over this fraction of the run; by default over "
+        "all of it.",
+    )
 
     def make(
-        self,
-        start: Any,
-        vocabulary: Vocabulary,
-        cache: tuple[TokenShards, Path] | None = None,
+        self, start: Any, vocabulary: Vocabulary, cache: tuple[TokenShards, Path] | None = None
     ) -> Objective:
         """The objective of a training; see `objective_of`."""
         from atb.training.one_shot import objective_of
@@ -104,9 +91,9 @@ class DistillationOptions(Options, panel=DISTILLATION):
 class TrainingOptions(Options, panel=TRAINING):
     """How long and how fast to train on text."""
 
-    steps: Annotated[int, Option(help="Train for this many steps.")] = 1000
-    batch: Annotated[int, Option(help="Learn from this many sequences in a step.")] = 16
-    learning_rate: Annotated[float, Option(help="Rise to this learning rate, then decay.")] = 1e-4
+    steps: int = option(default=1000, help="Train for this many steps.")
+    batch: int = option(default=16, help="Learn from this many sequences in a step.")
+    learning_rate: float = option(default=1e-4, help="Rise to this learning rate, then decay.")
     bf16: Bfloat16 = False
     threads: TorchThreads = None
 
@@ -114,48 +101,42 @@ class TrainingOptions(Options, panel=TRAINING):
 class SubModelOptions(Options, panel="Sub-models"):
     """Which slices of a SuperPLM learn in a step."""
 
-    in_place: Annotated[
-        bool,
-        Option(
-            "--in-place",
-            help="Train the largest sub-model of `sandwich` on the objective, and the others on "
-            "its outputs.",
-        ),
-    ] = False
-    batch_parts: Annotated[
-        int,
-        Option(
-            help="Split a batch into this many parts, each with sub-models of its own; at least "
-            "one for each process that torchrun starts.",
-        ),
-    ] = 1
-    random_samples: Annotated[
-        int, Option(help="Train this many random sub-models on each part of a batch.")
-    ] = 2
+    in_place: bool = option(
+        "--in-place",
+        default=False,
+        help="Train the largest sub-model of `sandwich` on the objective, and the others on "
+        "its outputs.",
+    )
+    batch_parts: int = option(
+        default=1,
+        help="Split a batch into this many parts, each with sub-models of its own; at least "
+        "one for each process that torchrun starts.",
+    )
+    random_samples: int = option(
+        default=2, help="Train this many random sub-models on each part of a batch."
+    )
 
 
 class FineTuningOptions(Options, panel=TRAINING):
     """How to learn a task; what is None is as the task has it by default."""
 
-    epochs: Annotated[
-        float | None,
-        Option(help="Go this many times over the rows (epochs); by default the task's own number."),
-    ] = None
-    batch: Annotated[
-        int | None, Option(help="Learn from this many rows in a step; by default the task's own.")
-    ] = None
+    epochs: float | None = option(
+        default=None,
+        help="Go this many times over the rows (epochs); by default the task's own number.",
+    )
+    batch: int | None = option(
+        default=None, help="Learn from this many rows in a step; by default the task's own."
+    )
     sequence_length: SequenceLengthOfTask = None
-    learning_rate: Annotated[
-        float | None,
-        Option(help="Rise to this learning rate, then decay; by default the task's own."),
-    ] = None
-    dropout: Annotated[
-        float | None,
-        Option(min=0.0, help="Drop this fraction of activations; by default the task's own."),
-    ] = None
-    train_rows: Annotated[
-        int | None, Option(min=1, help="Learn from this many rows only; by default from all.")
-    ] = None
+    learning_rate: float | None = option(
+        default=None, help="Rise to this learning rate, then decay; by default the task's own."
+    )
+    dropout: float | None = option(
+        default=None, min=0.0, help="Drop this fraction of activations; by default the task's own."
+    )
+    train_rows: int | None = option(
+        default=None, min=1, help="Learn from this many rows only; by default from all."
+    )
     bf16: Bfloat16 = False
     threads: TorchThreads = None
 

@@ -29,8 +29,7 @@ _COSTS = "\n## What it cost\n"
 def build(
     context: typer.Context,
     recipe: Annotated[
-        Path,
-        Argument(metavar="RECIPE.toml", help="A TOML file; each of its tables is a command."),
+        Path, Argument(metavar="RECIPE.toml", help="A TOML file; each of its tables is a command.")
     ],
     out: Annotated[
         Path | None,

@@ -17,12 +17,7 @@ _LEDGER = "build.json"
 #: Format history: 1, the first.
 _KIND, _FORMAT = "build", 1
 #: What stages write that refuse to resume with other options.
-_OUTPUTS = {
-    "data": "shards",
-    "superplm": "superplm",
-    "train": "trained",
-    "finetune": "finetuned",
-}
+_OUTPUTS = {"data": "shards", "superplm": "superplm", "train": "trained", "finetune": "finetuned"}
 
 
 class Ledger:

@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
-from atb.commands.arguments import Cased, Json, Options, SequenceLength, VocabularyPath
+from atb.commands.arguments import Cased, Json, Options, SequenceLength, VocabularyPath, option
 from atb.commands.output import print_result, print_status, progress
 from atb.errors import InputError
 
 if TYPE_CHECKING:
     from atb.data.corpus import Summary, Text
-
-__all__ = ["SourceOptions", "prepare"]
 
 _DEFAULT_SPLIT = "train"
 
@@ -23,29 +21,25 @@ _DEFAULT_SPLIT = "train"
 class SourceOptions(Options, panel="Source"):
     """What to read of a source that is more than plain text."""
 
-    column: Annotated[
-        str, Option(help="Read the text from this field of JSON, CSV, TSV, Parquet or a dataset.")
-    ] = "text"
-    split: Annotated[str | None, Option(help="Read this split of a dataset; by default train.")] = (
-        None
+    column: str = option(
+        default="text",
+        help="Read the text from this field of JSON, CSV, TSV, Parquet or a dataset.",
     )
-    configuration: Annotated[
-        str | None,
-        Option(help="Read this configuration of a dataset; by default the only one it has."),
-    ] = None
-    revision: Annotated[
-        str | None,
-        Option(help="Read this commit or tag of a dataset of the hub; by default the newest."),
-    ] = None
-    limit_tokens: Annotated[
-        int | None, Option(min=1, help="Stop after this many tokens; by default at the end.")
-    ] = None
+    split: str | None = option(default=None, help="Read this split of a dataset; by default train.")
+    configuration: str | None = option(
+        default=None, help="Read this configuration of a dataset; by default the only one it has."
+    )
+    revision: str | None = option(
+        default=None, help="Read this commit or tag of a dataset of the hub; by default the newest."
+    )
+    limit_tokens: int | None = option(
+        default=None, min=1, help="Stop after this many tokens; by default at the end."
+    )
 
 
 def prepare(
     source: Annotated[
-        str,
-        Argument(help="A text file, a folder of them, or hf:NAME of a Hugging Face dataset."),
+        str, Argument(help="A text file, a folder of them, or hf:NAME of a Hugging Face dataset.")
     ],
     out: Annotated[Path, Option(metavar="DIR", help="Write the token shards to this folder.")],
     sequence_length: SequenceLength = 128,
@@ -97,10 +91,10 @@ def _text(source: str, part: SourceOptions) -> Text:
             column=part.column,
             revision=part.revision,
         )
-    for option in ("split", "configuration", "revision"):
-        if getattr(part, option) is not None:
+    for name in ("split", "configuration", "revision"):
+        if getattr(part, name) is not None:
             raise InputError(
-                f"--{option} is for Hugging Face datasets and {source} is not one: write "
+                f"--{name} is for Hugging Face datasets and {source} is not one: write "
                 f"{HUGGING_FACE}NAME, or leave it out."
             )
     return Corpus(Path(source), column=part.column)

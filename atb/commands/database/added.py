@@ -12,8 +12,6 @@ from atb.commands.output import Table, print_result
 if TYPE_CHECKING:
     from atb.profiler.maintenance import Added
 
-__all__ = ["MadeDatabase", "print_added"]
-
 MadeDatabase = Annotated[
     str,
     Option(

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from atb.profiler.database import ProfileReader
     from atb.profiler.maintenance import CampaignRows
 
-__all__ = ["export"]
-
 
 def export(
     out: Annotated[

@@ -14,8 +14,6 @@ from atb.commands.output import progress
 if TYPE_CHECKING:
     from atb.profiler.maintenance import Added
 
-__all__ = ["import_file"]
-
 
 def import_file(
     file: Annotated[

@@ -5,8 +5,6 @@ from __future__ import annotations
 from atb.commands.arguments import DEFAULT_DATABASE, Database, Json
 from atb.commands.output import Table, print_result
 
-__all__ = ["info"]
-
 _BYTES_OF_A_MEGABYTE = 1e6
 
 

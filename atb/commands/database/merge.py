@@ -13,8 +13,6 @@ from atb.commands.output import progress
 if TYPE_CHECKING:
     from atb.profiler.maintenance import Added
 
-__all__ = ["merge"]
-
 
 def merge(
     sources: Annotated[

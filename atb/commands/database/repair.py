@@ -11,8 +11,6 @@ from typer import Option
 from atb.commands.arguments import DEFAULT_DATABASE, Database, Json
 from atb.commands.output import Table, print_result
 
-__all__ = ["repair"]
-
 
 def repair(
     db: Database = DEFAULT_DATABASE,

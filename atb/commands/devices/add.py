@@ -5,32 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from typer import Argument, Option
+from typer import Argument
 
-from atb.commands.arguments import Json, Options
+from atb.commands.arguments import Json, Options, option
 from atb.commands.output import Table, print_result
-
-__all__ = ["ConnectionOptions", "add"]
 
 
 class ConnectionOptions(Options, panel="Connection"):
     """How a remote device is reached."""
 
-    key: Annotated[
-        Path | None,
-        Option(
-            metavar="FILE",
-            help="Log in with this private key; by default with the usual keys and the agent's.",
-        ),
-    ] = None
-    known_hosts: Annotated[
-        Path | None,
-        Option(
-            metavar="FILE",
-            help="Trust the host keys in this file; by default those in ~/.ssh/known_hosts.",
-        ),
-    ] = None
-    python: Annotated[str, Option(help="Start Python on the device with this command.")] = "python3"
+    key: Path | None = option(
+        default=None,
+        metavar="FILE",
+        help="Log in with this private key; by default with the usual keys and the agent's.",
+    )
+    known_hosts: Path | None = option(
+        default=None,
+        metavar="FILE",
+        help="Trust the host keys in this file; by default those in ~/.ssh/known_hosts.",
+    )
+    python: str = option(default="python3", help="Start Python on the device with this command.")
 
 
 def add(

@@ -7,22 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
-from atb.commands.arguments import (
-    DEFAULT_DATABASE,
-    Database,
-    Json,
-    OneCampaign,
-    OneDevice,
-    Seed,
-)
+from atb.commands.arguments import DEFAULT_DATABASE, Database, Json, OneCampaign, OneDevice, Seed
 from atb.commands.devices.known import conditions_table
 from atb.commands.output import print_result, progress
 from atb.errors import InputError
 
 if TYPE_CHECKING:
     from atb.predictor.known_devices import DeviceTrainingSets
-
-__all__ = ["bundle"]
 
 
 def bundle(

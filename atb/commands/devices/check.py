@@ -8,8 +8,6 @@ from atb.commands.arguments import Json, Precision, RuntimeName, TargetOptions
 from atb.commands.devices.known import DeviceArgument
 from atb.commands.output import print_result, print_status
 
-__all__ = ["check"]
-
 
 def check(
     device: DeviceArgument = "local",

@@ -15,8 +15,6 @@ from atb.errors import BadFile
 if TYPE_CHECKING:
     from atb.predictor.known_devices import KnownDevice
 
-__all__ = ["DeviceArgument", "conditions_table", "known_table", "known_to_json", "list_known"]
-
 DeviceArgument = Annotated[
     str,
     Argument(

@@ -6,8 +6,6 @@ from atb.commands.arguments import Json
 from atb.commands.devices.known import known_table, known_to_json, list_known
 from atb.commands.output import Table, print_result
 
-__all__ = ["list_all"]
-
 
 def list_all(json: Json = False) -> None:
     """List devices and their runtimes, and what to install for a runtime that is missing.

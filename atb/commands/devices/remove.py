@@ -9,8 +9,6 @@ from typer import Argument
 from atb.commands.arguments import completion
 from atb.commands.output import print_status
 
-__all__ = ["remove"]
-
 
 def remove(
     name: Annotated[

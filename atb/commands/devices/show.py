@@ -6,8 +6,6 @@ from atb.commands.arguments import Json
 from atb.commands.devices.known import DeviceArgument, conditions_table
 from atb.commands.output import Table, print_result
 
-__all__ = ["show"]
-
 
 def show(device: DeviceArgument = "local", json: Json = False) -> None:
     """Show the facts of a device and its state now; of a known one, how well it is predicted.

@@ -8,20 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
-from atb.commands.arguments import (
-    Json,
-    SequenceLengthOfTask,
-    TaskRows,
-    TorchThreads,
-    use_threads,
-)
+from atb.commands.arguments import Json, SequenceLengthOfTask, TaskRows, TorchThreads, use_threads
 from atb.commands.output import Table, print_result, print_status, print_warning, progress
 from atb.errors import InputError
 
 if TYPE_CHECKING:
     from atb.data.tasks import Examples, Task
-
-__all__ = ["ModelArgument", "evaluate", "scores_table"]
+    from atb.training.finetuning import TaskModel
 
 ModelArgument = Annotated[
     str, Argument(metavar="MODEL", help="A transformers folder, or a name on the hub.")
@@ -72,6 +65,15 @@ def evaluate(
     for rows in read.values():
         rows.tell(print_warning)
     loaded = TaskModel.load(model, known)
+    scores = _score(known, loaded, read, length, answers)
+    document = {"task": known.name, "metric": known.metric, "scores": scores}
+    print_result(document, *([scores_table(scores)] if scores else []), json=json)
+
+
+def _score(
+    known: Task, loaded: TaskModel, read: Mapping[str, Examples], length: int, answers: Path | None
+) -> dict[str, dict[str, float]]:
+    """The scores of each split that has labels; answers are written on the way."""
     scores: dict[str, dict[str, float]] = {}
     with progress("evaluate") as show:
         for name, rows in read.items():
@@ -90,8 +92,7 @@ def evaluate(
                 file = answers / known.answers_file(name)
                 known.write_answers(rows, features, outputs, file)
                 print_status(f"{file}: {len(rows):,} answers")
-    document = {"task": known.name, "metric": known.metric, "scores": scores}
-    print_result(document, *([scores_table(scores)] if scores else []), json=json)
+    return scores
 
 
 def _is_labelled(task: Task, rows: Examples) -> bool:

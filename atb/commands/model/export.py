@@ -8,14 +8,32 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from typer import Argument, Option
 
-from atb.commands.arguments import Json, ModelFolder
+from atb.commands.arguments import Json, ModelFolder, Options, option
 from atb.commands.output import print_result, progress
 from atb.errors import InputError
 
 if TYPE_CHECKING:
     from atb.deploy import TaskData
 
-__all__ = ["export"]
+
+class QuantisationOptions(Options, panel="Quantisation"):
+    """How int8 is made, and what it is scored on."""
+
+    quantisation: Literal["dynamic", "static"] = option(
+        default="dynamic",
+        help="Quantise int8 with ranges found at each inference (`dynamic`), or fixed from text of "
+        "--data or the bundled sample (`static`).",
+    )
+    data: str | None = option(
+        default=None,
+        metavar="DIR|hf:NAME",
+        help="Score fp32 and int8 on these rows of the task that it was fine-tuned on; by default "
+        "nothing is scored.",
+    )
+    sequence_length: int | None = option(
+        default=None,
+        help="Cut the rows of --data to this many tokens; by default as in fine-tuning.",
+    )
 
 
 def export(
@@ -35,25 +53,8 @@ def export(
             "equal plain BERT.",
         ),
     ] = "tinybert",
-    quantisation: Annotated[
-        Literal["dynamic", "static"],
-        Option(
-            help="Quantise int8 with ranges found at each inference (`dynamic`), or fixed from "
-            "text of --data or the bundled sample (`static`).",
-        ),
-    ] = "dynamic",
-    data: Annotated[
-        str | None,
-        Option(
-            metavar="DIR|hf:NAME",
-            help="Score fp32 and int8 on these rows of the task that it was fine-tuned on; by "
-            "default nothing is scored.",
-        ),
-    ] = None,
-    sequence_length: Annotated[
-        int | None,
-        Option(help="Cut the rows of --data to this many tokens; by default as in fine-tuning."),
-    ] = None,
+    *,
+    quantised: QuantisationOptions,
     json: Json = False,
 ) -> None:
     """Write a model with its head as it is deployed.
@@ -66,10 +67,10 @@ def export(
     """
     from atb.deploy import deploy
 
-    rows = _rows(model, data, sequence_length)
+    rows = _rows(model, quantised.data, quantised.sequence_length)
     with progress("export") as show:
         made = deploy(
-            model, out, layout=layout, quantisation=quantisation, rows=rows, progress=show
+            model, out, layout=layout, quantisation=quantised.quantisation, rows=rows, progress=show
         )
     scores = [
         f"{precision} on {split}: "

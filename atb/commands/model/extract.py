@@ -5,8 +5,6 @@ from __future__ import annotations
 from atb.commands.arguments import ArchitectureArgument, ModelFolder, SuperPLMFolder
 from atb.commands.output import print_line, print_status
 
-__all__ = ["extract"]
-
 
 def extract(
     architecture: ArchitectureArgument, out: ModelFolder, superplm: SuperPLMFolder = "mini"

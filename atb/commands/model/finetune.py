@@ -18,8 +18,6 @@ from atb.commands.arguments import (
 from atb.commands.model.evaluate import ModelArgument, scores_table
 from atb.commands.output import print_result, print_warning, progress
 
-__all__ = ["finetune"]
-
 
 def finetune(
     model: ModelArgument,

@@ -11,8 +11,6 @@ from atb.commands.arguments import ModelFolder
 from atb.commands.output import print_line, print_status
 from atb.errors import InputError
 
-__all__ = ["import_model"]
-
 
 def import_model(
     source: Annotated[

@@ -17,8 +17,6 @@ from atb.commands.arguments import (
 from atb.commands.output import print_line, progress
 from atb.errors import InputError
 
-__all__ = ["train"]
-
 
 def train(
     model: Annotated[

@@ -133,10 +133,7 @@ class Table:
 
 
 def print_result(
-    document: Mapping[str, Any],
-    *parts: str | Table,
-    json: bool,
-    status: Iterable[str] = (),
+    document: Mapping[str, Any], *parts: str | Table, json: bool, status: Iterable[str] = ()
 ) -> None:
     """Print the result of a command: a document for programs, or lines and tables for people.
 

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from typer import Option
-
-from atb.commands.arguments import Force, Json, Seed, SelectionOptions, TableOptions
+from atb.commands.arguments import (
+    Force,
+    Json,
+    Options,
+    Seed,
+    SelectionOptions,
+    TableOptions,
+    option,
+)
 from atb.commands.output import Table, print_result, progress
 from atb.errors import InputError
 
@@ -25,31 +31,34 @@ SLOW = ("autotinybert",)
 _SIZES = (10, 20, 50, 100, 200, 500, 1000, 2000)
 
 
+class LearningOptions(Options, panel="Comparison"):
+    """What is compared, and on how many rows."""
+
+    baselines: str | None = option(
+        default=None,
+        metavar="a,b,c",
+        help="Compare with these: ridge, forest, boosting, lookup, hat and autotinybert (the last "
+        "two are published networks, and the last takes minutes for each fit); by default with "
+        "all but autotinybert.",
+    )
+    sizes: str | None = option(
+        default=None,
+        metavar="10,50",
+        help="Learn from these numbers of rows; by default from 10, 20, 50, ... and all.",
+    )
+    splits: int = option(default=5, min=1, help="Repeat with this many random splits of the rows.")
+    out: Path = option(
+        default=Path("atb-runs/predictors.png"),
+        metavar="FILE",
+        help="Draw the learning curves here, as .png or .svg.",
+        rich_help_panel="Output",
+    )
+
+
 def compare(
     chosen: SelectionOptions,
     columns: TableOptions,
-    baselines: Annotated[
-        str | None,
-        Option(
-            metavar="a,b,c",
-            help="Compare with these: ridge, forest, boosting, lookup, hat and autotinybert "
-            "(published networks; the second takes minutes for each fit); by default with all but "
-            "autotinybert.",
-        ),
-    ] = None,
-    sizes: Annotated[
-        str | None,
-        Option(
-            metavar="10,50",
-            help="Learn from these numbers of rows; by default from 10, 20, 50, ... and all.",
-        ),
-    ] = None,
-    splits: Annotated[
-        int, Option(min=1, help="Repeat with this many random splits of the rows.")
-    ] = 5,
-    out: Annotated[
-        Path, Option(metavar="FILE", help="Draw the learning curves here, as .png or .svg.")
-    ] = Path("atb-runs/predictors.png"),
+    how: LearningOptions,
     force: Force = False,
     seed: Seed = 0,
     json: Json = False,
@@ -68,6 +77,7 @@ def compare(
     from atb.predictor.baselines import compare as fit_all, random_splits
     from atb.report.pictures import learning_curves
 
+    out = how.out
     if out.suffix not in (".png", ".svg"):
         raise InputError(f"--out is {out}: the picture is a .png or a .svg file.")
     if columns.table is not None:
@@ -76,9 +86,12 @@ def compare(
     else:
         reject_conflicts("--db", {"target": columns.target, "features": columns.features})
         observed, regressors = _of_architectures(select_training_set(chosen, emulated=force))
-    compared = {OURS: regressors[OURS], **{name: regressors[name] for name in _named(baselines)}}
-    pairs = random_splits(observed, splits, 0.2, np.random.default_rng(seed))
-    counts = _counts(sizes, min(len(train) for train, _ in pairs))
+    compared = {
+        OURS: regressors[OURS],
+        **{name: regressors[name] for name in _named(how.baselines)},
+    }
+    pairs = random_splits(observed, how.splits, 0.2, np.random.default_rng(seed))
+    counts = _counts(how.sizes, min(len(train) for train, _ in pairs))
     prepare_output(out)
     with progress("compare") as show:
         found = fit_all(observed, compared, counts, pairs, seed=seed, progress=show)
@@ -102,9 +115,7 @@ def _of_table(path: Path, columns: TableOptions) -> tuple[Observations, Mapping[
     return table.observed, {OURS: WorkTerms(list(table_bases(table).values())), **BASELINES}
 
 
-def _of_architectures(
-    training_set: TrainingSet,
-) -> tuple[Observations, Mapping[str, Regressor]]:
+def _of_architectures(training_set: TrainingSet) -> tuple[Observations, Mapping[str, Regressor]]:
     from atb.predictor.baselines import WorkTerms, architecture_baselines
     from atb.predictor.fitting import architecture_basis, bases_of
 

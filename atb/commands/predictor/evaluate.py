@@ -15,8 +15,6 @@ from atb.commands.arguments import (
     TableFile,
 )
 
-__all__ = ["evaluate"]
-
 
 def evaluate(
     predictor: PredictorFile = DEFAULT_PREDICTOR,

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from atb.predictor.evaluation import Evaluation
     from atb.predictor.tables import TablePredictor
 
-__all__ = ["evaluate_on_table", "predict_table", "print_evaluation", "train_on_table"]
-
 
 def train_on_table(
     path: Path,
@@ -141,11 +139,7 @@ def _require_same_order(predictor: TablePredictor, order: str | None) -> None:
 
 
 def print_evaluation(
-    evaluation: Evaluation,
-    worst: Mapping[str, Any],
-    *,
-    json: bool,
-    status: Sequence[str] = (),
+    evaluation: Evaluation, worst: Mapping[str, Any], *, json: bool, status: Sequence[str] = ()
 ) -> None:
     """Print how good a predictor is.
 

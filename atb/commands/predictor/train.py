@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from atb.predictor import TrainingSet
 
-__all__ = ["train"]
-
 
 def train(
     *,

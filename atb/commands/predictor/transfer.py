@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-from typer import Option
+from typing import TYPE_CHECKING
 
 from atb.commands.arguments import (
     DEFAULT_DATABASE,
@@ -21,6 +19,7 @@ from atb.commands.arguments import (
     SpaceName,
     TargetOptions,
     completion,
+    option,
 )
 from atb.commands.output import print_result, print_status, progress
 from atb.errors import InputError
@@ -42,29 +41,28 @@ _LEAST_NAMED = 0.005
 class SourceOptions(Options, panel="What is known"):
     """The predictors to begin from."""
 
-    predictor: Annotated[
-        list[Path] | None,
-        Option(metavar="FILE", help="Begin from this predictor of another device; repeatable."),
-    ] = None
-    known: Annotated[
-        list[str] | None,
-        Option(
-            metavar="NAME",
-            help="Begin from this known device; repeatable; by default from all known devices "
-            "unless --predictor is given.",
-            autocompletion=completion.known_devices,
-        ),
-    ] = None
+    predictor: list[Path] | None = option(
+        default=None,
+        metavar="FILE",
+        help="Begin from this predictor of another device; repeatable.",
+    )
+    known: list[str] | None = option(
+        default=None,
+        metavar="NAME",
+        help="Begin from this known device; repeatable; by default from all known devices "
+        "unless --predictor is given.",
+        autocompletion=completion.known_devices,
+    )
 
 
 class MeasuringOptions(Options, panel="What is measured"):
     """The few measurements on the new device."""
 
-    samples: Annotated[int, Option(help="Measure this many architectures.")] = 10
+    samples: int = option(default=10, help="Measure this many architectures.")
     space: SpaceName = "mini"
-    within: Annotated[
-        str, Option(help="Measure until intervals are this narrow, in percent of the latency.")
-    ] = "1%"
+    within: str = option(
+        default="1%", help="Measure until intervals are this narrow, in percent of the latency."
+    )
     db: Database = DEFAULT_DATABASE
     name: CampaignName = "transfer"
 

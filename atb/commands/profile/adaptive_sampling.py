@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from atb.predictor.sampling import SamplingStep
     from atb.profiler.campaign import CampaignResult, Plan
 
-__all__ = ["DEFAULT_MOST", "measure_until_error"]
-
 #: Architectures at most, where --samples does not say.
 DEFAULT_MOST = 100
 #: Where the error against the number of measurements is drawn.
@@ -57,13 +55,7 @@ def measure_until_error(
         print_status(f"{target.conditions}: chosen of {plan.space.name if plan.space else ''}")
         with progress("profile") as show:
             found = measure_until(
-                *where,
-                plan,
-                database,
-                error=wanted,
-                most=most,
-                progress=show,
-                stepped=say,
+                *where, plan, database, error=wanted, most=most, progress=show, stepped=say
             )
         error_curve(found.steps, wanted).save(_PICTURE)
         ended = "reached" if found.reached else "not reached: allow more with --samples or --budget"

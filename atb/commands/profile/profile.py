@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer import Argument, Option
+from typer import Argument
 
 from atb.commands.arguments import (
     DEFAULT_DATABASE,
@@ -19,6 +19,7 @@ from atb.commands.arguments import (
     SpaceName,
     SweepOptions,
     completion,
+    option,
 )
 from atb.commands.output import print_end, print_status, progress
 from atb.errors import InputError
@@ -42,68 +43,56 @@ class SubjectOptions(Options, panel="What is measured"):
     """
 
     space: SpaceName = "mini"
-    samples: Annotated[
-        int | None,
-        Option(help=f"Measure this many samples of the space; by default {DEFAULT_SAMPLES}."),
-    ] = None
-    arch: Annotated[
-        list[str] | None,
-        Option(
-            metavar="ARCH",
-            help="Measure this architecture, instead of samples; repeatable.",
-            autocompletion=completion.architectures,
-        ),
-    ] = None
-    model: Annotated[
-        list[Path] | None,
-        Option(
-            metavar="FILE.onnx",
-            help="Measure this model of yours, or FILE.tflite for --runtime litert; repeatable.",
-        ),
-    ] = None
-    until_error: Annotated[
-        str | None,
-        Option(
-            metavar="2%",
-            help="Choose what to measure until predictions of other architectures err by less "
-            "than this, in percent, and measure at most --samples; by default samples are random.",
-        ),
-    ] = None
-    operators: Annotated[
-        bool,
-        Option("--operators", help="Show also where the time goes, by the runtime's own profiler."),
-    ] = False
-    tokenisation: Annotated[
-        bool, Option("--tokenisation", help="Measure also how long the tokeniser takes, apart.")
-    ] = False
+    samples: int | None = option(
+        default=None, help=f"Measure this many samples of the space; by default {DEFAULT_SAMPLES}."
+    )
+    arch: list[str] | None = option(
+        default=None,
+        metavar="ARCH",
+        help="Measure this architecture, instead of samples; repeatable.",
+        autocompletion=completion.architectures,
+    )
+    model: list[Path] | None = option(
+        default=None,
+        metavar="FILE.onnx",
+        help="Measure this model of yours, or FILE.tflite for --runtime litert; repeatable.",
+    )
+    until_error: str | None = option(
+        default=None,
+        metavar="2%",
+        help="Choose what to measure until predictions of other architectures err by less "
+        "than this, in percent, and measure at most --samples; by default samples are random.",
+    )
+    operators: bool = option(
+        "--operators",
+        default=False,
+        help="Show also where the time goes, by the runtime's own profiler.",
+    )
+    tokenisation: bool = option(
+        "--tokenisation", default=False, help="Measure also how long the tokeniser takes, apart."
+    )
     members: Any = None
 
 
 class EffortOptions(Options, panel="Budget"):
     """How precisely and for how long to measure."""
 
-    within: Annotated[
-        str | None,
-        Option(
-            metavar="1%",
-            help="Measure until the intervals are this narrow, in percent of the latency; by "
-            "default each model has a fixed number of launches.",
-        ),
-    ] = None
-    budget: Annotated[
-        str | None,
-        Option(
-            metavar="10min",
-            help="Start no further measurement after this time; by default all are made.",
-        ),
-    ] = None
-    patience: Annotated[
-        str | None,
-        Option(
-            metavar="1min",
-            help="Wait at most this long for disturbances to pass; by default 20 seconds.",
-        ),
-    ] = None
+    within: str | None = option(
+        default=None,
+        metavar="1%",
+        help="Measure until the intervals are this narrow, in percent of the latency; by "
+        "default each model has a fixed number of launches.",
+    )
+    budget: str | None = option(
+        default=None,
+        metavar="10min",
+        help="Start no further measurement after this time; by default all are made.",
+    )
+    patience: str | None = option(
+        default=None,
+        metavar="1min",
+        help="Wait at most this long for disturbances to pass; by default 20 seconds.",
+    )
 
 
 class CampaignOptions(Options, panel="Output"):
@@ -111,12 +100,12 @@ class CampaignOptions(Options, panel="Output"):
 
     db: Database = DEFAULT_DATABASE
     name: CampaignName = "profile"
-    new_campaign: Annotated[
-        bool, Option("--new-campaign", help="Begin another campaign instead of resuming the last.")
-    ] = False
-    listing: Annotated[
-        bool, Option("--list", help="Show what the database holds, and measure nothing.")
-    ] = False
+    new_campaign: bool = option(
+        "--new-campaign", default=False, help="Begin another campaign instead of resuming the last."
+    )
+    listing: bool = option(
+        "--list", default=False, help="Show what the database holds, and measure nothing."
+    )
     json: Json = False
 
 
@@ -124,7 +113,7 @@ def profile(
     place: Annotated[
         str | None,
         Argument(
-            metavar="[DEVICE]",
+            metavar="DEVICE",
             help="The device to measure on, a name of `atb devices list`; by default local.",
             autocompletion=completion.devices,
         ),

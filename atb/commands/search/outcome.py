@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from atb.commands.output import print_line
+from atb.commands.output import print_result
 from atb.units import format_duration
 
 if TYPE_CHECKING:
     from atb.search import SearchResult
 
-__all__ = ["print_search"]
 
-
-def print_search(result: SearchResult, out: Path) -> None:
+def print_search(
+    result: SearchResult, out: Path, *, json: bool, further: Mapping[str, Path] | None = None
+) -> None:
     """Print the winner, its limits and how it was found.
 
     Args:
-        result: Of the search.
+        result: What the search found.
         out: Folder of the search.
+        json: Whether to print one document.
+        further: Files that were written besides the model, by name.
     """
-    for name, words in (*_winner(result), *_scores(result), *_front(result)):
-        print_line(f"{name:<9} {words}")
-    print_line(f"model     {out / 'model'}")
+    files = {"model": out / "model", **(further or {})}
+    facts = (*_winner(result), *_scores(result), *_front(result), *files.items())
+    print_result(result.to_json(), *(f"{name:<9} {value}" for name, value in facts), json=json)
 
 
 def _winner(result: SearchResult) -> Iterator[tuple[str, str]]:

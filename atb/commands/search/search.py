@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
-
-from typer import Option
+from typing import TYPE_CHECKING, Any, Literal
 
 from atb.commands.arguments import (
     DEFAULT_DATABASE,
@@ -26,11 +24,11 @@ from atb.commands.arguments import (
     find_place,
     held_by,
     on_grid,
+    option,
     parse_limit,
     parse_limits,
     require_reach,
 )
-from atb.commands.output import print_json
 from atb.commands.search.outcome import print_search
 from atb.commands.search.searching import print_spent, run_one, run_several
 
@@ -43,8 +41,6 @@ if TYPE_CHECKING:
     from atb.search import SearchRequest, SearchResult
     from atb.search.constraints import Bound
 
-__all__ = ["CandidateOptions", "FileOptions", "MethodOptions", "find_winner", "search"]
-
 
 class CandidateOptions(Options, panel="Candidates"):
     """Which architectures are candidates.
@@ -54,63 +50,54 @@ class CandidateOptions(Options, panel="Candidates"):
     """
 
     space: SpaceName = "mini"
-    grid: Annotated[
-        str | None,
-        Option(
-            metavar="search|paper",
-            help="Search in these steps of hidden size, feed-forward size, query width and heads: "
-            "`search` is 16, 32, 12, 1 and `paper` is 4, 4, 12, 1; by default `search` for the "
-            "built-in spaces, and the steps of your own space as written.",
-        ),
-    ] = None
-    layout: Annotated[
-        Literal["tinybert", "bert"],
-        Option(
-            "--format",
-            help="Search only what `atb model export` can write in this format: `tinybert` is any "
-            "shape, `bert` those whose heads a plain BERT can have.",
-        ),
-    ] = "tinybert"
+    grid: str | None = option(
+        default=None,
+        metavar="search|paper",
+        help="Search in these steps of hidden size, feed-forward size, query width and heads: "
+        "`search` is 16, 32, 12, 1 and `paper` is 4, 4, 12, 1; by default `search` for the "
+        "built-in spaces, and the steps of your own space as written.",
+    )
+    layout: Literal["tinybert", "bert"] = option(
+        "--format",
+        default="tinybert",
+        help="Search only what `atb model export` can write in this format: `tinybert` is any "
+        "shape, `bert` those whose heads a plain BERT can have.",
+    )
     members: Any = None
 
 
 class MethodOptions(Options, panel="Method"):
     """How candidates are searched."""
 
-    method: Annotated[
-        str,
-        Option(
-            metavar="NAME",
-            help="Search by this method: random, fast, evolution (as in the paper), "
-            "surrogate-evolution (a surrogate chooses what to score), or pareto (the whole front "
-            "below the limit).",
-        ),
-    ] = "surrogate-evolution"
-    generation_size: Annotated[
-        int, Option(help="Score this many architectures in a generation.")
-    ] = 25
-    generations: Annotated[int, Option(help="Search for this many generations.")] = 4
-    finalists: Annotated[int, Option(help="Measure this many finalists at a time.")] = 5
-    prune: Annotated[
-        bool,
-        Option(
-            "--prune/--no-prune",
-            help="Stop scoring a candidate as soon as it cannot become a finalist, for "
-            "surrogate-evolution.",
-        ),
-    ] = True
+    method: str = option(
+        default="surrogate-evolution",
+        metavar="NAME",
+        help="Search by this method: random, fast, evolution (as in the paper), "
+        "surrogate-evolution (a surrogate chooses what to score), or pareto (the whole front "
+        "below the limit).",
+    )
+    generation_size: int = option(default=25, help="Score this many architectures in a generation.")
+    generations: int = option(default=4, help="Search for this many generations.")
+    finalists: int = option(default=5, help="Measure this many finalists at a time.")
+    prune: bool = option(
+        "--prune/--no-prune",
+        default=True,
+        help="Stop scoring a candidate as soon as it cannot become a finalist, for "
+        "surrogate-evolution.",
+        rich_help_panel="Pruning",
+    )
     budget: MeasuringBudget = None
     seed: Seed = 0
 
 
-class FileOptions(Options, panel="Output"):
+class FileOptions(Options, panel="Files"):
     """What is read and written."""
 
     predictor: PredictorFile = DEFAULT_PREDICTOR
     db: Database = DEFAULT_DATABASE
-    out: Annotated[
-        Path, Option(metavar="DIR", help="Write the result and the model to this folder.")
-    ] = DEFAULT_SEARCH
+    out: Path = option(
+        default=DEFAULT_SEARCH, metavar="DIR", help="Write the result and the model to this folder."
+    )
     json: Json = False
 
 
@@ -131,10 +118,7 @@ def search(
         atb search --latency 6ms --device local --space mini
     """
     result = find_winner(wanted, candidates, how, scoring, options, files)
-    if files.json:
-        print_json(result.to_json())
-    else:
-        print_search(result, files.out)
+    print_search(result, files.out, json=files.json)
 
 
 def find_winner(

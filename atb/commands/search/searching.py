@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from atb.search import Budget, SearchRequest, SearchResult, Target as SearchTarget
     from atb.search.scoring import Executor, Proxy
 
-__all__ = ["print_spent", "run_one", "run_several"]
-
 
 def print_spent(budget: Budget) -> None:
     """Say so if a search ended because its time was spent."""
@@ -102,14 +100,7 @@ def run_one(
     from atb.search import search as find
 
     with progress("search") as show:
-        result = find(
-            request,
-            targets,
-            proxy,
-            out,
-            executor=executor,
-            progress=show,
-        )
+        result = find(request, targets, proxy, out, executor=executor, progress=show)
     print_status("writing the model ...")
     export_winner(result, superplm, out / "model", source=BUNDLED.get(source, Path(source)))
     return result

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
-
-from typer import Option
+from typing import TYPE_CHECKING, Any, Literal
 
 from atb.commands.arguments import (
     Bfloat16,
@@ -18,6 +16,7 @@ from atb.commands.arguments import (
     Seed,
     SpaceName,
     SuperPLMArgument,
+    option,
 )
 from atb.commands.output import Progress, Table, print_result, progress
 from atb.errors import InputError
@@ -25,8 +24,6 @@ from atb.errors import InputError
 if TYPE_CHECKING:
     from atb.models import Architecture
     from atb.models.superplm import SuperPLM
-
-__all__ = ["ProxyOptions", "SliceOptions", "evaluate"]
 
 #: What slices are scored by, as the command line says it.
 ProxyName = Literal["distillation", "mlm", "task", "finetune"]
@@ -37,54 +34,48 @@ _Scores = dict[str, Any]
 class SliceOptions(Options, panel="What is scored"):
     """Which slices are scored."""
 
-    architectures: Annotated[
-        list[str] | None,
-        Option(
-            "--arch",
-            metavar="ARCH",
-            help="Score this slice; repeatable; by default the smallest, a middle one and the "
-            "largest.",
-        ),
-    ] = None
+    architectures: list[str] | None = option(
+        "--arch",
+        default=None,
+        metavar="ARCH",
+        help="Score this slice; repeatable; by default the smallest, a middle one and the largest.",
+    )
     space: SpaceName = "mini"
-    samples: Annotated[
-        int | None,
-        Option(
-            min=1,
-            help="Score this many random architectures of the space; by default those of --arch.",
-        ),
-    ] = None
+    samples: int | None = option(
+        default=None,
+        min=1,
+        help="Score this many random architectures of the space; by default those of --arch.",
+    )
     seed: Seed = 0
 
 
 class ProxyOptions(Options, panel="Scoring"):
     """What slices are scored by, and on which data."""
 
-    proxy: Annotated[
-        ProxyName | None,
-        Option(help="Score by this proxy; by default by what the SuperPLM was trained for."),
-    ] = None
-    data: Annotated[
-        str | None,
-        Option(
-            metavar="DIR|hf:NAME",
-            help="Score on these token shards, or these rows of the task; by default on the "
-            "bundled sample, or on the rows that it was fine-tuned on.",
-        ),
-    ] = None
+    proxy: ProxyName | None = option(
+        default=None,
+        metavar="NAME",
+        help="Score by `distillation`, `mlm`, `task` or `finetune`; by default by what the "
+        "SuperPLM was trained for.",
+    )
+    data: str | None = option(
+        default=None,
+        metavar="DIR|hf:NAME",
+        help="Score on these token shards, or these rows of the task; by default on the "
+        "bundled sample, or on the rows that it was fine-tuned on.",
+    )
     held_out: HeldOutShards = None
     teacher: ScoringTeacher = None
-    task: Annotated[
-        str | None,
-        Option(metavar="TASK", help="Fine-tune each slice on this task, for --proxy finetune."),
-    ] = None
-    out: Annotated[
-        Path | None,
-        Option(
-            metavar="DIR",
-            help="Write the fine-tuned models to this folder, for --proxy finetune.",
-        ),
-    ] = None
+    task: str | None = option(
+        default=None,
+        metavar="TASK",
+        help="Fine-tune each slice on this task, for --proxy finetune.",
+    )
+    out: Path | None = option(
+        default=None,
+        metavar="DIR",
+        help="Write the fine-tuned models to this folder, for --proxy finetune.",
+    )
     bf16: Bfloat16 = False
 
 
@@ -95,7 +86,7 @@ def evaluate(
     how: ProxyOptions,
     json: Json = False,
 ) -> None:
-    """Score slices.
+    """Score slices of a SuperPLM on held-out text or on a task.
 
     By `distillation`, how far a slice is from the teacher that the SuperPLM learnt from, or by
     `mlm`, its loss and accuracy on masked words: on held-out text. By `task`, where `atb superplm
@@ -157,9 +148,9 @@ def _reject_unused(proxy: ProxyName, how: ProxyOptions) -> None:
         "--held-out": how.held_out is not None and proxy not in _ON_TEXT,
         "--teacher": how.teacher is not None and proxy != "distillation",
     }
-    for option, is_unused in unused.items():
+    for name, is_unused in unused.items():
         if is_unused:
-            raise InputError(f"--proxy {proxy} has no use for {option}: leave it out.")
+            raise InputError(f"--proxy {proxy} has no use for {name}: leave it out.")
     if how.held_out is not None and how.data is not None:
         raise InputError("Give the token shards either with --held-out or with --data.")
 

@@ -20,8 +20,6 @@ from atb.commands.arguments import (
 )
 from atb.commands.output import print_line, print_warning, progress
 
-__all__ = ["finetune"]
-
 _DEFAULTS = FineTuningOptions(epochs=10.0, batch=32, learning_rate=1e-4, dropout=0.1)
 
 
@@ -35,7 +33,7 @@ def finetune(
         Literal["uniform", "sandwich"],
         Option(
             help="Train in each step the largest, the smallest and random slices (`sandwich`) or "
-            "random ones (`uniform`).",
+            "random ones (`uniform`)."
         ),
     ] = "sandwich",
     *,

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
-from typer import Option
-
-from atb.commands.arguments import Cased, Options, Seed, SuperPLMOutput, VocabularyPath
+from atb.commands.arguments import Cased, Options, Seed, SuperPLMOutput, VocabularyPath, option
 from atb.commands.output import print_line, print_warning, progress
 from atb.errors import InputError
 
@@ -17,71 +15,55 @@ if TYPE_CHECKING:
     from atb.data.tokenizer import Vocabulary
     from atb.models.superplm import SuperPLM
 
-__all__ = ["EncoderOptions", "ScratchOptions", "init"]
-
 
 class EncoderOptions(Options, panel="From an encoder"):
     """How to start from a pre-trained encoder."""
 
-    source: Annotated[
-        Path | None,
-        Option(
-            "--from",
-            metavar="DIR",
-            help="Start from this BERT encoder, a transformers folder; by default --arch says the "
-            "shape.",
-        ),
-    ] = None
-    data: Annotated[
-        Path | None,
-        Option(
-            metavar="DIR",
-            help="Measure importance on these token shards in the encoder's vocabulary; by default "
-            "on the bundled English sample.",
-        ),
-    ] = None
-    layers: Annotated[
-        int | None, Option(min=1, help="Keep this many layers of the encoder; by default all.")
-    ] = None
-    kept_layers: Annotated[
-        Literal["bottom", "even"] | None,
-        Option(
-            "--keep",
-            help="Keep the lowest layers (`bottom`) or evenly spaced ones (`even`); by default "
-            "the lowest.",
-        ),
-    ] = None
+    source: Path | None = option(
+        "--from",
+        default=None,
+        metavar="DIR",
+        help="Start from this BERT encoder, a transformers folder; by default --arch says the "
+        "shape.",
+    )
+    data: Path | None = option(
+        default=None,
+        metavar="DIR",
+        help="Measure importance on these token shards in the encoder's vocabulary; by default "
+        "on the bundled English sample.",
+    )
+    layers: int | None = option(
+        default=None, min=1, help="Keep this many layers of the encoder; by default all."
+    )
+    kept_layers: Literal["bottom", "even"] | None = option(
+        "--keep",
+        default=None,
+        help="Keep the lowest layers (`bottom`) or evenly spaced ones (`even`); by default "
+        "the lowest.",
+    )
 
 
 class ScratchOptions(Options, panel="From scratch"):
     """How to start from random weights."""
 
-    architecture: Annotated[
-        str | None,
-        Option(
-            "--arch",
-            metavar="ARCH",
-            help="Start from random weights of this largest shape; by default --from names an "
-            "encoder.",
-        ),
-    ] = None
+    architecture: str | None = option(
+        "--arch",
+        default=None,
+        metavar="ARCH",
+        help="Start from random weights of this largest shape; by default --from names an encoder.",
+    )
     vocabulary: VocabularyPath = None
     cased: Cased = False
-    projection: Annotated[
-        int | None,
-        Option(
-            min=1,
-            help="Project hidden states to this width, the hidden size of a teacher; by default "
-            "there is no projection.",
-        ),
-    ] = None
+    projection: int | None = option(
+        default=None,
+        min=1,
+        help="Project hidden states to this width, the hidden size of a teacher; by default "
+        "there is no projection.",
+    )
 
 
 def init(
-    out: SuperPLMOutput,
-    encoder: EncoderOptions,
-    scratch: ScratchOptions,
-    seed: Seed = 0,
+    out: SuperPLMOutput, encoder: EncoderOptions, scratch: ScratchOptions, seed: Seed = 0
 ) -> None:
     """Start from a pre-trained encoder, ordered by importance, or from scratch.
 

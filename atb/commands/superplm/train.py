@@ -12,10 +12,10 @@ from atb.commands.arguments import (
     Options,
     Seed,
     SubModelOptions,
-    SuperPLMFolder,
     SuperPLMOutput,
     TrainingOptions,
     completion,
+    option,
     print_held,
     use_threads,
 )
@@ -25,61 +25,53 @@ from atb.errors import InputError
 if TYPE_CHECKING:
     from atb.training import TrainingSettings
 
-__all__ = ["SliceOptions", "train"]
-
 
 class SliceOptions(Options, panel="Sub-models"):
     """Which slices learn."""
 
-    space: Annotated[
-        str | None,
-        Option(
-            metavar="NAME",
-            help="Train the slices of this space, a name of `atb space list` or a TOML file; by "
-            "default mini.",
-            autocompletion=completion.spaces,
-        ),
-    ] = None
-    architectures: Annotated[
-        list[str] | None,
-        Option(
-            "--arch",
-            metavar="ARCH",
-            help="Train only this slice, instead of a space, such as one that a search has found; "
-            "repeatable.",
-        ),
-    ] = None
-    sampling: Annotated[
-        Literal["uniform", "sandwich"] | None,
-        Option(
-            help="Train in each step the largest, the smallest and random slices (`sandwich`) or "
-            "random ones (`uniform`); by default sandwich, and uniform with --arch.",
-        ),
-    ] = None
+    space: str | None = option(
+        default=None,
+        metavar="NAME",
+        help="Train the slices of this space, a name of `atb space list` or a TOML file; by "
+        "default mini.",
+        autocompletion=completion.spaces,
+    )
+    architectures: list[str] | None = option(
+        "--arch",
+        default=None,
+        metavar="ARCH",
+        help="Train only this slice, instead of a space, such as one that a search has found; "
+        "repeatable.",
+    )
+    sampling: Literal["uniform", "sandwich"] | None = option(
+        default=None,
+        help="Train in each step the largest, the smallest and random slices (`sandwich`) or "
+        "random ones (`uniform`); by default sandwich, and uniform with --arch.",
+    )
 
 
 class RunOptions(Options, panel="Training"):
     """What else there is to a run."""
 
-    teacher_cache: Annotated[
-        Path | None,
-        Option(
-            metavar="DIR",
-            help="Keep the outputs of the teacher of `kd` and `relations` in this folder, for "
-            "later epochs; by default they are computed each time.",
-        ),
-    ] = None
-    warmup_steps: Annotated[
-        int,
-        Option(help="Raise the learning rate during this many steps, at most a tenth of all."),
-    ] = 10_000
-    tensorboard: Annotated[
-        bool, Option("--tensorboard", help="Write TensorBoard's files beside losses.jsonl.")
-    ] = False
+    teacher_cache: Path | None = option(
+        default=None,
+        metavar="DIR",
+        help="Keep the outputs of the teacher of `kd` and `relations` in this folder, for "
+        "later epochs; by default they are computed each time.",
+    )
+    warmup_steps: int = option(
+        default=10_000,
+        help="Raise the learning rate during this many steps, at most a tenth of all.",
+    )
+    tensorboard: bool = option(
+        "--tensorboard", default=False, help="Write TensorBoard's files beside losses.jsonl."
+    )
 
 
 def train(
-    superplm: SuperPLMFolder,
+    superplm: Annotated[
+        str, Option(metavar="DIR", help="Train the SuperPLM in this folder; `mini` is bundled.")
+    ],
     out: SuperPLMOutput,
     data: Annotated[Path, Option(metavar="DIR", help="Learn from these token shards.")],
     distillation: DistillationOptions,
