@@ -259,7 +259,10 @@ class WorkerRuntime(Runtime, Protocol):
 
 
 class WorkerSession(Protocol):
-    """One fresh worker process; a context manager that ends the process when left."""
+    """One fresh worker process; a context manager that ends the process when left.
+
+    Every method raises LaunchFailure where the worker fails; nothing more can be asked of it then.
+    """
 
     def load(
         self,
@@ -272,26 +275,20 @@ class WorkerSession(Protocol):
         """Make an artefact ready under a name.
 
         Args:
-            key: The name.
-            artefact: What.
+            key: The name by which the model is asked for from now on.
+            artefact: The files of the model.
             settings: How this model is run, where not as the launch is.
             vocabulary_size: How many different token ids it is fed at most; None for as many as
                 it says that it knows. It is given only where `Loaded` tells such a number.
-
-        Raises:
-            LaunchFailure: The worker failed; nothing more can be asked of this launch.
         """
 
     def run(self, key: str, *, iterations: int, warmup: int = 0) -> Block:
         """Run one block in the scenario of the launch's settings.
 
         Args:
-            key: Of the artefact.
+            key: The name under which the model was loaded.
             iterations: How many are timed; by each stream of `throughput`.
             warmup: How many before, in the same scenario, and kept apart.
-
-        Raises:
-            LaunchFailure: The worker failed; nothing more can be asked of this launch.
         """
 
     def output(self, key: str) -> npt.NDArray[np.float32]:
@@ -299,17 +296,13 @@ class WorkerSession(Protocol):
 
         Returns:
             float32 [batch, sequence, hidden] for our own graphs.
-
-        Raises:
-            LaunchFailure: The worker failed; nothing more can be asked of this launch.
         """
 
     def operators(self, key: str, *, iterations: int) -> tuple[OperatorTime, ...]:
         """Where the time of a loaded model goes, the longest first.
 
         Raises:
-            LaunchFailure: The runtime does not tell (`load-error`), or the worker failed; nothing
-                more can be asked of this launch.
+            LaunchFailure: With cause `load-error`: the runtime does not tell.
         """
 
     def tokenise(
@@ -319,13 +312,13 @@ class WorkerSession(Protocol):
 
         Args:
             vocabulary: WordPiece tokens, one a line.
-            text: Cut or padded.
-            sequence_length: Tokens.
+            text: The text, which is cut or padded to the length.
+            sequence_length: How many tokens come out.
             iterations: How many are timed.
 
         Raises:
-            LaunchFailure: The library is not there or cannot read the vocabulary (`load-error`),
-                or the worker failed; nothing more can be asked of this launch.
+            LaunchFailure: With cause `load-error`: the library is not there, or it cannot read the
+                vocabulary.
         """
 
     def __enter__(self) -> Self: ...

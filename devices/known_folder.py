@@ -26,7 +26,7 @@ def check_known_name(name: str) -> str:
     """Make sure that a known device may be called so.
 
     Raises:
-        InputError: It may not.
+        InputError: The name cannot be one of a file.
     """
     if not _NAME.fullmatch(name):
         raise InputError(

@@ -32,8 +32,8 @@ class FakeCosts:
     """What a simulated processor takes; two devices of different costs test transfer.
 
     Attributes:
-        fixed_seconds: For each inference.
-        layer_seconds: For each layer.
+        fixed_seconds: Seconds that each inference takes beside its layers.
+        layer_seconds: Seconds that each layer takes beside its work.
         value_seconds: For each embedding value, tokens times hidden size.
         multiply_adds_per_second: Of one thread in fp32.
         int8_speedup: How many times faster multiply-adds are in int8.
@@ -105,7 +105,7 @@ class FakeProcessor:
     """Runs iterations of a known latency on a clock of its own.
 
     Args:
-        costs: What it takes.
+        costs: The formula of its latencies.
         noise: Relative standard deviation of each iteration.
         preemption: Probability that an iteration is preempted: its wall time grows, its CPU time
             does not.

@@ -40,7 +40,7 @@ def within(
     """What is left of clusters for a process that may use some of the CPUs.
 
     Args:
-        clusters: Groups of CPUs.
+        clusters: Groups of logical CPUs, the fastest group first.
         usable: Those that it may use; None for all.
     """
     allowed = None if usable is None else set(usable)

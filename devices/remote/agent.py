@@ -127,7 +127,7 @@ class Store:
     """Files by their content; nothing that is sent becomes a name.
 
     Args:
-        folder: Where they lie.
+        folder: The folder that the files are put into.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -265,7 +265,7 @@ class Agent:
     """Answers requests.
 
     Args:
-        folder: Its own.
+        folder: The agent's own folder, which is deleted in the end.
         requests: Where they come from.
     """
 

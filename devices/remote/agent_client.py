@@ -96,7 +96,7 @@ class RemoteAgent:
     """Connects, starts an agent on the device and talks with it.
 
     Args:
-        address: Where.
+        address: The host, its port and the user.
         python: What starts Python on the device.
         key: File of a private key, or None.
         known_hosts: File of trusted hosts, or None.

@@ -38,7 +38,7 @@ class RemoteRuntime:
     """A runtime that builds its artefacts here and runs them on the device.
 
     Args:
-        runtime: That builds.
+        runtime: The runtime that builds here.
         version: Of the library on the device.
     """
 
@@ -149,7 +149,7 @@ class SshDevice:
         """Readings of this moment, and the builds that the last worker ran.
 
         Raises:
-            LaunchFailure: It is gone.
+            LaunchFailure: The device cannot be reached.
         """
         builds = ", ".join(f"{name} {build}" for name, build in sorted(self._builds.items()))
         return {**self._ask(RemoteAgent.state), "library_builds": builds or None}

@@ -28,8 +28,8 @@ class SavedDevice:
 
     Attributes:
         name: What the user calls it.
-        address: Where it is.
-        facts: What it is.
+        address: The host, its port and the user.
+        facts: What the device said of itself when it was added.
         python: What starts Python on the device.
         key: File of a private key; None for the usual ones and the agent's.
         known_hosts: File of trusted host keys; None for the usual ones.
@@ -74,7 +74,7 @@ def check_name(name: str) -> None:
     """Look whether a device may have this name.
 
     Raises:
-        InputError: It may not.
+        InputError: The name has other characters, or too many.
     """
     if not _NAME.fullmatch(name):
         raise InputError(

@@ -128,7 +128,7 @@ class CachedRuntime:
     """A runtime that builds nothing again that a cache still has.
 
     Args:
-        runtime: What builds.
+        runtime: The runtime that builds what is not in the cache.
         cache: Where it is kept.
         worth: Whether what took so many seconds and has so many bytes is kept.
     """

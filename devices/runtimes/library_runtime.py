@@ -19,7 +19,7 @@ class LibraryRuntime:
     """A runtime whose runner lies beside it; a subclass gives `name`, `distributions` and `build`.
 
     Attributes:
-        name: Of the runtime.
+        name: The name by which the runtime is asked for.
         distributions: The packages that bring its library, the usual one first.
         extra: Of this package, which brings the library; None for the base install, and elsewhere.
         precisions: Those that it serves.

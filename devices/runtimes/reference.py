@@ -44,7 +44,7 @@ class CheckResult:
 
     Attributes:
         max_difference: Largest absolute difference over the last hidden state.
-        bound: What is allowed.
+        bound: The largest difference that is allowed.
         providers: What really ran the model, as the runtime reports; empty where it was not asked.
     """
 
@@ -85,8 +85,8 @@ def check_output(
     It takes about as long as ten inferences on one thread; not while something is timed.
 
     Args:
-        architecture: Of the graph.
-        settings: How it was built and run.
+        architecture: The architecture of the timing graph.
+        settings: The settings with which it was built and run.
         output: The answer of `WorkerSession.output`.
     """
     # threads of a BLAS spin on for a while, beside whatever is timed next
@@ -137,7 +137,7 @@ def forward(
         input_ids: Tokens [B, S].
         attention_mask: 1 for tokens and 0 for padding [B, S].
         token_type_ids: Segments [B, S].
-        layer_norm_epsilon: Added to variances.
+        layer_norm_epsilon: What layer norms add to variances.
 
     Returns:
         The last hidden state [B, S, H] and the pooler's output [B, H].
@@ -172,16 +172,23 @@ def forward(
             split(linear(hidden, f"{prefix}.attention.self.{part}"))
             for part in ("query", "key", "value")
         )
-        scores = query @ key.swapaxes(-1, -2) / np.sqrt(architecture.head_size)
-        context = _softmax(np.where(shown, scores, np.finfo(np.float32).min)) @ value
+        context = _attend(query, key, value, shown)
         joined = context.swapaxes(1, 2).reshape(*input_ids.shape, architecture.qkv)
         attended = linear(joined, f"{prefix}.attention.output.dense")
         hidden = norm(attended + hidden, f"{prefix}.attention.output.LayerNorm")
         inner = _gelu(linear(hidden, f"{prefix}.intermediate.dense"))
-        outer = linear(inner, f"{prefix}.output.dense")
-        hidden = norm(outer + hidden, f"{prefix}.output.LayerNorm")
+        hidden = norm(
+            linear(inner, f"{prefix}.output.dense") + hidden, f"{prefix}.output.LayerNorm"
+        )
     pooled = np.tanh(linear(hidden[:, 0], "pooler.dense"))
     return hidden.astype(np.float32), pooled.astype(np.float32)
+
+
+def _attend(query: Array, key: Array, value: Array, shown: npt.NDArray[np.bool_]) -> Array:
+    """What each token takes from those that it is shown: [B, A, S, D]."""
+    scores = query @ key.swapaxes(-1, -2) / np.sqrt(query.shape[-1])
+    context: Array = _softmax(np.where(shown, scores, np.finfo(np.float32).min)) @ value
+    return context
 
 
 def _softmax(scores: Array) -> Array:

@@ -23,7 +23,7 @@ class AnswerLimit:
     """How much an answer may be.
 
     Attributes:
-        size_bytes: Of its line.
+        size_bytes: The most bytes that its line may have.
         parts: Brackets, colons and commas in it: what is read becomes at most so many objects.
     """
 

@@ -127,7 +127,7 @@ class WorkerClient:
     """A launch: starts a worker when entered, and ends it with all its children when left.
 
     Args:
-        channel: To the worker.
+        channel: Starts the worker, and carries lines and files to it.
         sources: What it reads first, as `sent_sources` tells; empty for one that has it.
         runner: The name of the runtime.
         settings: How models are run.
@@ -299,13 +299,13 @@ class WorkerClient:
         """Send a request and wait for its answer, asleep.
 
         Args:
-            request: What to do.
+            request: The name of the request, such as `load`.
             waiting: What has not happened while there is no answer, with its level first: an
                 iteration, a block or the whole device.
             before: Lines that are not answered, sent before the request.
             extra_seconds: How long it may take beside the longest silence.
             limit: How much the answer may be, where the request alone does not say so.
-            arguments: Of the request.
+            arguments: The other fields of the request.
 
         Raises:
             LaunchFailure: The worker answered with a failure, died or was silent too long.

@@ -1,7 +1,7 @@
 """What a device sends, checked before anything is made of it.
 
 A worker of this machine is read as strictly as one of a stranger's board: what it sends becomes
-records that are kept.
+records that are kept. Every `parse_...` raises ProtocolError where something else came.
 """
 
 from __future__ import annotations
@@ -65,11 +65,8 @@ def parse_line(line: bytes | str, limit: AnswerLimit | None = None) -> dict[str,
     """A JSON object of finite numbers.
 
     Args:
-        line: What came.
+        line: The bytes or the text that came.
         limit: How much was asked for, of what comes from a device.
-
-    Raises:
-        ProtocolError: It is something else.
     """
     if limit is not None and isinstance(line, bytes) and not limit.admits(line):
         raise ProtocolError(f"{len(line):,} bytes, more than was asked for: {line[:80]!r}")
@@ -90,22 +87,14 @@ _JSON = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 def parse_text(value: Any, what: str, *, most: int = _MOST_CHARACTERS) -> str:
-    """A text of printable characters.
-
-    Raises:
-        ProtocolError: It is something else, or long.
-    """
+    """A text of printable characters."""
     if not isinstance(value, str) or len(value) > most or not value.isprintable():
         raise ProtocolError(f"{_short(value)} as {what}")
     return value
 
 
 def parse_number(value: Any, what: str, *, least: float = 0.0) -> float:
-    """A finite number.
-
-    Raises:
-        ProtocolError: It is something else, or too small.
-    """
+    """A finite number."""
     try:
         number = float(value) if _is_number(value) else math.nan
     except OverflowError:
@@ -116,11 +105,7 @@ def parse_number(value: Any, what: str, *, least: float = 0.0) -> float:
 
 
 def parse_failure(answer: Mapping[str, Any]) -> LaunchFailure:
-    """What a worker answers where it cannot do its work.
-
-    Raises:
-        ProtocolError: The cause is none that is known.
-    """
+    """What a worker answers where it cannot do its work."""
     cause, detail = answer["cause"], answer.get("detail")
     if cause not in LaunchFailure.CAUSES or not isinstance(detail, str):
         raise ProtocolError(f"the failure {_short(cause)}: {_short(detail)}")
@@ -128,11 +113,7 @@ def parse_failure(answer: Mapping[str, Any]) -> LaunchFailure:
 
 
 def parse_loaded(answer: Mapping[str, Any]) -> Loaded:
-    """What loading showed.
-
-    Raises:
-        ProtocolError: It is something else.
-    """
+    """What loading showed."""
     providers, memory = answer.get("providers"), answer.get("memory_bytes")
     vocabulary = answer.get("vocabulary_size")
     if not isinstance(providers, list) or len(providers) > _MOST_ENTRIES:
@@ -148,11 +129,7 @@ def parse_loaded(answer: Mapping[str, Any]) -> Loaded:
 
 
 def parse_builds(answer: Any) -> dict[str, str]:
-    """Builds of libraries by name.
-
-    Raises:
-        ProtocolError: It is something else.
-    """
+    """Builds of libraries by name."""
     return _texts({} if answer is None else answer, "builds", most=4 * _MOST_CHARACTERS)
 
 
@@ -163,9 +140,6 @@ def parse_block(answer: Mapping[str, Any], *, iterations: int, warmup: int | Non
         answer: The fields of `Block`.
         iterations: How many there must be.
         warmup: How many before; None for any number.
-
-    Raises:
-        ProtocolError: It is something else.
     """
     strangers = answer.keys() - _BLOCK_NAMES
     if strangers:
@@ -211,11 +185,7 @@ def _readings(
 
 
 def parse_operators(answer: Mapping[str, Any]) -> tuple[OperatorTime, ...]:
-    """Where the time goes.
-
-    Raises:
-        ProtocolError: It is something else.
-    """
+    """Where the time goes."""
     rows = answer.get("operators")
     if not isinstance(rows, list) or len(rows) > _MOST_OPERATORS:
         raise ProtocolError(f"{_short(rows)} as operators")
@@ -234,11 +204,7 @@ def parse_operators(answer: Mapping[str, Any]) -> tuple[OperatorTime, ...]:
 
 
 def parse_output(answer: Mapping[str, Any]) -> npt.NDArray[np.float32]:
-    """The first output: float32 of the shape that it tells.
-
-    Raises:
-        ProtocolError: It is something else.
-    """
+    """The first output: float32 of the shape that it tells."""
     shape, text = answer.get("shape"), answer.get("values")
     if not isinstance(shape, list) or len(shape) > _MOST_DIMENSIONS or not isinstance(text, str):
         raise ProtocolError(f"an output of the shape {_short(shape)}")
@@ -255,20 +221,12 @@ def parse_output(answer: Mapping[str, Any]) -> npt.NDArray[np.float32]:
 
 
 def parse_facts(value: Any) -> dict[str, str]:
-    """Facts that identify a machine, or versions by name: short texts.
-
-    Raises:
-        ProtocolError: It is something else.
-    """
+    """Facts that identify a machine, or versions by name: short texts."""
     return _texts(value, "facts", most=_MOST_CHARACTERS)
 
 
 def parse_clusters(value: Any) -> tuple[tuple[int, ...], ...]:
-    """Groups of CPUs, none of them twice.
-
-    Raises:
-        ProtocolError: It is something else.
-    """
+    """Groups of CPUs, none of them twice."""
     if not isinstance(value, list) or not all(isinstance(group, list) for group in value):
         raise ProtocolError(f"{_short(value)} as groups of CPUs")
     groups = tuple(tuple(_count(cpu, "a CPU") for cpu in group) for group in value)
@@ -279,11 +237,7 @@ def parse_clusters(value: Any) -> tuple[tuple[int, ...], ...]:
 
 
 def parse_state(value: Any) -> dict[str, Any]:
-    """Readings of `STATE_FIELDS`: numbers, short texts, or None.
-
-    Raises:
-        ProtocolError: It is something else.
-    """
+    """Readings of `STATE_FIELDS`: numbers, short texts, or None."""
     if not isinstance(value, dict) or not set(value) <= set(STATE_FIELDS):
         raise ProtocolError(f"{_short(value)} as its state")
     readings: dict[str, Any] = dict.fromkeys(STATE_FIELDS)

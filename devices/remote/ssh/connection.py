@@ -47,7 +47,7 @@ class SshCommand:
     """Connects and starts a command.
 
     Args:
-        address: Where.
+        address: The host, its port and the user.
         command: What the device's login shell is given.
         key: File of the private key; None for the usual ones and the agent's.
         known_hosts: File of the keys of hosts that are trusted; None for the usual ones.
@@ -233,8 +233,8 @@ def _connection_options(address: SshAddress, trusted: bytes, key: Any) -> dict[s
     person, whose agent, display, tickets and variables are nothing to a device that is measured.
 
     Args:
-        address: Where.
-        trusted: Keys of hosts.
+        address: The host, its port and the user.
+        trusted: The keys of hosts that are known.
         key: A private key that was read, or None.
     """
     options: dict[str, Any] = {

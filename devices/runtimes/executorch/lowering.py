@@ -1,7 +1,7 @@
 """Lower a small BERT to a program of ExecuTorch: one file that runs alone, in a process of its own.
 
 Lowering takes long, and much memory, and what it imports should not stay in the process that
-measures. Started as `python -P executorch_lowering.py`; on stdin comes one JSON line:
+measures. Started as `python -P lowering.py`; on stdin comes one JSON line:
 
     {"weights", "target", "batch", "sequence_length", "precision"}
 
@@ -17,6 +17,7 @@ import json
 import os
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,8 +39,8 @@ def lower(weights: Path, target: Path, *, batch: int, sequence_length: int, prec
     the linear layers.
 
     Args:
-        weights: Of the model.
-        target: The program.
+        weights: The file of weights.
+        target: The file that the program is written to.
         batch: Sequences in one inference.
         sequence_length: Tokens in one sequence.
         precision: `fp32`, or `int8`, in which the linear layers have a scale for each row of their
@@ -83,22 +84,31 @@ def _read_model(path: Path) -> tuple[nn.Module, dict[str, int]]:
     return _make_model(weights, told).eval(), told
 
 
+def _fill(module: nn.Module, weights: dict[str, Any], name: str) -> nn.Module:
+    module.load_state_dict({part: weights[f"{name}.{part}"] for part in ("weight", "bias")})
+    return module
+
+
+def _linear(weights: dict[str, Any], name: str) -> nn.Module:
+    from torch import nn
+
+    outputs, inputs = weights[f"{name}.weight"].shape
+    return _fill(nn.Linear(inputs, outputs), weights, name)
+
+
+def _norm(weights: dict[str, Any], name: str) -> nn.Module:
+    from torch import nn
+
+    return _fill(nn.LayerNorm(weights[f"{name}.bias"].shape[0], eps=1e-12), weights, name)
+
+
 def _make_model(w: dict[str, Any], told: dict[str, int]) -> nn.Module:
     """BERT with these weights (Devlin et al. 2019: norms come after the sums)."""
     import torch
     from torch import nn
     from torch.nn import functional
 
-    def fill(module: nn.Module, name: str) -> nn.Module:
-        module.load_state_dict({part: w[f"{name}.{part}"] for part in ("weight", "bias")})
-        return module
-
-    def linear(name: str) -> nn.Module:
-        outputs, inputs = w[f"{name}.weight"].shape
-        return fill(nn.Linear(inputs, outputs), name)
-
-    def norm(name: str) -> nn.Module:
-        return fill(nn.LayerNorm(w[f"{name}.bias"].shape[0], eps=1e-12), name)
+    linear, norm = partial(_linear, w), partial(_norm, w)
 
     class Layer(nn.Module):
         def __init__(self, prefix: str) -> None:

@@ -47,8 +47,8 @@ def build_tflite(
         weights: By the names of `weights_shapes`, in torch's convention [out, in].
         precision: `fp32` or `int8`.
         sequence_length: Tokens in each sequence.
-        batch: Sequences.
-        vocabulary_size: Number of tokens.
+        batch: Sequences in one inference.
+        vocabulary_size: Rows of the table of tokens.
         positions: Longest sequence; only those that are used are stored.
 
     Raises:

@@ -87,7 +87,7 @@ class TfliteGraph:
 
         Args:
             name: What tells it from others.
-            array: Its content.
+            array: The values of the tensor.
             scales: What a step of an int8 matrix is worth, for each of its rows; zero is zero.
         """
         if name not in self._constants:
@@ -126,7 +126,7 @@ class TfliteGraph:
             operator: One of the built-in ones.
             inputs: In the order that it wants.
             shape: Of the output; None where it is what the inputs broadcast to.
-            name: Of the output.
+            name: The name of the output.
             version: Of the operator, that its inputs and options need.
             options: Fields of the operator's table of options.
         """

@@ -81,10 +81,10 @@ def build_network(
         precision: `fp32`, or `int8`, which stores the matrices of all products in eight bits; ncnn
             quantises what they are multiplied with at each inference (dynamic). Embeddings stay in
             fp32.
-        vocabulary_size: Number of tokens.
-        positions: Longest sequence.
-        token_types: Number of segments.
-        layer_norm_epsilon: Added to variances.
+        vocabulary_size: Rows of the table of tokens.
+        positions: Rows of the table of positions, which is the longest sequence.
+        token_types: Rows of the table of segments.
+        layer_norm_epsilon: What layer norms add to variances.
 
     Raises:
         InputError: Weights are missing or of another shape, a table is too large for ncnn, or the
@@ -277,7 +277,7 @@ class _Network:
         """Append a matrix in the network's precision.
 
         Args:
-            name: Of the weight.
+            name: The name of the weight.
             by_row: Whether each row has a scale of its own in int8, or all of them one.
 
         Returns:

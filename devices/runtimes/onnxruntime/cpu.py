@@ -81,8 +81,8 @@ def quantise(
     than makes up for the bit, and it is as fast (benchmarks/tool/int8_weights.py).
 
     Args:
-        source: In fp32.
-        target: In int8.
+        source: The graph in fp32.
+        target: The file that the int8 graph is written to.
         calibration: Inputs like those to come, from which the ranges of activations are fixed
             (static); None has them found at each inference (dynamic).
     """

@@ -40,7 +40,7 @@ class ModelFile:
     """What a runner is handed to load.
 
     Attributes:
-        path: The file.
+        path: The model's file on the device.
         settings: The fields of `RunSettings`.
     """
 

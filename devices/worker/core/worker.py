@@ -72,7 +72,7 @@ class Worker:
     """Answers requests; keeps the loaded models.
 
     Args:
-        runtimes: Of the runner.
+        runtimes: The model classes of the runner, by runtime.
     """
 
     def __init__(self, runtimes: Mapping[str, ModelClass]) -> None:
@@ -112,7 +112,7 @@ class Worker:
 
         Args:
             key: Its name from now on.
-            path: Its file.
+            path: The file of the model.
             runner: The name of the runtime.
             settings: The fields of `RunSettings`.
             vocabulary_size: How many token ids it is fed at most; None for as many as it knows.
@@ -227,10 +227,10 @@ def _first_run(
     """Run a model once, of fewer token ids where it does not know those that it was fed.
 
     Args:
-        model: Which has these arrays.
+        model: A model that has been fed.
         settings: The fields of `RunSettings`.
-        known: Token ids that it was fed.
-        arrays: Its inputs.
+        known: How many token ids it was fed.
+        arrays: What it was fed.
 
     Returns:
         Its outputs, the seconds that the run took, and the token ids that it was fed.
