@@ -118,15 +118,18 @@ def check_step(step: Step, recipe: Path, atb: Any) -> dict[str, Any]:
     """
     command, rest = _command(step.words, atb)
     known = {option for parameter in command.params for option in parameter.opts}
+    as_today = atb.context_settings.get("token_normalize_func", str)  # old names of options
     for word in rest:
-        if word.startswith("--") and word not in known:
+        if word.startswith("--") and f"--{as_today(word[2:])}" not in known:
             names = sorted({option[2:] for option in known if option[:2] == "--"} - RESERVED)
             raise InputError(
                 f"{recipe}: [{step.name}] has no {word[2:]!r}; `atb {step.words[0]}` takes "
                 f"{', '.join(names)}."
             )
     try:
-        found: dict[str, Any] = command.make_context(step.name, rest).params
+        found: dict[str, Any] = command.make_context(
+            step.name, rest, token_normalize_func=as_today
+        ).params
     except Exception as error:
         message = getattr(error, "format_message", lambda: "")()
         if not message:
