@@ -1,6 +1,6 @@
 """Print docs/reference/commands.md: every command with its options, as `--help` has them.
 
-    python scripts/commands_page.py > docs/reference/commands.md
+python scripts/commands_page.py > docs/reference/commands.md
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ document ([its fields](formats.md#documents-of---json)). Results go to stdout, a
 | 0 | The command is done. For `compare`: the two models do not differ. |
 | 1 | A run failed. What was measured stays in the database. |
 | 2 | The input cannot be used. The message says what came and what was wanted. |
-| 3, 5, 4 | For `compare` alone: the second model is slower, is faster, or the comparison is undecided. |
+| 3, 5, 4 | For `compare` alone: the second model is slower, is faster, or it is undecided. |
 | 130 | The command was ended by Ctrl-C. The same command goes on. |
 
 Times are written `500us`, `10ms` or `2min`, sizes `20MB`, shares `1%`, numbers `10M`. An
@@ -65,7 +65,11 @@ def _section(path: list[str], command: Any) -> list[str]:
         if not parameter.hidden and parameter.name != "help"
     ]
     table = ["| argument or option | meaning | default |", "| --- | --- | --- |", *rows, ""]
-    return [f"## atb {' '.join(path)}", "", _text(command.help or ""), "", *(table if rows else [])]
+    example = []
+    if command.epilog:
+        example = [re.sub(r"^Example: (.*)$", r"Example: `\1`", command.epilog), ""]
+    text = [f"## atb {' '.join(path)}", "", _text(command.help or ""), "", *example]
+    return [*text, *(table if rows else [])]
 
 
 def _text(help_text: str) -> str:
@@ -85,7 +89,7 @@ def _row(parameter: Any, context: Any) -> str:
     if parameter.param_type_name == "argument":
         name = f"`{(parameter.metavar or parameter.name.upper()).strip('[]{}')}`"
     else:
-        name = ", ".join(f"`{option}`" for option in parameter.opts)
+        name = ", ".join(f"`{option}`" for option in [*parameter.opts, *parameter.secondary_opts])
         if not parameter.is_flag:
             name += f" `{parameter.metavar or _type_name(parameter)}`"
     default = parameter.get_default(context, call=False)

@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 BENCHMARKS = ROOT / "benchmarks"
 README = (BENCHMARKS / "README.md").read_text("utf-8")
-FIGURES = (ROOT / "docs" / "figures.md").read_text("utf-8")
+FIGURES = (ROOT / "docs" / "reference" / "figures.md").read_text("utf-8")
 LINK = re.compile(r"\]\(([^)#]+)")
 
 

@@ -87,7 +87,7 @@ def test_every_command_with_json_is_tried_here() -> None:
 
 
 def test_the_document_of_every_command_is_described() -> None:
-    text = (Path(__file__).parents[2] / "docs" / "formats.md").read_text("utf-8")
+    text = (Path(__file__).parents[2] / "docs" / "reference" / "formats.md").read_text("utf-8")
     told = text[text.index("## Documents of `--json`") :]
     for command in commands_with_json():
         assert f"`{command}`" in told, command

@@ -32,9 +32,8 @@ class ScoringOptions(Options, panel="Scoring"):
     proxy: Literal["distillation", "mlm", "task", "finetune"] | None = option(
         default=None,
         metavar="NAME",
-        help="Score slices by a loss on held-out text (`distillation`, `mlm`), on a task after "
-        "elastic fine-tuning (`task`), or after a short fine-tuning of each (`finetune`); by "
-        "default by the loss that the SuperPLM allows.",
+        help="Score by a loss on text (`distillation`, `mlm`), on a task (`task`), or after a "
+        "fine-tuning of each slice (`finetune`); by default by what the SuperPLM allows.",
     )
     elastic: list[Path] | None = option(
         default=None,

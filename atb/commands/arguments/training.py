@@ -52,14 +52,13 @@ class DistillationOptions(Options, panel=DISTILLATION):
         default=None,
         metavar="DIR|NAME",
         help="Learn from this teacher: a folder of a BERT or ELECTRA encoder, its name on the "
-        "hub, or a SuperPLM; by default `atb superplm train` takes the SuperPLM as it starts.",
+        "hub, or a SuperPLM; `atb superplm train` takes the SuperPLM itself by default.",
     )
     attention_weight: float | None = option(
         default=None,
         min=0.0,
-        help="Weigh the attention term of `kd`, which pairs head with head, by this factor; by "
-        "default 1. Use 0 if the teacher's heads are in another order, as in the encoder that "
-        "a SuperPLM was made from.",
+        help="Weigh the attention term of `kd` by this factor; by default 1. Use 0 if the "
+        "teacher's heads have another order, as in the encoder that a SuperPLM came from.",
     )
     relation_heads: int | None = option(
         default=None, min=1, help="Compare at most this many heads in `relations`; by default 12."

@@ -53,9 +53,8 @@ class CandidateOptions(Options, panel="Candidates"):
     grid: str | None = option(
         default=None,
         metavar="search|paper",
-        help="Search in these steps of hidden size, feed-forward size, query width and heads: "
-        "`search` is 16, 32, 12, 1 and `paper` is 4, 4, 12, 1; by default `search` for the "
-        "built-in spaces, and the steps of your own space as written.",
+        help="Search in coarse steps of widths and heads (`search`) or the paper's (`paper`); "
+        "by default `search`, and the steps of a space of your own as written.",
     )
     layout: Literal["tinybert", "bert"] = option(
         "--format",
