@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 import typer
-from documents import NO_RUN, PAGES, ROOT, Block, blocks_of, page_name
 from forked import run_forked
-from page_world import made_small, write_world
+from pages.documents import NO_RUN, PAGES, ROOT, Block, blocks_of, page_name
+from pages.page_world import made_small, write_world
 
 from atb.errors import MissingExtra, install_command
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from documents import PAGES, ROOT, cells_of, page_name, paragraphs_of, sentences_of
+from pages.documents import PAGES, ROOT, cells_of, page_name, paragraphs_of, sentences_of
 
 MOST_LINES = 150
 MOST_SENTENCES = 5

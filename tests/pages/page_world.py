@@ -12,11 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from documents import ROOT
+from pages.documents import ROOT
 from small_build import LARGE, RECIPE, SPACE
 from task_files import write_glue
 
 SMALL = "L1-H16-A1-Q16-F32"
+MINI = "mini-in-small"
 #: Words of the pages, and what stands for them wherever they stand alone.
 WORDS = {
     "local": "fake",
@@ -25,13 +26,14 @@ WORDS = {
     "L3-H192-A3-Q192-F352": "L2-H32-A1-Q16-F32",
     "L8-H768-A12-Q768-F3072": LARGE,
     "examples/own_space.toml": "tiny.toml",
+    "my-superplm": MINI,
 }
 #: Values of options, by the option.
 VALUES = {
     "--space": "tiny.toml",
     "--samples": "12",
     "--latency": "0.4ms",
-    "--teacher": "start",
+    "--teacher": MINI,
     "--projection": "32",
     "--budget": "2s",
     "--interval": "1ms",
@@ -45,14 +47,14 @@ _ONE_SHOT = f"{_TRAINING} --space tiny.toml"
 MORE = {
     "profile": "--space tiny.toml",
     "compare": "--device fake --budget 2s",
-    "search": "--device fake --space tiny.toml --superplm start --window 0.01,1.00 "
+    "search": f"--superplm {MINI} --device fake --space tiny.toml --window 0.01,1.00 "
     "--generation-size 3 --generations 1 --finalists 2",
     "predictor transfer": "--space tiny.toml",
     "predictor compare": "--splits 1",
     "superplm train": _ONE_SHOT,
     "superplm finetune": "--epochs 1 --batch 8 --space tiny.toml --threads 1",
     "superplm evaluate": "--space tiny.toml",
-    "model extract": "--superplm start",
+    "model extract": f"--superplm {MINI}",
     "model train": _TRAINING,
     "model finetune": "--epochs 1 --batch 8",
     "data prepare": "--sequence-length 24",
@@ -71,7 +73,7 @@ def made_small(line: str) -> list[str]:
         VALUES.get(str(option), LIMITS.get(word, WORDS.get(word, word)))
         for option, word in zip(before, words, strict=False)
     ]
-    if words[0] == "devices" and "--runtime" in words:
+    if "--runtime" in words and "fake" in words:
         at = words.index("--runtime")
         del words[at : at + 2]
     name = next((name for name in MORE if words[: len(name.split())] == name.split()), None)
@@ -93,7 +95,7 @@ def write_world(atb: Callable[..., Any], folder: Path) -> None:
         folder: An empty one.
     """
     (folder / "tiny.toml").write_text(SPACE)
-    (folder / "recipe.toml").write_text(RECIPE)
+    (folder / "recipe.toml").write_text(RECIPE.replace('"start"', f'"{MINI}"'))
     text = "\n\n".join(f"The owl sees {number} lamps. A fox sleeps." for number in range(16))
     (folder / "text").mkdir()
     for path in ("text.txt", "held-out.txt", "text/first.txt"):
@@ -108,7 +110,12 @@ def write_world(atb: Callable[..., Any], folder: Path) -> None:
     for name, shape in (("model", "bert-tiny"), ("other", "bert-mini")):
         _write_simulated_model(folder / f"{name}.onnx", shape)
     _write_encoder(folder / "all-MiniLM-L6-v2")
-    made = atb("superplm", "init", "--arch", LARGE, "--projection", "32", "--out", "start")
+    for words in (
+        "profile fake --space tiny.toml --samples 12 --threads 1",
+        "predictor train",
+    ):
+        assert atb(*words.split()).returncode == 0
+    made = atb("superplm", "init", "--arch", LARGE, "--projection", "32", "--out", MINI)
     assert made.returncode == 0, made.stderr
 
 
