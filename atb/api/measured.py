@@ -145,6 +145,7 @@ def measurements(
         InputError: It holds none such.
     """
     from atb.commands.arguments import agreeing_conditions
+    from atb.profiler import read_measurements
     from atb.profiler.database import ProfileReader
 
     wanted = {
@@ -160,6 +161,6 @@ def measurements(
         failures: list[Failure] = []
         for conditions in agreeing_conditions(database, campaign, **wanted):
             chosen: dict[str, Any] = {"conditions": conditions, "campaign": campaign}
-            found += database.measurements(**chosen, models=True)
+            found += read_measurements(database, **chosen, models=True)
             failures += database.failures(**chosen)
     return Measurements(tuple(found), tuple(failures), str(db))
