@@ -58,21 +58,18 @@ def write_page(
     commands: Sequence[str] = (),
     title: str | None = None,
 ) -> Path:
-    """Write the page; what is None leaves its section with a word on how to fill it.
+    """Write the page and return its path; a section without data names what fills it.
 
     Args:
         out: The HTML file; replaced whole or not at all.
         database: Database of measurements and failures.
         conditions: Which of the database's; None takes the predictor's, else the most measured.
-        predictor: Judged by what it has not seen.
-        result: What a search returned, or its document.
+        predictor: Evaluated on what it has not seen.
+        result: Result of a search, or its document.
         model: Folder of the winner: transformers files and ONNX graphs.
-        files: What other files are called -> where they lie; hashed.
-        commands: What was run, to be run again.
+        files: Paths of other files by what they are called; their hashes are listed.
+        commands: Commands that were run.
         title: Title of the page; None names the device.
-
-    Returns:
-        `out`.
 
     Raises:
         BadFile: The result's document is damaged.
@@ -81,8 +78,8 @@ def write_page(
     found = _found(result)
     conditions = conditions or _choose_conditions(database, predictor, found)
     _require_one_subject(conditions, predictor, found)
-    measured = [] if database is None else read_measurements(database, conditions=conditions)
-    failures = [] if database is None else database.failures(conditions=conditions)
+    measured = read_measurements(database, conditions=conditions) if database else []
+    failures = database.failures(conditions=conditions) if database else []
     held_out = () if predictor is None else unseen(predictor, measured)
     winner = found.winner if found else None
     known = baselines_of(measured, predictor, winner.latency_seconds if winner else None)
