@@ -225,11 +225,12 @@ def baseline_section(
     counts = Counter(row.basis for row in rows)
     own = None if result is None else winner_row(result)
     limit = None if result is None else result.constraint_seconds
+    which = "" if result is None else " of similar latency or widely used"
     return {
-        "summary": f"{many(len(rows), 'published architecture')}: those of similar latency, and "
-        f"common references. {counts['measured']} are measured, {counts['predicted']} predicted "
-        f"and {counts['extrapolated']} extrapolated: predicted outside the range that the "
-        "predictor was fitted on, where its intervals are not reliable.",
+        "summary": f"{many(len(rows), 'published architecture')}{which}: {counts['measured']} "
+        f"measured, {counts['predicted']} predicted, {counts['extrapolated']} extrapolated. "
+        "Extrapolated ones lie outside the range that the predictor was fitted on, where its "
+        "intervals are not reliable.",
         "picture": in_both_widths(
             lambda width: baseline_latencies(rows, own, limit, width_inches=width)
         ),
