@@ -3,7 +3,7 @@
 From two sources: the models of the noise trace (`noise/trace.npz`), and all architectures of a
 profile database whose campaigns were timed beside other load, such as that of `repeatability.py`.
 Of each launch one value: log latency = level + exponent * (slowness of the sentinel) + share *
-(pressure), by least squares over all launches of a model. The table lies in cache_contention.py.
+(pressure), by least squares over all launches of a model. The table lies in sentinel.py.
 """
 
 from __future__ import annotations
@@ -19,10 +19,9 @@ import numpy.typing as npt
 from atb.models.architecture import Architecture
 from atb.profiler.database.writer import ProfileDatabase
 from atb.profiler.measurements import read_measurements
-from atb.profiler.statistics.cache_contention import cache_share, size_ratio
 from atb.profiler.statistics.estimators import LaunchEstimator
 from atb.profiler.statistics.measurement import Measurement
-from atb.profiler.statistics.sentinel import sentinel_seconds
+from atb.profiler.statistics.sentinel import cache_share, sentinel_seconds, size_ratio
 from benchmarks.noise.noise_trace import read_trace, subject_of
 from benchmarks.shared.record import machine, write_result
 

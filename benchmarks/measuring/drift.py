@@ -22,12 +22,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from atb.profiler.statistics.cache_contention import cache_share
 from atb.profiler.statistics.sentinel import (
     BAND,
     LEVEL_QUANTILE,
     WINDOW_SECONDS,
     DriftWatch,
+    cache_share,
     find_shifted,
     running_median,
 )

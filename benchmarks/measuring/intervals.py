@@ -27,9 +27,8 @@ from atb.profiler.campaign.campaign import run_campaign
 from atb.profiler.campaign.plan import Plan
 from atb.profiler.database.writer import ProfileDatabase
 from atb.profiler.measurements import Levels
-from atb.profiler.statistics.cache_contention import CACHE_SENTINEL
 from atb.profiler.statistics.measurement import Measurement
-from atb.profiler.statistics.sentinel import LEVEL_QUANTILE
+from atb.profiler.statistics.sentinel import CACHE_SENTINEL, LEVEL_QUANTILE
 from benchmarks.noise.noise_trace import TraceDevice, cache_slowdown, read_trace, subject_of
 from benchmarks.noise.record_noise import MODELS
 from benchmarks.shared.record import machine, write_result

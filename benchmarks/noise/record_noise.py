@@ -24,8 +24,8 @@ from atb.devices.runtimes.registry import find_runtime
 from atb.devices.settings import RunSettings
 from atb.models.published import resolve
 from atb.profiler.campaign.plan import SENTINEL
-from atb.profiler.statistics.cache_contention import CACHE_SENTINEL
 from atb.profiler.statistics.preemption import undisturbed
+from atb.profiler.statistics.sentinel import CACHE_SENTINEL
 from benchmarks.shared.paths import NOISE_TRACE
 from benchmarks.shared.record import machine, write_result
 

@@ -14,7 +14,7 @@ from atb.profiler import ModelFile, Subject
 
 __all__ = ["SENTINEL", "Plan", "size_bytes"]
 
-#: Timed next to every block. It fills the inner caches, so that neighbours who use the outer ones
+#: Timed next to every block. It fills the inner caches, so that tenants that use the outer ones
 #: show in it as they do in most models; and its widths are no powers of two, which fall into the
 #: same cache sets and make a model's speed an accident of where its memory lies.
 SENTINEL = Architecture(4, 192, 4, 128, 384)

@@ -16,8 +16,8 @@ from atb.profiler import BlockRecord, Campaign, Conditions, Failure, LoadRecord
 from atb.profiler.database import schema
 from atb.profiler.database.engine import open_database
 from atb.profiler.database.errors import translate_errors
-from atb.profiler.database.row_checks import decode_rows
 from atb.profiler.database.rows import (
+    decode_rows,
     row_to_block,
     row_to_campaign,
     row_to_conditions,

@@ -1,7 +1,9 @@
 """Rows of the profile database as records, and back.
 
-Reading is strict: a row that some other program wrote, or that came with somebody else's database,
-is decoded wholly or refused. `atb.profiler.database.row_checks` says which row it was.
+Reading is strict: a row that some other program wrote, or that came with another database, is
+decoded wholly, or refused by one of `ROW_ERRORS`. Whatever is written was decoded before: what a
+device sent, what another database or an exported file brings. What is read and is not right is
+named, with the command that takes it out.
 """
 
 from __future__ import annotations
@@ -9,11 +11,13 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any, TypeVar
 
 from atb.devices import Block, LaunchFailure, Loaded
 from atb.devices.worker import parse_line, parse_number
+from atb.errors import AtbError, BadFile
 from atb.models import Architecture
 from atb.profiler import (
     BlockRecord,
@@ -25,9 +29,16 @@ from atb.profiler import (
     block_to_text,
     parse_subject,
 )
+from atb.text import printable
 
 __all__ = [
+    "ROW_ERRORS",
+    "BadRow",
     "block_to_row",
+    "check_part",
+    "check_rows",
+    "check_texts",
+    "decode_rows",
     "failure_to_row",
     "load_to_row",
     "pack",
@@ -38,6 +49,8 @@ __all__ = [
     "row_to_load",
     "row_to_sentinels",
     "row_to_within",
+    "shortened",
+    "why",
 ]
 
 _UUID = re.compile(r"[0-9a-f]{32}")
@@ -74,11 +87,7 @@ def block_to_row(campaign: Campaign, record: BlockRecord) -> dict[str, Any]:
 
 
 def row_to_block(row: Any) -> BlockRecord:
-    """The reverse of `block_to_row`.
-
-    Raises:
-        AtbError, ValueError, TypeError, KeyError: It is no block.
-    """
+    """The reverse of `block_to_row`."""
     before, after = row_to_sentinels(row)
     readings = block_from_text(row.readings)
     if row.started_at != readings.started_at:
@@ -117,11 +126,7 @@ def load_to_row(campaign: Campaign, record: LoadRecord) -> dict[str, Any]:
 
 
 def row_to_load(row: Any) -> LoadRecord:
-    """The reverse of `load_to_row`.
-
-    Raises:
-        AtbError, ValueError, TypeError, KeyError: It is no load.
-    """
+    """The reverse of `load_to_row`."""
     checksum, providers = row.output_checksum, json.loads(row.providers)
     if not isinstance(providers, list) or not all(isinstance(name, str) for name in providers):
         raise ValueError("its providers are no list of names")
@@ -163,11 +168,7 @@ def failure_to_row(campaign: Campaign, failure: Failure) -> dict[str, Any]:
 
 
 def row_to_failure(campaign: Campaign, row: Any) -> Failure:
-    """The reverse of `failure_to_row`.
-
-    Raises:
-        AtbError, ValueError, TypeError: It is no failure.
-    """
+    """The reverse of `failure_to_row`."""
     subject = _optional(parse_subject, row.architecture)
     if row.cause not in LaunchFailure.CAUSES:
         raise ValueError(f"{row.cause!r} is no cause of a failure")
@@ -176,22 +177,13 @@ def row_to_failure(campaign: Campaign, row: Any) -> Failure:
 
 
 def row_to_within(row: Any) -> float | None:
-    """The precision that was asked for when a campaign was begun or resumed.
-
-    Raises:
-        ValueError: The row is no session.
-    """
+    """The precision that was asked for when a campaign was begun or resumed."""
     parse_number(row.started_at, "started_at")
     return _optional(lambda within: parse_number(within, "within"), row.within)
 
 
 def row_to_conditions(row: Any) -> Conditions:
-    """Conditions from their `document` and the `conditions_key` that stands for them.
-
-    Raises:
-        AtbError, ValueError, TypeError, KeyError, AttributeError: They are none, or others than
-            their key says: rows would count as measured under what they were not measured under.
-    """
+    """Conditions from their `document` and the `conditions_key` that stands for them."""
     found = Conditions.from_json(parse_line(_text(row.document, "document")))
     if row.conditions_key != found.key:
         raise ValueError(f"its conditions have the key {found.key}, not {row.conditions_key!r}")
@@ -199,11 +191,7 @@ def row_to_conditions(row: Any) -> Conditions:
 
 
 def row_to_campaign(row: Any) -> Campaign:
-    """A campaign from its row, with what `row_to_conditions` needs.
-
-    Raises:
-        AtbError, ValueError, TypeError, KeyError, AttributeError: It is no campaign.
-    """
+    """A campaign from its row, with what `row_to_conditions` needs."""
     if not _UUID.fullmatch(_text(row.uuid, "uuid")):
         raise ValueError(f"its uuid is {row.uuid!r}, which is no 32 hexadecimal digits")
     _text(row.key, "key")
@@ -262,3 +250,135 @@ def _storable(text: str) -> str:
 
 def _optional(convert: Callable[[_From], _To], value: _From | None) -> _To | None:
     return None if value is None else convert(value)
+
+
+#: What decoding a row raises that is none.
+ROW_ERRORS = (
+    AtbError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError,
+)  # fmt: skip
+_MOST_CHARACTERS = 200
+
+_T = TypeVar("_T")
+
+
+class BadRow(ValueError):
+    """A row that cannot be decoded; the text says which one, and why."""
+
+
+def why(error: BaseException) -> str:
+    """What is wrong with a row, in a few printable words."""
+    text = f"it has no {error}" if isinstance(error, KeyError) else str(error)
+    return shortened(text or type(error).__name__)
+
+
+def shortened(text: str) -> str:
+    """What came, as far as a sentence has room for it."""
+    return printable(text[:_MOST_CHARACTERS])[:_MOST_CHARACTERS]
+
+
+def decode_rows(
+    decode: Callable[[Any], _T], rows: Iterable[Any], table: str, location: str
+) -> list[_T]:
+    """Decode rows that were read.
+
+    Args:
+        decode: Makes a record of a row, or raises one of `ROW_ERRORS`.
+        rows: With their `id`.
+        table: Where they lie, such as `blocks`.
+        location: What the database is called.
+
+    Raises:
+        BadFile: One cannot be decoded.
+    """
+    found = []
+    for row in rows:
+        try:
+            check_texts(row._mapping)
+            found.append(decode(row))
+        except ROW_ERRORS as error:
+            raise BadFile(
+                f"{location} has a row that cannot be read (row {row.id} of its {table}: "
+                f"{why(error)}): take such rows out with `atb database repair --db {location}`, "
+                "which keeps them in a file."
+            ) from error
+    return found
+
+
+def check_rows(
+    campaign: Mapping[str, Any],
+    conditions: Mapping[str, Any],
+    parts: Mapping[str, Sequence[Mapping[str, Any]]],
+) -> None:
+    """Look whether a campaign with all that belongs to it can be read where it is written.
+
+    Args:
+        campaign: Values by column of the campaign.
+        conditions: Their `key` and `document`.
+        parts: Rows of sessions, blocks, loads and failures, by these names.
+
+    Raises:
+        BadRow: A row cannot be decoded, is there twice, or holds text that no database takes.
+    """
+    known = {
+        **campaign,
+        "id": 0,
+        "conditions_key": conditions["key"],
+        "document": conditions["document"],
+    }
+    try:
+        check_texts(known)
+        decoded = row_to_campaign(SimpleNamespace(**known))
+    except ROW_ERRORS as error:
+        label = shortened(str(campaign.get("label")))
+        raise BadRow(f"the campaign {label}: {why(error)}") from error
+    places = set()
+    for name, rows in parts.items():
+        for number, row in enumerate(rows, start=1):
+            try:
+                check_part(name, row, decoded)
+                place = (
+                    (row["architecture"], row["launch"], row["block"]) if name == "blocks" else ()
+                )
+                if place and place in places:
+                    raise ValueError(f"it has the place of another one, {place}")
+                places.add(place)
+            except ROW_ERRORS as error:
+                raise BadRow(
+                    f"row {number} of the {name} of the campaign {shortened(decoded.label)}: "
+                    f"{why(error)}"
+                ) from error
+
+
+def check_part(name: str, row: Mapping[str, Any], campaign: Campaign | None) -> None:
+    """Look whether a row that belongs to a campaign can be decoded.
+
+    Args:
+        name: Of its table: `sessions`, `blocks`, `loads` or `failures`.
+        row: Values by column.
+        campaign: What it belongs to.
+
+    Raises:
+        AtbError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError,
+            ValueError: It cannot; these are `ROW_ERRORS`.
+    """
+    check_texts(row)
+    values: Any = SimpleNamespace(**row)
+    if name == "failures":
+        row_to_failure(campaign, values)  # type: ignore[arg-type]
+    else:
+        {"sessions": row_to_within, "blocks": row_to_block, "loads": row_to_load}[name](values)
+
+
+def check_texts(row: Mapping[Any, Any]) -> None:
+    """Look whether every text of a row is one."""
+    for name, value in row.items():
+        if isinstance(value, str) and ("\0" in value or not _is_unicode(value)):
+            raise ValueError(f"its {name} holds characters that are none")
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

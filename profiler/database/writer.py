@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import sqlalchemy as sa
 
 from atb.errors import RunError
 from atb.models import Architecture
@@ -16,16 +20,27 @@ from atb.profiler.database.engine import exclusive_transaction
 from atb.profiler.database.errors import translate_errors
 from atb.profiler.database.lock import campaign_lock
 from atb.profiler.database.reader import ProfileReader
-from atb.profiler.database.registration import (
-    command_key,
-    enter_campaign,
-    enter_conditions,
-    find_campaign,
+from atb.profiler.database.rows import (
+    ROW_ERRORS,
+    block_to_row,
+    check_part,
+    decode_rows,
+    failure_to_row,
+    load_to_row,
+    pack,
+    row_to_campaign,
+    why,
 )
-from atb.profiler.database.row_checks import ROW_ERRORS, check_part, decode_rows, why
-from atb.profiler.database.rows import block_to_row, failure_to_row, load_to_row, row_to_campaign
+from atb.profiler.database.schema import campaigns, conditions
 
-__all__ = ["Campaign", "ProfileDatabase"]
+__all__ = [
+    "Campaign",
+    "ProfileDatabase",
+    "command_key",
+    "enter_campaign",
+    "enter_conditions",
+    "find_campaign",
+]
 
 
 class ProfileDatabase(ProfileReader):
@@ -150,3 +165,64 @@ class ProfileDatabase(ProfileReader):
             ) from error
         with translate_errors(self.location), self.engine.begin() as connection:
             connection.execute(schema.metadata.tables[f"atb_{table}"].insert().values(row))
+
+
+def command_key(content: Sequence[Any]) -> str:
+    """A hash of what makes a command the same command: JSON-able values."""
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+def find_campaign(connection: sa.Connection, column: str, value: str) -> sa.Row[Any] | None:
+    """The newest campaign with this value in a column, with the document of its conditions."""
+    query = (
+        sa.select(campaigns, conditions.c.document, conditions.c.key.label("conditions_key"))
+        .join(conditions, campaigns.c.conditions_id == conditions.c.id)
+        .where(campaigns.c[column] == value)
+        .order_by(campaigns.c.number.desc(), campaigns.c.id.desc())
+    )
+    return connection.execute(query).first()
+
+
+def enter_campaign(
+    connection: sa.Connection, values: Mapping[str, Any], *, number: int = 0, label: str = ""
+) -> None:
+    """Enter a campaign under a label that is free.
+
+    Args:
+        connection: See above.
+        values: All other columns.
+        number: With `label`, what it was called elsewhere; kept where nobody has that label.
+        label: See `number`.
+    """
+    if not label or _taken(connection, label):
+        number, label = _next_label(connection, values["name"])
+    connection.execute(campaigns.insert().values(**values, number=number, label=label))
+
+
+def _next_label(connection: sa.Connection, name: str) -> tuple[int, str]:
+    """The next number of a name, and the label that it makes."""
+    query = sa.select(sa.func.max(campaigns.c.number)).where(campaigns.c.name == name)
+    number = (connection.execute(query).scalar() or 0) + 1
+    while True:
+        label = name if number == 1 else f"{name}-{number}"
+        # someone may have chosen that very text as a name
+        if not _taken(connection, label):
+            return number, label
+        number += 1
+
+
+def _taken(connection: sa.Connection, label: str) -> bool:
+    query = sa.select(campaigns.c.id).where(campaigns.c.label == label)
+    return connection.execute(query).first() is not None
+
+
+def enter_conditions(connection: sa.Connection, key: str, document: str | Conditions) -> int:
+    """The number of conditions in this database; they are entered where they are new."""
+    known = connection.execute(sa.select(conditions.c.id).where(conditions.c.key == key)).scalar()
+    if known is not None:
+        return int(known)
+    text = document if isinstance(document, str) else pack(document.to_json())
+    row = {"key": key, "document": text}
+    made = connection.execute(conditions.insert().values(row)).inserted_primary_key
+    assert made is not None
+    return int(made[0])

@@ -1,12 +1,4 @@
-from .cache_contention import (
-    CACHE_SENTINEL as CACHE_SENTINEL,
-    LEVEL_READINGS as LEVEL_READINGS,
-    CacheContention as CacheContention,
-    cache_level as cache_level,
-    cache_log_slowdowns as cache_log_slowdowns,
-    cache_ratio as cache_ratio,
-    cache_share as cache_share,
-)
+from .estimators import pool_variances as pool_variances
 from .flags import Flag as Flag, FlagKind as FlagKind, advice_of as advice_of
 from .measurement import (
     MOST_DISTURBED as MOST_DISTURBED,
@@ -24,11 +16,17 @@ from .scenarios import (
     shares_workers as shares_workers,
 )
 from .sentinel import (
+    CACHE_SENTINEL as CACHE_SENTINEL,
+    LEVEL_READINGS as LEVEL_READINGS,
     MOST_LEVEL_BLOCKS as MOST_LEVEL_BLOCKS,
+    CacheContention as CacheContention,
     DriftWatch as DriftWatch,
+    cache_level as cache_level,
+    cache_log_slowdowns as cache_log_slowdowns,
+    cache_ratio as cache_ratio,
+    cache_share as cache_share,
     mean_seconds as mean_seconds,
     sentinel_level as sentinel_level,
     sentinel_seconds as sentinel_seconds,
     slowdowns as slowdowns,
 )
-from .variance_pooling import pool_variances as pool_variances

@@ -14,20 +14,19 @@ import numpy.typing as npt
 
 from atb.models import Architecture
 from atb.profiler import BlockRecord, Conditions, Failure, LoadRecord, Subject
-from atb.profiler.statistics.cache_contention import CacheContention
 from atb.profiler.statistics.energy import energy_of_inference
 from atb.profiler.statistics.estimators import (
     CONFIDENCE,
     DEFAULT_ESTIMATOR,
     Estimate,
     Estimator,
+    PooledVariance,
     wall_latency,
 )
 from atb.profiler.statistics.flags import Flag, FlagKind, coarse_step_seconds
 from atb.profiler.statistics.percentiles import percentile_bound
 from atb.profiler.statistics.scenarios import SustainedCurve, requests_per_second
-from atb.profiler.statistics.sentinel import is_shifted
-from atb.profiler.statistics.variance_pooling import PooledVariance
+from atb.profiler.statistics.sentinel import CacheContention, is_shifted
 
 __all__ = ["BlockRecord", "Failure", "Measurement"]
 
@@ -64,7 +63,7 @@ class Measurement:
         within: Precision that the campaign last asked for, as a share; None for none.
         sequential: Whether a stop rule looked at the interval again and again.
         slowdowns: By launch and block, how much slower than its level the machine was then.
-        cache: How neighbours pressed on the shared cache meanwhile; None where it is not known.
+        cache: How much other tenants slowed the shared cache meanwhile; None where it is not known.
         loads: What loading it showed, in each launch.
         pooled_variance: What the other subjects of the campaign tell about how launches differ.
         method: How the latency is estimated.
@@ -137,7 +136,7 @@ class Measurement:
 
     @cached_property
     def pressure(self) -> float:
-        """How much slower the model was for neighbours in the shared cache, as a share."""
+        """How much slower the model was for other tenants of the shared cache, as a share."""
         if self.cache is None:
             return 0.0
         return math.expm1(median(self.cache.of(record) for record in self.kept))

@@ -6,9 +6,9 @@ from atb.models.published import PUBLISHED
 from atb.models.space_file import find_space
 from atb.profiler.campaign.campaign import run_campaign
 from atb.profiler.campaign.plan import SENTINEL, Plan
-from atb.profiler.campaign.worker_capacity import WorkerCapacity
+from atb.profiler.campaign.scheduler import WorkerCapacity
 from atb.profiler.database.writer import ProfileDatabase
-from atb.profiler.statistics.cache_contention import CACHE_SENTINEL
+from atb.profiler.statistics.sentinel import CACHE_SENTINEL
 
 SETTINGS = RunSettings(sequence_length=8)
 PLAN = Plan.sample(find_space("mini"), 20, launches=3, repeats=0)

@@ -6,7 +6,9 @@ import pytest
 
 from atb.models.architecture import Architecture
 from atb.models.published import PUBLISHED
-from atb.profiler.statistics.cache_contention import (
+from atb.profiler.statistics.estimators import DEFAULT_ESTIMATOR, ESTIMATORS
+from atb.profiler.statistics.measurement import Measurement
+from atb.profiler.statistics.sentinel import (
     CACHE_SENTINEL,
     LEVEL_READINGS,
     CacheContention,
@@ -15,8 +17,6 @@ from atb.profiler.statistics.cache_contention import (
     cache_ratio,
     cache_share,
 )
-from atb.profiler.statistics.estimators import DEFAULT_ESTIMATOR, ESTIMATORS
-from atb.profiler.statistics.measurement import Measurement
 from atb.profiler.subject import ModelFile
 
 

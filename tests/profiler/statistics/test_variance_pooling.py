@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from atb.profiler.statistics.variance_pooling import PooledVariance, pool_variances
+from atb.profiler.statistics.estimators import PooledVariance, pool_variances
 
 
 def models(count, *, launches=4, spread=0.01, differ=0.0, seed=0):
