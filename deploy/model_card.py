@@ -11,6 +11,7 @@ from atb.errors import BadFile
 from atb.files import read_document
 from atb.models import Architecture, Stage, last_stage
 from atb.search import SearchResult
+from atb.search.methods import canonical_name
 from atb.units import format_duration
 
 __all__ = ["CardFacts", "extraction", "model_card"]
@@ -18,47 +19,8 @@ __all__ = ["CardFacts", "extraction", "model_card"]
 #: Written beside a SuperPLM by the recipe that trained it.
 _SOURCE_CARD, _SOURCE_KIND, _SOURCE_FORMAT = "card.json", "superplm-model-card", 1
 
-_TEXT = """---
-library_name: transformers
-{language}{license}tags:
-- autotinybert
-- bert
-- tinybert
-- onnx
----
-
-# {architecture}
-
-A small BERT ({parameters:,} parameters, {layers} layers, hidden size {hidden}, {heads} heads over
-{qkv} dimensions, feed-forward {feed_forward}) by AutoTinyBERT (`atb`){purpose}
-
-## Measured latency
-{latency}
-## How it came about
-
-{stages}
-
-## Use
-
-```python
-{use}
-```
-
-{remark}{projection}
-
-`model.onnx` (float32) and `model.int8.onnx` ({quantised} quantised matrix products) take
-`input_ids`, `attention_mask` and `token_type_ids` (int64 [batch, sequence], any batch, up to
-{positions} tokens) and give {outputs}; any ONNX runtime serves them.
-
-## Checked after writing
-
-{checks}
-
-## Origin and licences
-
-{origin}
-"""
-
+_TEMPLATE = Path(__file__).with_name("model_card.md.jinja")
+#: Outputs of the ONNX files, and the class of transformers, by the head.
 _OUTPUTS = {
     None: "`last_hidden_state` and `pooler_output`",
     "classification": "`logits`",
@@ -69,19 +31,7 @@ _CLASSES = {
     "classification": "AutoModelForSequenceClassification",
     "qa": "AutoModelForQuestionAnswering",
 }
-_REMOTE = (
-    "`trust_remote_code` runs `modeling_tinybert.py` of this folder: the query width of this model "
-    "is\nfree of its hidden size, which plain BERT classes do not know."
-)
-_PLAIN_BERT = (
-    "A plain BERT of transformers, which needs no code of this folder: heads are padded with zeros "
-    "to\nBERT's width and the queries scaled, which changes no output. The ONNX files are without "
-    "padding."
-)
-_SENTENCES = """
-
-For sentence vectors like those of the encoder it was distilled from, call
-`model.sentence_embeddings(input_ids, attention_mask)`."""
+_TASK_TYPES = {None: "other", "classification": "text-classification", "qa": "question-answering"}
 
 
 @dataclass(frozen=True)
@@ -90,14 +40,14 @@ class CardFacts:
 
     Attributes:
         architecture: The shape.
-        history: How the model came about.
-        parameters: How many numbers the model has, heads included.
-        positions: Longest sequence.
-        checks: What checking the written files has shown, a line each.
-        head: Of a task, if there is one.
+        history: Stages in which the model came about, the first one first.
+        parameters: Number of weights, heads included.
+        positions: Tokens of the longest sequence.
+        checks: What checking the written files has shown, a sentence each.
+        head: Head of a task, `classification` or `qa`; None for an encoder.
         is_plain_bert: Whether it is a plain BERT.
         projected: Whether it has a projection to sentence vectors.
-        quantisation: Of int8, `dynamic` or `static`.
+        quantisation: How int8 was quantised, `dynamic` or `static`.
         is_shipped_vocabulary: Whether its words are those of BERT's English vocabulary.
     """
 
@@ -120,14 +70,14 @@ def extraction(
     result: SearchResult | None,
     task: str | None = None,
 ) -> Stage:
-    """The stage of a slice that was cut out of a SuperPLM.
+    """Describe how a slice was cut out of a SuperPLM, as a stage of a model's history.
 
     Args:
         largest: Shape of the SuperPLM.
         weights_sha256: Hash of its weights.
-        source: Its folder, whose card tells origin and licences.
+        source: Folder of the SuperPLM, whose card has origin and licences.
         result: The search that chose the slice, if one did.
-        task: What the SuperPLM was fine-tuned on, if it was.
+        task: Task that the SuperPLM was fine-tuned on, if it was.
     """
     facts: dict[str, Any] = {"superplm": str(largest), "sha256": weights_sha256}
     if task is not None:
@@ -161,139 +111,55 @@ def extraction(
 
 
 def model_card(facts: CardFacts) -> str:
-    """Write the text of the card."""
-    a = facts.architecture
+    """Write the text of the card, with scores of fine-tuning as metadata too."""
+    from huggingface_hub import ModelCard, ModelCardData
+
     cut = last_stage(facts.history, "extract") or {}
+    tuned = last_stage(facts.history, "finetune")
     licence = str((cut.get("encoder") or {}).get("licence") or "")
-    return _TEXT.format(
-        architecture=a,
-        parameters=facts.parameters,
-        positions=facts.positions,
-        layers=a.layers,
-        hidden=a.hidden,
-        heads=a.heads,
-        qkv=a.qkv,
-        feed_forward=a.feed_forward,
-        language="language: en\n" if facts.is_shipped_vocabulary else "",
-        license=f"license: {licence.lower()}\n" if licence else "",
-        purpose=_purpose(facts.history),
-        latency=_latency(cut.get("search")),
-        stages="\n".join(f"{n}. {_told(stage)}" for n, stage in enumerate(facts.history, 1))
-        or "Its folder does not tell.",
-        use=_use(facts),
-        remark=_PLAIN_BERT if facts.is_plain_bert else _REMOTE,
-        projection=_SENTENCES if facts.projected else "",
+    data = ModelCardData(
+        library_name="transformers",
+        language="en" if facts.is_shipped_vocabulary else None,
+        license=licence.lower() or None,
+        tags=["autotinybert", "bert", "tinybert", "onnx"],
+        model_name=str(facts.architecture) if tuned else None,
+        eval_results=_eval_results(tuned, facts.head) if tuned else None,
+    )
+    card = ModelCard.from_template(
+        data,
+        str(_TEMPLATE),
+        facts=facts,
+        shape=facts.architecture,
+        history=facts.history,
+        cut=cut,
+        search=cut.get("search"),
+        tuned=tuned,
+        trained=last_stage(facts.history, "train") is not None,
+        taken_over=last_stage(facts.history, "import"),
+        automatic=_CLASSES[facts.head],
         outputs=_OUTPUTS[facts.head],
-        quantised="statically" if facts.quantisation == "static" else "dynamically",
-        checks="\n".join(f"- {check}" for check in facts.checks),
-        origin=_origin(facts, cut, last_stage(facts.history, "import")),
+        duration=format_duration,
+        canonical_name=canonical_name,
     )
+    return str(card)
 
 
-def _purpose(history: tuple[Stage, ...]) -> str:
-    tuned = last_stage(history, "finetune")
-    if tuned is not None:
-        return f", fine-tuned on {tuned['task']}."
-    cut = last_stage(history, "extract") or {}
-    if cut.get("task"):
-        return (
-            f", fine-tuned on {cut['task']} together with all slices of its SuperPLM: fine-tune it "
-            "alone for the best scores."
+def _eval_results(tuned: Mapping[str, Any], head: str | None) -> list[Any]:
+    """The scores of a fine-tuned model, as the metadata of a card says them."""
+    from huggingface_hub import EvalResult
+
+    return [
+        EvalResult(
+            task_type=_TASK_TYPES[head],
+            dataset_type=tuned["task"],
+            dataset_name=tuned["task"],
+            dataset_split=split,
+            metric_type=name,
+            metric_value=round(value, 4),
         )
-    if last_stage(history, "train") is not None:
-        return ", trained further as a general encoder: fine-tune it on your task."
-    return ", not trained further: fine-tune it on your task before you rely on it."
-
-
-def _use(facts: CardFacts) -> str:
-    kind = _CLASSES[facts.head]
-    trust = "" if facts.is_plain_bert else ", trust_remote_code=True"
-    return (
-        f"from transformers import {kind}, AutoTokenizer\n\n"
-        f'tokenizer = AutoTokenizer.from_pretrained("PATH"{trust})\n'
-        f'model = {kind}.from_pretrained("PATH"{trust})\n'
-        'output = model(**tokenizer("A sentence.", return_tensors="pt"))'
-    )
-
-
-def _latency(search: Mapping[str, Any] | None) -> str:
-    if search is None or search["measured_seconds"] is None:
-        return "\nNot measured.\n"
-    low, high = (format_duration(seconds) for seconds in search["interval_seconds"])
-    rows = [
-        ("measured", f"**{format_duration(search['measured_seconds'])}** ({low} to {high})"),
-        ("limit", f"{format_duration(search['limit_seconds'])} ({search['basis']})"),
-        ("predicted", format_duration(search["predicted_seconds"])),
-        ("conditions", search["conditions"]),
-        *((f"device: {name.replace('_', ' ')}", f) for name, f in search["platform"].items()),
+        for split, values in tuned["scores"].items()
+        for name, value in values.items()
     ]
-    if search["flagged"]:
-        rows.append(("flagged", "; ".join(search["flagged"])))
-    table = "\n".join(f"| {name} | {value} |" for name, value in rows)
-    return (
-        f"\n| | |\n| --- | --- |\n{table}\n\n"
-        "The exported encoder was timed with random weights of the same shape.\n"
-    )
-
-
-def _told(stage: Stage) -> str:
-    """One stage in a sentence."""
-    facts = stage.facts
-    if stage.name == "import":
-        return f"Taken over from {facts['source']}."
-    if stage.name == "train":
-        teacher = f" by {facts['teacher']}" if facts.get("teacher") else ""
-        return (
-            f"Trained further{teacher} with the objective `{facts['objective']}`: "
-            f"{facts['steps']:,} steps of {facts['batch']} sequences, learning rate "
-            f"{facts['learning_rate']:g}."
-        )
-    if stage.name == "finetune":
-        scores = ", ".join(
-            f"{name} {value:.4f} on {split}"
-            for split, values in facts["scores"].items()
-            for name, value in values.items()
-        )
-        return f"Fine-tuned on {facts['task']}: {scores}."
-    cut = f"Cut out of a SuperPLM of shape {facts['superplm']}"
-    search = facts.get("search")
-    if facts.get("task"):
-        cut += f" that was fine-tuned on {facts['task']}"
-    if search is None:
-        return f"{cut}, chosen by hand."
-    low, high = search["window"]
-    return (
-        f"{cut}. Search method `{search['method']}` (seed {search['seed']}) over "
-        f"{search['feasible']:,} architectures of the space `{search['space']}` whose predicted "
-        f"latency lies between {low:.0%} and {high:.0%} of the limit: {search['evaluations']} "
-        f"scored by {search['proxy']} loss{_scoring(search)}, {search['finalists']} finalists "
-        f"measured. Score {search['score']:.4f} (0 is best)."
-    )
-
-
-def _scoring(search: Mapping[str, Any]) -> str:
-    """What scores rest on, in brackets; searches of before do not tell."""
-    told = ", ".join(f"{name}: {words}" for name, words in search.get("scoring", {}).items())
-    return f" ({told})" if told else ""
-
-
-def _origin(facts: CardFacts, cut: Mapping[str, Any], taken_over: Mapping[str, Any] | None) -> str:
-    lines = []
-    if cut:
-        lines.append(
-            f"- Weights: a slice of a SuperPLM of shape {cut['superplm']}, sha256 {cut['sha256']}."
-        )
-    encoder = cut.get("encoder")
-    if encoder:
-        lines.append(f"- The SuperPLM derives from {encoder['name']} ({encoder['licence']}).")
-        lines += [f"- Trained on: {origin}." for origin in cut["texts"]]
-    elif cut:
-        lines.append("- Licence and training text are those of the SuperPLM: see its own card.")
-    if taken_over is not None:
-        lines.append(f"- Licence and training text are those of {taken_over['source']}.")
-    if facts.is_shipped_vocabulary:
-        lines.append("- Vocabulary: BERT uncased WordPiece (Google, Apache-2.0).")
-    return "\n".join(lines)
 
 
 def _source_facts(source: Path | None) -> dict[str, Any]:
