@@ -18,10 +18,10 @@ from atb.data import TextModel
 from atb.data.corpus import MANY_UNKNOWN
 from atb.data.tokenizer import read_vocabulary
 from atb.deploy.graph_checks import CHECK_SEQUENCES, check_graphs, describe_checks
-from atb.deploy.model_card import CardFacts, model_card
+from atb.deploy.model_card import CardFacts, write_card
 from atb.errors import BadFile, InputError
 from atb.files import atomic_folder
-from atb.models import Architecture, read_history, write_history
+from atb.models import Architecture, read_history
 from atb.search.constraints import Layout
 from atb.search.scoring import FP32_FILE, INT8_FILE, head_of, open_session, write_graphs
 
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 __all__ = ["Deployment", "Layout", "Quantisation", "TaskData", "deploy"]
 
 Quantisation = Literal["dynamic", "static"]
-_CARD = "README.md"
 #: What another layout may have left in a folder.
 _FOREIGN = ("modeling_tinybert.py",)
 _PLAIN_BERT_TOLERANCE = 1e-4
@@ -47,9 +46,9 @@ class TaskData:
     """Rows on which a deployed model is scored.
 
     Attributes:
-        task: The task that it was fine-tuned on.
-        source: Where the rows are; see `Task.read`.
-        sequence_length: Tokens that it reads at most.
+        task: Task that the model was fine-tuned on.
+        source: Folder or dataset of the rows; see `Task.read`.
+        sequence_length: Most tokens of a row.
     """
 
     task: Task
@@ -62,11 +61,11 @@ class Deployment:
     """What was written, and what checking it showed.
 
     Attributes:
-        architecture: The shape.
-        layout: How.
+        architecture: Shape of the model.
+        layout: Format of the folder.
         fp32_difference: Largest difference between onnxruntime and torch.
         int8_cosine: Mean cosine between outputs in int8 and in fp32.
-        scores: Of both ONNX files by split and name, `fp32` and `int8`; empty without rows.
+        scores: Scores by precision (`fp32`, `int8`), split and name; empty without rows.
     """
 
     architecture: Architecture
@@ -91,11 +90,11 @@ def deploy(
 
     Args:
         model: A folder that `atb model extract`, `train`, `import` or `finetune` wrote.
-        out: Another folder.
+        out: Another folder, which is written.
         layout: As a TinyBert, or as an exactly equal plain BERT.
-        quantisation: Of int8: ranges of activations found at each inference, or fixed from text.
+        quantisation: Whether int8 finds ranges of activations at each inference, or fixes them.
         rows: Development rows of its task, on which both ONNX files are scored.
-        progress: Told features done, all of them, and a word.
+        progress: Called with the features done, the features in all, and a word.
 
     Raises:
         BadFile: It is no TinyBert.
@@ -106,13 +105,10 @@ def deploy(
 
     if out.resolve() == model.resolve():
         raise InputError(f"{out} is the model itself: choose another --out.")
-    loaded = _read(model)
-    text_model = TextModel.read(model)
-    config: Any = loaded.config
-    architecture = architecture_of(config)
+    loaded, text_model, history = _read(model), TextModel.read(model), read_history(model)
     bert = _equal_bert(loaded) if layout == "bert" else None
     calibration = None if quantisation == "dynamic" else _calibration(text_model, rows)
-    history = read_history(model)
+    config: Any = loaded.config
     with atomic_folder(out) as folder, _without_bars():
         if bert is None:
             save_folder(loaded, None, folder)
@@ -122,26 +118,22 @@ def deploy(
         write_graphs(loaded, folder, calibration)
         difference, cosine = check_graphs(loaded, folder, text_model.sample(CHECK_SEQUENCES))
         scores = {} if rows is None else _scores(folder, model, rows, progress)
-        made = Deployment(architecture, layout, difference, cosine, scores)
-        card = model_card(
-            CardFacts(
-                architecture,
-                history,
-                parameters=sum(part.numel() for part in (bert or loaded).parameters()),
-                positions=config.max_position_embeddings,
-                checks=(*describe_checks(difference, cosine), *_describe_scores(scores)),
-                head=head_of(loaded),
-                is_shipped_vocabulary=text_model.vocabulary == read_vocabulary(),
-                is_plain_bert=bert is not None,
-                projected=bert is None and config.projection_size is not None,
-                quantisation=quantisation,
-            )
+        facts = CardFacts(
+            architecture_of(config),
+            history,
+            parameters=sum(part.numel() for part in (bert or loaded).parameters()),
+            positions=config.max_position_embeddings,
+            checks=(*describe_checks(difference, cosine), *_describe_scores(scores)),
+            head=head_of(loaded),
+            is_shipped_vocabulary=text_model.vocabulary == read_vocabulary(),
+            is_plain_bert=bert is not None,
+            projected=bert is None and config.projection_size is not None,
+            quantisation=quantisation,
         )
-        (folder / _CARD).write_text(card, "utf-8")
-        write_history(folder, history)
+        write_card(folder, facts)
         for name in _FOREIGN:
             (out / name).unlink(missing_ok=True)
-    return made
+    return Deployment(facts.architecture, layout, difference, cosine, scores)
 
 
 def _read(folder: Path) -> TinyBertPreTrainedModel:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from atb.data.corpus import held_out
 from atb.data.tokenizer import Vocabulary, read_vocabulary, vocabulary_of
 from atb.deploy.graph_checks import CHECK_SEQUENCES, check_graphs, describe_checks
-from atb.deploy.model_card import CardFacts, extraction, model_card
-from atb.errors import BadFile, InputError
+from atb.deploy.model_card import CARD, CardFacts, extraction, write_card
+from atb.errors import InputError
 from atb.files import atomic_folder, read_document, write_document
-from atb.models import Architecture, Stage, write_history
+from atb.models import Architecture, Stage
+from atb.plain import from_plain, to_plain
 from atb.search import SearchResult
 from atb.search.scoring import head_of, superplm_sha256, write_graphs
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MANIFEST", "Export", "export_model", "export_winner"]
 
-CARD, MANIFEST = "README.md", "atb.json"
+MANIFEST = "atb.json"
 _KIND, _FORMAT = "exported-model", 1
 
 
@@ -30,12 +31,12 @@ class Export:
     """What was exported, and what checking it showed.
 
     Attributes:
-        architecture: The shape.
+        architecture: Shape of the model.
         superplm_sha256: Hash of the weights it was cut from.
         request: Hash of the search that chose it; empty where it was chosen by hand.
         fp32_difference: Largest difference between onnxruntime and torch.
         int8_cosine: Mean cosine between the means of the hidden states in int8 and in fp32.
-        files: Names in the folder with their sizes in bytes.
+        files: Bytes of each file in the folder, by name.
     """
 
     architecture: Architecture
@@ -63,13 +64,13 @@ def export_model(
     An export of the same weights by the same search is not made twice.
 
     Args:
-        superplm: Where the weights come from.
-        architecture: The slice.
-        out: The folder.
-        result: The search that chose it, for the model card.
-        source: Folder of the SuperPLM, for what its card says about origin and licences.
-        vocabulary: Of the SuperPLM; when None the one in `source`, and the shipped one where there
-            is no `source` either.
+        superplm: The SuperPLM that the slice is cut out of.
+        architecture: Shape of the slice.
+        out: Folder that is written.
+        result: The search that chose the slice, for the model card.
+        source: Folder of the SuperPLM, whose card has origin and licences.
+        vocabulary: Vocabulary of the SuperPLM; when None the one in `source`, and the shipped one
+            where there is no `source` either.
         history: How the model came about, where it was not cut out of a SuperPLM just now.
 
     Raises:
@@ -77,16 +78,12 @@ def export_model(
             cannot be written.
         RunError: What was written computes something else than torch, or the disk is full.
     """
-    from atb.models.superplm import save_folder
-    from atb.training.finetuning import task_of
-
     superplm.check(architecture)
     vocabulary = vocabulary or vocabulary_of(source)
-    rows, positions = superplm.config.vocab_size, superplm.config.max_position_embeddings
-    if len(vocabulary) > rows:
+    if len(vocabulary) > superplm.config.vocab_size:
         raise InputError(
-            f"The vocabulary has {len(vocabulary)} tokens and the SuperPLM {rows}: pass the "
-            "vocabulary that it was trained with."
+            f"The vocabulary has {len(vocabulary)} tokens and the SuperPLM "
+            f"{superplm.config.vocab_size}: pass the vocabulary that it was trained with."
         )
     weights = superplm_sha256(superplm)
     request = "" if result is None else result.request
@@ -97,35 +94,54 @@ def export_model(
         request,
     ):
         return before
+    stages = history or (_extraction(superplm, weights, source, result),)
     with atomic_folder(out, last=MANIFEST) as folder:
-        model = superplm.extract(
-            architecture, _head_of(superplm), pad_token_id=vocabulary.special.pad
-        )
-        save_folder(model, None, folder)
-        vocabulary.save(folder, positions=positions)
-        write_graphs(model, folder)
-        text = held_out(min(128, positions), CHECK_SEQUENCES, vocabulary=vocabulary)
-        difference, cosine = check_graphs(model, folder, text)
-        made = Export(architecture, weights, request, difference, cosine, _sizes(folder))
-        task = None if source is None else task_of(source)
-        stages = history or (extraction(superplm.architecture, weights, source, result, task),)
-        card = model_card(
-            CardFacts(
-                architecture,
-                stages,
-                parameters=superplm.parameter_count(architecture),
-                positions=positions,
-                checks=describe_checks(difference, cosine),
-                head=head_of(model),
-                projected=superplm.config.projection_size is not None,
-                is_shipped_vocabulary=vocabulary == read_vocabulary(),
-            )
-        )
-        write_history(folder, stages)
-        (folder / CARD).write_text(card, "utf-8")
-        content = {**asdict(made), "architecture": str(architecture)}
+        checked = _write(superplm, architecture, vocabulary, stages, folder)
+        made = Export(architecture, weights, request, *checked)
+        content = {**to_plain(made), "architecture": str(architecture)}
         write_document(folder / MANIFEST, content, kind=_KIND, format=_FORMAT)
     return made
+
+
+def _extraction(
+    superplm: SuperPLM, weights: str, source: Path | None, result: SearchResult | None
+) -> Stage:
+    from atb.training.finetuning import task_of
+
+    task = None if source is None else task_of(source)
+    return extraction(superplm.architecture, weights, source, result, task)
+
+
+def _write(
+    superplm: SuperPLM,
+    architecture: Architecture,
+    vocabulary: Vocabulary,
+    stages: tuple[Stage, ...],
+    folder: Path,
+) -> tuple[float, float, dict[str, int]]:
+    """Write all but the manifest; returns what `check_graphs` found, and sizes of the files."""
+    from atb.models.superplm import save_folder
+
+    positions = superplm.config.max_position_embeddings
+    model = superplm.extract(architecture, _head_of(superplm), pad_token_id=vocabulary.special.pad)
+    save_folder(model, None, folder)
+    vocabulary.save(folder, positions=positions)
+    write_graphs(model, folder)
+    text = held_out(min(128, positions), CHECK_SEQUENCES, vocabulary=vocabulary)
+    difference, cosine = check_graphs(model, folder, text)
+    facts = CardFacts(
+        architecture,
+        stages,
+        parameters=superplm.parameter_count(architecture),
+        positions=positions,
+        checks=describe_checks(difference, cosine),
+        head=head_of(model),
+        projected=superplm.config.projection_size is not None,
+        is_shipped_vocabulary=vocabulary == read_vocabulary(),
+    )
+    sizes = {path.name: path.stat().st_size for path in sorted(folder.iterdir()) if path.is_file()}
+    write_card(folder, facts)
+    return difference, cosine, sizes
 
 
 def _head_of(superplm: SuperPLM) -> Literal["mlm", "classification", "qa"] | None:
@@ -148,14 +164,9 @@ def _find(out: Path) -> Export | None:
         return None
     try:
         fields = read_document(out / MANIFEST, kind=_KIND, format=_FORMAT)
-        named = {name: value for name, value in fields.items() if name not in ("kind", "format")}
-        found = Export(**{**named, "architecture": Architecture.parse(named["architecture"])})
-    except (BadFile, KeyError, TypeError):
+        architecture = Architecture.parse(fields["architecture"])
+        found = from_plain(Export, {**fields, "architecture": architecture})
+    except (KeyError, ValueError):
         return None
     complete = all((out / name).is_file() for name in (*found.files, CARD))
     return found if complete else None
-
-
-def _sizes(folder: Path) -> dict[str, int]:
-    """Bytes of the files in a folder, by name."""
-    return {path.name: path.stat().st_size for path in sorted(folder.iterdir()) if path.is_file()}

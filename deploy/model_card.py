@@ -9,12 +9,14 @@ from typing import Any
 
 from atb.errors import BadFile
 from atb.files import read_document
-from atb.models import Architecture, Stage, last_stage
+from atb.models import Architecture, Stage, last_stage, write_history
 from atb.search import SearchResult
 from atb.search.methods import canonical_name
 from atb.units import format_duration
 
-__all__ = ["CardFacts", "extraction", "model_card"]
+__all__ = ["CARD", "CardFacts", "extraction", "model_card", "write_card"]
+
+CARD = "README.md"
 
 #: Written beside a SuperPLM by the recipe that trained it.
 _SOURCE_CARD, _SOURCE_KIND, _SOURCE_FORMAT = "card.json", "superplm-model-card", 1
@@ -108,6 +110,12 @@ def extraction(
             "platform": dict(result.conditions.platform),
         }
     return Stage("extract", facts)
+
+
+def write_card(folder: Path, facts: CardFacts) -> None:
+    """Write the card and the history that it is made of into a model's folder."""
+    (folder / CARD).write_text(model_card(facts), "utf-8")
+    write_history(folder, facts.history)
 
 
 def model_card(facts: CardFacts) -> str:

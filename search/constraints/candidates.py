@@ -6,7 +6,7 @@ architecture is a lookup.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -74,7 +74,7 @@ class Candidates:
     """Members of a space, by their number in its enumeration.
 
     Attributes:
-        space: Where they come from.
+        space: The space that has them.
         numbers: int64 [n], ascending: places in the order of `SearchSpace.blocks`.
         predicted_seconds: Predicted latency [n].
         upper_seconds: Upper end of its interval [n].
@@ -160,14 +160,14 @@ def feasible(
     """Enumerate a space and keep what lies in the window of the limit.
 
     Args:
-        space: What is searched, see `on_search_grid`.
-        predictor: Tells latencies.
-        limit: The limit and its window.
+        space: The space that is searched, see `on_search_grid`.
+        predictor: Predicts latencies.
+        limit: The latency limit and its window.
         largest: Shape of the SuperPLM; what it does not hold is left out.
         correction: Factor on predicted latencies, learned from measured finalists.
         bounds: Further limits that a candidate meets.
-        layout: How the winner is to be exported; as `bert` only what a plain BERT equals is kept.
-        progress: Told the architectures seen and their total.
+        layout: Format of the export; as `bert` only what a plain BERT equals is kept.
+        progress: Called with the architectures seen and their total.
 
     Raises:
         InputError: Nothing lies in the window; the message tells what is reachable. Or the space is
@@ -178,36 +178,42 @@ def feasible(
             f"The space {space.name} has {space.size:,} architectures and at most "
             f"{_MOST_LISTED:,} are searched: write larger steps, or search it on a --grid."
         )
-    expressible = None if layout == "tinybert" else plain_bert_shapes(space)
     reach = _Reach()
     parts: list[tuple[npt.NDArray[Any], ...]] = []
-    seen = 0
-    for block in space.blocks(_BLOCK_ROWS):
-        rows = block
-        places = np.arange(seen, seen + len(block))
-        seen += len(block)
-        if largest is not None:  # heads may be too wide one by one although the total fits
-            held = (block[:, 2] <= largest.heads) & (block[:, 3] <= block[:, 2] * largest.head_size)
-            rows, places = block[held], places[held]
-        if expressible is not None:
-            genes = np.unravel_index(places, tuple(len(values) for values in space.genes))
-            kept = expressible[genes[1], genes[2]]
-            rows, places = rows[kept], places[kept]
+    for rows, numbers, seen in _blocks(space, largest, layout):
         prediction = predictor.predict(rows)
         latency = correction * prediction.latency_seconds
         reach.see(rows, latency)
         inside = limit.admits(latency)
         if bounds is not None:
             inside[inside] = bounds.admits(rows[inside])
-        parts.append(
-            (places[inside], latency[inside], correction * prediction.upper_seconds[inside])
-        )
+        upper = correction * prediction.upper_seconds[inside]
+        parts.append((numbers[inside], latency[inside], upper))
         if progress is not None:
             progress(seen, space.size)
     numbers, latency, upper = (np.concatenate(column) for column in zip(*parts, strict=True))
     if not len(numbers):
         raise (bounds and bounds.error()) or reach.error(space, limit)
     return Candidates(space, numbers.astype(np.int64), latency, upper)
+
+
+def _blocks(
+    space: SearchSpace, largest: Architecture | None, layout: Layout
+) -> Iterator[tuple[npt.NDArray[np.int32], npt.NDArray[np.int64], int]]:
+    """List what can be cut and exported: shapes [n, 5], their numbers [n], architectures seen."""
+    exportable = None if layout == "tinybert" else plain_bert_shapes(space)
+    sizes = tuple(len(values) for values in space.genes)
+    seen = 0
+    for rows in space.blocks(_BLOCK_ROWS):
+        numbers = np.arange(seen, seen + len(rows))
+        seen += len(rows)
+        kept = np.ones(len(rows), dtype=np.bool_)
+        if largest is not None:  # heads may be too wide one by one although the total fits
+            kept &= (rows[:, 2] <= largest.heads) & (rows[:, 3] <= rows[:, 2] * largest.head_size)
+        if exportable is not None:
+            _, hidden, attention, _ = np.unravel_index(numbers, sizes)
+            kept &= exportable[hidden, attention]
+        yield rows[kept], numbers[kept], seen
 
 
 def plain_bert_shapes(space: SearchSpace) -> npt.NDArray[np.bool_]:

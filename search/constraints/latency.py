@@ -11,15 +11,13 @@ from atb.errors import InputError
 from atb.models import Architecture
 from atb.units import format_duration
 
-__all__ = ["REFERENCE_WINDOW", "WHOLE", "WINDOW", "LatencyLimit", "Percentile", "SpeedUp"]
+__all__ = ["WHOLE", "WINDOW", "LatencyLimit", "Percentile", "SpeedUp"]
 
 #: Fractions of the limit between which a candidate's predicted latency lies. Nothing above the
 #: limit is admitted; what is much faster leaves quality on the table.
 WINDOW = (0.85, 1.00)
-#: The window of who wants the whole front below the limit.
+#: The window of a search for the whole front below the limit.
 WHOLE = (0.01, 1.00)
-#: The window of the reference implementation.
-REFERENCE_WINDOW = (0.85, 1.10)
 
 
 @dataclass(frozen=True, slots=True)
