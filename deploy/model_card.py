@@ -21,7 +21,7 @@ CARD = "README.md"
 #: Written beside a SuperPLM by the recipe that trained it.
 _SOURCE_CARD, _SOURCE_KIND, _SOURCE_FORMAT = "card.json", "superplm-model-card", 1
 
-_TEMPLATE = Path(__file__).with_name("model_card.md.jinja")
+_TEMPLATE = Path(__file__).parent / "templates" / "model_card.md.jinja"
 #: Outputs of the ONNX files, and the class of transformers, by the head.
 _OUTPUTS = {
     None: "`last_hidden_state` and `pooler_output`",
