@@ -35,7 +35,7 @@ class LocalDevice:
         timeout_seconds: Longest silence of a worker beyond the expected time of a block.
         root: Where `proc` and `sys` are.
         memory_share: Of the memory that is available when a worker starts, what it may use; an
-            allocation beyond fails there, and nobody else runs out of memory.
+            allocation beyond fails there, and no other process runs out of memory.
     """
 
     name = "local"

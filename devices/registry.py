@@ -1,6 +1,6 @@
 """Where devices and runtimes are found by name; each is imported when it is asked for.
 
-A package of somebody else adds a device through the entry-point group `atb.devices`, whose
+Another package adds a device through the entry-point group `atb.devices`, whose
 entries have the same form as the built-in ones: name -> "module:Class". The user adds remote ones
 with `atb devices add` (remote/saved_devices.py).
 """
@@ -88,7 +88,7 @@ def find_device(name: str) -> Device:
         device: Device = resolve_name(known[name])()
     except AtbError:
         raise
-    except Exception as error:  # code of somebody else
+    except Exception as error:  # code of another package
         raise InputError(
             f"The device {name} ({known[name]}) does not load ({error}): mend or remove the "
             "package that brings it."
@@ -109,7 +109,7 @@ def taken_names() -> tuple[str, ...]:
 def list_devices() -> list[DeviceListing]:
     """All known devices by runtime; what cannot be used says why.
 
-    Remote ones are told from what they said when they were added: nobody is connected to.
+    Remote ones are told from what they said when they were added, without a connection.
     """
     listings = []
     for name in _known_devices():

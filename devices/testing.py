@@ -123,7 +123,7 @@ def sent_imports(source: str) -> set[str]:
 
 
 class WorkerRuntimeConformance(RuntimeConformance):
-    """What a runtime owes besides whose models workers run; it is registered under its name."""
+    """What a runtime that workers serve owes besides; it is registered under its name."""
 
     def make_runtime(self) -> WorkerRuntime:
         raise NotImplementedError("give the runtime under test")

@@ -54,7 +54,7 @@ _CHUNK_BYTES = 1 << 20
 _SPARE_BYTES = 1 << 25  # that the disk shall keep free when files are put
 _STORE_BYTES = 1 << 30  # of files of earlier launches; older ones go first
 _LAST_WORDS_BYTES = 600
-_SILENCE_SECONDS = 900.0  # after which whoever connected is gone
+_SILENCE_SECONDS = 900.0  # after which the other end is gone
 _ENDING = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SUFFIX = re.compile(r"(\.[a-z0-9]{1,12})?")
@@ -65,11 +65,11 @@ class RequestError(Exception):
 
 
 class Disconnected(Exception):
-    """Whoever connected is gone."""
+    """The other end is gone."""
 
 
 class Requests:
-    """What comes through stdin, without a buffer that somebody else could hold."""
+    """What comes through stdin, without a buffer that something else could hold."""
 
     def __init__(self) -> None:
         self._received = b""
@@ -112,7 +112,7 @@ def send(**message: Any) -> None:
     """Write one line, whole.
 
     Raises:
-        Disconnected: Nobody listens any more.
+        Disconnected: The other end does not listen any more.
     """
     content = memoryview(json.dumps(message).encode() + b"\n")
     with _WRITING:
@@ -358,7 +358,7 @@ def memory_kills() -> int | None:
 
 
 def describe(error: BaseException) -> str:
-    """Without the path, which says nothing to who reads it elsewhere."""
+    """Without the path, which says nothing on another machine."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error) if isinstance(error, RequestError) else f"{type(error).__name__}: {error}"
@@ -376,7 +376,7 @@ def clear_up() -> None:
 
 
 def main() -> None:
-    """Answer requests until whoever asks is gone."""
+    """Answer requests until the other end is gone."""
     for number in _ENDING:
         signal.signal(number, lambda *_: sys.exit(0))
     clear_up()
@@ -395,14 +395,14 @@ def main() -> None:
                     answer = agent.answer(request)
                 except (Disconnected, SystemExit):
                     raise
-                except Exception as error:  # noqa: BLE001 - told to who asked
+                except Exception as error:  # noqa: BLE001 - told to the other end
                     send(error=describe(error), system=isinstance(error, OSError))
                 else:
                     if answer is not None:
                         send(answer=answer)
     except (Disconnected, SystemExit):
         pass
-    except BaseException:  # noqa: BLE001 - the exit below would hide it from who asked
+    except BaseException:  # noqa: BLE001 - the exit below would hide it
         traceback.print_exc()
         code = 1
     finally:

@@ -235,7 +235,7 @@ class RemoteAgent:
     def write_line(
         self, number: int, line: bytes, timeout_seconds: float, limit: AnswerLimit
     ) -> None:
-        """Send a line to a worker, for whose answer of at most so much we wait so long."""
+        """Send a line to a worker; its answer of at most `limit` is waited for so long."""
         self._workers[number].limit = limit
         self._send("line", number=number, line=line.decode().rstrip("\n"), patience=timeout_seconds)
 
@@ -351,7 +351,7 @@ class RemoteAgent:
     def _count_unasked(self, size_bytes: int) -> None:
         self._unasked_bytes += size_bytes
         if self._unasked_bytes > _MOST_UNASKED_BYTES:
-            raise ProtocolError(f"more than {_MOST_UNASKED_BYTES:,} bytes that nobody asked for")
+            raise ProtocolError(f"more than {_MOST_UNASKED_BYTES:,} bytes that were not asked for")
 
     def _hang_up(self) -> None:
         for box in (self._own, *list(self._workers.values())):

@@ -31,7 +31,7 @@ class RemoteFacts:
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> RemoteFacts:
-        """From plain values of somebody who is not trusted.
+        """From plain values of a device that is not trusted.
 
         Raises:
             ProtocolError: They are something else.

@@ -116,7 +116,7 @@ def read_devices() -> dict[str, SavedDevice]:
 
 
 def _is_there(path: Path) -> bool:
-    """Whether there is a file; in a home folder of somebody else there is none of ours."""
+    """Whether there is a file; in the home folder of another user there is none of ours."""
     try:
         return path.exists()
     except PermissionError:

@@ -63,7 +63,7 @@ class ArtefactCache:
     def fetch(self, key: str, folder: Path) -> Artefact | None:
         """Copy the artefact of a key into `folder`, under the name that it was built with.
 
-        A copy, not a link: whoever writes into an artefact would write into the cache and into
+        A copy, not a link: what writes into an artefact would write into the cache and into
         what others use just then. What is worth keeping takes many times as long to build as to
         copy.
 
@@ -74,7 +74,7 @@ class ArtefactCache:
             named = _ENTRY.fullmatch(entry.name)
             found = named and _hand_out(entry, named["sha256"], folder / named["name"])
             if found is not None:
-                with contextlib.suppress(OSError):  # somebody else's folder may be read-only
+                with contextlib.suppress(OSError):  # a folder of another user may be read-only
                     _touch(entry)
                     self._make_room(0)  # the limit may be lower than the last time
                 return found

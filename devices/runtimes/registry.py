@@ -1,6 +1,6 @@
 """Where runtimes are found by name; each is imported when it is asked for.
 
-A package of somebody else adds one through the entry-point group `atb.runtimes`, whose entries have
+Another package adds one through the entry-point group `atb.runtimes`, whose entries have
 the same form as the built-in ones: name -> "module:Class". This machine and remote devices serve it
 like one of this package.
 """
@@ -103,7 +103,7 @@ def _known_runtimes() -> dict[str, str]:
 def _make(name: str, path: str) -> WorkerRuntime:
     try:
         runtime: WorkerRuntime = resolve_name(path)()
-    except Exception as error:  # code of somebody else
+    except Exception as error:  # code of another package
         if name in _RUNTIMES:
             raise
         return _BrokenRuntime(name, path, error)

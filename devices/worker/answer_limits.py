@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 __all__ = ["AGENT_LIMITS", "SMALL", "UNASKED", "AnswerLimit", "limit_of_block", "limit_of_request"]
 
-#: The longest line that is taken from anybody.
+#: The longest line that is taken from any device.
 LINE_BYTES = 64 << 20
 _BYTES_OF_ITERATION = 256  # six readings as text, with room
 _PARTS_OF_ITERATION = 8
@@ -40,7 +40,7 @@ class AnswerLimit:
 
 
 SMALL = AnswerLimit(1 << 16, 4_000)
-#: Of a line that nobody asked for: how a worker ended, or what a login shell says.
+#: Of a line that was not asked for: how a worker ended, or what a login shell says.
 UNASKED = SMALL
 #: Of the agent's own answers, by request.
 AGENT_LIMITS = {

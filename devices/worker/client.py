@@ -1,4 +1,4 @@
-"""What is said with a worker, wherever it runs, and who is at fault where it does not answer.
+"""What is said with a worker, wherever it runs, and what is at fault where it does not answer.
 
 How a line comes to the worker and back is the matter of a `Channel`: the pipes of a process here
 (process.py), or an agent on a remote device (worker_channel.py).

@@ -1,7 +1,7 @@
 """Runs ONNX and ORT files in onnxruntime; it is sent to devices, and needs nothing of this package.
 
 Where a provider is not there, or leaves operators out, onnxruntime computes them on the CPU and
-says nothing. Here either is a load error, since the time would be nobody's.
+says nothing. Here either is a load error, since the time would be that of a mixture.
 """
 
 from __future__ import annotations

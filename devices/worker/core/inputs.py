@@ -84,7 +84,7 @@ def _role(given: _Input) -> str:
 
 
 def make_feed(inputs: Sequence[Input], settings: Mapping[str, Any], vocabulary_size: int) -> Arrays:
-    """What a BERT-like model of anybody is fed, by what its inputs are called.
+    """What a BERT-like model from anywhere is fed, by the names of its inputs.
 
     The first input of tokens gets them, or the first of whole numbers whose name says nothing.
     Further ones of those get ones, which serve as a mask as well as as a segment.
@@ -186,7 +186,7 @@ def _usual_sizes(role: str, rank: int, batch: int, length: int) -> list[int | No
         return [length if role in ("tokens", "mask", "segments") else batch]
     if rank == 2:
         return [batch, length]
-    if role in _OF_THE_TEXT:  # the choices of each row; heads, and who is shown to whom
+    if role in _OF_THE_TEXT:  # the choices of each row; heads, and which token is shown to which
         return [batch, _CHOICES if rank == 3 else 1, *[length] * (rank - 2)]
     return [batch, length if rank == 3 else None, *[None] * (rank - 2)][:rank]
 

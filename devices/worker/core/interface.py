@@ -77,10 +77,10 @@ class Model(Protocol):
 
     @property
     def inputs(self) -> Sequence[Input] | None:
-        """What a model takes that may be anybody's; None for one that takes what our graphs take.
+        """What a model from anywhere takes; None for one that takes what our graphs take.
 
         Our graphs take `input_ids`, `attention_mask` and `token_type_ids`, int64 [batch, sequence].
-        A model of anybody may be fed again, with fewer token ids.
+        A model from anywhere may be fed again, with fewer token ids.
         """
 
     def feed(self, arrays: Arrays) -> None:

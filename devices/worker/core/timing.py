@@ -266,7 +266,7 @@ def _in_streams(call: Callable[[], Any], iterations: int, warmup: int, streams: 
             together.wait()
             timer.fill(readings, range(warmup, warmup + iterations))
         except BaseException:
-            together.abort()  # nobody waits for a stream that failed
+            together.abort()  # no other stream waits for one that failed
             raise
         finally:
             queue.close()

@@ -88,7 +88,7 @@ class Worker:
     def do_hello(
         self, affinity: list[int] | None = None, memory_share: float | None = None
     ) -> dict[str, Any]:
-        """Pin this process before any runtime makes threads, and say who answers.
+        """Pin this process before any runtime makes threads, and tell its versions.
 
         Args:
             affinity: CPUs to stay on.

@@ -84,7 +84,7 @@ def test_who_keeps_sending_what_was_not_asked_for_is_left(agent, board, line):
         board.say(line)
         if not agent.alive:
             break
-    with pytest.raises(ConnectionFailed, match="nobody asked for"):
+    with pytest.raises(ConnectionFailed, match="were not asked for"):
         agent.ask("state")
 
 
@@ -121,7 +121,7 @@ def test_a_welcome_of_the_login_shell_is_passed_over_up_to_a_limit(monkeypatch):
     monkeypatch.setattr(agent_client, "SshCommand", Talkative)
     assert RemoteAgent(SshAddress.parse("ssh://board")).alive
     Talkative.welcome = 100_000
-    with pytest.raises(ConnectionFailed, match="nobody asked for"):
+    with pytest.raises(ConnectionFailed, match="were not asked for"):
         RemoteAgent(SshAddress.parse("ssh://board"))
 
 
