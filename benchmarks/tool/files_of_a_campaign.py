@@ -93,7 +93,7 @@ def main() -> None:
         out = Path(name) / "files.json"
         module = "benchmarks.tool.files_of_a_campaign"
         script = f"import pathlib, {module} as m; m.count(pathlib.Path({str(out)!r}))"
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": name}
         subprocess.run(
             [sys.executable, "-c", script],
             cwd=name, env=environment, check=True, stdout=subprocess.DEVNULL,
@@ -102,7 +102,7 @@ def main() -> None:
     rooms = Counter(str(Path(file).parent) for file in files)
     print(*files, sep="\n")
     figures = {
-        "command": " ".join(("atb", *COMMAND)),
+        "counted_command": " ".join(("atb", *COMMAND)),
         "files": len(files),
         "most_files": MOST_FILES,
         "files_of_rooms": dict(sorted(rooms.items())),
