@@ -170,12 +170,6 @@ def compare(
         affinity=affinity,
         cache=cache,
     )
-    found = command.run_comparison(
-        str(first),
-        str(second),
-        options,
-        within=share_words(within),
-        budget=duration_words(budget),
-        seed=seed,
-    )
+    how = {"within": share_words(within), "budget": duration_words(budget)}
+    found = command.run_comparison(str(first), str(second), options, **how, seed=seed)
     return Comparison(found.to_json())

@@ -104,10 +104,8 @@ def fit(
         table = read_table(
             table_source_from(measured), target=target, features=features, order=order
         )
-        for sentence in table.notes:
-            LOG.info(sentence)
-        for one in table.left_out:
-            LOG.info(f"left out: {one.name} ({one.reason})")
+        for note in (*table.notes, *(f"left out: {o.name} ({o.reason})" for o in table.left_out)):
+            LOG.info(note)
         return Predictor(fit_table(table, rng, coverage=share))
     if isinstance(measured, pd.DataFrame) or features is not None or order is not None:
         raise InputError("A table came without target: name the column that is to be predicted.")
