@@ -35,7 +35,7 @@ __all__ = ["app", "main"]
 
 INTERRUPTED = 130
 
-#: Options that had another name before, which is still understood.
+#: Old names of options, which are still understood.
 _OLD_NAMES = {"peers": "baselines", "screen": "prune", "no-screen": "no-prune"}
 
 Command = Callable[..., None]

@@ -232,7 +232,7 @@ Bfloat16 = Annotated[
     ),
 ]
 
-# A table of anybody's numbers in place of a database.
+# A table of any measurements in place of a database.
 TableFile = Annotated[
     Path | None,
     Option(

@@ -12,11 +12,14 @@ import time
 from pathlib import Path
 
 import pytest
+import typer
 from forked import start_forked
 from small_build import RECIPE, prepare
 
-from atb.commands.build.recipe import read_recipe
-from atb.errors import BadFile
+from atb.cli import app
+from atb.commands.build.build import check_step
+from atb.commands.build.recipe import Step, read_recipe
+from atb.errors import BadFile, InputError
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -222,3 +225,12 @@ def kill_in(stage: str, folder: Path) -> None:
     run.kill()
     run.join()
     assert run.exitcode == -signal.SIGKILL
+
+
+def test_a_recipe_may_have_old_names_of_options() -> None:
+    root = typer.main.get_command(app)
+    step = Step("search", ("search", "--latency", "6ms", "--screen"))
+    assert check_step(step, Path("old.toml"), root)["prune"] is True
+    wrong = Step("search", ("search", "--latency", "6ms", "--sieve"))
+    with pytest.raises(InputError, match="has no 'sieve'"):
+        check_step(wrong, Path("old.toml"), root)
