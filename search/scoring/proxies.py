@@ -132,9 +132,11 @@ def _held_out_proxy(
     text = None if held_out is None else held_out_text(superplm, held_out, limit=SEQUENCES)
     told = "" if text is None else f"{len(text):,} sequences of {held_out}"
     if name == "mlm":
-        return MlmProxy(superplm, text, text_told=told, precision=precision)
+        return MlmProxy(superplm, text, text_description=told, precision=precision)
     known = None if teacher is None else score_teacher(superplm, teacher).teacher
-    return DistillationProxy(superplm, text, text_told=told, teacher=known, precision=precision)
+    return DistillationProxy(
+        superplm, text, text_description=told, teacher=known, precision=precision
+    )
 
 
 def _finetune_proxy(

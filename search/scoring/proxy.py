@@ -52,7 +52,7 @@ class Proxy(Protocol):
 
 @runtime_checkable
 class RoughProxy(Proxy, Protocol):
-    """A proxy that can tell by a small part of its data who is hopeless."""
+    """A proxy that can tell by a small part of its data what cannot become a finalist."""
 
     @property
     def rough_key(self) -> str:
@@ -160,7 +160,7 @@ class _HeldOutProxy(Losses):
         superplm: SuperPLM,
         text: TokenShards | None = None,
         *,
-        text_told: str = "",
+        text_description: str = "",
         teacher: Teacher | None = None,
         precision: str = "fp32",
     ) -> None:
@@ -169,7 +169,7 @@ class _HeldOutProxy(Losses):
         Args:
             superplm: Whose slices are scored.
             text: Held-out text; part of the shipped sample by default.
-            text_told: How a person calls the text.
+            text_description: Words for the text in results and cards.
             teacher: For distillation; see `HeldOut`.
             precision: In which slices run; the teacher does in float32.
 
@@ -181,13 +181,13 @@ class _HeldOutProxy(Losses):
         from atb.training.one_shot import HeldOut, held_out_text
 
         if text is None:
-            text, text_told = held_out_text(superplm, limit=SEQUENCES), "the shipped sample"
+            text, text_description = held_out_text(superplm, limit=SEQUENCES), "the shipped sample"
         judge = HeldOut(as_deployed(superplm, precision), text, self._loss, teacher=teacher)
         taught_by = "" if judge.teacher is None else module_sha256(judge.teacher.encoder)
         parts = [self._loss, superplm_sha256(superplm), text.sha256, taught_by]
         told = {
             "teacher": judge.teacher_description,
-            "text": text_told or f"{len(text):,} sequences",
+            "text": text_description or f"{len(text):,} sequences",
         }
         super().__init__(
             self._loss,
