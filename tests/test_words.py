@@ -57,8 +57,8 @@ PHRASES = {
 
 
 @dataclass(frozen=True)
-class Exception_:
-    """A text that may say a phrase.
+class Allowed:
+    """A text that may say a phrase all the same.
 
     Attributes:
         path: Where it stands, from the root; a folder stands for all below it.
@@ -71,7 +71,15 @@ class Exception_:
     reason: str
 
 
-EXCEPTIONS: tuple[Exception_, ...] = ()
+EXCEPTIONS = (
+    Allowed("atb/cli.py", "peers", "a hidden alias of --baselines"),
+    Allowed("search/methods/methods.py", "evolved", "names of methods in searches of before"),
+    Allowed("search/candidate.py", "hopeless", "a field of result.json"),
+    Allowed("docs/reference/formats.md", "`hopeless`", "a field of result.json"),
+    Allowed("training/identity.py", "taught", "a field that runs of before have"),
+    Allowed("profiler/campaign/details.py", "neighbours, clocks", "a text that is tokenised"),
+    Allowed("docs/explanation/searching.md", "neighbours, mutants", "shapes beside a shape"),
+)
 
 
 @cache
@@ -92,9 +100,9 @@ def texts_of(path: Path) -> Iterator[str]:
                 if not isinstance(node, ast.Module) and not node.name.startswith("_"):
                     yield ast.get_docstring(node) or ""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            if node not in docstrings:
-                yield node.value
+        text = node.value if isinstance(node, ast.Constant) and node not in docstrings else None
+        if isinstance(text, str):
+            yield text
 
 
 def said(path: Path, texts: Iterator[str]) -> list[str]:
@@ -138,7 +146,7 @@ def test_public_names_are_the_terms_of_the_field() -> None:
 
 
 @pytest.mark.parametrize("exception", EXCEPTIONS, ids=lambda one: one.text)
-def test_every_exception_is_needed(exception: Exception_) -> None:
+def test_every_exception_is_needed(exception: Allowed) -> None:
     path = ROOT / exception.path
     files = [path] if path.is_file() else [*path.rglob("*.py"), *path.rglob("*.md")]
     assert any(exception.text in " ".join(file.read_text("utf-8").split()) for file in files)

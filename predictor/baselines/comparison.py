@@ -1,4 +1,4 @@
-"""Predictors side by side: the same rows to learn from, the same unseen rows to be judged by."""
+"""Predictors side by side: the same rows to learn from, the same unseen rows to test on."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class PredictorScore:
 def random_splits(
     observed: Observations, splits: int, test_share: float, rng: np.random.Generator
 ) -> list[tuple[IntArray, IntArray]]:
-    """Pairs of positions to learn from, in random order, and to be judged by.
+    """Pairs of positions to learn from, in random order, and to test on.
 
     Equal rows stay on one side.
     """

@@ -87,7 +87,7 @@ def _rank_correlations(predicted: FloatArray, measured: FloatArray) -> tuple[flo
 
 
 def evaluate(predictor: LatencyPredictor, measured: TrainingSet) -> Evaluation:
-    """Judge a predictor on measurements, each predicted by what has not seen its architecture.
+    """Score a predictor on measurements, each predicted by fits without its architecture.
 
     Raises:
         InputError: They were made under other conditions, or it learnt from all of them and they
@@ -98,7 +98,7 @@ def evaluate(predictor: LatencyPredictor, measured: TrainingSet) -> Evaluation:
 
 
 def evaluate_rows(predictor: TablePredictor, observed: Observations) -> Evaluation:
-    """Judge a predictor on the rows of a table, each predicted by what has not seen it.
+    """Score a predictor on the rows of a table, each predicted by fits without it.
 
     Raises:
         InputError: It learnt from all of them, and they are too few to be held out in turn.

@@ -40,7 +40,7 @@ class Plan:
         name: Of the campaign.
         within: Half width of the interval that is wanted, as a share of the latency; None takes
             what `launches` times `blocks` give.
-        limit_seconds: With `within`, what latencies are held against: who lies above it needs no
+        limit_seconds: With `within`, what latencies are held against: a model above it needs no
             precision, and whose latency meets it while the interval crosses it gets more launches,
             up to `most_launches_at_limit`; None for no limit.
         budget_seconds: Time after which no block is begun; None for no end.
@@ -151,10 +151,10 @@ class Plan:
         in_order: bool = False,
         alone: bool = False,
     ) -> list[list[Subject]]:
-        """Who shares a worker in a launch; others in the next, so that no company stays.
+        """The subjects that share a worker in a launch; others in the next, so that no group stays.
 
         Args:
-            batch: Who.
+            batch: Subjects that are measured in the same launches.
             launch: In which.
             in_order: Whether the first of the batch come in the first group.
             alone: Whether nobody shares one.
@@ -174,9 +174,9 @@ class Plan:
         """The blocks of a launch: in random order, each subject once before any again.
 
         Args:
-            group: Who shares the worker.
+            group: The subjects that share the worker.
             launch: Which.
-            blocks: Of whom how many; as many as planned where nothing else is said.
+            blocks: How many of each subject; as many as planned where nothing else is said.
         """
         rng = self._rng(launch, group)
         counts = [(blocks or {}).get(subject, self.blocks) for subject in group]

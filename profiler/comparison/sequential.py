@@ -75,7 +75,7 @@ def interim_analyses() -> Iterator[int]:
 
 
 def analysis_of(values: int) -> int:
-    """The look, counted from 1, at which so many values are judged.
+    """The interim analysis, counted from 1, at which this many values are known.
 
     Between two looks it is the later one: an end that the values did not choose, such as a spent
     budget, is the next look come early.

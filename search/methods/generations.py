@@ -79,7 +79,7 @@ class Generations:
         self._asked = []
 
     def propose(self) -> list[int]:
-        """Choose the candidates of the next generation and mark them as seen; uniform draws.
+        """Choose the candidates of the next generation and mark them seen; uniform draws.
 
         It is called while more candidates are left than a generation has.
 

@@ -119,7 +119,7 @@ def train(
         return
     text_model.save_tokenizer(out)
     print_line(
-        f"{out}: trained {training.steps} steps; judge it with `atb superplm evaluate {out}`"
+        f"{out}: trained {training.steps} steps; score it with `atb superplm evaluate {out}`"
     )
 
 

@@ -316,7 +316,7 @@ def _distrust(address: SshAddress, key: Any, trusted: bytes, known_hosts: Path |
     port = 22 if address.port is None else address.port
     file = "~/.ssh/known_hosts" if known_hosts is None else str(known_hosts)
     if key is None:
-        return f"{address} shows a host key that {file} forbids: ask who looks after the machine."
+        return f"{address} shows a host key that {file} forbids: ask the machine's administrator."
     came = f"the host key {key.get_algorithm()} {key.get_fingerprint()}"
     known = asyncssh.match_known_hosts(
         asyncssh.import_known_hosts(trusted.decode("utf-8", "replace")), address.host, "", port
