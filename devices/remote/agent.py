@@ -65,11 +65,7 @@ class RequestError(Exception):
 
 
 class Disconnected(Exception):
-<<<<<<< HEAD
     """The other end is gone."""
-=======
-    """The connection is closed."""
->>>>>>> 2ce77ae (Messages and docstrings use the terms of the field, held by a test with its list)
 
 
 class Requests:
@@ -380,11 +376,7 @@ def clear_up() -> None:
 
 
 def main() -> None:
-<<<<<<< HEAD
     """Answer requests until the other end is gone."""
-=======
-    """Answer requests until the connection is closed."""
->>>>>>> 2ce77ae (Messages and docstrings use the terms of the field, held by a test with its list)
     for number in _ENDING:
         signal.signal(number, lambda *_: sys.exit(0))
     clear_up()

@@ -31,11 +31,7 @@ class RemoteFacts:
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> RemoteFacts:
-<<<<<<< HEAD
         """From plain values of a device that is not trusted.
-=======
-        """From plain values that are not trusted.
->>>>>>> 2ce77ae (Messages and docstrings use the terms of the field, held by a test with its list)
 
         Raises:
             ProtocolError: They are something else.

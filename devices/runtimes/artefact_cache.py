@@ -63,11 +63,7 @@ class ArtefactCache:
     def fetch(self, key: str, folder: Path) -> Artefact | None:
         """Copy the artefact of a key into `folder`, under the name that it was built with.
 
-<<<<<<< HEAD
         A copy, not a link: what writes into an artefact would write into the cache and into
-=======
-        A copy, not a link: writing into an artefact would otherwise write into the cache and into
->>>>>>> 2ce77ae (Messages and docstrings use the terms of the field, held by a test with its list)
         what others use just then. What is worth keeping takes many times as long to build as to
         copy.
 

@@ -152,11 +152,7 @@ class Estimator(Protocol):
             reference: The sentinel's undisturbed level in seconds; None where unknown.
             confidence: Of the interval, such as 0.95.
             pooled_variance: What other models of the campaign tell about how launches differ.
-<<<<<<< HEAD
             cache: How much other tenants slowed the shared cache; None where it is not known.
-=======
-            cache: How other tenants pressed on the shared cache; None where it is not known.
->>>>>>> 2ce77ae (Messages and docstrings use the terms of the field, held by a test with its list)
         """
 
     def launch_values(

@@ -63,11 +63,7 @@ class Measurement:
         within: Precision that the campaign last asked for, as a share; None for none.
         sequential: Whether a stop rule looked at the interval again and again.
         slowdowns: By launch and block, how much slower than its level the machine was then.
-<<<<<<< HEAD
         cache: How much other tenants slowed the shared cache meanwhile; None where it is not known.
-=======
-        cache: How other tenants pressed on the shared cache; None where it is not known.
->>>>>>> 2ce77ae (Messages and docstrings use the terms of the field, held by a test with its list)
         loads: What loading it showed, in each launch.
         pooled_variance: What the other subjects of the campaign tell about how launches differ.
         method: How the latency is estimated.
@@ -140,11 +136,7 @@ class Measurement:
 
     @cached_property
     def pressure(self) -> float:
-<<<<<<< HEAD
         """How much slower the model was for other tenants of the shared cache, as a share."""
-=======
-        """How much other tenants of the shared cache slowed the model, as a share."""
->>>>>>> 2ce77ae (Messages and docstrings use the terms of the field, held by a test with its list)
         if self.cache is None:
             return 0.0
         return math.expm1(median(self.cache.of(record) for record in self.kept))

@@ -27,6 +27,7 @@ WORDS = {
     "L8-H768-A12-Q768-F3072": LARGE,
     "examples/own_space.toml": "tiny.toml",
     "my-superplm": MINI,
+    "atb-runs/ten-ms/model/model.onnx": "model.onnx",  # the simulated device reads no ONNX
 }
 #: Values of options, by the option.
 VALUES = {

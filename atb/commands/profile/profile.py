@@ -261,7 +261,9 @@ def _measure(
             print_end(result)
             results.append(result)
             if "operators" in extras:
-                extras["operators"] += break_down(*where, [m.subject for m in result.measurements])
+                given = {subject: subject for subject in plan.subjects}  # with paths of files
+                subjects = [given.get(m.subject, m.subject) for m in result.measurements]
+                extras["operators"] += break_down(*where, subjects)
     return results, extras
 
 

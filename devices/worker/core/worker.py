@@ -88,11 +88,7 @@ class Worker:
     def do_hello(
         self, affinity: list[int] | None = None, memory_share: float | None = None
     ) -> dict[str, Any]:
-<<<<<<< HEAD
         """Pin this process before any runtime makes threads, and tell its versions.
-=======
-        """Pin this process before any runtime makes threads, and say which process answers.
->>>>>>> 2ce77ae (Messages and docstrings use the terms of the field, held by a test with its list)
 
         Args:
             affinity: CPUs to stay on.
