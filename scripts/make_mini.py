@@ -258,19 +258,27 @@ def write_cards(
         },
     }
     write_document(folder / "card.json", content, kind="superplm-model-card", format=1)
+    told = {
+        "steps": settings.steps,
+        "rate": settings.learning_rate,
+        "batch": settings.batch_size,
+        "device": content["device"],
+        "random": settings.random_samples,
+        "hidden": objective.hidden_weight,
+        "tokens": tokens,
+    }
+    (folder / "CARD.md").write_text(card_text(curve, shipped, **told), "utf-8")
+
+
+def card_text(curve: dict[int, dict[str, float]], shipped: dict[str, float], **told: object) -> str:
+    """The text of CARD.md, with the losses of slices in a table."""
     rows = [
         *((f"{step:,}", losses) for step, losses in sorted(curve.items())),
         ("shipped", shipped),
     ]
-    text_of_card = CARD_TEXT.format(
+    return CARD_TEXT.format(
+        **told,
         architecture=SPACE.largest,
-        steps=settings.steps,
-        rate=settings.learning_rate,
-        batch=settings.batch_size,
-        device=content["device"],
-        random=settings.random_samples,
-        hidden=objective.hidden_weight,
-        tokens=tokens,
         sequences=HELD_OUT_SEQUENCES,
         slices=" | ".join(shipped),
         rules=" | ".join("---:" for _ in shipped),
@@ -279,7 +287,6 @@ def write_cards(
             for label, losses in rows
         ),
     )
-    (folder / "CARD.md").write_text(text_of_card, "utf-8")
 
 
 if __name__ == "__main__":

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import re
 import subprocess
 import sys
 import tomllib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -237,6 +238,38 @@ def test_files_are_short_enough_to_read() -> None:
     )  # one file, since it travels with every model
     long.pop("devices/remote/agent.py", None)  # one file, since it is what is sent to a board
     assert long == {}
+
+
+#: Lines of a function, signature included; of those in atb/api the docstring, which is the
+#: reference of the Python face, does not count.
+MOST_LINES = 60
+
+
+def long_functions(root: Path, paths: Iterable[str]) -> dict[str, int]:
+    """Functions above the limit, with their lines."""
+    found = {}
+    for path in paths:
+        for node in ast.walk(ast.parse((root / path).read_text("utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lines = (node.end_lineno or node.lineno) - node.lineno + 1
+                if path.startswith("atb/api/"):
+                    lines -= len((ast.get_docstring(node, clean=False) or "").splitlines())
+                if lines > MOST_LINES:
+                    found[f"{path}: {node.name}"] = lines
+    return found
+
+
+def test_functions_are_short_enough_to_read() -> None:
+    tracked = subprocess.run(
+        ["git", "ls-files", "*.py"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert long_functions(ROOT, [path for path in tracked if not path.startswith("tests/")]) == {}
+
+
+def test_a_planted_long_function_is_found(tmp_path: Path) -> None:
+    (tmp_path / "short.py").write_text("def f():\n" + "    a = 1\n" * 59)
+    (tmp_path / "long.py").write_text("def f():\n" + "    a = 1\n" * 60)
+    assert long_functions(tmp_path, ["short.py", "long.py"]) == {"long.py: f": 61}
 
 
 def test_only_one_file_writes_to_the_terminal() -> None:

@@ -96,8 +96,8 @@ def ratio(here: list[float], there: list[float]) -> dict[str, Any]:
     return {"ratio": math.exp(mean), "interval": [math.exp(mean - half), math.exp(mean + half)]}
 
 
-def main() -> None:
-    """Measure, print and record."""
+def parse_arguments() -> argparse.Namespace:
+    """Words of the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--blocks", type=int, default=9)
@@ -110,7 +110,12 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.rounds < 2:
         parser.error("--rounds must be 2 or more: an interval needs them")
+    return arguments
 
+
+def main() -> None:
+    """Measure, print and record."""
+    arguments = parse_arguments()
     from openssh import running_openssh
     from remote_devices import remote_device
 

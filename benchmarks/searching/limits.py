@@ -113,8 +113,8 @@ class Bench:
         return [float(limit) for limit in json.loads(file.read_text())]
 
 
-def main() -> None:
-    """Search, wait, measure again."""
+def parse_arguments() -> argparse.Namespace:
+    """Words of the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", default=",".join(map(str, range(SEEDS))))
@@ -129,7 +129,12 @@ def main() -> None:
         default=60,
         help="Minutes between the last search and the last campaign.",
     )
-    arguments = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Search, wait, measure again."""
+    arguments = parse_arguments()
     out: Path = arguments.out
     seeds = [int(seed) for seed in arguments.seeds.split(",")]
     started = machine()

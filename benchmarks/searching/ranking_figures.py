@@ -67,18 +67,21 @@ def agreement(
             "tau_in_bands": interval(by_seed[0], by_seed[1], band_of),
         },
         "by_task": {
-            task: {
-                "scores": dict(
-                    zip(map(str, architectures), np.mean(scores, axis=0).tolist(), strict=True)
-                ),
-                "ceiling": interval(scores[0], scores[1]),
-                **{
-                    name: interval(cheap, np.mean(scores, axis=0))
-                    for name, cheap in _proxies(architectures, known, [task]).items()
-                },
-            }
+            task: _of_task(architectures, scores, _proxies(architectures, known, [task]))
             for task, scores in of_tasks.items()
         },
+    }
+
+
+def _of_task(
+    architectures: Sequence[Architecture], scores: Sequence[Any], proxies: dict[str, Any]
+) -> dict[str, Any]:
+    """Stand-alone scores of one task, by seed, and the tau of every proxy with their mean."""
+    mean = np.mean(scores, axis=0)
+    return {
+        "scores": dict(zip(map(str, architectures), mean.tolist(), strict=True)),
+        "ceiling": interval(scores[0], scores[1]),
+        **{name: interval(cheap, mean) for name, cheap in proxies.items()},
     }
 
 

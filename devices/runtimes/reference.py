@@ -154,11 +154,6 @@ def forward(
         product: Array = values @ weights[f"{name}.weight"].T.astype(np.float64)
         return product + weights[f"{name}.bias"]
 
-    def split(values: Array) -> Array:
-        batch, length, _ = values.shape
-        heads = (architecture.heads, architecture.head_size)
-        return values.reshape(batch, length, *heads).swapaxes(1, 2)  # [B, A, S, D]
-
     hidden = norm(
         weights["embeddings.word_embeddings.weight"][input_ids].astype(np.float64)
         + weights["embeddings.token_type_embeddings.weight"][token_type_ids]
@@ -169,7 +164,7 @@ def forward(
     for layer in range(architecture.layers):
         prefix = f"encoder.layer.{layer}"
         query, key, value = (
-            split(linear(hidden, f"{prefix}.attention.self.{part}"))
+            _by_head(linear(hidden, f"{prefix}.attention.self.{part}"), architecture.heads)
             for part in ("query", "key", "value")
         )
         context = _attend(query, key, value, shown)
@@ -182,6 +177,12 @@ def forward(
         )
     pooled = np.tanh(linear(hidden[:, 0], "pooler.dense"))
     return hidden.astype(np.float32), pooled.astype(np.float32)
+
+
+def _by_head(values: Array, heads: int) -> Array:
+    """[B, S, A * D] as [B, A, S, D]."""
+    batch, length, _ = values.shape
+    return values.reshape(batch, length, heads, -1).swapaxes(1, 2)
 
 
 def _attend(query: Array, key: Array, value: Array, shown: npt.NDArray[np.bool_]) -> Array:
