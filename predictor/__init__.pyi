@@ -3,6 +3,7 @@ from .checksum import (
     PREDICTOR_FORMAT as PREDICTOR_FORMAT,
     read_checksummed as read_checksummed,
 )
+from .exact import ExactPredictor as ExactPredictor
 from .explanation import explain as explain, savings as savings
 from .family import FamilyPredictor as FamilyPredictor, fit_family as fit_family
 from .file import (

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +18,7 @@ from atb.devices.fake.device import FakeCosts, FakeDevice
 from atb.devices.settings import RunSettings
 from atb.models.architecture import Architecture
 from atb.models.space import SPACES
-from atb.predictor.fitting.basis import FloatArray, IntArray
-from atb.predictor.fitting.features import architecture_at, columns_of, rows_of
-from atb.predictor.predictor import Prediction
+from atb.predictor.exact import ExactPredictor
 from atb.profiler.conditions import Conditions
 from atb.profiler.database.writer import ProfileDatabase
 from atb.search.constraints.candidates import Candidates, feasible, on_search_grid
@@ -34,39 +31,6 @@ from atb.search.scoring.executors import Executor
 from atb.search.scoring.proxy import ExactProxy
 from atb.search.targets import Target
 from atb.search.verifier import Budget, Verifier
-
-
-@dataclass(frozen=True, slots=True)
-class ExactPredictor:
-    """Knows the truth: search is tested on it.
-
-    Attributes:
-        conditions: Under which it holds.
-        formula: From int[n, 5] to seconds, float64[n].
-    """
-
-    conditions: Conditions
-    formula: Callable[[IntArray], FloatArray]
-
-    @classmethod
-    def of_latency(
-        cls, conditions: Conditions, latency: Callable[[Architecture], float]
-    ) -> ExactPredictor:
-        """From a function of one architecture, such as that of a `FakeDevice`."""
-        return cls(
-            conditions,
-            lambda rows: np.array([latency(architecture_at(row)) for row in rows], dtype=float),
-        )
-
-    def predict(self, rows: IntArray) -> Prediction:
-        """Predict int[n, 5]; the interval has no width."""
-        columns_of(rows[:0])
-        seconds = self.formula(rows)
-        return Prediction(seconds, seconds, seconds, np.ones(len(rows), dtype=np.bool_))
-
-    def predict_architectures(self, architectures: Sequence[Architecture]) -> Prediction:
-        """The same for a few architectures."""
-        return self.predict(rows_of(architectures))
 
 
 class SlowProxy(ExactProxy):
