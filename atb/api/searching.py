@@ -234,17 +234,12 @@ def search(
         latency=duration_words(latency),
         speedup=speedup,
         reference=str(reference),
-        limits=[f"{n}={a}" for n, a in limits.items()]
-        if isinstance(limits, Mapping)
-        else [*limits],
+        limits=_limit_words(limits),
         alternatives=list(map(str, alternatives)),
         window=None if window is None else list_words(window),
     )
-    candidates = CandidateOptions(
-        grid=grid,
-        layout=format,
-        **({"space": space} if isinstance(space, str) else {"members": space}),
-    )
+    members = {"space": space} if isinstance(space, str) else {"members": space}
+    candidates = CandidateOptions(grid=grid, layout=format, **members)
     how = MethodOptions(
         method=method,
         generation_size=generation_size,
@@ -274,6 +269,12 @@ def search(
     options = _place_of(fitted.conditions, cache)
     result = find_winner(wanted, candidates, how, scoring, options, files, fitted=fitted)
     return SearchOutcome(result, Path(out))
+
+
+def _limit_words(limits: Sequence[str] | Mapping[str, str]) -> list[str]:
+    if isinstance(limits, Mapping):
+        return [f"{name}={amount}" for name, amount in limits.items()]
+    return list(limits)
 
 
 def _place_of(conditions: Conditions, cache: str) -> TargetOptions:
