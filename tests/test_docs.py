@@ -45,6 +45,8 @@ READERS = {
     "csv": lambda text: list(csv.reader(text.splitlines(), strict=True)),
 }
 MOST_MARKS = 10
+#: What sample outputs of `atb quickstart` have beside those of `atb search`.
+ONLY_QUICKSTART = {"report"}
 #: Commands that end with another code than 0 when all is well.
 VERDICTS = {"compare": {0, 3, 4, 5}}
 
@@ -85,11 +87,20 @@ def test_the_commands_of_a_page_run_one_after_the_other(
 ) -> None:
     folder = tmp_path / "page"
     shutil.copytree(world, folder, symlinks=True)
+    printed = ""
     for line in commands_of(page):
         words = made_small(line)
         done = run(folder, *words)
         allowed = VERDICTS.get(words[0], {0})
         assert done.returncode in allowed, f"{line}\natb {shlex.join(words)}\n{done.stderr}"
+        printed += done.stdout
+    shown = "".join(block.text for block in blocks_of(page) if block.language == "text")
+    assert labels_of(shown) - ONLY_QUICKSTART <= labels_of(printed)
+
+
+def labels_of(output: str) -> set[str]:
+    """What the lines of an output begin with."""
+    return {line.split()[0] for line in output.splitlines() if line.strip()}
 
 
 @pytest.mark.slow

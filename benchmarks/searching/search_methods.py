@@ -232,7 +232,7 @@ def draw(figures: dict[str, Any]) -> None:
         )
     axes.axhline(figures["best"], color="black", linewidth=0.8, linestyle=":")
     axes.set(
-        xlabel="architectures scored (one given up early counts as an eighth)",
+        xlabel="architectures scored (a pruned one counts as an eighth)",
         ylabel="best score so far (minus the held-out loss)",
         title=f"{figures['architectures']:,} architectures of mini, {SEEDS} seeds",
         ylim=(figures["upper_quartile"], figures["best"] + 0.003),
