@@ -247,9 +247,7 @@ def make_format_1(url, conditions):
     """The tables of format 1 with one block, as a server holds them."""
     import psycopg
 
-    statements = (
-        Path(__file__).parents[1] / "samples".joinpath("format1-postgresql.sql").read_text()
-    )
+    statements = (Path(__file__).parents[1] / "samples" / "format1-postgresql.sql").read_text()
     block = rows(SAMPLE, f"SELECT {', '.join(BLOCK)} FROM atb_blocks LIMIT 1")[0]
     with psycopg.connect(url) as connection:
         connection.execute(statements)
