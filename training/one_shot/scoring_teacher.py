@@ -1,7 +1,7 @@
 """The target of the distillation score: the teacher that a SuperPLM learnt from.
 
 A SuperPLM's card names that teacher, with a hash of its weights. Where it cannot be had, slices are
-held against the SuperPLM's own whole, which ranks them otherwise.
+held against the whole SuperPLM, which ranks them otherwise.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from atb.training.one_shot.objectives import Distillation
 
 __all__ = ["ScoreTeacher", "described_teacher", "score_teacher"]
 
-_OWN_WHOLE = "the SuperPLM's own whole"
+_WHOLE = "the whole SuperPLM"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class ScoreTeacher:
     """The target that slices are scored against.
 
     Attributes:
-        teacher: The teacher; None for the SuperPLM's own whole.
+        teacher: The teacher; None for the whole SuperPLM.
         description: The same in words, with the reason where it is not that of training.
     """
 
@@ -73,7 +73,7 @@ def score_teacher(superplm: SuperPLM, name: str | None = None) -> ScoreTeacher:
             )
         return ScoreTeacher.given(teacher)
     if learnt_from is None:
-        return ScoreTeacher(None, _OWN_WHOLE)
+        return ScoreTeacher(None, _WHOLE)
     known = learnt_from.get("name")
     if known is None:
         return _instead("its card does not say where the teacher is that it learnt from")
@@ -87,7 +87,7 @@ def score_teacher(superplm: SuperPLM, name: str | None = None) -> ScoreTeacher:
 
 
 def _instead(reason: str) -> ScoreTeacher:
-    return ScoreTeacher(None, f"{_OWN_WHOLE}, since {reason} (name it with --teacher)")
+    return ScoreTeacher(None, f"{_WHOLE}, since {reason} (name it with --teacher)")
 
 
 def _learnt_from(folder: Path | None) -> Mapping[str, Any] | None:

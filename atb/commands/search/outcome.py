@@ -66,7 +66,7 @@ def _winner(result: SearchResult) -> Iterator[tuple[str, str]]:
 
 
 def _scores(result: SearchResult) -> Iterator[tuple[str, str]]:
-    early = f" ({result.pruned} given up early)" if result.pruned else ""
+    early = f" ({result.pruned} pruned)" if result.pruned else ""
     yield (
         "score",
         (

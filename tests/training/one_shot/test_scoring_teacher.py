@@ -74,7 +74,7 @@ def test_the_card_names_the_teacher_and_the_score_uses_it(
         assert judge.teacher_description == str(tmp_path / "teacher")
         losses = [judge.loss(slice_) for slice_ in SLICES]
         assert losses == [right.loss(slice_) for slice_ in SLICES]
-        assert judge.loss(superplm.architecture) > 0.01  # its own whole is no measure
+        assert judge.loss(superplm.architecture) > 0.01  # the whole SuperPLM is no measure
         own = HeldOut(superplm, text, teacher=Teacher.of(superplm))
         assert kendalltau(losses, [own.loss(slice_) for slice_ in SLICES]).statistic < 1
 
@@ -89,7 +89,7 @@ def test_scores_by_different_teachers_are_kept_apart(
     by_whole = DistillationProxy(superplm, text)
     assert by_teacher.key != by_whole.key
     assert by_teacher.score(SLICES) != by_whole.score(SLICES)
-    assert "own whole" in by_whole.facts["teacher"]
+    assert "whole SuperPLM" in by_whole.facts["teacher"]
 
 
 @pytest.mark.parametrize("fault", ["gone", "other weights", "damaged"])
@@ -114,7 +114,7 @@ def test_a_teacher_that_cannot_be_had_is_told(
     superplm = load_superplm(tmp_path / "run")
     found = score_teacher(superplm)
     assert found.teacher is None
-    assert "own whole" in found.description
+    assert "whole SuperPLM" in found.description
     assert str(tmp_path / "teacher") in found.description
     assert "--teacher" in found.description
     assert HeldOut(superplm, text).loss(superplm.architecture) == pytest.approx(0, abs=1e-5)
@@ -129,7 +129,7 @@ def test_a_teacher_that_cannot_be_had_is_told(
 def test_without_states_to_imitate_the_whole_is_the_measure(
     train: Callable[..., SuperPLM], tmp_path: Path
 ) -> None:
-    assert score_teacher(train(RelationDistillation)).description == "the SuperPLM's own whole"
+    assert score_teacher(train(RelationDistillation)).description == "the whole SuperPLM"
     assert "teacher" not in read_card(tmp_path / "run").facts
 
 
