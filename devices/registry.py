@@ -8,7 +8,6 @@ with `atb devices add` (remote/saved_devices.py).
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from importlib.metadata import entry_points
 from pkgutil import resolve_name
 from typing import Any
 
@@ -16,6 +15,7 @@ from atb.devices.contract import Device
 from atb.devices.remote import SavedDevice, read_devices
 from atb.devices.runtimes import all_runtimes, package_of, unavailable
 from atb.errors import AtbError, InputError
+from atb.plugins import plugins, translate_plugin_errors
 
 __all__ = [
     "DeviceListing",
@@ -84,15 +84,8 @@ def find_device(name: str) -> Device:
             f"There is no device {name!r}: choose one of {', '.join([*known, *saved])}; "
             "`atb devices list` shows what each can do, `atb devices add` adds a remote one."
         )
-    try:
+    with translate_plugin_errors("device", name, known[name]):
         device: Device = resolve_name(known[name])()
-    except AtbError:
-        raise
-    except Exception as error:  # code of another package
-        raise InputError(
-            f"The device {name} ({known[name]}) does not load ({error}): mend or remove the "
-            "package that brings it."
-        ) from error
     return device
 
 
@@ -163,5 +156,4 @@ def _list_runtimes(device: Device) -> list[DeviceListing]:
 
 
 def _known_devices() -> dict[str, str]:
-    foreign = {entry.name: entry.value for entry in entry_points(group=DEVICE_GROUP)}
-    return {**_DEVICES, **{name: path for name, path in foreign.items() if name not in _DEVICES}}
+    return {**_DEVICES, **{n: p for n, p in plugins(DEVICE_GROUP).items() if n not in _DEVICES}}

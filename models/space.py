@@ -170,18 +170,6 @@ class SearchSpace:
         a, b, c, d = (int(i) for i in np.unravel_index(index, shape))
         return a, b, c, d
 
-    def neighbours(self, architecture: Architecture) -> list[Architecture]:
-        """Members that differ by one step in one gene."""
-        genome = self.genome(architecture)
-        found = []
-        for gene, values in enumerate(self.genes):
-            for step in (-1, 1):
-                position = genome[gene] + step
-                if 0 <= position < len(values):
-                    moved = (*genome[:gene], position, *genome[gene + 1 :])
-                    found.append(self.at(moved))  # type: ignore[arg-type]
-        return found
-
     def blocks(self, rows: int = 1_000_000) -> Iterator[npt.NDArray[np.int32]]:
         """Enumerate the space in arrays of at most about `rows` rows.
 

@@ -33,8 +33,11 @@ class Package:
         ]
         for described, block in blocks:
             for name in re.findall(r'title="(.+)"', described):
-                (folder / name).parent.mkdir(exist_ok=True)
-                (folder / name).write_text(block)
+                path = folder / name
+                path.parent.mkdir(exist_ok=True)
+                path.write_text(block)
+                if path.suffix == ".py" and path.parent != folder:
+                    (path.parent / "__init__.py").touch()
         self._install()
 
     def _install(self) -> None:
@@ -56,9 +59,9 @@ class Package:
         paths = [str(self.folder), *filter(None, [os.environ.get("PYTHONPATH")])]
         return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
 
-    def run_tests(self, file: str) -> str:
+    def run_tests(self, *words: str) -> str:
         """Run a test file of the page by pytest; returns what it printed."""
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", file]
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *words]
         done = subprocess.run(
             command,
             cwd=self.folder,
@@ -70,10 +73,13 @@ class Package:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    def run_commands(self) -> None:
-        """Run all commands of the page, each of which must succeed."""
+    def run_commands(self) -> list[str]:
+        """Run all commands of the page, each of which must succeed; returns what they printed."""
+        outputs = []
         for line in self.commands:
             name, *words = shlex.split(line)
             assert name == "atb"
             done = run_forked(tuple(words), self.folder, self.environment)
             assert done.returncode == 0, done.stderr
+            outputs.append(done.stdout)
+        return outputs

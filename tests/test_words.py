@@ -78,7 +78,6 @@ EXCEPTIONS = (
     Allowed("docs/reference/formats.md", "`hopeless`", "a field of result.json"),
     Allowed("training/identity.py", "taught", "a field that runs of before have"),
     Allowed("profiler/campaign/details.py", "neighbours, clocks", "a text that is tokenised"),
-    Allowed("docs/explanation/searching.md", "neighbours, mutants", "shapes beside a shape"),
 )
 
 

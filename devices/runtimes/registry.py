@@ -7,14 +7,14 @@ like one of this package.
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points
 from pathlib import Path
 from pkgutil import resolve_name
 
 from atb.devices import Artefact, Device, RunSettings, Runtime, WorkerRuntime
 from atb.devices.runtimes.installed import RuntimeAbsent
-from atb.errors import InputError
+from atb.errors import AtbError, InputError
 from atb.models import Architecture
+from atb.plugins import plugins, translate_plugin_errors
 
 __all__ = [
     "all_runtimes",
@@ -96,17 +96,19 @@ def find_runner(runtime: str) -> Path:
 
 
 def _known_runtimes() -> dict[str, str]:
-    foreign = {entry.name: entry.value for entry in entry_points(group=RUNTIME_GROUP)}
-    return {**_RUNTIMES, **{name: path for name, path in foreign.items() if name not in _RUNTIMES}}
+    return {**_RUNTIMES, **{n: p for n, p in plugins(RUNTIME_GROUP).items() if n not in _RUNTIMES}}
 
 
 def _make(name: str, path: str) -> WorkerRuntime:
+    runtime: WorkerRuntime
+    if name in _RUNTIMES:
+        runtime = resolve_name(path)()
+        return runtime
     try:
-        runtime: WorkerRuntime = resolve_name(path)()
-    except Exception as error:  # code of another package
-        if name in _RUNTIMES:
-            raise
-        return _BrokenRuntime(name, path, error)
+        with translate_plugin_errors("runtime", name, path):
+            runtime = resolve_name(path)()
+    except AtbError as error:
+        return _BrokenRuntime(name, path, str(error))
     return runtime
 
 
@@ -116,10 +118,10 @@ class _BrokenRuntime:
     precisions: tuple[str, ...] = ()
     tells_operators = False
 
-    def __init__(self, name: str, path: str, error: Exception) -> None:
+    def __init__(self, name: str, path: str, reason: str) -> None:
         self.name = name
         self.distributions = (path.partition(".")[0].partition(":")[0],)
-        self._reason = f"{path} does not load ({error}); mend or remove the package that brings it"
+        self._reason = reason
 
     @property
     def version(self) -> str:
@@ -127,10 +129,10 @@ class _BrokenRuntime:
 
     @property
     def runner(self) -> Path:
-        raise InputError(f"The runtime {self.name} cannot be used: {self._reason}.")
+        raise InputError(self._reason)
 
     def build(self, architecture: Architecture, settings: RunSettings, folder: Path) -> Artefact:
-        raise InputError(f"The runtime {self.name} cannot be used: {self._reason}.")
+        raise InputError(self._reason)
 
 
 def unavailable(runtime: Runtime) -> str | None:

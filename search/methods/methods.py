@@ -6,18 +6,18 @@ A package adds a method through the entry-point group `atb.search_methods`, name
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points
+from pkgutil import resolve_name
 
 import numpy as np
 
 from atb.errors import InputError
+from atb.plugins import plugins, translate_plugin_errors
 from atb.search import Factory, MethodSettings, SearchMethod
 from atb.search.constraints import Candidates
 from atb.search.methods.evolution import Evolution
 from atb.search.methods.generations import Generations
 from atb.search.methods.pareto import Pareto
 from atb.search.methods.surrogate_evolution import SurrogateEvolution
-from atb.text_files import one_line
 
 __all__ = [
     "METHODS",
@@ -87,20 +87,15 @@ def find_method(name: str) -> Factory:
     """
     if name in METHODS:
         return METHODS[name]
-    found = {entry.name: entry for entry in entry_points(group=METHOD_GROUP)}
+    found = plugins(METHOD_GROUP)
     if name not in found:
         names = ", ".join([*METHODS, *sorted(set(found) - set(METHODS))])
         raise InputError(f"There is no search method {name!r}: choose {names}.")
-    try:
-        factory: Factory = found[name].load()
-    except Exception as error:  # whatever the code of another package raises
-        raise InputError(
-            f"The search method {name} cannot be imported from {found[name].value} "
-            f"({one_line(error)}): repair or remove the package that brings it."
-        ) from error
+    with translate_plugin_errors("search method", name, found[name]):
+        factory: Factory = resolve_name(found[name])
     if not callable(factory):
         raise InputError(
-            f"The search method {name} of {found[name].value} is no function or class: repair the "
+            f"The search method {name} of {found[name]} is no function or class: repair the "
             "package that brings it, by docs/how-to/add-a-search-method.md."
         )
     return factory

@@ -20,7 +20,7 @@ class ForeignDevice(FakeDevice):
 
 class BrokenDevice:
     def __init__(self) -> None:
-        raise RuntimeError("no board is plugged in")
+        raise RuntimeError("no board is plugged in\n\x1b[31mTraceback")
 
 
 def plug_in(monkeypatch: pytest.MonkeyPatch, **devices: type) -> None:
@@ -28,7 +28,8 @@ def plug_in(monkeypatch: pytest.MonkeyPatch, **devices: type) -> None:
         EntryPoint(name, f"{__name__}:{kind.__name__}", registry.DEVICE_GROUP)
         for name, kind in devices.items()
     ]
-    monkeypatch.setattr(registry, "entry_points", lambda group: entries)
+    found = {registry.DEVICE_GROUP: entries}
+    monkeypatch.setattr("atb.plugins.entry_points", lambda group: found.get(group, []))
     local = {f"{__name__}:{kind.__name__}": kind for kind in devices.values()}
     load = registry.resolve_name
     # under importlib mode this very module has no importable name
@@ -109,7 +110,7 @@ def test_a_device_of_somebody_else_does_not_replace_a_built_in_one(
 def test_a_device_that_does_not_load_spoils_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     plug_in(monkeypatch, broken=BrokenDevice)
     listed = {entry.device: entry for entry in list_devices()}
-    assert "no board is plugged in" in listed["broken"].note
+    assert "(no board is plugged in)" in listed["broken"].note
     assert not listed["broken"].available
     assert listed["fake"].available
     with pytest.raises(InputError, match="no board is plugged in"):

@@ -7,11 +7,11 @@ object keeps to the contract `atb.data.tasks.Task` (docs/how-to/add-a-task.md).
 from __future__ import annotations
 
 import difflib
-from importlib.metadata import EntryPoint, entry_points
+from pkgutil import resolve_name
 
 from atb.data.tasks import GLUE, SQUAD, Task
 from atb.errors import InputError
-from atb.text_files import one_line
+from atb.plugins import plugins, translate_plugin_errors
 
 __all__ = ["TASKS", "TASK_GROUP", "find_task"]
 
@@ -38,10 +38,11 @@ def find_task(name: str) -> Task:
     plain = _OTHER_SPELLINGS.get(plain, plain)
     if plain in TASKS:
         return TASKS[plain]
-    foreign = {_plain(entry.name): entry for entry in entry_points(group=TASK_GROUP)}
-    if plain in foreign:
-        return _loaded(foreign[plain])
-    names = [*TASKS, *sorted(entry.name for entry in foreign.values())]
+    foreign = plugins(TASK_GROUP)
+    called = next((one for one in foreign if _plain(one) == plain), None)
+    if called is not None:
+        return _loaded(called, foreign[called])
+    names = [*TASKS, *sorted(foreign)]
     near = difflib.get_close_matches(plain, names, n=1)
     meant = f" (did you mean {near[0]}?)" if near else ""
     raise InputError(f"There is no task {name!r}{meant}: choose one of {', '.join(names)}.")
@@ -51,25 +52,20 @@ def _plain(name: str) -> str:
     return name.lower().replace("-", "").replace("_", "").replace(".", "")
 
 
-def _loaded(entry: EntryPoint) -> Task:
+def _loaded(name: str, path: str) -> Task:
     """The task of another package.
 
     Raises:
         InputError: It cannot be imported, or does not keep to the contract.
     """
-    try:
-        task = entry.load()
-    except Exception as error:  # whatever the code of another package raises
-        raise InputError(
-            f"The task {entry.name} cannot be imported from {entry.value} ({one_line(error)}): "
-            "repair or remove the package that brings it."
-        ) from error
+    with translate_plugin_errors("task", name, path):
+        task = resolve_name(path)
     parts = [part for part in vars(Task) if not part.startswith("_")]
     missing = [part for part in parts if not hasattr(task, part)]
-    if missing or _plain(task.name) != _plain(entry.name):
+    if missing or _plain(task.name) != _plain(name):
         reason = f"has no {missing[0]}" if missing else f"calls itself {task.name}"
         raise InputError(
-            f"The task {entry.name} of {entry.value} {reason}: repair the package that brings it, "
+            f"The task {name} of {path} {reason}: repair the package that brings it, "
             "by docs/how-to/add-a-task.md."
         )
     found: Task = task

@@ -26,8 +26,8 @@ class NcnnModel:
 
     library = "ncnn"
     inputs = None  # those of a BERT
-    # idle threads of its OpenMP sleep at once: spinning ones would count as busy and disturb their
-    # neighbours (the option `openmp_blocktime` is for another OpenMP than the one in its wheels)
+    # idle threads of its OpenMP sleep at once: spinning ones would count as busy and disturb other
+    # threads (the option `openmp_blocktime` is for another OpenMP than the one in its wheels)
     environment: ClassVar[dict[str, str]] = {"OMP_WAIT_POLICY": "PASSIVE"}
 
     def __init__(self, file: ModelFile) -> None:

@@ -80,7 +80,7 @@ class OnnxRuntimeModel:
         options.inter_op_num_threads = 1
         options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
         options.log_severity_level = 3  # errors only
-        # spinning threads would count as busy and disturb their neighbours
+        # spinning threads would count as busy and disturb other threads
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         if self.wanted != "CPUExecutionProvider":
             # otherwise operators that the provider does not have go to the CPU one by one

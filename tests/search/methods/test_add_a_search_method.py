@@ -8,7 +8,6 @@ import pytest
 from how_to import Package
 
 from atb.errors import InputError
-from atb.search.methods import methods
 from atb.search.methods.evolution import Evolution
 from atb.search.methods.methods import METHOD_GROUP, find_method
 from atb.search.result import read_result
@@ -45,7 +44,8 @@ def test_the_method_of_the_page_is_found_by_its_name(
 
 def plug_in(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     entries = [EntryPoint(name, value, METHOD_GROUP)]
-    monkeypatch.setattr(methods, "entry_points", lambda group: entries)
+    found = {METHOD_GROUP: entries}
+    monkeypatch.setattr("atb.plugins.entry_points", lambda group: found.get(group, []))
 
 
 def test_no_package_takes_the_name_of_a_method_that_is_there(

@@ -3,97 +3,30 @@
 from __future__ import annotations
 
 import json
-import os
-import re
-import shlex
-import subprocess
-import sys
-import tomllib
 from importlib.metadata import EntryPoint
-from pathlib import Path
 
 import pytest
-from forked import run_forked
+from how_to import Package
 
 from atb.data.tasks.glue import GLUE
 from atb.errors import InputError
-from atb.training.finetuning import task_names
 from atb.training.finetuning.task_names import TASK_GROUP, find_task
-
-PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "add-a-task.md"
-
-
-def blocks() -> list[tuple[str, str]]:
-    """The blocks of code of the page, each with what stands behind its opening fence."""
-    text = PAGE.read_text("utf-8")
-    return re.findall(r"^```([^\n]*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-
-
-def write_files(folder: Path) -> None:
-    """Write every block of the page that has a title."""
-    for described, text in blocks():
-        for name in re.findall(r'title="(.+)"', described):
-            (folder / name).parent.mkdir(exist_ok=True)
-            (folder / name).write_text(text)
-
-
-def install(folder: Path) -> None:
-    """Write what an installer makes of a `pyproject.toml`: a folder that tells the entry points."""
-    project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
-    described = folder / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
-    described.mkdir()
-    (described / "METADATA").write_text(
-        f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
-    )
-    lines = []
-    for group, entries in project["entry-points"].items():
-        lines += [f"[{group}]", *(f"{name} = {value}" for name, value in entries.items())]
-    (described / "entry_points.txt").write_text("\n".join(lines) + "\n")
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where all files of the page lie, installed."""
-    folder = tmp_path_factory.mktemp("package")
-    write_files(folder)
-    install(folder)
-    return folder
-
-
-@pytest.fixture
-def environment(folder: Path) -> dict[str, str]:
-    paths = [str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+def package(tmp_path_factory: pytest.TempPathFactory) -> Package:
+    return Package("add-a-task.md", tmp_path_factory.mktemp("package"))
 
 
 @pytest.mark.slow
-def test_the_task_of_the_page_passes_the_suite(folder: Path, environment: dict[str, str]) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "test_ticket_task.py",
-    ]
-    found = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
-    assert found.returncode == 0, found.stdout + found.stderr
-    assert "7 passed" in found.stdout
+def test_the_task_of_the_page_passes_the_suite(package: Package) -> None:
+    assert "7 passed" in package.run_tests("test_ticket_task.py")
 
 
 @pytest.mark.slow
-def test_the_commands_of_the_page_fine_tune_and_evaluate(
-    folder: Path, environment: dict[str, str]
-) -> None:
-    (typed,) = (text for described, text in blocks() if not described)
-    for line in typed.splitlines():
-        name, *words = shlex.split(line)
-        assert name == "atb"
-        found = run_forked(tuple(words), folder, environment)
-        assert found.returncode == 0, found.stderr
+def test_the_commands_of_the_page_fine_tune_and_evaluate(package: Package) -> None:
+    package.run_commands()
+    folder = package.folder
     report = json.loads((folder / "tuned" / "finetuned.json").read_text())
     assert report["task"] == "tickets"
     assert set(report["scores"]) == {"dev"}
@@ -104,9 +37,9 @@ def test_the_commands_of_the_page_fine_tune_and_evaluate(
 
 
 def test_the_task_of_the_page_is_found_by_its_name(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+    package: Package, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.syspath_prepend(folder)
+    monkeypatch.syspath_prepend(package.folder)
     assert find_task("Tickets").metric == "accuracy"
     with pytest.raises(InputError, match=r"no task 'ticket' \(did you mean tickets\?\)"):
         find_task("ticket")
@@ -114,7 +47,8 @@ def test_the_task_of_the_page_is_found_by_its_name(
 
 def plug_in(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     entries = [EntryPoint(name, value, TASK_GROUP)]
-    monkeypatch.setattr(task_names, "entry_points", lambda group: entries)
+    found = {TASK_GROUP: entries}
+    monkeypatch.setattr("atb.plugins.entry_points", lambda group: found.get(group, []))
 
 
 def test_no_package_takes_the_name_of_a_task_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
