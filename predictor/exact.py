@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from atb.models import Architecture
-from atb.predictor.fitting import FloatArray, IntArray, columns_of, rows_of
+from atb.predictor.fitting import FloatArray, IntArray, architecture_at, columns_of, rows_of
 from atb.predictor.predictor import Prediction
 from atb.profiler import Conditions
 
@@ -26,6 +26,16 @@ class ExactPredictor:
 
     conditions: Conditions
     formula: Callable[[IntArray], FloatArray]
+
+    @classmethod
+    def of_latency(
+        cls, conditions: Conditions, latency: Callable[[Architecture], float]
+    ) -> ExactPredictor:
+        """From a function of one architecture, such as that of a `FakeDevice`."""
+        return cls(
+            conditions,
+            lambda rows: np.array([latency(architecture_at(row)) for row in rows], dtype=float),
+        )
 
     def predict(self, rows: IntArray) -> Prediction:
         """Predict int[n, 5]; the interval has no width."""

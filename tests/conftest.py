@@ -6,6 +6,7 @@ import os
 import shlex
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from copy import copy
 from functools import lru_cache
 from itertools import count
 from pathlib import Path
@@ -16,6 +17,7 @@ from postgresql import Server, find_binaries, running_server
 
 from atb.devices import known_folder as known_files
 from atb.devices.runtimes import reference
+from atb.messages import LOG
 
 _NUMBERS = count()
 
@@ -57,6 +59,13 @@ def artefacts_of_nobody(
     """No test finds what another one built, or what the user keeps."""
     folder = tmp_path_factory.getbasetemp() / f"artefacts-{next(_NUMBERS)}"
     monkeypatch.setenv("ATB_CACHE", str(folder))
+
+
+@pytest.fixture(autouse=True)
+def messages_as_in_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a command did to the logger ends with its test: none depends on the ones before it."""
+    for name in ("handlers", "propagate", "level"):
+        monkeypatch.setattr(LOG, name, copy(getattr(LOG, name)))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from atb.commands.output.console import prepare_streams
 from atb.commands.output.measurements import print_end, print_measured
 from atb.devices.fake.device import FakeDevice
 from atb.devices.settings import RunSettings
@@ -28,6 +29,7 @@ def said(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
             result: CampaignResult = run_campaign(
                 device, device.runtimes["fake"], RunSettings(), plan, database
             )
+        prepare_streams()
         print_end(result)
         print_measured([result], {}, json=False)
         return capsys.readouterr().err.splitlines()
