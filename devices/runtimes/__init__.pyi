@@ -8,10 +8,10 @@ from .artefact_cache import (
     CachedRuntime as CachedRuntime,
     default_folder as default_folder,
 )
-from .installed import RuntimeAbsent as RuntimeAbsent, installed_version as installed_version
 from .library_runtime import (
     LibraryRuntime as LibraryRuntime,
-    translate_build_errors as translate_build_errors,
+    RuntimeAbsent as RuntimeAbsent,
+    installed_version as installed_version,
 )
 from .reference import (
     check_device as check_device,

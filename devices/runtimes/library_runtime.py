@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
-from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from atb.devices import PRECISIONS, LaunchFailure
-from atb.devices.runtimes.installed import installed_version
-from atb.errors import InputError
+from atb.devices import PRECISIONS, Artefact, LaunchFailure, RunSettings
+from atb.devices.runtimes.artefact import describe_artefact
+from atb.errors import InputError, install_command
+from atb.files import atomic_path
 from atb.models import Architecture
 
-__all__ = ["LibraryRuntime", "translate_build_errors"]
+__all__ = ["LibraryRuntime", "RuntimeAbsent", "installed_version"]
+
+
+class RuntimeAbsent(Exception):
+    """A runtime cannot be used here; its text says why, and what to install."""
 
 
 class LibraryRuntime:
-    """A runtime whose runner lies beside it; a subclass gives `name`, `distributions` and `build`.
+    """A runtime whose runner lies beside it; a subclass gives what has no default, and `write`.
 
     Attributes:
         name: The name by which the runtime is asked for.
         distributions: The packages that bring its library, the usual one first.
+        file_name: What its artefacts are called; in braces stand `architecture`, and `settings`
+            with all that decides how one is built.
         extra: Of this package, which brings the library; None for the base install, and elsewhere.
         precisions: Those that it serves.
         tells_operators: Whether its models say what each operator takes.
@@ -28,6 +34,7 @@ class LibraryRuntime:
 
     name: str
     distributions: tuple[str, ...]
+    file_name: str
     extra: str | None = None
     precisions: tuple[str, ...] = PRECISIONS
     tells_operators = False
@@ -44,16 +51,41 @@ class LibraryRuntime:
         assert own is not None
         return Path(own).resolve().with_name("runner.py")
 
+    def build(self, architecture: Architecture, settings: RunSettings, folder: Path) -> Artefact:
+        """Write the timing artefact into `folder`, whole or not at all.
 
-@contextlib.contextmanager
-def translate_build_errors(architecture: Architecture) -> Iterator[None]:
-    """Say of an architecture that it cannot be built.
+        Raises:
+            LaunchFailure: With cause `build-error`.
+        """
+        path = folder / self.file_name.format(architecture=architecture, settings=settings)
+        try:
+            with atomic_path(path) as temporary:
+                self.write(architecture, settings, temporary)
+        except (InputError, OSError, MemoryError, ValueError) as error:
+            detail = f"{architecture}: {error or 'not enough memory'}"
+            raise LaunchFailure("build-error", detail) from error
+        return describe_artefact(path)
+
+    def write(self, architecture: Architecture, settings: RunSettings, path: Path) -> None:
+        """Write the file: `timing_weights`, `timing_sizes`, and the same bytes each time."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how a file is written")
+
+
+def installed_version(*distributions: str, extra: str | None = None) -> str:
+    """Version of the first of these distributions that is installed.
+
+    Args:
+        distributions: Which of them bring the library, the usual one first.
+        extra: Of this package, which brings it too; None where the base install does.
 
     Raises:
-        LaunchFailure: With cause `build-error`, in place of what is raised within.
+        RuntimeAbsent: None is installed.
     """
-    try:
-        yield
-    except (InputError, OSError, MemoryError, ValueError) as error:
-        detail = f"{architecture}: {error or 'not enough memory'}"
-        raise LaunchFailure("build-error", detail) from error
+    for distribution in distributions:
+        try:
+            return version(distribution)
+        except PackageNotFoundError:
+            continue
+    raise RuntimeAbsent(
+        f"the package {distributions[0]} is not installed; run {install_command(extra)}"
+    )

@@ -11,7 +11,7 @@ from pathlib import Path
 from pkgutil import resolve_name
 
 from atb.devices import Artefact, Device, RunSettings, Runtime, WorkerRuntime
-from atb.devices.runtimes.installed import RuntimeAbsent
+from atb.devices.runtimes.library_runtime import RuntimeAbsent
 from atb.errors import AtbError, InputError
 from atb.models import Architecture
 from atb.plugins import plugins, translate_plugin_errors

@@ -10,14 +10,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
-from atb.devices import Artefact, LaunchFailure, RunSettings
-from atb.devices.runtimes import LibraryRuntime, describe_artefact, translate_build_errors
+from atb.devices import LaunchFailure, RunSettings
+from atb.devices.runtimes import LibraryRuntime
 from atb.devices.runtimes.torch import TorchCpu
-from atb.files import atomic_path
 from atb.models import Architecture
 
 __all__ = ["ExecuTorchXnnpack"]
@@ -38,35 +36,31 @@ class ExecuTorchXnnpack(LibraryRuntime):
 
     name = "executorch"
     distributions = ("executorch",)
+    file_name = (
+        "{architecture}.B{settings.batch}-S{settings.sequence_length}.{settings.precision}.pte"
+    )
     extra = "executorch"
 
     def __init__(self, longest_seconds: float = 1800.0) -> None:
         self._longest_seconds = longest_seconds
 
-    def build(self, architecture: Architecture, settings: RunSettings, folder: Path) -> Artefact:
+    def write(self, architecture: Architecture, settings: RunSettings, path: Path) -> None:
         """Lower random weights with a small vocabulary, for the batch and length of the settings.
 
         It takes half a minute and more, most of it in ExecuTorch itself.
         """
-        shape = f"B{settings.batch}-S{settings.sequence_length}"
-        path = folder / f"{architecture}.{shape}.{settings.precision}.pte"
-        with (
-            translate_build_errors(architecture),
-            tempfile.TemporaryDirectory(dir=folder) as temporary,
-            atomic_path(path) as target,
-        ):
+        with tempfile.TemporaryDirectory(dir=path.parent) as temporary:
             # the same weights that PyTorch is timed with, whatever the precision
-            fp32 = replace(settings, precision="fp32")
-            weights = TorchCpu().build(architecture, fp32, Path(temporary))
+            weights = Path(temporary) / "weights.safetensors"
+            TorchCpu().write(architecture, settings, weights)
             request = {
-                "weights": str(weights.path.resolve()),
-                "target": str(target.resolve()),
+                "weights": str(weights.resolve()),
+                "target": str(path.resolve()),
                 "batch": settings.batch,
                 "sequence_length": settings.sequence_length,
                 "precision": settings.precision,
             }
             _lower(request, self._longest_seconds)
-        return describe_artefact(path)
 
 
 def _lower(request: Mapping[str, Any], longest_seconds: float) -> None:

@@ -4,15 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from atb.devices import Artefact, RunSettings
-from atb.devices.runtimes import (
-    LibraryRuntime,
-    describe_artefact,
-    timing_sizes,
-    timing_weights,
-    translate_build_errors,
-)
-from atb.files import atomic_path
+from atb.devices import RunSettings
+from atb.devices.runtimes import LibraryRuntime, timing_sizes, timing_weights
 from atb.models import Architecture
 
 __all__ = ["LiteRtXnnpack"]
@@ -23,9 +16,12 @@ class LiteRtXnnpack(LibraryRuntime):
 
     name = "litert"
     distributions = ("ai-edge-litert",)
+    file_name = (
+        "{architecture}.{settings.precision}.{settings.batch}x{settings.sequence_length}.tflite"
+    )
     extra = "litert"
 
-    def build(self, architecture: Architecture, settings: RunSettings, folder: Path) -> Artefact:
+    def write(self, architecture: Architecture, settings: RunSettings, path: Path) -> None:
         """Write the timing graph: random weights, small vocabulary, and the shape of the settings.
 
         It is written directly: the converters that make such files of PyTorch models take 2 GB
@@ -33,17 +29,12 @@ class LiteRtXnnpack(LibraryRuntime):
         """
         from atb.devices.runtimes.litert.builder import build_tflite
 
-        size = f"{settings.batch}x{settings.sequence_length}"
-        path = folder / f"{architecture}.{settings.precision}.{size}.tflite"
-        with translate_build_errors(architecture):
-            content = build_tflite(
-                architecture,
-                timing_weights(architecture, settings),
-                precision=settings.precision,
-                sequence_length=settings.sequence_length,
-                batch=settings.batch,
-                **timing_sizes(settings),
-            )
-            with atomic_path(path) as temporary:
-                temporary.write_bytes(content)
-        return describe_artefact(path)
+        content = build_tflite(
+            architecture,
+            timing_weights(architecture, settings),
+            precision=settings.precision,
+            sequence_length=settings.sequence_length,
+            batch=settings.batch,
+            **timing_sizes(settings),
+        )
+        path.write_bytes(content)

@@ -4,13 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from atb.devices import Artefact, RunSettings
-from atb.devices.runtimes import (
-    LibraryRuntime,
-    describe_artefact,
-    timing_sizes,
-    translate_build_errors,
-)
+from atb.devices import RunSettings
+from atb.devices.runtimes import LibraryRuntime, timing_sizes
 from atb.models import Architecture
 
 __all__ = ["NcnnCpu"]
@@ -24,16 +19,12 @@ class NcnnCpu(LibraryRuntime):
 
     name = "ncnn"
     distributions = ("ncnn",)
+    file_name = "{architecture}.{settings.precision}.ncnn"
     extra = "ncnn"
 
-    def build(self, architecture: Architecture, settings: RunSettings, folder: Path) -> Artefact:
+    def write(self, architecture: Architecture, settings: RunSettings, path: Path) -> None:
         """Write the network: random weights, small vocabulary, and free lengths."""
         from atb.devices.runtimes.ncnn.builder import build_network, save_network
 
-        path = folder / f"{architecture}.{settings.precision}.ncnn"
-        with translate_build_errors(architecture):
-            network = build_network(
-                architecture, precision=settings.precision, **timing_sizes(settings)
-            )
-            save_network(network, path)
-        return describe_artefact(path)
+        sizes = timing_sizes(settings)
+        save_network(build_network(architecture, precision=settings.precision, **sizes), path)

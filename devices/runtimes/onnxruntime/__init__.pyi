@@ -1,1 +1,1 @@
-from .cpu import build_onnx as build_onnx, quantise as quantise
+from .cpu import quantise as quantise, write_onnx as write_onnx

@@ -9,13 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from atb.devices import Artefact, RunSettings
-from atb.devices.runtimes import (
-    LibraryRuntime,
-    describe_artefact,
-    timing_sizes,
-    translate_build_errors,
-)
+from atb.devices import RunSettings
+from atb.devices.runtimes import LibraryRuntime, timing_sizes
 from atb.files import atomic_path
 from atb.models import Architecture
 
@@ -23,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-__all__ = ["OnnxRuntimeCpu", "build_onnx", "quantise"]
+__all__ = ["OnnxRuntimeCpu", "quantise", "write_onnx"]
 
 
 class OnnxRuntimeCpu(LibraryRuntime):
@@ -31,41 +26,33 @@ class OnnxRuntimeCpu(LibraryRuntime):
 
     name = "onnxruntime"
     distributions: tuple[str, ...] = ("onnxruntime", "onnxruntime-gpu")
+    file_name = "{architecture}.{settings.precision}.onnx"
     tells_operators = True
 
-    def build(self, architecture: Architecture, settings: RunSettings, folder: Path) -> Artefact:
+    def write(self, architecture: Architecture, settings: RunSettings, path: Path) -> None:
         """Write the timing graph."""
-        return describe_artefact(build_onnx(architecture, settings, folder))
+        write_onnx(architecture, settings, path)
 
 
-def build_onnx(architecture: Architecture, settings: RunSettings, folder: Path) -> Path:
+def write_onnx(architecture: Architecture, settings: RunSettings, path: Path) -> None:
     """Write the timing graph of every runtime that reads ONNX.
 
     It has random weights, a small vocabulary, and free shapes, as the deployed model has them. Of a
     graph of fixed ones onnxruntime makes another: products and biases become Gemm, and Gelu is no
     longer fused with its bias; on an EPYC it took a fifth longer
     (benchmarks/measuring/deployed.py).
-
-    Returns:
-        The file.
-
-    Raises:
-        LaunchFailure: With cause `build-error`.
     """
     from atb.models import build_graph, save_graph
 
-    path = folder / f"{architecture}.{settings.precision}.onnx"
-    with translate_build_errors(architecture):
-        sizes = timing_sizes(settings)
-        model = build_graph(architecture, **sizes, sequence_length=None, batch=None)
-        if settings.precision == "int8":
-            with tempfile.TemporaryDirectory(dir=folder) as temporary:
-                source = Path(temporary) / "fp32.onnx"
-                save_graph(model, source)
-                quantise(source, path)
-        else:
-            save_graph(model, path)
-    return path
+    sizes = timing_sizes(settings)
+    model = build_graph(architecture, **sizes, sequence_length=None, batch=None)
+    if settings.precision != "int8":
+        save_graph(model, path)
+        return
+    with tempfile.TemporaryDirectory(dir=path.parent) as temporary:
+        source = Path(temporary) / "fp32.onnx"
+        save_graph(model, source)
+        quantise(source, path)
 
 
 def quantise(
@@ -88,30 +75,19 @@ def quantise(
     """
     from onnxruntime.quantization import QuantType, quantize_dynamic, quantize_static
 
-    options = {"MatMulConstBOnly": True}
+    options: dict[str, Any] = {
+        "op_types_to_quantize": ["MatMul"],
+        "weight_type": QuantType.QInt8,
+        "per_channel": True,
+        "reduce_range": True,
+        "extra_options": {"MatMulConstBOnly": True},
+    }
     with _quiet_logging(), atomic_path(target) as temporary:
         if calibration is None:
-            quantize_dynamic(
-                source,
-                temporary,
-                op_types_to_quantize=["MatMul"],
-                weight_type=QuantType.QInt8,
-                per_channel=True,
-                reduce_range=True,
-                extra_options=options,
-            )
+            quantize_dynamic(source, temporary, **options)
         else:
-            quantize_static(
-                source,
-                temporary,
-                _reader(calibration),
-                op_types_to_quantize=["MatMul"],
-                weight_type=QuantType.QInt8,
-                activation_type=QuantType.QUInt8,
-                per_channel=True,
-                reduce_range=True,
-                extra_options=options,
-            )
+            options["activation_type"] = QuantType.QUInt8
+            quantize_static(source, temporary, _reader(calibration), **options)
 
 
 def _reader(inputs: Iterable[Mapping[str, npt.NDArray[np.int64]]]) -> Any:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from atb.devices import Artefact, LaunchFailure, RunSettings
-from atb.devices.runtimes import describe_artefact, translate_build_errors
-from atb.devices.runtimes.onnxruntime.cpu import OnnxRuntimeCpu, build_onnx
+from atb.devices import RunSettings
+from atb.devices.runtimes.onnxruntime.cpu import OnnxRuntimeCpu, write_onnx
 from atb.devices.runtimes.onnxruntime.ort_format import in_order
-from atb.files import atomic_path
 from atb.models import Architecture
 
 __all__ = ["OnnxRuntimeOrt", "convert"]
@@ -19,16 +17,14 @@ class OnnxRuntimeOrt(OnnxRuntimeCpu):
     """Serves `.ort` files: the graph as it was after optimisation, which is loaded as it is."""
 
     name = "onnxruntime-ort"
+    file_name = "{architecture}.{settings.precision}.ort"
 
-    def build(self, architecture: Architecture, settings: RunSettings, folder: Path) -> Artefact:
+    def write(self, architecture: Architecture, settings: RunSettings, path: Path) -> None:
         """Write the graph of `OnnxRuntimeCpu`, of free shapes like that, as an `.ort` file."""
-        path = folder / f"{architecture}.{settings.precision}.ort"
-        with (
-            translate_build_errors(architecture),
-            tempfile.TemporaryDirectory(dir=folder) as temporary,
-        ):
-            convert(build_onnx(architecture, settings, Path(temporary)), path)
-        return describe_artefact(path)
+        with tempfile.TemporaryDirectory(dir=path.parent) as temporary:
+            source = Path(temporary) / "source.onnx"
+            write_onnx(architecture, settings, source)
+            convert(source, path)
 
 
 def convert(source: Path, target: Path) -> None:
@@ -41,7 +37,7 @@ def convert(source: Path, target: Path) -> None:
     ARM alike.
 
     Raises:
-        LaunchFailure: With cause `build-error`: onnxruntime does not load or convert the file.
+        ValueError: onnxruntime does not load or convert the file.
     """
     import onnxruntime
 
@@ -49,10 +45,9 @@ def convert(source: Path, target: Path) -> None:
     options.log_severity_level = 3  # errors only
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
     options.add_session_config_entry("session.save_model_format", "ORT")
-    with atomic_path(target) as temporary:
-        options.optimized_model_filepath = str(temporary)
-        try:
-            onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime raises classes of its own
-            raise LaunchFailure("build-error", f"{target.name}: {error}") from error
-        temporary.write_bytes(in_order(temporary.read_bytes()))
+    options.optimized_model_filepath = str(target)
+    try:
+        onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime raises classes of its own
+        raise ValueError(f"{source.name}: {error}") from error
+    target.write_bytes(in_order(target.read_bytes()))

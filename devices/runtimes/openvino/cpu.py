@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from atb.devices import Artefact, RunSettings
-from atb.devices.runtimes import LibraryRuntime, describe_artefact
-from atb.devices.runtimes.onnxruntime import build_onnx
+from atb.devices import RunSettings
+from atb.devices.runtimes import LibraryRuntime
+from atb.devices.runtimes.onnxruntime import write_onnx
 from atb.models import Architecture
 
 __all__ = ["OpenVinoCpu"]
@@ -21,8 +21,9 @@ class OpenVinoCpu(LibraryRuntime):
     precisions = ("fp32",)
     distributions = ("openvino",)
     extra = "openvino"
+    file_name = "{architecture}.{settings.precision}.onnx"
     tells_operators = True
 
-    def build(self, architecture: Architecture, settings: RunSettings, folder: Path) -> Artefact:
+    def write(self, architecture: Architecture, settings: RunSettings, path: Path) -> None:
         """Write the graph of `OnnxRuntimeCpu`."""
-        return describe_artefact(build_onnx(architecture, settings, folder))
+        write_onnx(architecture, settings, path)

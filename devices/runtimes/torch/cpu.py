@@ -9,16 +9,8 @@ import sys
 import sysconfig
 from pathlib import Path
 
-from atb.devices import Artefact, RunSettings
-from atb.devices.runtimes import (
-    TIMING_VOCABULARY,
-    LibraryRuntime,
-    RuntimeAbsent,
-    describe_artefact,
-    timing_weights,
-    translate_build_errors,
-)
-from atb.files import atomic_path
+from atb.devices import RunSettings
+from atb.devices.runtimes import TIMING_VOCABULARY, LibraryRuntime, RuntimeAbsent, timing_weights
 from atb.models import Architecture
 
 __all__ = ["TorchCompiled", "TorchCpu"]
@@ -30,29 +22,26 @@ class TorchCpu(LibraryRuntime):
     name = "torch"
     precisions = ("fp32",)
     distributions = ("torch",)
+    file_name = "{architecture}.{settings.precision}.safetensors"
     tells_operators = True
 
-    def build(self, architecture: Architecture, settings: RunSettings, folder: Path) -> Artefact:
+    def write(self, architecture: Architecture, settings: RunSettings, path: Path) -> None:
         """Write random weights with a small vocabulary, and how many layers and heads they are."""
         import numpy as np  # not needed to list this runtime, and slow to import
         from safetensors.numpy import save_file
 
         from atb.devices.runtimes.torch.runner import ENCODER_KEY
 
-        path = folder / f"{architecture}.{settings.precision}.safetensors"
-        with translate_build_errors(architecture):
-            weights = timing_weights(architecture, settings)
-            sizes = {
-                "layers": architecture.layers,
-                "heads": architecture.heads,
-                "vocabulary_size": TIMING_VOCABULARY,
-            }
-            # safetensors writes memory as it lies
-            arrays = {name: np.ascontiguousarray(values) for name, values in weights.items()}
-            with atomic_path(path) as temporary:
-                # one entry, since several would come in a random order
-                save_file(arrays, temporary, {ENCODER_KEY: json.dumps(sizes)})
-        return describe_artefact(path)
+        weights = timing_weights(architecture, settings)
+        sizes = {
+            "layers": architecture.layers,
+            "heads": architecture.heads,
+            "vocabulary_size": TIMING_VOCABULARY,
+        }
+        # safetensors writes memory as it lies
+        arrays = {name: np.ascontiguousarray(values) for name, values in weights.items()}
+        # one entry, since several would come in a random order
+        save_file(arrays, path, {ENCODER_KEY: json.dumps(sizes)})
 
 
 class TorchCompiled(TorchCpu):

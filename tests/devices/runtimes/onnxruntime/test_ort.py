@@ -8,8 +8,9 @@ import pytest
 from atb.devices.contract import LaunchFailure
 from atb.devices.local import LocalDevice
 from atb.devices.runtimes.artefact import describe_artefact
+from atb.devices.runtimes.onnxruntime import ort
 from atb.devices.runtimes.onnxruntime.cpu import OnnxRuntimeCpu
-from atb.devices.runtimes.onnxruntime.ort import OnnxRuntimeOrt, convert
+from atb.devices.runtimes.onnxruntime.ort import OnnxRuntimeOrt
 from atb.devices.runtimes.onnxruntime.ort_format import in_order
 from atb.devices.runtimes.reference import check_device
 from atb.devices.runtimes.timing_graph import TIMING_VOCABULARY
@@ -98,9 +99,14 @@ def test_converting_says_nothing_and_leaves_nothing(
     assert capfd.readouterr() == ("", "")
 
 
-def test_what_cannot_be_converted_is_a_build_error(tmp_path: Path) -> None:
-    (tmp_path / "model.onnx").write_bytes(b"no model")
-    with pytest.raises(LaunchFailure, match=r"model\.ort") as caught:
-        convert(tmp_path / "model.onnx", tmp_path / "model.ort")
+def test_what_cannot_be_converted_is_a_build_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(architecture: Architecture, settings: RunSettings, path: Path) -> None:
+        path.write_bytes(b"no model")
+
+    monkeypatch.setattr(ort, "write_onnx", write)
+    with pytest.raises(LaunchFailure, match=f"{SMALL}: .*onnx") as caught:
+        OnnxRuntimeOrt().build(SMALL, RunSettings(), tmp_path)
     assert caught.value.cause == "build-error"
-    assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
+    assert list(tmp_path.iterdir()) == []

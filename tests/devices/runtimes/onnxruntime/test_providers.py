@@ -9,7 +9,7 @@ import pytest
 
 from atb.devices.contract import LaunchFailure
 from atb.devices.local import LocalDevice
-from atb.devices.runtimes.installed import RuntimeAbsent
+from atb.devices.runtimes.library_runtime import RuntimeAbsent
 from atb.devices.runtimes.onnxruntime import cuda as onnxruntime_cuda
 from atb.devices.runtimes.onnxruntime.cpu import OnnxRuntimeCpu
 from atb.devices.runtimes.onnxruntime.cuda import OnnxRuntimeCuda

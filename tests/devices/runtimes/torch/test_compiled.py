@@ -8,7 +8,7 @@ import pytest
 
 from atb.devices.contract import LaunchFailure
 from atb.devices.local import LocalDevice
-from atb.devices.runtimes.installed import RuntimeAbsent
+from atb.devices.runtimes.library_runtime import RuntimeAbsent
 from atb.devices.runtimes.reference import check_output
 from atb.devices.runtimes.torch.cpu import TorchCompiled, TorchCpu
 from atb.devices.settings import RunSettings
