@@ -36,7 +36,7 @@ __all__ = ["app", "main"]
 INTERRUPTED = 130
 
 #: Old names of options, which are still understood.
-_OLD_NAMES = {"peers": "baselines", "screen": "prune", "no-screen": "no-prune"}
+_OLD_NAMES = {"peers": "baselines", "screen": "prune", "no-screen": "no-prune", "patience": "wait"}
 
 Command = Callable[..., None]
 

@@ -25,7 +25,7 @@ def profile(
     batch: int | str | Sequence[int] = 1, sequence_length: int | str | Sequence[int] = 128,
     affinity: str | None = None, scenario: str = "hot-loop", interval: Amount | None = None,
     streams: int | str | Sequence[int] = 1, duration: Amount | None = None,
-    within: Amount | None = None, budget: Amount | None = None, patience: Amount | None = None,
+    within: Amount | None = None, budget: Amount | None = None, wait: Amount | None = None,
     until_error: Amount | None = None, name: str = "profile", cache: str = "2GB",
     new_campaign: bool = False, seed: int = 0,
 ) -> Measurements:  # fmt: skip
@@ -53,7 +53,7 @@ def profile(
         duration: How long `sustained` lasts.
         within: Half width of the intervals at which measuring stops, a share.
         budget: Duration after which nothing is begun.
-        patience: Duration for which disturbances are waited for, at most.
+        wait: Duration for which disturbances are waited for, at most.
         until_error: Choose what to measure until predictions err by this share.
         name: Of the campaign.
         cache: Size up to which built models are kept for the next time.
@@ -93,7 +93,7 @@ def profile(
     effort = EffortOptions(
         within=share_words(within),
         budget=duration_words(budget),
-        patience=duration_words(patience),
+        wait=duration_words(wait),
     )
     campaign = CampaignOptions(db=str(db), name=name, new_campaign=new_campaign)
     results, _ = measure(device, subjects, sweep, effort, campaign, seed=seed)

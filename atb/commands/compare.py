@@ -14,7 +14,7 @@ from atb.errors import Interrupted
 
 if TYPE_CHECKING:
     from atb.commands.output import Progress
-    from atb.profiler.comparison import Comparison, ComparisonRunner, Side
+    from atb.profiler.comparison import ComparisonResult, ComparisonRunner, Side
 
 _KIND, _FORMAT = "comparison", 1
 #: By verdict on the second; 1 and 2 are taken by errors.
@@ -90,7 +90,7 @@ def compare(
 
 def run_comparison(
     first: str, second: str, options: TargetOptions, *, within: str, budget: str, seed: int
-) -> Comparison:
+) -> ComparisonResult:
     """Compare two models until it is clear how they differ.
 
     Args:
@@ -128,7 +128,7 @@ def _warn(*sides: Side) -> None:
                 print_status(f"{subject.name}: {warning}")
 
 
-def _run(runner: ComparisonRunner) -> Comparison:
+def _run(runner: ComparisonRunner) -> ComparisonResult:
     with progress("compare") as show:
         try:
             return runner.run(lambda found: _show(show, found))
@@ -137,13 +137,13 @@ def _run(runner: ComparisonRunner) -> Comparison:
             raise Interrupted(f"Interrupted, and nothing is kept. Until then: {known}") from error
 
 
-def _show(show: Progress, found: Comparison) -> None:
+def _show(show: Progress, found: ComparisonResult) -> None:
     """Progress in seconds of the budget, since the launches to come are not known."""
     budget = found.plan.budget_seconds
     show(int(min(found.seconds, budget)), int(budget), f"s, launch {len(found.launches)}")
 
 
-def _table(found: Comparison) -> Table:
+def _table(found: ComparisonResult) -> Table:
     latencies = found.latency_seconds or (None, None)
     rows = [
         (name, str(side.subject), "-" if s is None else f"{1e3 * s:.4g}", str(conditions))
@@ -154,7 +154,7 @@ def _table(found: Comparison) -> Table:
     return Table(("side", "model", "latency ms", "conditions"), rows, left=(0, 1, 3))
 
 
-def _sentence(found: Comparison) -> str:
+def _sentence(found: ComparisonResult) -> str:
     """The ratio in words."""
     from atb.profiler.comparison import CONFIDENCE
 
@@ -168,7 +168,7 @@ def _sentence(found: Comparison) -> str:
     return f"The second takes {found.ratio:.4f} times as long{interval}, after {launches}."
 
 
-def _verdict(found: Comparison) -> str:
+def _verdict(found: ComparisonResult) -> str:
     share = f"{100 * found.plan.within:g}%"
     match found.verdict:
         case "no difference":

@@ -27,7 +27,7 @@ from atb.commands.output import print_status, progress
 from atb.commands.search import print_search, print_spent, run_one
 
 if TYPE_CHECKING:
-    from atb.commands.arguments import Target
+    from atb.commands.arguments import MeasuringTarget
     from atb.models import SearchSpace
     from atb.predictor import WorkPredictor
     from atb.profiler.database import ProfileDatabase
@@ -112,13 +112,13 @@ def _search(
     space: SearchSpace,
     limit: LatencyLimit | SpeedUp | Percentile,
     fitted: WorkPredictor,
-    target: Target,
+    target: MeasuringTarget,
     database: ProfileDatabase,
     time_left: Budget,
     seed: int,
 ) -> SearchResult:
     from atb.models.superplm import load_superplm
-    from atb.search import SearchRequest, Target as SearchTarget
+    from atb.search import SearchRequest, Target
     from atb.search.constraints import feasible, on_search_grid
     from atb.search.scoring import make_proxy
 
@@ -129,13 +129,13 @@ def _search(
     known = request.limit_by(fitted)
     if known is not None:
         feasible(searched, fitted, known, largest=largest)
-    targets = [SearchTarget(fitted, target.verifier(database, time_left))]
+    targets = [Target(fitted, target.verifier(database, time_left))]
     proxy = make_proxy(superplm)
     return run_one(request, targets, proxy, superplm, out=FOLDER, source="mini")
 
 
 def _measure(
-    target: Target, space: SearchSpace, samples: int, seed: int, database: ProfileDatabase
+    target: MeasuringTarget, space: SearchSpace, samples: int, seed: int, database: ProfileDatabase
 ) -> None:
     """Measure samples; once more where the machine was too busy for half of them."""
     from atb.profiler.campaign import Plan, run_campaign
@@ -165,7 +165,7 @@ def _measure(
             )
 
 
-def _measure_known(target: Target, database: ProfileDatabase) -> None:
+def _measure_known(target: MeasuringTarget, database: ProfileDatabase) -> None:
     """Measure known architectures, each where it can be: none of them is needed."""
     from atb.models import PUBLISHED
     from atb.profiler.campaign import Plan, run_campaign
@@ -175,7 +175,7 @@ def _measure_known(target: Target, database: ProfileDatabase) -> None:
         run_campaign(target.device, target.runtime, target.settings, plan, database, progress=show)
 
 
-def _fit(database: ProfileDatabase, target: Target, out: Path, seed: int) -> WorkPredictor:
+def _fit(database: ProfileDatabase, target: MeasuringTarget, out: Path, seed: int) -> WorkPredictor:
     import numpy as np
 
     from atb.predictor import TrainingSet, fit, save

@@ -32,7 +32,7 @@ from atb.devices.registry import find_device
 from atb.devices.runtimes.registry import find_runtime
 from atb.devices.settings import RunSettings
 from atb.models.published import resolve
-from atb.profiler.comparison.comparison import Comparison, ComparisonPlan, Side
+from atb.profiler.comparison.comparison import ComparisonPlan, ComparisonResult, Side
 from atb.profiler.comparison.runner import compare
 from benchmarks.noise.replay import BLOCK_SECONDS, ReplayDevice, Trace, load_trace
 from benchmarks.shared.paths import NOISE_TRACE
@@ -77,7 +77,7 @@ def show(name: str, rows: Sequence[dict[str, Any]], count: int) -> None:
         print(f"{name} {len(rows)}/{count}: {verdicts}", flush=True)
 
 
-def row(found: Comparison, **facts: Any) -> dict[str, Any]:
+def row(found: ComparisonResult, **facts: Any) -> dict[str, Any]:
     """What is kept of a comparison."""
     return {
         **facts,

@@ -57,7 +57,7 @@ PHASES: dict[str, tuple[str, int]] = {
     "quiet 4": ("cpu", 0),
 }
 FIFTY_RUNS = Recipe(5, 50, 0.0, "median")
-PATIENCE_SECONDS = 5.0  # nothing to wait for: the load stays
+WAIT_SECONDS = 5.0  # nothing to wait for: the load stays
 
 
 @contextlib.contextmanager
@@ -86,7 +86,7 @@ def measure(name: str, architectures: Sequence[Architecture], folder: Path) -> N
     runtime = find_runtime(device)
     with busy_processes(*PHASES[name]):
         with ProfileDatabase(folder / "profile.db", create=True) as database:
-            plan = Plan(tuple(architectures), name=name, patience_seconds=PATIENCE_SECONDS)
+            plan = Plan(tuple(architectures), name=name, wait_seconds=WAIT_SECONDS)
             run_campaign(device, runtime, RunSettings(), plan, database)
         others = {
             str(a): runs.tolist()

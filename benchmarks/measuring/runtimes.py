@@ -46,7 +46,7 @@ NAMES = ("bert-base", "kd-s1", "kd-s2", "kd-s3", "kd-s4", "tinybert-4", "minilm-
 #: Runtimes of which an architecture takes half a minute and more to prepare.
 SLOW = ("executorch", "torch-compiled")
 LEARN_FEW, LEARN, TEST, AGAIN, SPLITS = 30, 50, 20, 20, 20
-HOW = {"launches": 4, "repeats": 1, "patience_seconds": 5.0}
+HOW = {"launches": 4, "repeats": 1, "wait_seconds": 5.0}
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def known(database: ProfileDatabase, pair: Pair) -> dict[str, Any]:
 
 def more() -> dict[str, Any]:
     """How the table is measured, beside its precision."""
-    return {"most_launches": 8, "patience_seconds": HOW["patience_seconds"]}
+    return {"most_launches": 8, "wait_seconds": HOW["wait_seconds"]}
 
 
 def build_seconds(pair: Pair) -> float:

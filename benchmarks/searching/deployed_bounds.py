@@ -44,7 +44,7 @@ def measure(
 ) -> dict[Subject, Measurement]:
     """By subject; a name of a campaign is measured once."""
     device = find_device("local")
-    plan = Plan(subjects, name=name, patience_seconds=0.0, repeats=0)
+    plan = Plan(subjects, name=name, wait_seconds=0.0, repeats=0)
     found = run_campaign(device, find_runtime(device), settings, plan, database)
     return {m.subject: m for m in found.measurements}
 

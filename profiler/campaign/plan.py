@@ -50,7 +50,7 @@ class Plan:
         most_launches: With `within`, after which a subject is given up.
         most_launches_at_limit: The same of one whose interval crosses the limit.
         repeats: Launches at most that replace those timed while the machine was off its level.
-        patience_seconds: How long to wait in all for the machine to return to its level.
+        wait_seconds: How long to wait in all for the machine to return to its level.
         block_seconds: What a block is to last.
         fewest_iterations: Of a block, however long they last.
         sentinel: The fixed model that is timed next to every block.
@@ -74,7 +74,7 @@ class Plan:
     most_launches: int = 15
     most_launches_at_limit: int = 40
     repeats: int = 3
-    patience_seconds: float = 20.0
+    wait_seconds: float = 20.0
     block_seconds: float = 0.02
     fewest_iterations: int = 3
     sentinel: Architecture = SENTINEL
@@ -97,8 +97,8 @@ class Plan:
             raise InputError(f"The budget is {self.budget_seconds} s: give a positive time.")
         if min(self.launches, self.blocks, self.fewest_iterations, self.fewest_launches) < 1:
             raise InputError("A campaign needs at least one launch, block and iteration.")
-        if self.patience_seconds < 0:
-            raise InputError(f"The patience is {self.patience_seconds} s: give a time from zero.")
+        if self.wait_seconds < 0:
+            raise InputError(f"The longest wait is {self.wait_seconds} s: give a time from zero.")
 
     @classmethod
     def sample(cls, space: SearchSpace, samples: int, *, seed: int = 0, **how: Any) -> Self:

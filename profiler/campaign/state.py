@@ -86,7 +86,7 @@ class CampaignState:
         self._absences: Counter[Subject] = Counter()  # of the device, since each was measured
         self._deadline = device.now() + (plan.budget_seconds or math.inf)
         self.watch = DriftWatch(self._levels.sentinel_seconds, band=MOST_SLOWDOWN)
-        self.wait_budget_seconds = plan.patience_seconds
+        self.wait_budget_seconds = plan.wait_seconds
 
     # ---------------------------------------------------------------- what happens
 

@@ -1,3 +1,7 @@
-from .comparison import Comparison as Comparison, ComparisonPlan as ComparisonPlan, Side as Side
+from .comparison import (
+    ComparisonPlan as ComparisonPlan,
+    ComparisonResult as ComparisonResult,
+    Side as Side,
+)
 from .runner import ComparisonRunner as ComparisonRunner
 from .sequential import CONFIDENCE as CONFIDENCE

@@ -31,7 +31,7 @@ from atb.profiler.comparison.sequential import (
 )
 from atb.profiler.statistics import MOST_DISTURBED, BlockValue, Flag, FlagKind
 
-__all__ = ["Comparison", "ComparisonPlan", "PairedLaunch", "Side"]
+__all__ = ["ComparisonPlan", "ComparisonResult", "PairedLaunch", "Side"]
 
 #: Of the pairs of a launch, cut off at each end before their mean: bursts that hit one block.
 _TRIMMED_SHARE = 0.25
@@ -156,7 +156,7 @@ def _trimmed_mean(values: Sequence[float]) -> float:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ComparisonResult:
     """Two sides and the launches in which they were timed.
 
     Attributes:

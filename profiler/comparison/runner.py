@@ -12,14 +12,14 @@ import numpy as np
 from atb.devices import Artefact, Device, LaunchFailure, WorkerSession
 from atb.errors import RunError
 from atb.profiler.campaign import ArtefactStore
-from atb.profiler.comparison.comparison import Comparison, ComparisonPlan, PairedLaunch, Side
+from atb.profiler.comparison.comparison import ComparisonPlan, ComparisonResult, PairedLaunch, Side
 from atb.profiler.comparison.sequential import FEWEST_VALUES, UNDECIDED, interim_analyses
 from atb.profiler.statistics import BlockValue, block_value, waits_for_itself
 
 __all__ = ["ComparisonRunner", "compare"]
 
 #: Receives the comparison so far, after every launch.
-Watcher = Callable[[Comparison], None]
+Watcher = Callable[[ComparisonResult], None]
 
 _NAMES = ("first", "second")
 _SETTLING_ITERATIONS = 3  # after loading: settles caches and allocations, and shows the latency
@@ -64,9 +64,9 @@ class ComparisonRunner:
         self._began = device.now()
         self._ended_by = _OPENING
 
-    def result(self) -> Comparison:
+    def result(self) -> ComparisonResult:
         """What is known now."""
-        return Comparison(
+        return ComparisonResult(
             self._sides,
             self._conditions,
             self._plan,
@@ -76,7 +76,7 @@ class ComparisonRunner:
             self._device.now() - self._began,
         )
 
-    def run(self, watcher: Watcher | None = None) -> Comparison:
+    def run(self, watcher: Watcher | None = None) -> ComparisonResult:
         """Launch until there is a verdict, the time is over or the launches are spent.
 
         Args:
@@ -101,7 +101,7 @@ class ComparisonRunner:
                     break
         return self.result()
 
-    def _over(self, found: Comparison, *, is_look: bool) -> bool:
+    def _over(self, found: ComparisonResult, *, is_look: bool) -> bool:
         made = len(found.launches)
         if is_look and self._plan.until_verdict and found.verdict != UNDECIDED:
             self._ended_by = "verdict"
@@ -220,6 +220,6 @@ def compare(
     plan: ComparisonPlan | None = None,
     *,
     watcher: Watcher | None = None,
-) -> Comparison:
+) -> ComparisonResult:
     """Compare two sides until there is a verdict or the budget is spent; see `ComparisonRunner`."""
     return ComparisonRunner(device, first, second, plan or ComparisonPlan()).run(watcher)

@@ -59,7 +59,7 @@ def plan_of(scenario: str, *, duration_seconds: float | None = None) -> dict[str
             "blocks": blocks,
             "block_seconds": 1.0,
             "repeats": 0,
-            "patience_seconds": 0.0,
+            "wait_seconds": 0.0,
         }
     if scenario == "cold-start":
         return {"launches": _COLD_STARTS, "blocks": 1, "repeats": 0}

@@ -62,7 +62,7 @@ class Job:
             )
             return replace(plan, block_seconds=0.01, sentinel_block_seconds=0.005)
         # a busy machine repeats nothing: how many blocks there are must not depend on it
-        calm = {"repeats": 0, "patience_seconds": 0.0}
+        calm = {"repeats": 0, "wait_seconds": 0.0}
         return replace(Plan(TINY, name=self.name), block_seconds=0.01, blocks=12, **calm)
 
 

@@ -70,7 +70,7 @@ from .sweep import (
 )
 from .target import (
     DEFAULT_PRECISION as DEFAULT_PRECISION,
-    Target as Target,
+    MeasuringTarget as MeasuringTarget,
     TargetOptions as TargetOptions,
     agreeing_conditions as agreeing_conditions,
     choose_conditions as choose_conditions,

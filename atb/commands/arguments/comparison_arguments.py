@@ -43,7 +43,7 @@ def parse_side(
         cache: Where built models are kept.
 
     Returns:
-        The device, and the side of a `Comparison` on it.
+        The device, and the side of a `ComparisonResult` on it.
 
     Raises:
         InputError: A part of it is unknown or impossible.

@@ -11,7 +11,7 @@ from atb.commands.arguments.groups import Options, option
 from atb.errors import InputError
 
 if TYPE_CHECKING:
-    from atb.commands.arguments.target import Target
+    from atb.commands.arguments.target import MeasuringTarget
     from atb.devices.runtimes import ArtefactCache
     from atb.predictor import LatencyPredictor, WorkPredictor
     from atb.search import SearchRequest
@@ -123,7 +123,7 @@ def parse_limits(texts: Sequence[str]) -> tuple[tuple[Bound, ...], dict[str, flo
 
 def find_place(
     name: str, predictor: Path, option: str = "--limit", *, cache: ArtefactCache | None = None
-) -> tuple[WorkPredictor, Target]:
+) -> tuple[WorkPredictor, MeasuringTarget]:
     """The predictor of a further place, and where it was fitted.
 
     Args:
@@ -135,7 +135,7 @@ def find_place(
     Raises:
         InputError: There is no such file, or its conditions are not to be had here.
     """
-    from atb.commands.arguments.target import Target, find_target
+    from atb.commands.arguments.target import MeasuringTarget, find_target
     from atb.predictor import load, require_conditions
     from atb.search.constraints import BOUNDS
 
@@ -158,7 +158,7 @@ def find_place(
         sequence_length=settings.sequence_length,
         cache=cache,
     )
-    target = Target(place.device, place.runtime, settings)
+    target = MeasuringTarget(place.device, place.runtime, settings)
     require_conditions(known, target.conditions)
     return known, target
 
@@ -170,7 +170,7 @@ def find_alternatives(
     latencies: Mapping[str, float],
     *,
     cache: ArtefactCache | None = None,
-) -> dict[str, tuple[WorkPredictor, Target]]:
+) -> dict[str, tuple[WorkPredictor, MeasuringTarget]]:
     """Predictors of other settings, and where they were fitted, by name.
 
     Args:
@@ -194,7 +194,7 @@ def find_alternatives(
             "--alternative wants the limit as --latency: a speed-up is over what is measured under "
             "one setting."
         )
-    found: dict[str, tuple[WorkPredictor, Target]] = {}
+    found: dict[str, tuple[WorkPredictor, MeasuringTarget]] = {}
     for name in names:
         stem = Path(name).stem if name.endswith(".json") else name
         if stem in found or stem == predictor.stem:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from atb.commands.arguments import completion
 from atb.commands.arguments.groups import Options, option
 from atb.commands.arguments.options import DEFAULT_CACHE, TARGET, CacheSize, RuntimeName
-from atb.commands.arguments.target import Target, find_serving, parse_affinity
+from atb.commands.arguments.target import MeasuringTarget, find_serving, parse_affinity
 from atb.errors import InputError
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class Sweep:
 
     def targets(
         self, device: Device, runtime: str | None, cache: ArtefactCache | None = None
-    ) -> list[Target]:
+    ) -> list[MeasuringTarget]:
         """All combinations, in the order in which they are measured.
 
         Args:
@@ -133,7 +133,7 @@ class Sweep:
             "streams",
         )
         return [
-            Target(device, found, RunSettings(**dict(zip(names, values, strict=True))))
+            MeasuringTarget(device, found, RunSettings(**dict(zip(names, values, strict=True))))
             for values in combinations
         ]
 

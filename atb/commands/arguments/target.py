@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEFAULT_PRECISION",
-    "Target",
+    "MeasuringTarget",
     "TargetOptions",
     "agreeing_conditions",
     "choose_conditions",
@@ -45,7 +45,7 @@ DEFAULT_PRECISION = "fp32"
 
 
 @dataclass(frozen=True)
-class Target:
+class MeasuringTarget:
     """Where and how something is to be measured."""
 
     device: Device
@@ -82,7 +82,7 @@ class TargetOptions(Options, panel=TARGET):
     )
     cache: CacheSize = DEFAULT_CACHE
 
-    def find(self, cache: ArtefactCache | None) -> Target:
+    def find(self, cache: ArtefactCache | None) -> MeasuringTarget:
         """The device, the runtime and the settings; see `find_target`."""
         return find_target(
             self.device,
@@ -154,7 +154,7 @@ def find_target(
     sequence_length: int,
     affinity: str | None = None,
     cache: ArtefactCache | None = None,
-) -> Target:
+) -> MeasuringTarget:
     """Find the device and the runtime, and check the settings.
 
     Raises:
@@ -170,7 +170,7 @@ def find_target(
         sequence_length=sequence_length,
     )
     place = find_device(device)
-    return Target(place, find_serving(place, runtime, [precision], cache), settings)
+    return MeasuringTarget(place, find_serving(place, runtime, [precision], cache), settings)
 
 
 def choose_precision(subject: Subject, runtime: Runtime, asked: str) -> str:

@@ -27,7 +27,7 @@ from atb.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from atb.commands.arguments import Target
+    from atb.commands.arguments import MeasuringTarget
     from atb.predictor import WorkPredictor
     from atb.predictor.fitting import IntArray
     from atb.profiler.campaign import CampaignResult
@@ -158,7 +158,7 @@ def _worded(weights: Mapping[str, float]) -> str:
 
 
 def _choose(
-    target: Target, known: list[WorkPredictor], measured: MeasuringOptions, seed: int
+    target: MeasuringTarget, known: list[WorkPredictor], measured: MeasuringOptions, seed: int
 ) -> IntArray:
     """The architectures that tell most of the device, one row each."""
     import numpy as np
@@ -179,7 +179,7 @@ def _choose(
 
 
 def _measure(
-    target: Target, rows: IntArray, measured: MeasuringOptions, *, within: float, seed: int
+    target: MeasuringTarget, rows: IntArray, measured: MeasuringOptions, *, within: float, seed: int
 ) -> CampaignResult:
     from atb.predictor.fitting import architecture_at
     from atb.profiler.campaign import Plan, run_campaign

@@ -9,7 +9,7 @@ from atb.commands.output import print_status, progress
 from atb.errors import InputError
 
 if TYPE_CHECKING:
-    from atb.commands.arguments import Target
+    from atb.commands.arguments import MeasuringTarget
     from atb.predictor.sampling import SamplingStep
     from atb.profiler.campaign import CampaignResult, Plan
 
@@ -20,7 +20,7 @@ _PICTURE = Path("atb-runs/until-error.png")
 
 
 def measure_until_error(
-    targets: list[Target], plan: Plan, db: str, *, error: str, most: int | None
+    targets: list[MeasuringTarget], plan: Plan, db: str, *, error: str, most: int | None
 ) -> CampaignResult:
     """Measure chosen architectures until predictions are as good as was asked for.
 

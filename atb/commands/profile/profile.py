@@ -27,7 +27,7 @@ from atb.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from atb.commands.arguments import Target
+    from atb.commands.arguments import MeasuringTarget
     from atb.devices import Runtime
     from atb.profiler import Subject
     from atb.profiler.campaign import CampaignResult, Plan
@@ -88,7 +88,7 @@ class EffortOptions(Options, panel="Budget"):
         metavar="10min",
         help="Start no further measurement after this time; by default all are made.",
     )
-    patience: str | None = option(
+    wait: str | None = option(
         default=None,
         metavar="1min",
         help="Wait at most this long for disturbances to pass; by default 20 seconds.",
@@ -203,7 +203,7 @@ def _device_name(place: str | None, device: str | None) -> str:
 
 
 def _measure_until_error(
-    targets: list[Target], plan: Plan, subjects: SubjectOptions, campaign: CampaignOptions
+    targets: list[MeasuringTarget], plan: Plan, subjects: SubjectOptions, campaign: CampaignOptions
 ) -> CampaignResult:
     from atb.commands.profile.adaptive_sampling import measure_until_error
 
@@ -232,7 +232,7 @@ def _by_precision(plan: Plan, runtime: Runtime) -> dict[str, Plan]:
 
 
 def _measure(
-    planned: list[tuple[Target, Plan]], campaign: CampaignOptions, *, further: list[str]
+    planned: list[tuple[MeasuringTarget, Plan]], campaign: CampaignOptions, *, further: list[str]
 ) -> tuple[list[CampaignResult], dict[str, list[Any]]]:
     """A campaign for each target, and the further measurements that were asked for."""
     from atb.commands.arguments import print_emulated
@@ -284,8 +284,8 @@ def _how(options: SweepOptions, effort: EffortOptions) -> dict[str, Any]:
     how = plan_of(scenario, duration_seconds=seconds)
     how["within"] = None if effort.within is None else parse_percent(effort.within)
     how["budget_seconds"] = None if effort.budget is None else parse_duration(effort.budget)
-    if effort.patience is not None:
-        how["patience_seconds"] = parse_duration(effort.patience)
+    if effort.wait is not None:
+        how["wait_seconds"] = parse_duration(effort.wait)
     return how
 
 

@@ -35,7 +35,7 @@ from atb.commands.search.searching import print_spent, run_one, run_several
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from atb.commands.arguments import Target
+    from atb.commands.arguments import MeasuringTarget
     from atb.models.superplm import SuperPLM
     from atb.predictor import LatencyPredictor, WorkPredictor
     from atb.search import SearchRequest, SearchResult
@@ -188,9 +188,9 @@ class _Inputs:
     request: SearchRequest
     bounds: tuple[Bound, ...]
     fitted: LatencyPredictor
-    target: Target
-    elsewhere: Mapping[str, tuple[float, WorkPredictor, Target]]
-    alternatives: Mapping[str, tuple[WorkPredictor, Target]]
+    target: MeasuringTarget
+    elsewhere: Mapping[str, tuple[float, WorkPredictor, MeasuringTarget]]
+    alternatives: Mapping[str, tuple[WorkPredictor, MeasuringTarget]]
     budget_seconds: float | None
 
 
@@ -237,7 +237,7 @@ def _run(
     given: _Inputs, superplm: SuperPLM, scoring: ScoringOptions, files: FileOptions
 ) -> SearchResult:
     from atb.profiler.database import ProfileDatabase
-    from atb.search import Budget, Target as SearchTarget
+    from atb.search import Budget, Target
 
     # scores are refused before there is a file
     proxy = None if given.alternatives else scoring.make_proxy(superplm)
@@ -253,9 +253,9 @@ def _run(
                 budget_seconds=given.budget_seconds,
             )
         time_left = Budget(given.budget_seconds)
-        first = SearchTarget(given.fitted, given.target.verifier(database, time_left))
+        first = Target(given.fitted, given.target.verifier(database, time_left))
         further = [
-            SearchTarget(predictor, target.verifier(database, time_left), name, seconds)
+            Target(predictor, target.verifier(database, time_left), name, seconds)
             for name, (seconds, predictor, target) in given.elsewhere.items()
         ]
         with scoring.open_executor() as executor:

@@ -12,11 +12,11 @@ from atb.commands.output import print_status, progress
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from atb.commands.arguments import ScoringOptions, Target
+    from atb.commands.arguments import MeasuringTarget, ScoringOptions
     from atb.models.superplm import SuperPLM
     from atb.predictor import LatencyPredictor
     from atb.profiler.database import ProfileDatabase
-    from atb.search import Budget, SearchRequest, SearchResult, Target as SearchTarget
+    from atb.search import Budget, SearchRequest, SearchResult, Target
     from atb.search.scoring import Executor, Proxy
 
 
@@ -28,7 +28,7 @@ def print_spent(budget: Budget) -> None:
 
 def run_several(
     request: SearchRequest,
-    several: Mapping[str, tuple[LatencyPredictor, Target]],
+    several: Mapping[str, tuple[LatencyPredictor, MeasuringTarget]],
     scoring: ScoringOptions,
     database: ProfileDatabase,
     superplm: SuperPLM,
@@ -49,7 +49,7 @@ def run_several(
     """
     from atb.deploy import export_winner
     from atb.models.superplm import BUNDLED
-    from atb.search import Alternative, Budget, Target as SearchTarget, search_alternatives
+    from atb.search import Alternative, Budget, Target, search_alternatives
 
     lengths = {target.settings.sequence_length for _, target in several.values()}
     first, *_ = (predictor for predictor, _ in several.values())
@@ -62,7 +62,7 @@ def run_several(
             here = replace(scoring, precision=target.settings.precision, sequence_length=length)
             executor = stack.enter_context(here.open_executor())
             verifier = target.verifier(database, Budget(budget_seconds))
-            where = SearchTarget(predictor, verifier, name)
+            where = Target(predictor, verifier, name)
             alternatives.append(Alternative(where, here.make_proxy(superplm), executor))
         request = replace(request, limit=limit)
         result = search_alternatives(request, alternatives, out, progress=show)
@@ -76,7 +76,7 @@ def run_several(
 
 def run_one(
     request: SearchRequest,
-    targets: Sequence[SearchTarget],
+    targets: Sequence[Target],
     proxy: Proxy,
     superplm: SuperPLM,
     *,

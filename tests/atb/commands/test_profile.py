@@ -110,7 +110,7 @@ def test_files_are_measured_in_the_precision_that_each_has(atb, model, tmp_path)
     from atb.devices.runtimes.onnxruntime.cpu import quantise
 
     quantise(model, tmp_path / "small.onnx")
-    words = ("--model", "mine.onnx", "--model", "small.onnx", "--patience", "1s", "--json")
+    words = ("--model", "mine.onnx", "--model", "small.onnx", "--wait", "1s", "--json")
     measured = document(atb("profile", *words))["measurements"]
     found = {m["architecture"].split("@")[0]: m["conditions"]["precision"] for m in measured}
     assert found == {"mine.onnx": "fp32", "small.onnx": "int8"}

@@ -82,7 +82,7 @@ def test_a_campaign_opens_no_connection_and_writes_only_what_was_asked_for(tmp_p
     }
     calls = "connect,open,openat,creat,mkdir,mkdirat"
     asked = ["profile", "local", "--arch", str(SMALL), "--sequence-length", "16"]
-    asked += ["--budget", "5s", "--patience", "1s", "--db", "asked.db", "--cache", "0"]
+    asked += ["--budget", "5s", "--wait", "1s", "--db", "asked.db", "--cache", "0"]
     command = [sys.executable, "-m", "atb", *asked]
     subprocess.run(
         ["strace", "-f", "-qq", "-e", f"trace={calls}", "-o", str(traced), *command],

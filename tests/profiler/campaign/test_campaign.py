@@ -280,14 +280,14 @@ def test_a_budget_ends_a_campaign_that_a_later_one_completes(database):
 
 
 @pytest.mark.slow
-def test_a_machine_that_stays_slow_is_flagged_after_patience_and_repeats(database):
+def test_a_machine_that_stays_slow_is_flagged_after_waiting_and_repeats(database):
     device = FakeDevice(slowdown=lambda elapsed: 1.0 if elapsed < 5 else 1.5)
     plan = sampled(8)
     result = run(device, plan, database)
     assert len(result.measurements) == 8
     assert all("machine +50% off its level" in m.reasons for m in result.measurements)
     assert {m.launches for m in result.measurements} == {plan.launches + plan.repeats}
-    assert device.now() - FakeDevice().now() > plan.patience_seconds
+    assert device.now() - FakeDevice().now() > plan.wait_seconds
 
 
 def test_a_disturbance_that_passes_is_waited_out_and_what_fell_into_it_is_measured_again(database):
@@ -303,9 +303,9 @@ def test_a_disturbance_that_passes_is_waited_out_and_what_fell_into_it_is_measur
 
 
 @pytest.mark.slow
-def test_without_patience_nothing_is_waited_for(database):
+def test_without_time_to_wait_nothing_is_waited_for(database):
     device = FakeDevice(slowdown=lambda elapsed: 1.0 if elapsed < 5 else 1.5)
-    run(device, sampled(8, patience_seconds=0.0, repeats=0), database)
+    run(device, sampled(8, wait_seconds=0.0, repeats=0), database)
     assert device.now() - FakeDevice().now() < 30
 
 
@@ -342,7 +342,7 @@ def test_progress_tells_no_end_where_measuring_decides_it(database):
 def test_launches_that_replace_others_do_not_move_the_end_that_was_told(database):
     seen = []
     device = FakeDevice(slowdown=lambda elapsed: 1.0 if elapsed < 3 else 1.5)
-    plan = sampled(5, patience_seconds=0.1)
+    plan = sampled(5, wait_seconds=0.1)
     run(device, plan, database, progress=lambda *step: seen.append(step))
     assert {wanted for _, wanted, _ in seen} == {5 * plan.launches * plan.blocks, 0}
 

@@ -18,7 +18,7 @@ def test_a_campaign_on_this_machine(location, precision):
     runtime = find_runtime(device, "onnxruntime")
     wanted = tuple(Architecture(layers, 128, 2, 64, 128) for layers in (1, 2))
     # a busy machine repeats nothing: how many blocks there are must not depend on it
-    plan = Plan(wanted, block_seconds=0.01, blocks=2, repeats=0, patience_seconds=0.0)
+    plan = Plan(wanted, block_seconds=0.01, blocks=2, repeats=0, wait_seconds=0.0)
     settings = RunSettings(precision=precision, sequence_length=16)
     with ProfileDatabase(location, create=True) as database:
         result = run_campaign(device, runtime, settings, plan, database)

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 ARCHITECTURES = tuple(Architecture(1, hidden, 2, 12, 40) for hidden in (20, 28, 36))
 # a busy machine adds blocks to a launch, and without this launches as well
 PLAN = Plan(
-    ARCHITECTURES, block_seconds=0.01, sentinel_block_seconds=0.01, repeats=0, patience_seconds=0
+    ARCHITECTURES, block_seconds=0.01, sentinel_block_seconds=0.01, repeats=0, wait_seconds=0
 )
 SETTINGS = RunSettings(sequence_length=8)
 
