@@ -133,3 +133,9 @@ def test_every_example_can_be_read(words: tuple[str, ...], command: Any) -> None
 def test_an_old_name_of_an_option_is_understood(atb_here) -> None:
     done = atb_here("predictor", "compare", "--peers", "ridge")
     assert "does not exist: make one with `atb profile`" in done.stderr
+
+
+def test_a_duration_to_wait_may_be_called_patience(atb_here) -> None:
+    done = atb_here("profile", "fake", "--patience", "soon")
+    assert "'soon'" in done.stderr
+    assert "No such option" not in done.stderr
