@@ -14,7 +14,6 @@ __all__ = ["ShownFile", "files_of", "model_files", "snippets_of", "versions_of"]
 
 #: Libraries that a number or a model may depend on.
 _LIBRARIES = ("autotinybert", "torch", "transformers", "onnx", "onnxruntime", "numpy", "scipy")
-_CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +85,8 @@ def _relative(path: Path, folder: Path) -> str:
 
 
 def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
     with path.open("rb") as stream:
-        while chunk := stream.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def versions_of(names: Sequence[str] = _LIBRARIES) -> list[tuple[str, str]]:

@@ -51,13 +51,9 @@ _SQUEEZED = 2.0
 _MARGIN = 0.05
 
 
-def in_both_widths(draw: Callable[[float], Picture | None]) -> tuple[Picture, ...]:
-    """The wide drawing, and the narrow one for a telephone; none where there is nothing to draw.
-
-    Args:
-        draw: Draws a picture of a width in inches.
-    """
-    wide, narrow = draw(WIDTH_INCHES), draw(NARROW_INCHES)
+def in_both_widths(draw: Callable[..., Picture | None], *facts: Any) -> tuple[Picture, ...]:
+    """The wide drawing of facts, and the narrow one for a telephone; none where `draw` has none."""
+    wide, narrow = (draw(*facts, width_inches=width) for width in (WIDTH_INCHES, NARROW_INCHES))
     if wide is None or narrow is None:
         return ()
     return wide, replace(narrow, name=f"{wide.name}-narrow")
@@ -84,12 +80,9 @@ def one_panel(
 def two_panels(
     height_inches: float, width_inches: float, shares: tuple[float, float]
 ) -> Iterator[tuple[Figure, Axes, Axes]]:
-    """A figure with two axes: side by side, or one below the other where it is narrow.
+    """A figure with two axes: side by side with shares of its width, or one below the other.
 
-    Args:
-        height_inches: Height of a row of axes.
-        width_inches: Width of the whole figure.
-        shares: How the width is shared where they stand beside each other.
+    The height is that of a row of axes; they stand below each other where the width is narrow.
     """
     narrow = width_inches < WIDTH_INCHES
     with picture_style():
@@ -102,15 +95,9 @@ def two_panels(
 
 
 def dots(axes: Axes, x: Any, y: Any, colour: str, size: float, **style: Any) -> None:
-    """Dots of a size in points with a thin edge in the colour of the paper.
+    """Dots of a diameter in points with a thin edge in the colour of the paper.
 
-    Args:
-        axes: Axes to draw on.
-        x: Numbers along the horizontal axis, [n].
-        y: Numbers along the vertical axis, [n].
-        colour: Colour of all dots.
-        size: Diameter of a dot in points.
-        style: Further or other arguments of matplotlib's `plot`, such as `label`.
+    The style is further or other arguments of matplotlib's `plot`, such as `label`.
     """
     usual = {"linestyle": "none", "marker": "o", "markeredgecolor": PAPER, "markeredgewidth": 0.5}
     axes.plot(x, y, markersize=size, color=colour, **{**usual, **style})
@@ -166,13 +153,9 @@ def set_range(axes: Axes, which: Literal["x", "y"], ends: tuple[float, float]) -
 def number_axis(
     axes: Axes, which: Literal["x", "y"], values: Sequence[float], *, log: bool | None = None
 ) -> None:
-    """Choose scale and ticks of an axis for these values, with plain numbers beside it.
+    """Choose scale and ticks of an axis for the values drawn along it, with plain numbers.
 
-    Args:
-        axes: Axes that the axis belongs to.
-        which: Name of the axis.
-        values: What will be drawn along it.
-        log: Whether the scale is logarithmic; None decides by the range of the values.
+    Where `log` is None, the range of the values decides whether the scale is logarithmic.
     """
     from matplotlib.ticker import (
         FuncFormatter,

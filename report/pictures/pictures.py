@@ -142,12 +142,7 @@ def _sentinel_readings(measurements: Sequence[Measurement]) -> list[tuple[float,
 def predictions(
     fits: Sequence[UnseenPredictions], *, width_inches: float = WIDTH_INCHES
 ) -> Picture:
-    """Predicted against measured latency, and the distribution of the relative errors.
-
-    Args:
-        fits: One or two, each with at least one architecture.
-        width_inches: Width of the drawing.
-    """
+    """Predicted against measured latency of one or two fits, and how their errors spread."""
     with two_panels(4.3, width_inches, (5, 4)) as (figure, left, right):
         _identity_scatter(left, fits)
         _error_histogram(right, fits)
@@ -218,12 +213,7 @@ def _error_histogram(axes: Axes, fits: Sequence[UnseenPredictions]) -> None:
 
 
 def work(parts: Mapping[str, float], *, width_inches: float = WIDTH_INCHES) -> Picture:
-    """Seconds of each part of a prediction.
-
-    Args:
-        parts: Name -> seconds; a learned residual may be negative.
-        width_inches: Width of the drawing.
-    """
+    """Seconds of each part of a prediction by name; a learned residual may be negative."""
     total = sum(parts.values())
     small = [name for name, seconds in parts.items() if abs(seconds) < _SMALL_PART * total]
     shown = {name: seconds for name, seconds in parts.items() if name not in small}

@@ -1,13 +1,15 @@
-"""The pictures of a search: scored candidates, and the best score over the generations."""
+"""The pictures of a search: scored candidates, the best score over the generations, shapes."""
 
 from __future__ import annotations
 
 import itertools
+import re
 import zlib
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from atb.report.pictures.drawing import (
     BLUE,
@@ -33,7 +35,7 @@ from atb.search import Candidate, SearchResult
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["progress", "search"]
+__all__ = ["progress", "search", "shapes"]
 
 #: Of those far out; more names would overlap.
 _MOST_NAMED = 3
@@ -90,11 +92,7 @@ _Ends = tuple[float, float]
 def _split(
     result: SearchResult,
 ) -> tuple[list[Candidate], list[Candidate], tuple[_Ends, _Ends]]:
-    """The candidates with a score that the axes show, those far out, and the axes' ends.
-
-    Returns:
-        The ends of latencies in seconds and of scores.
-    """
+    """Scored candidates that the axes show, those far out, and the ends (seconds, scores)."""
     every = [c for c in result.candidates if c.proxy is not None]
     kept = [result.constraint_seconds, result.winner.latency_seconds]
     latencies = robust_range([c.latency_seconds for c in every] or kept, kept)
@@ -122,14 +120,7 @@ def _name_at_edge(candidate: Candidate, ends: tuple[_Ends, _Ends]) -> str:
 def _edge(
     axes: Axes, points: Sequence[tuple[float, float]], names: Sequence[str], gid: str
 ) -> None:
-    """Points beyond the axes at their edge, the first few with a name.
-
-    Args:
-        axes: Axes whose limits are set.
-        points: Positions beyond the limits.
-        names: Name of each point.
-        gid: Id of the drawn group.
-    """
+    """Points beyond the limits of the axes at their edge, the first few with a name."""
     limits = (axes.get_xlim(), axes.get_ylim())
     x, y = (np.clip(column, *ends) for column, ends in zip(np.array(points).T, limits, strict=True))
     words = "beyond the axes"
@@ -197,10 +188,6 @@ def _tip(candidate: Candidate) -> str:
 def progress(result: SearchResult, *, width_inches: float = WIDTH_INCHES) -> Picture | None:
     """The scores and the best so far over the generations; those far out are named at the edge.
 
-    Args:
-        result: Result of a search.
-        width_inches: Width of the drawing.
-
     Returns:
         None for a search without generations.
     """
@@ -245,3 +232,68 @@ def progress(result: SearchResult, *, width_inches: float = WIDTH_INCHES) -> Pic
 def _scatter_key(candidate: Candidate) -> tuple[int, int]:
     """Sort by generation, and within it in an order unrelated to the score."""
     return candidate.generation, zlib.crc32(str(candidate.architecture).encode())
+
+
+_SIZES: tuple[tuple[str, Callable[[Candidate], float]], ...] = (
+    ("layers", lambda c: c.architecture.layers),
+    ("hidden", lambda c: c.architecture.hidden),
+    ("heads", lambda c: c.architecture.heads),
+    ("query width", lambda c: c.architecture.qkv),
+    ("feed-forward", lambda c: c.architecture.feed_forward),
+    ("latency", lambda c: 1e3 * c.latency_seconds),
+    ("score", lambda c: c.proxy or 0.0),
+)
+
+
+def shapes(result: SearchResult, *, width_inches: float = WIDTH_INCHES) -> Picture | None:
+    """One line for each scored candidate through its sizes; None where fewer than two were."""
+    scored = [c for c in result.candidates if c.proxy is not None]
+    if len(scored) < 2:
+        return None
+    values = np.array([[of(c) for _, of in _SIZES] for c in scored])
+    winner = scored.index(result.winner)
+    ends = [robust_range(column, [column[winner]]) for column in values.T.tolist()]
+    low, high = np.array(ends).T
+    heights = np.where(high > low, (values - low) / np.where(high > low, high - low, 1.0), 0.5)
+    heights = heights.clip(0, 1)
+    with one_panel(3.4, width_inches) as (figure, axes):
+        best = max(1, len(scored) // 10)
+        for place in range(len(scored) - 1, -1, -1):  # the best are drawn last
+            colour, alpha = (BLUE, 0.8) if place < best else (GREY, 0.4)
+            axes.plot(heights[place], color=colour, linewidth=0.8, alpha=alpha)
+        axes.plot(heights[winner], color=GREEN, linewidth=2.4, marker="o", markersize=5)
+        _label(axes, values, ends)
+    return Picture(
+        "shapes",
+        figure,
+        f"The sizes of {many(len(scored), 'candidate')}; the winner is "
+        f"{result.winner.architecture}.",
+    )
+
+
+def _label(axes: Axes, values: npt.NDArray[np.float64], ends: Sequence[_Ends]) -> None:
+    """A vertical line for each size, with its ends; a sign tells of values beyond them."""
+    axes.set_xlim(-0.4, len(_SIZES) - 0.6)
+    axes.set_ylim(-0.12, 1.12)
+    axes.set_yticks([])
+    axes.grid(visible=False)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    names = [name for name, _ in _SIZES]
+    shown = [re.sub(r"[ -]", "\n", name) for name in names] if is_narrow(axes) else names
+    axes.set_xticks(range(len(names)), shown)
+    axes.tick_params(axis="x", length=0)
+    axes.set_xlabel("Smallest and largest of what was scored")
+    for place, (name, (low, high)) in enumerate(zip(names, ends, strict=True)):
+        axes.axvline(place, ymin=0.1, ymax=0.9, color=MUTED, linewidth=0.7)
+        lower = "≤ " if values[:, place].min() < low else ""
+        upper = "≥ " if values[:, place].max() > high else ""
+        style: dict[str, Any] = {"ha": "center", "fontsize": 8, "color": MUTED}
+        axes.text(place, -0.04, lower + _shown(name, low), va="top", **style)
+        axes.text(place, 1.04, upper + _shown(name, high), va="bottom", **style)
+
+
+def _shown(name: str, value: float) -> str:
+    if name == "latency":
+        return milliseconds(value / 1e3)
+    return digits(value, 3) if name == "score" else f"{value:.0f}"

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 __all__ = ["COLOURS", "DARK", "NARROW_INCHES", "WIDTH_INCHES", "picture_style"]
@@ -42,10 +41,9 @@ DARK = {
 }
 
 
-@contextlib.contextmanager
-def picture_style() -> Iterator[None]:
+def picture_style() -> AbstractContextManager[None]:
     """Draw and save with our settings, whatever the user's own are."""
-    import matplotlib as mpl
+    import matplotlib.style
 
     settings: dict[Any, Any] = {
         "axes.axisbelow": True,
@@ -81,7 +79,4 @@ def picture_style() -> Iterator[None]:
         "ytick.color": COLOURS["muted"],
         "ytick.labelcolor": COLOURS["ink"],
     }
-    with mpl.rc_context():
-        mpl.rcdefaults()
-        mpl.rcParams.update(settings)
-        yield
+    return matplotlib.style.context(settings, after_reset=True)

@@ -17,7 +17,7 @@ from atb.profiler.conditions import Conditions
 from atb.profiler.database.writer import ProfileDatabase
 from atb.profiler.subject import ModelFile
 from atb.report.page import write_page
-from atb.report.pictures.operator_times import operators
+from atb.report.pictures.charts import operators
 from atb.report.pictures.svg import Picture
 from atb.text import printable
 

@@ -9,7 +9,7 @@ from atb.predictor.baselines.baselines import BASELINES
 from atb.predictor.baselines.comparison import compare, random_splits
 from atb.predictor.fitting.observations import Observations
 from atb.predictor.sampling.until_error import SamplingStep
-from atb.report.pictures.learning import error_curve, learning_curves
+from atb.report.pictures.charts import error_curve, learning_curves
 
 
 def test_every_predictor_has_a_line_and_the_best_is_named(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from atb.report.held_out import UnseenPredictions
 from atb.report.pictures import pictures, search as search_pictures
 from atb.report.pictures.baselines import baseline_latencies
 from atb.report.pictures.drawing import in_both_widths, robust_range
-from atb.report.pictures.shape_lines import shapes
+from atb.report.pictures.search import shapes
 from atb.report.pictures.style import COLOURS, DARK
 from atb.report.pictures.svg import Picture
 from atb.search.result import SearchResult
@@ -302,7 +302,7 @@ def test_text_and_what_is_drawn_stand_out(colours: dict[str, str], ground: str) 
 
 def test_the_narrow_drawing_has_a_name_of_its_own_and_stacks_its_panels(run: Run) -> None:
     measured = read_measurements(run.database)
-    wide, narrow = in_both_widths(lambda w: pictures.latencies(measured, width_inches=w))
+    wide, narrow = in_both_widths(pictures.latencies, measured)
     assert (wide.name, narrow.name) == ("latencies", "latencies-narrow")
     assert wide.figure.get_figwidth() > 1.8 * narrow.figure.get_figwidth()
     ids = [set(re.findall(r' id="([^"]+)"', picture.svg())) for picture in (wide, narrow)]
@@ -310,4 +310,4 @@ def test_the_narrow_drawing_has_a_name_of_its_own_and_stacks_its_panels(run: Run
     for picture, rows in ((wide, 1), (narrow, 2)):
         grids = [axes.get_subplotspec().get_gridspec() for axes in picture.figure.axes]
         assert [grid.nrows for grid in grids] == [rows, rows]
-    assert in_both_widths(lambda _: None) == ()
+    assert in_both_widths(lambda width_inches: None) == ()

@@ -1,14 +1,23 @@
-"""Sections of the winner, the search and the baselines."""
+"""Sections of the page, as what its template shows; None where there are no data."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from atb.report import Baseline, model_files, snippets_of
+import numpy as np
+
+from atb.devices.host import STATE_FIELDS
+from atb.models import Architecture
+from atb.predictor import LatencyPredictor, WorkPredictor, explain
+from atb.profiler import Conditions, Failure
+from atb.profiler.statistics import Measurement
+from atb.report.baselines import Baseline
+from atb.report.held_out import UnseenPredictions
 from atb.report.pictures import (
+    Picture,
     baseline_latencies,
     count,
     digits,
@@ -16,13 +25,22 @@ from atb.report.pictures import (
     many,
     milliseconds,
     percent,
+    pictures,
     search as search_pictures,
-    shapes,
+    size,
     times,
 )
-from atb.search import MARGIN, AlternativeResult, LimitVerdict, SearchResult
+from atb.report.provenance import model_files, snippets_of
+from atb.search import MARGIN, AlternativeResult, Candidate, LimitVerdict, SearchResult
 
-__all__ = ["baseline_section", "search_section", "winner_row", "winner_section"]
+__all__ = [
+    "baseline_section",
+    "device_section",
+    "latency_section",
+    "predictor_section",
+    "search_section",
+    "winner_section",
+]
 
 _REFERENCES = ("bert-base", "tinybert-4", "minilm-6", "bert-mini")
 _MOST_REFERENCES = 3
@@ -39,7 +57,7 @@ def winner_section(
         result: Result of the search.
         known: Published architectures on this device, to speak of speed-ups.
         model: Folder of the winner's files, if there is one.
-        folder: Folder of the page.
+        folder: Folder of the page, from which paths are named.
     """
     return {
         "architecture": result.winner.architecture,
@@ -55,25 +73,25 @@ def _verdict(result: SearchResult) -> dict[str, Any]:
     winner, limit = result.winner, result.constraint_seconds
     verdict = winner.verdict(limit)
     seconds, shown = winner.latency_seconds, milliseconds(limit)
-    how = (
-        f"{'Predicted, not measured' if verdict is None else 'Measured'}: {milliseconds(seconds)}."
-    )
+    how = "Predicted, not measured" if verdict is None else "Measured"
     if seconds > limit:
         parts = ("It is ", f"above the limit of {shown}", f", by {percent(seconds / limit - 1)}.")
     elif verdict is None:
         parts = ("The prediction is ", f"under the limit of {shown}", ".")
     elif verdict == "met":
         share = percent(seconds / limit)
-        parts = (
-            "Its whole interval is ",
-            f"under the limit of {shown}",
-            f"; it uses {share} of it.",
-        )
+        under = f"under the limit of {shown}"
+        parts = ("Its whole interval is ", under, f"; it uses {share} of it.")
     else:
         parts = ("It is ", "not certain to meet the limit", f": {_uncertainty(result)}.")
     before, point, after = parts
     certain = seconds <= limit and verdict in (None, "met")
-    return {"before": f"{how} {before}", "point": point, "after": after, "over": not certain}
+    return {
+        "before": f"{how}: {milliseconds(seconds)}. {before}",
+        "point": point,
+        "after": after,
+        "over": not certain,
+    }
 
 
 def _uncertainty(result: SearchResult) -> str:
@@ -96,8 +114,10 @@ def _tiles(result: SearchResult) -> list[tuple[str, str, str]]:
     tiles = []
     beside = ""
     if winner.measured_seconds is not None:
-        interval = winner.interval_seconds
-        words = "" if interval is None else with_bounds(interval)
+        words = ""
+        if winner.interval_seconds is not None:
+            low, high = winner.interval_seconds
+            words = f"{milliseconds(low, unit=False)} to {milliseconds(high)}"
         tiles.append(("measured latency", milliseconds(winner.measured_seconds), words))
         error = winner.predicted_seconds / winner.measured_seconds - 1
         beside = f"{percent(error, signed=True)} from the measured one"
@@ -153,13 +173,13 @@ def search_section(result: SearchResult) -> dict[str, Any]:
     if result.correction != 1:
         summary += f" Measured finalists corrected the predictions by {times(result.correction)}."
     if result.alternatives:
-        alternatives = "; ".join(map(describe_alternative, result.alternatives))
+        alternatives = "; ".join(map(_alternative, result.alternatives))
         summary += f" It is the best of several settings: {alternatives}."
     return {
         "summary": summary,
-        "picture": in_both_widths(lambda w: search_pictures.search(result, width_inches=w)),
-        "progress": in_both_widths(lambda w: search_pictures.progress(result, width_inches=w)),
-        "shapes": in_both_widths(lambda w: shapes(result, width_inches=w)),
+        "picture": in_both_widths(search_pictures.search, result),
+        "progress": in_both_widths(search_pictures.progress, result),
+        "shapes": in_both_widths(search_pictures.shapes, result),
         "finalists": [(c, _WORDS[c.verdict(limit)]) for c in finalists],
         "rule": _rule(result),
     }
@@ -198,15 +218,14 @@ def _rule(result: SearchResult) -> str:
     )
 
 
-def describe_alternative(one: AlternativeResult) -> str:
+def _alternative(one: AlternativeResult) -> str:
     if one.proxy is None or one.measured_seconds is None:
         return f"{one.name} has nothing within the limits"
     return f"{one.name} scores {one.proxy:.4f} in {milliseconds(one.measured_seconds)}"
 
 
-def winner_row(result: SearchResult) -> Baseline:
+def _winner_row(winner: Candidate) -> Baseline:
     """The winner as one of the baselines."""
-    winner = result.winner
     return Baseline(
         ("winner",),
         winner.architecture,
@@ -223,7 +242,7 @@ def baseline_section(
     if not rows:
         return None
     counts = Counter(row.basis for row in rows)
-    own = None if result is None else winner_row(result)
+    own = None if result is None else _winner_row(result.winner)
     limit = None if result is None else result.constraint_seconds
     which = "" if result is None else " of similar latency or widely used"
     return {
@@ -231,14 +250,139 @@ def baseline_section(
         f"measured, {counts['predicted']} predicted, {counts['extrapolated']} extrapolated. "
         "Extrapolated ones lie outside the range that the predictor was fitted on, where its "
         "intervals are not reliable.",
-        "picture": in_both_widths(
-            lambda width: baseline_latencies(rows, own, limit, width_inches=width)
-        ),
+        "picture": in_both_widths(baseline_latencies, rows, own, limit),
         "rows": sorted([*rows, *([own] if own else [])], key=lambda row: row.seconds),
         "own": own,
     }
 
 
-def with_bounds(interval: tuple[float, float]) -> str:
-    """An interval in words."""
-    return f"{milliseconds(interval[0], unit=False)} to {milliseconds(interval[1])}"
+def device_section(
+    conditions: Conditions | None, measurements: Sequence[Measurement], known: Sequence[Conditions]
+) -> dict[str, Any] | None:
+    """The section of the device: facts, runtime, settings, state, other `known` conditions."""
+    if conditions is None:
+        return None
+    settings = conditions.settings
+    pinned = ", ".join(str(cpu) for cpu in settings.affinity or ()) or "left to the system"
+    states = [record.state for m in measurements for record in m.blocks]
+    readings = {
+        name: [state[name] for state in states if state.get(name) is not None]
+        for name in STATE_FIELDS
+    }
+    return {
+        "platform": [
+            ("device", conditions.device),
+            *((_words(name), value) for name, value in conditions.platform),
+        ],
+        "settings": [
+            ("runtime", f"{conditions.runtime} {conditions.runtime_version}"),
+            ("precision", settings.precision),
+            ("threads", settings.threads),
+            ("pinned to CPUs", pinned),
+            ("batch", settings.batch),
+            ("sequence length", f"{settings.sequence_length} tokens"),
+            ("scenario", settings.scenario),
+        ],
+        "state": [_state_row(name, values) for name, values in readings.items() if values],
+        "unavailable": [_words(name) for name, values in readings.items() if states and not values],
+        "others": [str(other) for other in known if other != conditions],
+    }
+
+
+def _state_row(name: str, values: Sequence[Any]) -> tuple[str, str, str, str]:
+    if not all(isinstance(value, int | float) for value in values):
+        return (_words(name), ", ".join(sorted({str(value) for value in values})), "", "")
+    show = _SHOWN.get(name.rpartition("_")[2], digits)
+    low, middle, high = (show(float(v)) for v in (min(values), np.median(values), max(values)))
+    return (_words(name), low, middle, high)
+
+
+#: How a reading is shown, by the end of its field's name, which is its unit.
+_SHOWN: dict[str, Callable[[float], str]] = {
+    "hertz": lambda value: f"{digits(value / 1e9)} GHz",
+    "celsius": lambda value: f"{value:.0f} °C",
+    "seconds": lambda value: f"{digits(value)} s",
+    "bytes": size,
+    "10s": percent,
+    "throttles": lambda value: f"{value:,.0f}",
+}
+
+
+#: Fields of a device's state in words; units stand beside the values.
+_RENAMED = {
+    "logical_cpus": "logical CPUs",
+    "usable_cpus": "usable CPUs",
+    "load_average_1min": "load average over a minute",
+    "frequency_hertz": "frequency",
+    "temperature_celsius": "temperature",
+    "cpu_pressure_10s": "share of time in which some task waits",
+    "steal_seconds": "stolen by the host since boot",
+    "memory_available_bytes": "memory available",
+    "quota_throttles": "times throttled by quota",
+    "thermal_throttles": "times throttled by heat",
+}
+
+
+def _words(name: str) -> str:
+    return _RENAMED.get(name, name.replace("_", " "))
+
+
+def latency_section(
+    measurements: Sequence[Measurement], failures: Sequence[Failure]
+) -> dict[str, Any] | None:
+    """The section of the measurements: latencies, interval widths, flags and failures."""
+    if not measurements and not failures:
+        return None
+    kinds = Counter((f.subject, f.cause, f.detail, f.campaign) for f in failures)
+    section: dict[str, Any] = {"failures": list(kinds.items()), "all": [], "flagged": []}
+    if not measurements:
+        return section
+    half_width = float(np.median([m.estimate.relative_half_width for m in measurements]))
+    flagged = [m for m in measurements if m.flagged]
+    blocks = sum(len(m.blocks) for m in measurements)
+    campaigns = dict.fromkeys(m.campaign for m in measurements)
+    estimators = ", ".join(dict.fromkeys(m.estimator for m in measurements))
+    return section | {
+        "summary": f"{many(len(measurements), 'measurement')} in "
+        f"{many(len(campaigns), 'campaign')} ({', '.join(campaigns)}), from "
+        f"{many(blocks, 'block')} of iterations; the median interval is ±{percent(half_width)} of "
+        f"the latency. {many(len(flagged), 'measurement')} flagged, "
+        f"{many(len(failures), 'failure')}. Estimator: {estimators}.",
+        "picture": in_both_widths(pictures.latencies, measurements),
+        "sentinel": in_both_widths(pictures.sentinel, measurements),
+        "flagged": flagged,
+        "all": sorted(measurements, key=lambda m: m.latency_seconds),
+    }
+
+
+def predictor_section(
+    predictor: LatencyPredictor | None,
+    fits: Sequence[UnseenPredictions],
+    winner: Architecture | None,
+) -> dict[str, Any] | None:
+    """The section of the predictor: its errors on unseen rows, and the winner's predicted time."""
+    if predictor is None:
+        return None
+    work: tuple[Picture, ...] = ()
+    summary = ""
+    if isinstance(predictor, WorkPredictor):
+        found, needed = predictor.summary, predictor.model.residual is not None
+        summary = (
+            f"Fitted on {many(found.rows, 'measurement')}, {found.excluded} left out. "
+            f"Its intervals are to contain {percent(predictor.coverage)} of new measurements; "
+            f"a learned residual {'lowers the held-out error' if needed else 'was not needed'}."
+        )
+        if winner is not None:
+            parts = explain(predictor, winner)
+            work = in_both_widths(pictures.work, parts)
+    rows = []
+    for fit in fits:
+        e = fit.evaluation
+        shares = (percent(share) for share in (e.mape, e.within_5, e.within_10))
+        rows.append((fit.how, len(fit), *shares, f"{e.spearman:.4f}"))
+    return {
+        "summary": summary,
+        "rows": rows,
+        "picture": fits and in_both_widths(pictures.predictions, fits),
+        "work": work,
+    }
