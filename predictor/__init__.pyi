@@ -3,7 +3,6 @@ from .checksum import (
     PREDICTOR_FORMAT as PREDICTOR_FORMAT,
     read_checksummed as read_checksummed,
 )
-from .exact import ExactPredictor as ExactPredictor
 from .explanation import explain as explain, savings as savings
 from .family import FamilyPredictor as FamilyPredictor, fit_family as fit_family
 from .file import (
@@ -17,6 +16,7 @@ from .file import (
 )
 from .latency_fit import fit as fit, fit_judged as fit_judged, held_out_seconds as held_out_seconds
 from .predictor import (
+    ExactPredictor as ExactPredictor,
     LatencyPredictor as LatencyPredictor,
     Prediction as Prediction,
     WorkPredictor as WorkPredictor,

@@ -1,8 +1,8 @@
-"""Predictors of latencies: the contract, and the fitted one."""
+"""Predictors of latencies: the contract, the fitted one, and an exact one for tests."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -16,12 +16,15 @@ from atb.predictor.fitting import (
     FloatArray,
     IntArray,
     WorkModel,
+    architecture_at,
+    columns_of,
     rows_of,
 )
 from atb.predictor.summary import TrainingSummary
 from atb.profiler import Conditions
 
 __all__ = [
+    "ExactPredictor",
     "LatencyPredictor",
     "Prediction",
     "WorkPredictor",
@@ -114,3 +117,36 @@ class WorkPredictor:
     def predict_further(self, rows: IntArray) -> dict[str, Estimates]:
         """Predict what else was measured, by name; int[n, 5] as in `predict`."""
         return {name: model.estimate(rows) for name, model in self.further.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class ExactPredictor:
+    """A predictor that is given the truth: searches and judgements are tested on it.
+
+    Attributes:
+        conditions: Under which it holds.
+        formula: From int[n, 5] to seconds, float64[n].
+    """
+
+    conditions: Conditions
+    formula: Callable[[IntArray], FloatArray]
+
+    @classmethod
+    def of_latency(
+        cls, conditions: Conditions, latency: Callable[[Architecture], float]
+    ) -> ExactPredictor:
+        """From a function of one architecture, such as that of a `FakeDevice`."""
+        return cls(
+            conditions,
+            lambda rows: np.array([latency(architecture_at(row)) for row in rows], dtype=float),
+        )
+
+    def predict(self, rows: IntArray) -> Prediction:
+        """Predict int[n, 5]; the interval has no width."""
+        columns_of(rows[:0])
+        seconds = self.formula(rows)
+        return Prediction(seconds, seconds, seconds, np.ones(len(rows), dtype=np.bool_))
+
+    def predict_architectures(self, architectures: Sequence[Architecture]) -> Prediction:
+        """The same for a few architectures."""
+        return self.predict(rows_of(architectures))

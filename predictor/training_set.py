@@ -166,14 +166,6 @@ class TrainingSet:
         """Rows and latencies for a fit."""
         return Observations(self.rows, self.seconds, self.half_widths)
 
-    def folds(self, count: int, rng: np.random.Generator) -> list[IntArray]:
-        """Split the positions at random; all rows of an architecture fall into one fold.
-
-        Returns:
-            At most `count` arrays of positions, none empty.
-        """
-        return self.observations.folds(count, rng)
-
 
 def refuse_emulated(conditions: Conditions) -> None:
     """Make sure that latencies under these conditions are those of a real processor.

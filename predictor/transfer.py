@@ -113,6 +113,8 @@ def transfer_model(
     names = [term.name for term in basis.terms]
     if not sources or any([t.name for t in s.basis.terms] != names for s in sources):
         raise InputError("The known predictors have other work terms: fit them anew.")
+    from scipy.special import softmax
+
     amounts = basis.amounts(observed.rows)
     own = spreads = relative_spreads(observed.values, observed.half_widths)
     for _ in range(_ROUNDS):
@@ -121,7 +123,7 @@ def transfer_model(
             for prior in _priors([s.coefficients for s in sources], amounts, observed.values)
             for noise in _NOISES
         ]
-        weights = _softmax(np.array([belief.evidence for belief in beliefs]))
+        weights = softmax([belief.evidence for belief in beliefs])
         left_out = np.tensordot(weights, [belief.left_out for belief in beliefs], axes=1)
         spreads = own * np.maximum(np.abs(left_out) / (_OUTLIER * robust_scale(left_out)), 1) ** 2
     coefficients = np.tensordot(weights, [belief.coefficients for belief in beliefs], axes=1)
@@ -147,38 +149,23 @@ def transfer_model(
 
 @dataclass(frozen=True, slots=True)
 class _Prior:
-    """Distribution of the coefficients before anything is measured.
+    """Distribution of the coefficients before anything is measured."""
 
-    Attributes:
-        source: Position of the known device, or how many there are for all together.
-        coefficients: Scaled to the new device, float64[terms], none zero.
-        free: Of terms that cost nothing on the known device, bool[terms].
-        directions: How known devices differ, as shares of the coefficients, float64[k, terms].
-        doubt: Of each coefficient alone, as a share.
-    """
-
-    source: int
-    coefficients: FloatArray
-    free: FloatArray
-    directions: FloatArray
-    doubt: float
+    source: int  # position of the known device, or how many there are for all together
+    coefficients: FloatArray  # scaled to the new device, float64[terms], none zero
+    free: FloatArray  # of terms that cost nothing on the known device, bool[terms]
+    directions: FloatArray  # how known devices differ, as shares of coefficients, [k, terms]
+    doubt: float  # of each coefficient alone, as a share
 
 
 @dataclass(frozen=True, slots=True)
 class _Belief:
-    """Distribution of the coefficients after the measurements.
+    """Distribution of the coefficients after the measurements."""
 
-    Attributes:
-        source: Position of the known device of the prior.
-        evidence: Logarithm of how likely the prior makes the measurements.
-        coefficients: Posterior coefficients, float64[terms], none negative.
-        left_out: Logarithm of each measurement over what the others say of it, float64[n].
-    """
-
-    source: int
-    evidence: float
-    coefficients: FloatArray
-    left_out: FloatArray
+    source: int  # that of the prior
+    evidence: float  # logarithm of how likely the prior makes the measurements
+    coefficients: FloatArray  # float64[terms], none negative
+    left_out: FloatArray  # logarithm of each measurement over what the others say of it, [n]
 
 
 def _priors(
@@ -236,11 +223,6 @@ def _believe(
     )
     left_out = np.asarray(weighted / np.diag(inverse))
     return _Belief(prior.source, float(evidence), coefficients, left_out)
-
-
-def _softmax(scores: FloatArray) -> FloatArray:
-    raised = np.exp(scores - scores.max())
-    return np.asarray(raised / raised.sum())
 
 
 def _union(supports: Sequence[Support]) -> Support:

@@ -48,15 +48,12 @@ class UnseenPredictions:
     @property
     def errors(self) -> npt.NDArray[np.float64]:
         """Relative errors, float64 [n]; above zero where the prediction is too slow."""
-        predicted = np.asarray(self.predicted, dtype=np.float64)
-        return np.asarray(predicted / np.asarray(self.measured) - 1.0)
+        return np.asarray(np.array(self.predicted) / np.array(self.measured) - 1.0)
 
     @property
     def evaluation(self) -> Evaluation:
         """Errors of the predictions; their intervals are left out."""
-        values = np.asarray(self.predicted, dtype=np.float64)
-        estimates = Estimates(values, values, values, np.ones(len(values), dtype=np.bool_))
-        return Evaluation.of(estimates, np.asarray(self.measured, dtype=np.float64))
+        return Evaluation.of(Estimates.exact(np.array(self.predicted)), np.array(self.measured))
 
 
 def unseen(

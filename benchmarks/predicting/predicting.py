@@ -27,10 +27,9 @@ from atb.models.space import SPACES
 from atb.predictor.baselines.baselines import WorkTerms, architecture_baselines
 from atb.predictor.baselines.comparison import PredictorScore, compare
 from atb.predictor.evaluation.evaluation import Evaluation
-from atb.predictor.fitting.basis import IntArray
+from atb.predictor.fitting.basis import IntArray, Observations
 from atb.predictor.fitting.features import architecture_basis, columns_of
 from atb.predictor.fitting.fitting import fit_model
-from atb.predictor.fitting.observations import Observations
 from atb.predictor.latency_fit import fit
 from atb.predictor.sampling.choosing import choose_rows
 from atb.predictor.training_set import TrainingSet

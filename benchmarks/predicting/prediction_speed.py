@@ -23,8 +23,8 @@ from atb.devices.settings import RunSettings
 from atb.models.space import FEATURES, SPACES
 from atb.predictor.baselines.baselines import NeuralNetwork
 from atb.predictor.file import load
+from atb.predictor.fitting.basis import Observations
 from atb.predictor.fitting.features import columns_of, rows_of
-from atb.predictor.fitting.observations import Observations
 from atb.predictor.latency_fit import fit
 from atb.predictor.predictor import WorkPredictor
 from atb.predictor.training_set import TrainingSet

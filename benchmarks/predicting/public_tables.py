@@ -24,9 +24,9 @@ import pandas as pd
 from atb.predictor.baselines.baselines import BASELINES, WorkTerms
 from atb.predictor.baselines.comparison import compare, random_splits
 from atb.predictor.evaluation.evaluation import Evaluation
+from atb.predictor.fitting.basis import Observations
 from atb.predictor.fitting.fitting import fit_model
 from atb.predictor.fitting.model import Estimates
-from atb.predictor.fitting.observations import Observations
 from atb.predictor.tables.table import Table, table_bases
 from benchmarks.predicting.errors import mean_of
 from benchmarks.shared.record import machine, write_result

@@ -15,10 +15,9 @@ from typing import Any
 import numpy as np
 
 from atb.predictor.evaluation.evaluation import Evaluation
-from atb.predictor.fitting.basis import Basis, FloatArray
+from atb.predictor.fitting.basis import Basis, FloatArray, Observations
 from atb.predictor.fitting.fitting import fit_model
 from atb.predictor.fitting.model import Estimates, WorkModel
-from atb.predictor.fitting.observations import Observations
 from atb.predictor.tables.table import Feature, table_basis
 from atb.predictor.transfer import transfer_model
 from benchmarks.predicting.errors import mean_of

@@ -114,9 +114,8 @@ def _judge(
     predict = regressor.fit(known, rng)
     fitted = time.perf_counter()
     values = predict(unseen.rows)
-    estimates = Estimates(values, values, values, np.ones(len(values), dtype=np.bool_))
     many = np.resize(unseen.rows, (_QUERY_ROWS, unseen.rows.shape[1]))
     asked = time.perf_counter()
     predict(many)
     query = (time.perf_counter() - asked) / _QUERY_ROWS
-    return Evaluation.of(estimates, unseen.values), fitted - begun, query
+    return Evaluation.of(Estimates.exact(values), unseen.values), fitted - begun, query

@@ -3,6 +3,7 @@ from .basis import (
     Columns as Columns,
     FloatArray as FloatArray,
     IntArray as IntArray,
+    Observations as Observations,
     Quantity as Quantity,
     Rows as Rows,
     Term as Term,
@@ -26,9 +27,7 @@ from .fitting import (
     fit_model as fit_model,
     predict_held_out as predict_held_out,
 )
-from .intervals import interval_factor as interval_factor
+from .intervals import Support as Support, interval_factor as interval_factor
 from .least_squares import relative_spreads as relative_spreads, robust_scale as robust_scale
 from .model import Estimates as Estimates, WorkModel as WorkModel
-from .observations import Observations as Observations
 from .residual import Residual as Residual, ResidualCurve as ResidualCurve
-from .support import Support as Support

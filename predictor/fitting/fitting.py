@@ -5,19 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from atb.errors import InputError
-from atb.predictor.fitting.basis import Basis, FloatArray
+from atb.predictor.fitting.basis import Basis, FloatArray, Observations
 from atb.predictor.fitting.drift import Drift, fit_drift
-from atb.predictor.fitting.intervals import conformal_rank, interval_factor
+from atb.predictor.fitting.intervals import Support, conformal_rank, interval_factor
 from atb.predictor.fitting.least_squares import fit_coefficients, relative_spreads
 from atb.predictor.fitting.model import WorkModel
-from atb.predictor.fitting.observations import Observations
 from atb.predictor.fitting.residual import Residual, fit_residual
-from atb.predictor.fitting.support import Support
 
 __all__ = ["DEFAULT_COVERAGE", "FittedModel", "fit_model", "predict_held_out"]
 
@@ -81,14 +80,11 @@ def fit_model(
     _require_coverage(coverage, len(observed))
     # matrices of this size gain nothing from threads, and lose forty-fold where cores are busy
     with threadpool_limits(limits=1, user_api="blas"):
-        form = _choose_form(bases, observed, rng, may_bend=may_bend)
+        choose = partial(_choose_form, bases, rng=rng, may_bend=may_bend)
+        form = choose(observed)
         parts = _fit_parts(form, observed, rng)
-        if len(observed) < _LEAST_DECIDED_ROWS:
-            held_out, timed = _held_out(
-                lambda known: _choose_form(bases, known, rng, may_bend=may_bend), observed, rng
-            )
-        else:
-            held_out, timed = _held_out(lambda _: form, observed, rng)
+        is_decided = len(observed) >= _LEAST_DECIDED_ROWS
+        held_out, timed = _held_out((lambda _: form) if is_decided else choose, observed, rng)
     errors, timed_errors = (np.abs(np.log(observed.values / found)) for found in (held_out, timed))
     model = WorkModel(
         basis=form.basis,
@@ -112,9 +108,7 @@ def predict_held_out(
         In the unit of the observed values, float64[n], in the order of the rows.
     """
     with threadpool_limits(limits=1, user_api="blas"):
-        return _held_out(
-            lambda known: _choose_form(bases, known, rng, may_bend=True), observed, rng
-        )[0]
+        return _held_out(partial(_choose_form, bases, rng=rng, may_bend=True), observed, rng)[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,9 +151,7 @@ def _held_out(
 ) -> tuple[FloatArray, FloatArray]:
     """Each row by a fit that has not seen it: at the device's level, and at the row's time."""
     level, timed = np.empty(len(observed)), np.empty(len(observed))
-    for fold in observed.folds(_FOLDS, rng):
-        rest = np.setdiff1d(np.arange(len(observed)), fold)
-        known, tested = observed.take(rest), observed.take(fold)
+    for fold, known, tested in observed.splits(_FOLDS, rng):
         parts = _fit_parts(choose(known), known, rng)
         level[fold] = parts.level(tested)
         timed[fold] = level[fold] * parts.drifted(tested)
@@ -190,13 +182,12 @@ def _choose_basis(
     """The plainest whose error on rows held out is no worse than the best's, but for chance."""
     if len(bases) == 1:
         return bases[0]
-    folds = observed.folds(_INNER_FOLDS, rng)
+    splits = observed.splits(_INNER_FOLDS, rng)
     errors = np.empty((len(bases), len(observed)))
     for i, basis in enumerate(bases):
-        for fold in folds:
-            rest = np.setdiff1d(np.arange(len(observed)), fold)
-            parts = _fit_coefficients_and_drift(basis, observed.take(rest))
-            errors[i, fold] = np.abs(parts.log_ratios(observed.take(fold)))
+        for fold, known, tested in splits:
+            parts = _fit_coefficients_and_drift(basis, known)
+            errors[i, fold] = np.abs(parts.log_ratios(tested))
     best = int(np.argmin(errors.mean(axis=1)))
     for i, basis in enumerate(bases):
         worse = errors[i] - errors[best]
@@ -253,11 +244,9 @@ def _residual_helps(basis: Basis, observed: Observations, rng: np.random.Generat
     if len(observed) < _LEAST_RESIDUAL_ROWS:
         return False
     gains = np.empty(len(observed))
-    for fold in observed.folds(_INNER_FOLDS, rng):
-        rest = np.setdiff1d(np.arange(len(observed)), fold)
-        plain, tested = _fit_coefficients_and_drift(basis, observed.take(rest)), observed.take(fold)
-        # a single round tells whether it helps
-        bent = _with_residual(plain, observed.take(rest), rng, rounds=1)
+    for fold, known, tested in observed.splits(_INNER_FOLDS, rng):
+        plain = _fit_coefficients_and_drift(basis, known)
+        bent = _with_residual(plain, known, rng, rounds=1)  # a single round tells whether it helps
         gains[fold] = np.abs(plain.log_ratios(tested)) - np.abs(bent.log_ratios(tested))
     chance = float(np.std(gains)) / math.sqrt(len(gains))
     return float(np.mean(gains)) > max(_LEAST_GAIN, _LEAST_STANDARD_ERRORS * chance)

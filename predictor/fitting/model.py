@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from atb.predictor.fitting.basis import Basis, Columns, FloatArray, Rows
 from atb.predictor.fitting.drift import Drift
+from atb.predictor.fitting.intervals import Support
 from atb.predictor.fitting.residual import Residual
-from atb.predictor.fitting.support import Support
 
 __all__ = ["Estimates", "WorkModel"]
 
@@ -34,6 +34,11 @@ class Estimates:
     lower: FloatArray
     upper: FloatArray
     supported: npt.NDArray[np.bool_]
+
+    @classmethod
+    def exact(cls, values: FloatArray) -> Estimates:
+        """Values whose intervals have no width."""
+        return cls(values, values, values, np.ones(len(values), dtype=np.bool_))
 
     def __len__(self) -> int:
         return len(self.values)

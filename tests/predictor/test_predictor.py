@@ -14,7 +14,7 @@ from atb.models.published import PUBLISHED
 from atb.models.space import SPACES
 from atb.predictor.explanation import RESIDUAL_PART, explain, savings
 from atb.predictor.fitting.features import WORK_TERMS, architecture_basis, rows_of
-from atb.predictor.fitting.support import Support
+from atb.predictor.fitting.intervals import Support
 from atb.predictor.latency_fit import fit
 from atb.predictor.predictor import require_conditions
 from atb.predictor.testing import PredictorConformance

@@ -117,7 +117,7 @@ def test_arrays_of_other_lengths_are_refused(world) -> None:
 def test_folds_split_architectures_not_rows(world) -> None:
     rows = np.repeat(world.rows(12, 0), 3, axis=0)
     repeated = world.measure(rows, world.plain_truth(rows))
-    folds = repeated.folds(5, np.random.default_rng(0))
+    folds = repeated.observations.folds(5, np.random.default_rng(0))
     assert sorted(np.concatenate(folds).tolist()) == list(range(36))
     kinds = [{tuple(row) for row in rows[fold].tolist()} for fold in folds]
     assert sum(len(kind) for kind in kinds) == 12
@@ -127,4 +127,4 @@ def test_folds_split_architectures_not_rows(world) -> None:
 def test_there_are_never_more_folds_than_architectures(world) -> None:
     rows = world.rows(3, 0)
     few = world.measure(rows, world.plain_truth(rows))
-    assert [len(fold) for fold in few.folds(10, np.random.default_rng(0))] == [1, 1, 1]
+    assert [len(fold) for fold in few.observations.folds(10, np.random.default_rng(0))] == [1, 1, 1]

@@ -18,7 +18,7 @@ from atb.devices.fake.device import FakeCosts, FakeDevice
 from atb.devices.settings import RunSettings
 from atb.models.architecture import Architecture
 from atb.models.space import SPACES
-from atb.predictor.exact import ExactPredictor
+from atb.predictor.predictor import ExactPredictor
 from atb.profiler.conditions import Conditions
 from atb.profiler.database.writer import ProfileDatabase
 from atb.search.constraints.candidates import Candidates, feasible, on_search_grid

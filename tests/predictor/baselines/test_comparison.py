@@ -6,7 +6,7 @@ import pytest
 from atb.errors import InputError
 from atb.predictor.baselines.baselines import BASELINES
 from atb.predictor.baselines.comparison import compare, random_splits
-from atb.predictor.fitting.observations import Observations
+from atb.predictor.fitting.basis import Observations
 
 
 class Constant:

@@ -13,7 +13,7 @@ from atb.predictor.checksum import checksum_of
 from atb.predictor.evaluation.evaluation import evaluate, evaluate_rows
 from atb.predictor.evaluation.unseen import learnt_from, predict_unseen, predict_unseen_rows
 from atb.predictor.file import load, load_table_predictor, save
-from atb.predictor.fitting.observations import Observations
+from atb.predictor.fitting.basis import Observations
 from atb.predictor.latency_fit import fit
 from atb.predictor.predictor import WorkPredictor
 from atb.predictor.tables.table import Table, fit_table

@@ -7,7 +7,7 @@ import pytest
 
 from atb.predictor.baselines.baselines import BASELINES
 from atb.predictor.baselines.comparison import compare, random_splits
-from atb.predictor.fitting.observations import Observations
+from atb.predictor.fitting.basis import Observations
 from atb.predictor.sampling.until_error import SamplingStep
 from atb.report.pictures.charts import error_curve, learning_curves
 
