@@ -1,5 +1,8 @@
-from .columns import LeftOut as LeftOut
-from .reading import read_judged_table as read_judged_table, read_rows as read_rows
+from .reading import (
+    LeftOut as LeftOut,
+    read_judged_table as read_judged_table,
+    read_rows as read_rows,
+)
 from .table import (
     Feature as Feature,
     Table as Table,

@@ -161,11 +161,7 @@ def read_columns(
 
 
 def _plain(name: str, cells: Sequence[Cell]) -> tuple[Column, str | None] | None:
-    """The short way, for columns in which each cell leaves no doubt: nearly all.
-
-    Returns:
-        The column and the decimal mark that it shows; None of other columns.
-    """
+    """The column and the decimal mark that it shows, where no cell leaves a doubt: nearly all."""
     kinds = set(map(type, cells))
     mark = None
     if kinds == {str}:
@@ -288,13 +284,7 @@ def _is_unclear(cell: _Parsed, mark: str | None, separator: str | None) -> bool:
 
 
 def _decimal_mark(cells: Sequence[_Parsed], shown: set[str], separator: str | None) -> str | None:
-    """The decimal mark of a column: `.`, `,`, or None where it cannot be told.
-
-    Args:
-        cells: Parsed cells of the column.
-        shown: Marks that leave no doubt, in this column or else in any of the file.
-        separator: What stands between cells.
-    """
+    """The decimal mark of a column: `.`, `,`, or None where not even the marks `shown` tell it."""
     own = Counter(cell.mark for cell in cells if cell.mark is not None)
     if own:
         return own.most_common(1)[0][0]

@@ -206,11 +206,7 @@ def _lines_of(text: str) -> tuple[list[tuple[int, str]], list[str]]:
 
 
 def _separator(lines: list[tuple[int, str]]) -> tuple[str | None, list[tuple[int, str]]]:
-    """Find the separator: the one that cuts the lines into equally many cells.
-
-    Returns:
-        The separator, None of white space, and the lines without a first one that names it.
-    """
+    """Find the separator, None of white space; a first line that names it is taken away."""
     named = re.fullmatch(r'"?sep=([,;|:\t])"?\s*', lines[0][1])  # as spreadsheets write it
     if named:
         return named[1], lines[1:]
@@ -290,11 +286,7 @@ def _header(
 
 
 def _width(path: Path, header: list[str], rows: _Rows) -> int:
-    """Count the columns; empty cells behind the last one are taken away.
-
-    Raises:
-        BadFile: A row has another number of cells.
-    """
+    """Count the columns; empty cells behind the last one are taken away."""
     filled = [max((i for i, cell in enumerate(cells, 1) if cell), default=0) for _, cells in rows]
     named = max((i for i, name in enumerate(header, 1) if name), default=0)
     # a column without a name is one where the header has a place for it
@@ -317,11 +309,7 @@ def _width(path: Path, header: list[str], rows: _Rows) -> int:
 
 
 def _name(path: Path, name: str) -> str:
-    """A column's name on one line.
-
-    Raises:
-        InputError: It cannot be printed, or is longer than any name.
-    """
+    """A column's name on one line, which can be printed."""
     name = " ".join(name.split())
     if not name.isprintable() or len(name) > _LONGEST_NAME:
         raise InputError(
