@@ -3,6 +3,15 @@ from .checksum import (
     PREDICTOR_FORMAT as PREDICTOR_FORMAT,
     read_checksummed as read_checksummed,
 )
+from .evaluation import (
+    Evaluation as Evaluation,
+    Unseen as Unseen,
+    can_be_held_out as can_be_held_out,
+    evaluate as evaluate,
+    evaluate_rows as evaluate_rows,
+    learnt_from as learnt_from,
+    predict_unseen as predict_unseen,
+)
 from .explanation import explain as explain, savings as savings
 from .family import FamilyPredictor as FamilyPredictor, fit_family as fit_family
 from .file import (

@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from atb.models import Architecture
-from atb.predictor import LatencyPredictor, TrainingSet
-from atb.predictor.evaluation import (
+from atb.predictor import (
     Evaluation,
+    LatencyPredictor,
+    TrainingSet,
     Unseen,
     can_be_held_out,
     learnt_from,

@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 
     from atb.api.measured import Measurements
     from atb.models import Architecture
-    from atb.predictor import FamilyPredictor, WorkPredictor
-    from atb.predictor.evaluation import Evaluation
+    from atb.predictor import Evaluation, FamilyPredictor, WorkPredictor
     from atb.predictor.tables import TablePredictor
     from atb.profiler import Conditions
     from atb.profiler.statistics import Measurement
@@ -193,7 +192,7 @@ class Predictor:
         Raises:
             InputError: They are of other conditions, or too few.
         """
-        from atb.predictor.evaluation import evaluate, evaluate_rows
+        from atb.predictor import evaluate, evaluate_rows
         from atb.predictor.tables import TablePredictor, read_judged_table
 
         if isinstance(self.model, TablePredictor):

@@ -33,7 +33,7 @@ from atb.devices.settings import RunSettings
 from atb.errors import AtbError
 from atb.models.published import PUBLISHED
 from atb.models.space import SPACES
-from atb.predictor.evaluation.evaluation import Evaluation, evaluate
+from atb.predictor.evaluation import Evaluation, evaluate
 from atb.predictor.latency_fit import fit
 from atb.predictor.training_set import TrainingSet
 from atb.profiler.campaign.campaign import run_campaign

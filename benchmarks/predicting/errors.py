@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from atb.predictor.evaluation.evaluation import Evaluation
+from atb.predictor.evaluation import Evaluation
 
 
 def mean_of(evaluations: Sequence[Evaluation]) -> dict[str, float]:

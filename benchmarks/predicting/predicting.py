@@ -26,7 +26,7 @@ from atb.devices.settings import RunSettings
 from atb.models.space import SPACES
 from atb.predictor.baselines.baselines import WorkTerms, architecture_baselines
 from atb.predictor.baselines.comparison import PredictorScore, compare
-from atb.predictor.evaluation.evaluation import Evaluation
+from atb.predictor.evaluation import Evaluation
 from atb.predictor.fitting.basis import IntArray, Observations
 from atb.predictor.fitting.features import architecture_basis, columns_of
 from atb.predictor.fitting.fitting import fit_model

@@ -23,7 +23,7 @@ import pandas as pd
 
 from atb.predictor.baselines.baselines import BASELINES, WorkTerms
 from atb.predictor.baselines.comparison import compare, random_splits
-from atb.predictor.evaluation.evaluation import Evaluation
+from atb.predictor.evaluation import Evaluation
 from atb.predictor.fitting.basis import Observations
 from atb.predictor.fitting.fitting import fit_model
 from atb.predictor.fitting.model import Estimates

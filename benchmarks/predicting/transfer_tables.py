@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from atb.predictor.evaluation.evaluation import Evaluation
+from atb.predictor.evaluation import Evaluation
 from atb.predictor.fitting.basis import Basis, FloatArray, Observations
 from atb.predictor.fitting.fitting import fit_model
 from atb.predictor.fitting.model import Estimates, WorkModel

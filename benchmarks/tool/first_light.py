@@ -25,7 +25,7 @@ from atb.devices.runtimes.registry import find_runtime
 from atb.devices.settings import RunSettings
 from atb.models.space import SPACES
 from atb.models.superplm.bundled import load_superplm
-from atb.predictor.evaluation.evaluation import evaluate
+from atb.predictor.evaluation import evaluate
 from atb.predictor.latency_fit import fit
 from atb.predictor.predictor import WorkPredictor
 from atb.predictor.training_set import TrainingSet

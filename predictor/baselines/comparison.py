@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from atb.errors import InputError
+from atb.predictor import Evaluation
 from atb.predictor.baselines.baselines import Regressor
-from atb.predictor.evaluation import Evaluation
 from atb.predictor.fitting import Estimates, IntArray, Observations
 
 __all__ = ["PredictorScore", "compare", "random_splits"]

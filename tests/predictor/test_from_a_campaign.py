@@ -9,7 +9,7 @@ from atb.devices.fake.device import FakeDevice
 from atb.devices.settings import RunSettings
 from atb.errors import InputError
 from atb.models.space import SPACES
-from atb.predictor.evaluation.evaluation import evaluate
+from atb.predictor.evaluation import evaluate
 from atb.predictor.fitting.features import architecture_at, rows_of
 from atb.predictor.latency_fit import fit
 from atb.predictor.training_set import TrainingSet

@@ -34,8 +34,7 @@ def evaluate(
     """
     from atb.commands.arguments import reject_conflicts, select_training_set
     from atb.commands.predictor.on_tables import evaluate_on_table, print_evaluation
-    from atb.predictor import load
-    from atb.predictor.evaluation import evaluate as compare_with
+    from atb.predictor import evaluate as compare_with, load
     from atb.predictor.fitting import architecture_at
 
     if table is not None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from atb.commands.arguments import TableOptions
-    from atb.predictor.evaluation import Evaluation
+    from atb.predictor import Evaluation
     from atb.predictor.tables import TablePredictor
 
 
@@ -79,8 +79,7 @@ def train_on_table(
 
 def evaluate_on_table(predictor: Path, path: Path, order: str | None, *, json: bool) -> None:
     """Compare a predictor of a column with the rows of a table."""
-    from atb.predictor import load_table_predictor
-    from atb.predictor.evaluation import evaluate_rows
+    from atb.predictor import evaluate_rows, load_table_predictor
     from atb.predictor.tables import read_judged_table
 
     fitted = load_table_predictor(predictor)

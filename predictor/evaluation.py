@@ -1,4 +1,4 @@
-"""Predictions of measurements by what has not seen them: the only ones that say how good it is.
+"""How good a predictor is, by predictions of what has not seen the measurements.
 
 An architecture that a predictor learnt from is not unseen, in whatever campaign it was measured
 again: it is predicted by fits of the same recipe without it. All others are by the predictor. The
@@ -7,14 +7,15 @@ same holds for the rows of a table.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from atb.errors import InputError
-from atb.predictor import LEAST_ROWS, LatencyPredictor, TrainingSet, WorkPredictor, held_out_seconds
 from atb.predictor.fitting import (
     Estimates,
     FloatArray,
@@ -23,13 +24,126 @@ from atb.predictor.fitting import (
     architecture_at,
     fit_model,
 )
+from atb.predictor.latency_fit import held_out_seconds
+from atb.predictor.predictor import LatencyPredictor, WorkPredictor, require_conditions
 from atb.predictor.tables import TablePredictor, digests_of
+from atb.predictor.training_set import LEAST_ROWS, TrainingSet
 
-__all__ = ["Unseen", "can_be_held_out", "learnt_from", "predict_unseen", "predict_unseen_rows"]
+__all__ = [
+    "Evaluation",
+    "Unseen",
+    "can_be_held_out",
+    "evaluate",
+    "evaluate_rows",
+    "learnt_from",
+    "predict_unseen",
+    "predict_unseen_rows",
+]
 
 _FOLDS_SEED = 0
 #: What is left when a tenth is held out must still carry a fit.
 _LEAST_HELD_OUT = LEAST_ROWS + 2
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Errors relative to the measured latency; shares as fractions.
+
+    Attributes:
+        rows: Number of measurements compared.
+        mape: Mean absolute relative error.
+        within_5: Share of rows predicted within 5 %.
+        within_10: Share of rows predicted within 10 %.
+        spearman: Rank correlation; not a number where nothing varies.
+        kendall: Rank correlation by pairs; likewise.
+        worst: Largest absolute relative error.
+        worst_row: Position of the row where it occurred, from 0.
+        interval_coverage: Share of measurements inside the predicted interval.
+        interval_width: Median width of the intervals over the predicted latency.
+        held_out_rows: Of the rows, those that the predictor learnt from, or that are of
+            architectures that it did: fits without them predicted them.
+        left_out_rows: Rows that were not compared, since it learnt from them and they are too few
+            to be held out in turn.
+    """
+
+    rows: int
+    mape: float
+    within_5: float
+    within_10: float
+    spearman: float
+    kendall: float
+    worst: float
+    worst_row: int
+    interval_coverage: float
+    interval_width: float
+    held_out_rows: int = 0
+    left_out_rows: int = 0
+
+    @classmethod
+    def of(cls, found: Estimates, measured: FloatArray) -> Evaluation:
+        """Compare estimates with the measurements of the same rows, float64[n]."""
+        errors = np.abs(found.values / measured - 1)
+        spearman, kendall = _rank_correlations(found.values, measured)
+        inside = (measured >= found.lower) & (measured <= found.upper)
+        return cls(
+            rows=len(measured),
+            mape=float(np.mean(errors)),
+            within_5=float(np.mean(errors <= 0.05)),
+            within_10=float(np.mean(errors <= 0.10)),
+            spearman=spearman,
+            kendall=kendall,
+            worst=float(np.max(errors)),
+            worst_row=int(np.argmax(errors)),
+            interval_coverage=float(np.mean(inside)),
+            interval_width=float(np.median((found.upper - found.lower) / found.values)),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values; a rank correlation that is not a number becomes None."""
+        fields = {name: v for name, v in asdict(self).items() if name != "worst_row"}
+        return {name: None if math.isnan(v) else v for name, v in fields.items()}
+
+
+def _rank_correlations(predicted: FloatArray, measured: FloatArray) -> tuple[float, float]:
+    from scipy.stats import kendalltau, spearmanr
+
+    if np.ptp(predicted) == 0 or np.ptp(measured) == 0:
+        return math.nan, math.nan
+    return (
+        float(spearmanr(predicted, measured).statistic),
+        float(kendalltau(predicted, measured).statistic),
+    )
+
+
+def evaluate(predictor: LatencyPredictor, measured: TrainingSet) -> Evaluation:
+    """Score a predictor on measurements, each predicted by fits without its architecture.
+
+    Raises:
+        InputError: They were made under other conditions, or it learnt from all of them and they
+            are too few to be held out in turn.
+    """
+    require_conditions(predictor, measured.conditions)
+    return _evaluate(predict_unseen(predictor, measured))
+
+
+def evaluate_rows(predictor: TablePredictor, observed: Observations) -> Evaluation:
+    """Score a predictor on the rows of a table, each predicted by fits without it.
+
+    Raises:
+        InputError: It learnt from all of them, and they are too few to be held out in turn.
+    """
+    return _evaluate(predict_unseen_rows(predictor, observed))
+
+
+def _evaluate(unseen: Unseen) -> Evaluation:
+    """An evaluation of the rows that could be judged, with counts of all."""
+    found = Evaluation.of(unseen.estimates, unseen.observed.values)
+    return replace(
+        found,
+        worst_row=int(np.flatnonzero(unseen.kept)[found.worst_row]),
+        held_out_rows=int(unseen.held_out.sum()),
+        left_out_rows=int((~unseen.kept).sum()),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,17 +251,9 @@ def _unseen(
     *,
     needed: str,
 ) -> Unseen:
-    """Predict all rows, those that were learnt from by fits without them.
+    """Predict all rows, those that were `learnt` from by fits without them.
 
-    Args:
-        observed: All rows with their values.
-        learnt: Which of them the predictor learnt from, bool[n].
-        predict: Estimates rows by the predictor itself.
-        hold_out: Predicts the rows that were learnt from, by fits without them.
-        needed: The end of the message where they are too few.
-
-    Raises:
-        InputError: The predictor learnt from all of them, and they are too few to be held out.
+    `needed` ends the message where the predictor learnt from all, and they are too few for that.
     """
     enough = can_be_held_out(observed.rows[learnt])
     if not enough and learnt.all():

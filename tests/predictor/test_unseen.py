@@ -10,8 +10,13 @@ from search_world import ExactPredictor
 
 from atb.errors import BadFile, InputError
 from atb.predictor.checksum import checksum_of
-from atb.predictor.evaluation.evaluation import evaluate, evaluate_rows
-from atb.predictor.evaluation.unseen import learnt_from, predict_unseen, predict_unseen_rows
+from atb.predictor.evaluation import (
+    evaluate,
+    evaluate_rows,
+    learnt_from,
+    predict_unseen,
+    predict_unseen_rows,
+)
 from atb.predictor.file import load, load_table_predictor, save
 from atb.predictor.fitting.basis import Observations
 from atb.predictor.latency_fit import fit

@@ -9,7 +9,7 @@ from search_world import ExactPredictor
 
 from atb.devices.settings import RunSettings
 from atb.errors import InputError
-from atb.predictor.evaluation.evaluation import evaluate
+from atb.predictor.evaluation import evaluate
 
 PROMISED = {"rows", "mape", "within_5", "within_10", "spearman", "kendall"}
 
