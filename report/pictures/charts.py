@@ -151,8 +151,7 @@ def learning_curves(found: Sequence[PredictorScore]) -> Picture:
         number_axis(axes, "x", sizes)
         axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
         number_axis(axes, "y", [e for each in errors.values() for part in each for e in part])
-        axes.set_xlabel("measured to learn from")
-        axes.set_ylabel("mean error on unseen, %")
+        axes.set(xlabel="measured to learn from", ylabel="mean error on unseen, %")
         figure.legend(loc="outside right upper")
     best = min(names, key=lambda name: float(np.mean(errors[name][-1])))
     return Picture(
@@ -176,8 +175,7 @@ def error_curve(steps: Sequence[SamplingStep], wanted: float) -> Picture:
         axes.axhline(100 * wanted, color=ORANGE, linestyle="--", label="asked for")
         number_axis(axes, "x", counts, log=False)
         axes.set_ylim(bottom=0)
-        axes.set_xlabel("measured")
-        axes.set_ylabel("mean error, %")
+        axes.set(xlabel="measured", ylabel="mean error, %")
         axes.legend(loc="upper right")
     return Picture(
         "until-error",

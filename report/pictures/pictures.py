@@ -74,8 +74,7 @@ def _latency_cloud(axes: Axes, measurements: Sequence[Measurement]) -> dict[str,
         tips[group] = [_tip(m) for m in part]
     number_axis(axes, "x", [m.architecture.multiply_adds(length) / 1e6 for m in measurements])
     number_axis(axes, "y", [1e3 * m.latency_seconds for m in measurements])
-    axes.set_xlabel("Multiply-adds (millions)")
-    axes.set_ylabel("Measured latency (ms)")
+    axes.set(xlabel="Multiply-adds (millions)", ylabel="Measured latency (ms)")
     axes.set_title("Latency against work")
     axes.legend(loc="upper left", handletextpad=0.2)
     return tips
@@ -94,8 +93,7 @@ def _interval_widths(axes: Axes, measurements: Sequence[Measurement]) -> None:
     axes.axvline(median, color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
     write_beside(axes, f"median {digits(median, 2)} %", (median, 4), (5, 0))
     number_axis(axes, "x", [0.0, *widths], log=False)
-    axes.set_xlim(0, max(widths[-1] * 1.08, median * 2.2, 0.01))
-    axes.set_ylim(0, 103)
+    axes.set(xlim=(0, max(widths[-1] * 1.08, median * 2.2, 0.01)), ylim=(0, 103))
     axes.set_xlabel("Half-width of the interval (% of the latency)")
     axes.set_ylabel("Share of measurements (%)")
     axes.set_title("Widths of the intervals")
@@ -118,8 +116,7 @@ def sentinel(
         axes.axhline(0, color=MUTED, linewidth=0.9)
         dots(axes, minutes, percents, BLUE, 2.8, markeredgewidth=0, alpha=0.6)
         axes.set_ylim(min(-2.0, 1.1 * min(percents)), max(2.0, 1.1 * max(percents)))
-        axes.set_xlabel("Minutes since the first block")
-        axes.set_ylabel("Sentinel slower by (%)")
+        axes.set(xlabel="Minutes since the first block", ylabel="Sentinel slower by (%)")
     return Picture(
         "sentinel",
         figure,
@@ -179,11 +176,9 @@ def _identity_scatter(axes: Axes, fits: Sequence[UnseenPredictions]) -> None:
         dots(axes, x, y, colour, 4.5, marker="oD"[number], gid=f"predictions-{number}", label=label)
     number_axis(axes, "x", both.tolist())
     number_axis(axes, "y", both.tolist())
-    axes.set_xlim(span[0], span[-1])
-    axes.set_ylim(span[0], span[-1])
+    axes.set(xlim=(span[0], span[-1]), ylim=(span[0], span[-1]))
     axes.set_aspect("equal", adjustable="box")
-    axes.set_xlabel("Measured latency (ms)")
-    axes.set_ylabel("Predicted latency (ms)")
+    axes.set(xlabel="Measured latency (ms)", ylabel="Predicted latency (ms)")
     axes.set_title("Predicted against measured")
 
 
@@ -206,8 +201,7 @@ def _error_histogram(axes: Axes, fits: Sequence[UnseenPredictions]) -> None:
     axes.axvline(0, color=MUTED, linewidth=0.9)
     axes.set_xlim(-reach, reach)
     words = f"; {beyond} beyond, in the outer bars" if beyond else ", too slow to the right"
-    axes.set_xlabel(f"Error of the prediction (%){words}")
-    axes.set_ylabel("Architectures")
+    axes.set(xlabel=f"Error of the prediction (%){words}", ylabel="Architectures")
     axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.set_title("Distribution of the errors")
 

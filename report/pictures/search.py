@@ -69,8 +69,7 @@ def search(result: SearchResult, *, width_inches: float = WIDTH_INCHES) -> Pictu
             set_range(axes, "y", ends[1])
             _edge(axes, [(1e3 * c.latency_seconds, c.proxy or 0.0) for c in beyond],
                   [_name_at_edge(c, ends) for c in beyond], "search-beyond")  # fmt: skip
-        axes.set_xlabel("Latency (ms)")
-        axes.set_ylabel(_score(result))
+        axes.set(xlabel="Latency (ms)", ylabel=_score(result))
         columns = 2 if is_narrow(axes) else 3
         figure.legend(loc="outside upper left", ncols=columns, columnspacing=1.6)
     tips = {
@@ -218,8 +217,7 @@ def progress(result: SearchResult, *, width_inches: float = WIDTH_INCHES) -> Pic
             names = [f"{order[i].architecture}: {digits(scores[i], 4)}" for i in groups["beyond"]]
             points = list(zip(places[~inside].tolist(), scores[~inside].tolist(), strict=True))
             _edge(axes, points, names, "progress-beyond")
-        axes.set_xlabel("Architectures scored")
-        axes.set_ylabel(_score(result))
+        axes.set(xlabel="Architectures scored", ylabel=_score(result))
         figure.legend(loc="outside upper left", ncols=2 if is_narrow(axes) else 3)
     return Picture(
         "progress",
@@ -273,8 +271,7 @@ def shapes(result: SearchResult, *, width_inches: float = WIDTH_INCHES) -> Pictu
 
 def _label(axes: Axes, values: npt.NDArray[np.float64], ends: Sequence[_Ends]) -> None:
     """A vertical line for each size, with its ends; a sign tells of values beyond them."""
-    axes.set_xlim(-0.4, len(_SIZES) - 0.6)
-    axes.set_ylim(-0.12, 1.12)
+    axes.set(xlim=(-0.4, len(_SIZES) - 0.6), ylim=(-0.12, 1.12))
     axes.set_yticks([])
     axes.grid(visible=False)
     for spine in axes.spines.values():
