@@ -1,4 +1,4 @@
-"""What is asked of a search, and the memory of an interrupted one."""
+"""What is asked of a search, the candidates that follow, and the memory of an interrupted one."""
 
 from __future__ import annotations
 
@@ -19,19 +19,24 @@ from atb.plain import from_plain, to_plain
 from atb.predictor import LatencyPredictor
 from atb.search.constraints import (
     Bound,
+    BoundReach,
+    Candidates,
     Deployed,
     LatencyLimit,
     Layout,
     Percentile,
     SpeedUp,
     at_percentile,
+    feasible,
 )
 from atb.search.contract import MethodSettings
 from atb.search.methods import canonical_name, find_method, key_name
 from atb.search.scoring import Proxy
-from atb.search.targets import Target
+from atb.search.targets import LatencyResult, Target, Targets
+from atb.search.verifier import Progress
+from atb.units import format_duration
 
-__all__ = ["SearchRequest", "SearchState"]
+__all__ = ["SearchRequest", "SearchState", "Task"]
 
 _STATE = "search.json"
 #: Format history: 1, the first.
@@ -135,6 +140,77 @@ def _plain_limit(limit: LatencyLimit | Percentile | SpeedUp) -> dict[str, Any]:
 def _predicted(predictor: LatencyPredictor, members: Sequence[Architecture]) -> list[list[float]]:
     found = predictor.predict_architectures(members)
     return [found.latency_seconds.tolist(), found.upper_seconds.tolist()]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A request whose limit is known, and the candidates that predictions admit.
+
+    Attributes:
+        request: What is searched for.
+        limit: Latency limit of the first target.
+        targets: All targets.
+        progress: Called with the steps done, the steps in all, and a word.
+        candidates: Architectures within all limits.
+    """
+
+    request: SearchRequest
+    limit: LatencyLimit
+    targets: Targets
+    progress: Progress | None
+    candidates: Candidates
+
+    @classmethod
+    def begin(
+        cls,
+        request: SearchRequest,
+        limit: LatencyLimit,
+        targets: Targets,
+        progress: Progress | None,
+        correction: float = 1.0,
+    ) -> Self:
+        """List the candidates by predictions that are multiplied by a correction.
+
+        Raises:
+            InputError: There are none.
+        """
+
+        def tell(seen: int, total: int) -> None:
+            if progress is not None:
+                progress(seen, total, "listing the architectures that meet the limit")
+
+        try:
+            candidates = feasible(
+                request.space,
+                targets,
+                limit,
+                largest=request.largest,
+                correction=correction,
+                bounds=BoundReach(request.bounds, request.deployed(targets.first.predictor)),
+                layout=request.layout,
+                progress=tell,
+            )
+        except InputError as error:
+            if not targets.further:
+                raise
+            names = ", ".join(
+                f"{target.name}={format_duration(target.limit_seconds or limit.seconds)}"
+                for target in targets.further
+            )
+            raise InputError(
+                f"With --limit {names}, told in times of the first limit: {error}"
+            ) from error
+        return cls(request, limit, targets, progress, candidates)
+
+    def corrected(self, correction: float) -> Self:
+        """The same with candidates by predictions that are multiplied by a correction."""
+        return self.begin(self.request, self.limit, self.targets, self.progress, correction)
+
+    def keeps_bounds(self, found: LatencyResult) -> bool:
+        """Whether a measured model keeps the limits beside the latency, where it is known."""
+        deployed, first = self.request.deployed(self.targets.first.predictor), found.measurements[0]
+        amounts = ((bound, deployed.measured(bound, first)) for bound in self.request.bounds)
+        return all(amount is None or amount <= bound.most for bound, amount in amounts)
 
 
 @dataclass(frozen=True, slots=True)

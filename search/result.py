@@ -11,8 +11,7 @@ from atb.errors import BadFile
 from atb.files import read_document, write_document
 from atb.plain import from_plain, to_plain
 from atb.profiler import Conditions
-from atb.search.candidate import Candidate
-from atb.search.front import front_of, hypervolumes
+from atb.search.candidate import Candidate, front_of, hypervolumes
 from atb.search.methods import canonical_name
 
 __all__ = ["AlternativeResult", "SearchResult", "read_result", "write_result"]
@@ -108,7 +107,7 @@ class SearchResult:
 
     @property
     def hypervolumes(self) -> tuple[float, ...]:
-        """How much the front covered after each generation; see `atb.search.front`."""
+        """How much the front covered after each generation; see `hypervolumes`."""
         return hypervolumes(self.candidates, self.constraint_seconds)
 
     def to_json(self) -> dict[str, Any]:

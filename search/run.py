@@ -12,11 +12,10 @@ from atb.errors import InputError, RunError
 from atb.files import prepare_output
 from atb.models import Architecture
 from atb.predictor import require_conditions
-from atb.search.candidate import Candidate
+from atb.search.candidate import Candidate, front_of, spread_over
 from atb.search.constraints import LatencyLimit, SpeedUp
-from atb.search.front import front_of, spread_over
 from atb.search.methods import make_method
-from atb.search.request import SearchRequest, SearchState
+from atb.search.request import SearchRequest, SearchState, Task
 from atb.search.result import SearchResult, read_result, write_result
 from atb.search.scoring import (
     DescribedProxy,
@@ -27,8 +26,7 @@ from atb.search.scoring import (
     Scores,
     score_generation,
 )
-from atb.search.targets import Target
-from atb.search.task import Task
+from atb.search.targets import Target, Targets
 from atb.search.verification import Verification, verify
 from atb.search.verifier import Progress
 from atb.units import format_duration
@@ -81,12 +79,16 @@ def search(
             return result
     limit = request.limit_by(targets[0].predictor)
     # a limit that is out of reach leaves no file behind
-    task = None if limit is None else Task.begin(request, limit, targets, progress)
+    task = (
+        None
+        if limit is None
+        else Task.begin(request, limit, Targets(tuple(targets), limit.seconds), progress)
+    )
     prepare_output(out, directory=True)
     state = state.write(out)
     if task is None:
         state, limit = _measure_reference(request.limit, targets[0], state, out, progress)
-        task = Task.begin(request, limit, targets, progress)
+        task = Task.begin(request, limit, Targets(tuple(targets), limit.seconds), progress)
     with ScoreFile(out / SCORES, proxy, executor) as scores:
         result = _Run(task, scores).to_the_end(campaign=f"search-{state.run}")
     facts = proxy.facts if isinstance(proxy, DescribedProxy) else {}

@@ -25,7 +25,7 @@ from atb.predictor.file import load
 from atb.predictor.fitting.features import rows_of
 from atb.search.constraints.candidates import feasible, on_search_grid
 from atb.search.constraints.latency import LatencyLimit
-from atb.search.methods.surrogate import Surrogate
+from atb.search.methods.surrogate_evolution import Surrogate
 from atb.search.scoring.proxy import DistillationProxy
 from benchmarks.shared.record import machine, write_result
 

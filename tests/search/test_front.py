@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 
 from atb.models.architecture import Architecture
-from atb.search.candidate import Candidate
+from atb.search.candidate import Candidate, front_of, hypervolumes, spread_over
 from atb.search.constraints.latency import WHOLE, LatencyLimit
 from atb.search.contract import MethodSettings
-from atb.search.front import front_of, hypervolumes, spread_over
 
 
 def candidate(latency: float, score: float | None, generation: int = 1) -> Candidate:
