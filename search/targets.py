@@ -133,7 +133,7 @@ class Targets:
     @property
     def is_spent(self) -> bool:
         """Whether one of them has no time left; what is not measured by then stays so."""
-        return any(target.verifier.is_spent for target in self.members)
+        return any(target.verifier.budget.is_spent for target in self.members)
 
     def measure(
         self,

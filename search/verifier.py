@@ -65,11 +65,6 @@ class Verifier:
         """Device, runtime and settings of its measurements."""
         return Conditions.of(self.device, self.runtime, self.settings)
 
-    @property
-    def is_spent(self) -> bool:
-        """Whether its budget is spent."""
-        return self.budget.is_spent
-
     def measure(
         self,
         architectures: Sequence[Architecture],
@@ -86,7 +81,7 @@ class Verifier:
         Raises:
             RunError: The device failed repeatedly, or the disk is full; what was measured stays.
         """
-        if self.is_spent:
+        if self.budget.is_spent:
             return {}
         plan = Plan(
             tuple(architectures),

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import io
 import itertools
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from atb.data.corpus.layouts import SUFFIXES, documents_of
-from atb.data.corpus.paragraphs import NULL_TEXT, NoDocuments, check_not_all_null
+from atb.data.corpus.paragraphs import NULL_TEXT, NoDocuments
 from atb.data.corpus.parquet_texts import is_parquet, parquet_documents
 from atb.data.corpus.unpacking import translate_read_errors, unpacked
 from atb.errors import BadFile, InputError
@@ -32,40 +33,73 @@ _LONGEST_DOCUMENT = 1 << 24
 _MOST_NAMED = 5
 
 
-class Text(Protocol):
-    """Paragraphs of numbered documents: `paragraphs` is gone through once."""
+class Text(ABC):
+    """Paragraphs of numbered documents.
 
-    documents_read: int
+    Attributes:
+        documents_read: Documents that were begun so far, of those asked for.
+        null_texts: Documents so far whose text is null, which were left out.
+    """
+
+    def __init__(self, column: str) -> None:
+        self.documents_read = 0
+        self.null_texts = 0
+        self._column = column
 
     @property
+    @abstractmethod
     def identity(self) -> dict[str, Any]:
         """What tells this text from another, as JSON."""
-        ...
 
     @property
+    @abstractmethod
     def share_read(self) -> float | None:
         """How much was read, from 0 to 1; None where that is not known."""
-        ...
 
     @property
+    @abstractmethod
     def notes(self) -> list[str]:
         """How it was read so far, and what was left out, as sentences."""
-        ...
+
+    @abstractmethod
+    def _documents(self) -> Iterator[Iterable[str]]:
+        """Documents with a text; each is gone through before the next is asked for."""
 
     def paragraphs(self, documents: range = EVERYTHING) -> Iterator[str]:
-        """The paragraphs of some documents; an empty string ends each document."""
-        ...
+        """The paragraphs of some documents, once; an empty string ends each document.
+
+        Args:
+            documents: Their numbers, counted from 0.
+
+        Raises:
+            BadFile: A source is no text, its compression is damaged, or its layout broken.
+        """
+        count = 0
+        for number, document in enumerate(self._documents()):
+            if number >= documents.stop:
+                return
+            count += 1
+            if number not in documents:
+                for _ in document:
+                    pass
+                continue
+            self.documents_read += 1
+            yield from document
+            yield ""
+        if self.null_texts and not count:
+            raise BadFile(
+                f"The text in {self._column!r} is null in each of {self.null_texts} documents: "
+                "name the field of the text with --column."
+            )
 
 
-class Corpus:
+class Corpus(Text):
     """The text of a file, or of all text files below a folder in the order of their names.
 
     Attributes:
         files: Paths of the files, in the order in which they are read.
         files_by_layout: The files that were begun so far, by the name of their layout.
         left_out: Files of the folder that are not read, with the reason in a few words.
-        null_texts: Documents so far whose text is null, which were left out.
-        documents_read: Documents that were begun so far, of those asked for.
 
     Raises:
         InputError: There is no such file or folder, or no text file in it.
@@ -78,13 +112,11 @@ class Corpus:
             source: A file of a layout that `atb.data.corpus.layouts` knows, or a folder of them.
             column: Name of the field of the text in JSON, CSV, TSV and Parquet files.
         """
+        super().__init__(column)
         self._source = source
         self.files_by_layout: dict[str, list[Path]] = {}
         self.left_out: dict[Path, str] = {}
-        self.null_texts = 0
-        self.documents_read = 0
         self.files = [source] if source.is_file() else self._files_below(source)
-        self._column = column
         self._bytes_before = 0
         self._bytes_total = max(1, sum(path.stat().st_size for path in self.files))
         self._raw: io.BufferedReader | None = None
@@ -140,31 +172,10 @@ class Corpus:
             notes.append(f"Left out, as their text is null: {self.null_texts} documents.")
         return notes
 
-    def paragraphs(self, documents: range = EVERYTHING) -> Iterator[str]:
-        """The paragraphs of some documents; an empty string ends each document.
+    def _documents(self) -> Iterator[Iterable[str]]:
+        return _cut(itertools.chain.from_iterable(map(self._documents_of, self.files)))
 
-        Args:
-            documents: Their numbers, counted from 0 across all files.
-
-        Raises:
-            BadFile: A file is no text, its compression is damaged, or its layout broken.
-        """
-        everything = itertools.chain.from_iterable(map(self._documents, self.files))
-        count = 0
-        for number, document in enumerate(_cut(everything)):
-            if number >= documents.stop:
-                return
-            count += 1
-            if number not in documents:
-                for _ in document:
-                    pass
-                continue
-            self.documents_read += 1
-            yield from document
-            yield ""
-        check_not_all_null(count, self.null_texts, self._column)
-
-    def _documents(self, path: Path) -> Iterator[Iterable[str]]:
+    def _documents_of(self, path: Path) -> Iterator[Iterable[str]]:
         """The documents of one file; one of data without texts is left out beside others."""
         with translate_read_errors(path), path.open("rb") as self._raw:
             try:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from atb.data.corpus.corpus import EVERYTHING
-from atb.data.corpus.paragraphs import NULL_TEXT, check_not_all_null, paragraphs_in
+from atb.data.corpus.corpus import Text
+from atb.data.corpus.paragraphs import NULL_TEXT, paragraphs_in
 from atb.errors import InputError, MissingExtra
 
 __all__ = ["HUGGING_FACE", "HuggingFaceText", "is_saved_dataset", "open_dataset"]
@@ -23,13 +23,8 @@ def is_saved_dataset(folder: Path) -> bool:
     return any((folder / name).is_file() for name in _SAVED)
 
 
-class HuggingFaceText:
-    """One split of a dataset, a document a row.
-
-    Attributes:
-        documents_read: Documents that were begun so far, of those asked for.
-        null_texts: Rows so far whose text is null, which were left out.
-    """
+class HuggingFaceText(Text):
+    """One split of a dataset, a document a row."""
 
     def __init__(
         self,
@@ -53,17 +48,15 @@ class HuggingFaceText:
         Raises:
             InputError: There is no such dataset, split or column, or the library is missing.
         """
-        self.documents_read = 0
-        self.null_texts = 0
+        super().__init__(column)
         self._rows = open_dataset(name, configuration, split, revision)
-        self._column = column
         names = self._rows.column_names
         if names is not None and column not in names:
             raise InputError(
                 f"The dataset {name} has no column {column!r}: name one of {', '.join(names)} "
                 "with --column."
             )
-        self.identity: dict[str, Any] = {
+        self._identity: dict[str, Any] = {
             "dataset": Path(name).name if Path(name).exists() else name,
             "configuration": configuration,
             "split": split,
@@ -73,6 +66,11 @@ class HuggingFaceText:
         }
         self._count: int | None = getattr(self._rows, "num_rows", None)
         self._seen = 0
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Which split of which dataset it is."""
+        return self._identity
 
     @property
     def share_read(self) -> float | None:
@@ -86,27 +84,15 @@ class HuggingFaceText:
             [f"Left out, as their text is null: {self.null_texts} rows."] if self.null_texts else []
         )
 
-    def paragraphs(self, documents: range = EVERYTHING) -> Iterator[str]:
-        """The paragraphs of some rows; an empty string ends each document.
-
-        Raises:
-            BadFile: A row holds no text.
-        """
-        number = -1
-        for row_number, row in enumerate(self._rows):
+    def _documents(self) -> Iterator[Iterable[str]]:
+        for number, row in enumerate(self._rows):
             self._seen += 1
-            place = f"Row {row_number} of the dataset"
-            text = paragraphs_in(row.get(self._column), place, self._column)
+            text = paragraphs_in(
+                row.get(self._column), f"Row {number} of the dataset", self._column
+            )
             self.null_texts += text is NULL_TEXT
-            paragraphs = list(text)
-            number += bool(paragraphs)
-            if number >= documents.stop:
-                return
-            if paragraphs and number in documents:
-                self.documents_read += 1
-                yield from paragraphs
-                yield ""
-        check_not_all_null(number + 1, self.null_texts, self._column)
+            if text:
+                yield text
 
 
 def open_dataset(

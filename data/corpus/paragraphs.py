@@ -7,7 +7,7 @@ from typing import Any
 
 from atb.errors import BadFile
 
-__all__ = ["NULL_TEXT", "NoDocuments", "check_not_all_null", "paragraphs_in", "paragraphs_of"]
+__all__ = ["NULL_TEXT", "NoDocuments", "paragraphs_in", "paragraphs_of"]
 
 #: Stands for the paragraphs of a document whose text is null; told apart by identity.
 NULL_TEXT: tuple[str, ...] = ()
@@ -15,24 +15,6 @@ NULL_TEXT: tuple[str, ...] = ()
 
 class NoDocuments(BadFile):
     """A file of data that holds no texts, such as a description of the files beside it."""
-
-
-def check_not_all_null(documents: int, null_texts: int, column: str) -> None:
-    """Make sure that a text that was gone through held one.
-
-    Args:
-        documents: Number of documents with a text.
-        null_texts: Number of documents without one.
-        column: Name of the field.
-
-    Raises:
-        BadFile: All of them are null.
-    """
-    if null_texts and not documents:
-        raise BadFile(
-            f"The text in {column!r} is null in each of {null_texts} documents: name the field of "
-            "the text with --column."
-        )
 
 
 def paragraphs_of(text: str) -> list[str]:

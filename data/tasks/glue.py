@@ -10,8 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from atb.data.tasks.labelled_rows import GivenRow, label_of, read_table
-from atb.data.tasks.rows import counted, find_split, hub_rows
+from atb.data.tasks.rows import GivenRow, counted, find_split, hub_rows, label_of, read_table
 from atb.data.tasks.tasks import Examples, Feature, Outputs, check_split
 from atb.errors import BadFile, InputError
 from atb.files import atomic_path

@@ -15,7 +15,12 @@ from typing import Any
 
 from tokenizers import AddedToken, Tokenizer
 
-from atb.data.tokenizer.vocabulary import SHIPPED_VOCABULARY, SpecialNames, Vocabulary
+from atb.data.tokenizer.vocabulary import (
+    ARGUMENTS,
+    SHIPPED_VOCABULARY,
+    SpecialNames,
+    Vocabulary,
+)
 from atb.errors import BadFile
 
 __all__ = [
@@ -39,13 +44,6 @@ _FORM = {
 }
 # Characters of a foreign value in a message.
 _LONGEST_SHOWN = 120
-_ARGUMENTS = {
-    "pad": "pad_token",
-    "unknown": "unk_token",
-    "cls": "cls_token",
-    "sep": "sep_token",
-    "mask": "mask_token",
-}
 
 
 def find_tokenizer(folder: Path) -> Path | None:
@@ -169,7 +167,7 @@ def _is_bert(configuration: Mapping[str, Any]) -> bool:
 def _names(configuration: Mapping[str, Any], usual: Mapping[str, str]) -> SpecialNames:
     """How the special tokens are written; `usual` where the configuration does not say."""
     found = {}
-    for name, argument in _ARGUMENTS.items():
+    for name, argument in ARGUMENTS.items():
         given = configuration.get(argument)
         content = given.get("content") if isinstance(given, dict) else given
         if isinstance(content, str):

@@ -21,6 +21,14 @@ __all__ = ["SHIPPED_VOCABULARY", "SpecialNames", "SpecialTokens", "Vocabulary", 
 SHIPPED_VOCABULARY = Path(__file__).parents[1] / "vocabulary" / "bert-base-uncased-vocab.txt"
 # BERT's positions, the longest input that a saved tokenizer admits by default.
 _POSITIONS = 512
+#: Arguments of a transformers tokenizer that tell the `SpecialNames`.
+ARGUMENTS = {
+    "cls": "cls_token",
+    "mask": "mask_token",
+    "pad": "pad_token",
+    "sep": "sep_token",
+    "unknown": "unk_token",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +54,7 @@ class SpecialNames:
 
     def for_transformers(self) -> dict[str, str]:
         """Under the names of a transformers tokenizer's arguments, such as `pad_token`."""
-        return {
-            "cls_token": self.cls,
-            "mask_token": self.mask,
-            "pad_token": self.pad,
-            "sep_token": self.sep,
-            "unk_token": self.unknown,
-        }
+        return {argument: getattr(self, name) for name, argument in ARGUMENTS.items()}
 
 
 @dataclass(frozen=True)

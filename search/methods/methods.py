@@ -6,6 +6,7 @@ A package adds a method through the entry-point group `atb.search_methods`, name
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pkgutil import resolve_name
 
 import numpy as np
@@ -36,8 +37,7 @@ class RandomSearch(Generations):
     def __init__(
         self, candidates: Candidates, rng: np.random.Generator, settings: MethodSettings
     ) -> None:
-        single = MethodSettings(settings.generation_size, 1, settings.exploration)
-        super().__init__(candidates, rng, single)
+        super().__init__(candidates, rng, replace(settings, generations=1))
 
 
 class FastSearch(RandomSearch):

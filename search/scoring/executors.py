@@ -175,16 +175,12 @@ class RayExecutor:
         Raises:
             RunError: An actor died.
         """
-        free, waiting = list(self._actors), list(architectures)
-        running: dict[Any, Any] = {}
+        pool = self._ray.util.ActorPool(self._actors)
         try:
-            while waiting or running:
-                while free and waiting:
-                    actor = free.pop()
-                    running[actor.score.remote(waiting.pop(0), rough=rough)] = actor
-                (ready,), _ = self._ray.wait(list(running), num_returns=1)
-                free.append(running.pop(ready))
-                yield self._ray.get(ready)
+            yield from pool.map_unordered(
+                lambda actor, architecture: actor.score.remote(architecture, rough=rough),
+                architectures,
+            )
         except self._ray.exceptions.RayError as error:
             raise RunError(
                 f"A Ray worker failed ({str(error).splitlines()[0]}): see that the SuperPLM lies "

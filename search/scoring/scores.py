@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from atb.errors import BadFile, RunError
@@ -23,11 +22,7 @@ FORMAT = 1
 
 
 class ScoreFile:
-    """Scores of one proxy, kept across runs; a context manager that closes the file.
-
-    Attributes:
-        computed: How many scores this run had to compute, rough ones left out.
-    """
+    """Scores of one proxy, kept across runs; a context manager that closes the file."""
 
     def __init__(self, path: Path, proxy: Proxy, executor: Executor | None = None) -> None:
         """Open or make the file.
@@ -47,21 +42,12 @@ class ScoreFile:
         self._executor = executor or LocalExecutor(proxy)
         self._scores = {rough: _read(path, key) for rough, key in self._keys.items()}
         self._file = path.open("a", encoding="utf-8")
-        self.computed = 0
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._file.close()
-
-    def __contains__(self, architecture: Architecture) -> bool:
-        return architecture in self._scores[False]
 
     @property
     def has_rough(self) -> bool:
@@ -110,7 +96,6 @@ class ScoreFile:
                 "the scores until now are kept."
             ) from error
         self._scores[rough][architecture] = score
-        self.computed += not rough
 
 
 def _read(path: Path, key: str) -> dict[Architecture, float | None]:

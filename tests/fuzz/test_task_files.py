@@ -9,8 +9,8 @@ import pytest
 from mutation import Reader, check_reader
 from task_files import LAYOUTS, write_glue, write_squad
 
-from atb.data.tasks.answer_places import place_of
 from atb.data.tasks.glue import GLUE
+from atb.data.tasks.questions import place_of
 from atb.data.tasks.squad import SQUAD
 
 

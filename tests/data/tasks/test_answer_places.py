@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from atb.data.tasks.answer_places import place_of
+from atb.data.tasks.questions import place_of
 
 
 def _found(context: str, text: str, start: int) -> tuple[int, str] | None:

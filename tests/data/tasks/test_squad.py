@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from task_files import write_squad
 
-from atb.data.tasks.answers import answer_scores, best_answers
-from atb.data.tasks.squad import SQUAD
+from atb.data.tasks.squad import SQUAD, answer_scores, best_answers
 from atb.data.tasks.tasks import Examples
 from atb.data.tokenizer.tokenizer_files import read_vocabulary
 from atb.data.tokenizer.vocabulary import tokenizer_of
