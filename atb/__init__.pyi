@@ -19,8 +19,8 @@ from .errors import (
 from .models.architecture import Architecture as Architecture
 from .models.published import KNOWN as KNOWN, PUBLISHED as PUBLISHED
 from .models.space import SPACES as SPACES, SearchSpace as SearchSpace
-from .profiler.conditions import Conditions as Conditions
 from .profiler.database.writer import ProfileDatabase as ProfileDatabase
+from .profiler.record import Conditions as Conditions
 from .profiler.statistics.measurement import Measurement as Measurement
 
 __version__: str

@@ -22,6 +22,7 @@ from .local import LocalDevice as LocalDevice, thread_environment as thread_envi
 from .registry import (
     device_names as device_names,
     find_device as find_device,
+    find_runtime as find_runtime,
     list_devices as list_devices,
 )
 from .settings import PRECISIONS as PRECISIONS, SCENARIOS as SCENARIOS, RunSettings as RunSettings

@@ -209,7 +209,8 @@ class Runtime(Protocol):
     """Turns an architecture into an artefact.
 
     One whose models take minutes to load says so in a further attribute, `load_patience_seconds`:
-    how much longer than usual a device shall wait for that.
+    how much longer than usual a device shall wait for that. One whose artefacts are always written
+    in a moment says so in `builds_at_once`, and none of them is kept for the next time.
     """
 
     @property

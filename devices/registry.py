@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pkgutil import resolve_name
 from typing import Any
 
-from atb.devices.contract import Device
+from atb.devices.contract import Device, Runtime
 from atb.devices.remote import SavedDevice, read_devices
 from atb.devices.runtimes import all_runtimes, package_of, unavailable
 from atb.errors import AtbError, InputError
@@ -21,6 +21,7 @@ __all__ = [
     "DeviceListing",
     "device_names",
     "find_device",
+    "find_runtime",
     "list_devices",
     "list_saved",
     "taken_names",
@@ -73,6 +74,10 @@ def find_device(name: str) -> Device:
     Raises:
         InputError: There is no such device, or a foreign one does not load.
     """
+    device: Device
+    if name in _DEVICES:
+        device = resolve_name(_DEVICES[name])()
+        return device
     known = _known_devices()
     if name not in known:
         saved = read_devices()
@@ -85,8 +90,28 @@ def find_device(name: str) -> Device:
             "`atb devices list` shows what each can do, `atb devices add` adds a remote one."
         )
     with translate_plugin_errors("device", name, known[name]):
-        device: Device = resolve_name(known[name])()
+        device = resolve_name(known[name])()
     return device
+
+
+def find_runtime(device: Device, name: str | None = None) -> Runtime:
+    """A runtime that the device can serve now; its first one if no name is given.
+
+    Raises:
+        InputError: There is none of that name.
+    """
+    runtimes = device.runtimes
+    if name is None and runtimes:
+        return next(iter(runtimes.values()))
+    if name is not None and name in runtimes:
+        return runtimes[name]
+    reason = f"choose one of {', '.join(runtimes)}" if runtimes else "it has none"
+    known = all_runtimes()
+    if name in known:
+        missing = unavailable(known[name])
+        reason = missing or f"the package {package_of(name)} is not installed on the device"
+    wanted = "any runtime" if name is None else f"the runtime {name!r}"
+    raise InputError(f"The device {device.name} cannot serve {wanted}: {reason}.")
 
 
 def device_names() -> tuple[str, ...]:

@@ -24,8 +24,8 @@ from .space import (
     Dimension as Dimension,
     SearchSpace as SearchSpace,
     fast_rule as fast_rule,
+    find_space as find_space,
 )
-from .space_file import find_space as find_space
 from .weights import (
     Weights as Weights,
     random_weights as random_weights,

@@ -1,4 +1,3 @@
-from .conditions import Conditions as Conditions
 from .measurements import (
     Levels as Levels,
     assemble as assemble,
@@ -9,9 +8,12 @@ from .measurements import (
 from .record import (
     BlockRecord as BlockRecord,
     Campaign as Campaign,
+    Conditions as Conditions,
     Failure as Failure,
     LoadRecord as LoadRecord,
+    ModelFile as ModelFile,
+    Subject as Subject,
     block_from_text as block_from_text,
     block_to_text as block_to_text,
+    parse_subject as parse_subject,
 )
-from .subject import ModelFile as ModelFile, Subject as Subject, parse_subject as parse_subject

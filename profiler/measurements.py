@@ -11,26 +11,27 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from atb.models import Architecture
-from atb.profiler.conditions import Conditions
 from atb.profiler.database import ProfileReader
-from atb.profiler.record import BlockRecord, Campaign, LoadRecord
+from atb.profiler.record import BlockRecord, Campaign, Conditions, LoadRecord, ModelFile, Subject
 from atb.profiler.statistics import (
+    DEFAULT_ESTIMATOR,
+    ESTIMATORS,
     LEVEL_READINGS,
     MOST_LEVEL_BLOCKS,
     CacheContention,
+    Estimator,
     Measurement,
     cache_level,
     cache_log_slowdowns,
     cache_ratio,
     cache_share,
-    estimator_for,
     mean_seconds,
     pool_variances,
     sentinel_level,
     sentinel_seconds,
     slowdowns,
+    waits_for_itself,
 )
-from atb.profiler.subject import ModelFile, Subject
 
 __all__ = ["Levels", "assemble", "measurements_as_of", "read_levels", "read_measurements"]
 
@@ -85,7 +86,7 @@ def assemble(
         left_out: Subjects of which no measurement is made.
     """
     conditions = campaign.conditions
-    settings, method = conditions.settings, estimator_for(conditions, blocks)
+    settings, method = conditions.settings, _estimator_for(conditions, blocks)
     slower = slowdowns(blocks, threads=settings.threads, level=levels.sentinel_seconds)
     pressed = cache_log_slowdowns(blocks, threads=settings.threads, level=levels.cache_ratio)
     grouped: dict[Subject, list[tuple[BlockRecord, float, float]]] = {}
@@ -117,6 +118,17 @@ def assemble(
         )
     pooled = pool_variances([m.launch_values for m in found])
     return [replace(m, pooled_variance=pooled) for m in found]
+
+
+def _estimator_for(conditions: Conditions, blocks: Iterable[BlockRecord]) -> Estimator:
+    """How a latency is estimated under conditions; blocks tell how many CPUs there were.
+
+    `hot-loop` is corrected by the sentinel and takes what the undisturbed device can do. The other
+    scenarios ask for something else than that, so that their latency is a plain median.
+    """
+    name = DEFAULT_ESTIMATOR.name if conditions.settings.scenario == "hot-loop" else "median"
+    itself = waits_for_itself(conditions, (record.state for record in blocks))
+    return ESTIMATORS[f"{name}-with-waits" if itself else name]
 
 
 def read_levels(

@@ -1,26 +1,185 @@
-"""The raw facts that a campaign writes down: one record a block, a load and a failure."""
+"""The raw facts that a campaign writes down: what was timed, under which conditions, what was read.
+
+Everything that a latency depends on is a subject or a condition; no number exists without both.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
-from atb.devices import Block, Loaded
+from atb.devices import Block, Device, Loaded, RunSettings, Runtime
+from atb.devices.runtimes import describe_model
 from atb.devices.worker import ProtocolError, parse_block, parse_line
-from atb.models import Architecture
-from atb.profiler.conditions import Conditions
-from atb.profiler.subject import Subject
+from atb.errors import BadFile, InputError
+from atb.models import Architecture, precision_of
+from atb.text import given_text
 
 __all__ = [
     "BlockRecord",
     "Campaign",
+    "Conditions",
     "Failure",
     "LoadRecord",
+    "ModelFile",
+    "Subject",
     "block_from_text",
     "block_to_text",
+    "parse_subject",
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """Device, runtime with versions, and settings of a measurement.
+
+    Attributes:
+        device: Name of the device.
+        platform: Sorted pairs of facts that identify its hardware.
+        runtime: Name of the runtime.
+        runtime_version: Its version.
+        settings: How the model was run.
+    """
+
+    device: str
+    platform: tuple[tuple[str, str], ...]
+    runtime: str
+    runtime_version: str
+    settings: RunSettings
+
+    @classmethod
+    def of(cls, device: Device, runtime: Runtime, settings: RunSettings) -> Conditions:
+        """The conditions of a measurement that is about to be made."""
+        platform = tuple(sorted(device.platform.items()))
+        return cls(device.name, platform, runtime.name, runtime.version, settings)
+
+    @property
+    def emulator(self) -> str | None:
+        """What stands in for the device's processor, such as `qemu-aarch64`; usually None."""
+        return dict(self.platform).get("emulated")
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values; the settings stand beside the rest, not below it."""
+        return {
+            "device": self.device,
+            "platform": dict(self.platform),
+            "runtime": self.runtime,
+            "runtime_version": self.runtime_version,
+            **self.settings.to_json(),
+        }
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Conditions:
+        """The reverse of `to_json`.
+
+        Raises:
+            InputError, KeyError, TypeError, ValueError: They describe no conditions.
+        """
+        own = ("device", "platform", "runtime", "runtime_version")
+        texts = [fields["device"], fields["runtime"], fields["runtime_version"]]
+        facts = dict(fields["platform"])
+        if not all(isinstance(text, str) for text in (*texts, *facts, *facts.values())):
+            raise InputError("Device, runtime and facts of the platform must be texts.")
+        device, runtime, runtime_version = texts
+        settings = RunSettings.from_json({k: v for k, v in fields.items() if k not in own})
+        return cls(device, tuple(sorted(facts.items())), runtime, runtime_version, settings)
+
+    @property
+    def key(self) -> str:
+        """A short hash of all of it."""
+        text = json.dumps(self.to_json(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def differences(self, other: Conditions) -> list[str]:
+        """What differs, in words such as `threads: 1 and 2`."""
+        mine, theirs = self.to_json(), other.to_json()
+        return [
+            f"{name}: {mine.get(name)} and {theirs.get(name)}"
+            for name in {**mine, **theirs}
+            if mine.get(name) != theirs.get(name)
+        ]
+
+    def __str__(self) -> str:
+        s = self.settings
+        threads = f"{s.threads} thread{'s' * (s.threads > 1)}"
+        words = [
+            self.device,
+            f"{self.runtime} {self.runtime_version} {s.precision}",
+            threads,
+            f"batch {s.batch}",
+            f"length {s.sequence_length}",
+        ]
+        if s.affinity is not None:
+            words.append(f"CPUs {','.join(map(str, s.affinity))}")
+        if s.scenario != "hot-loop":
+            words.append(s.scenario)
+        if s.interval_seconds is not None:
+            words.append(f"every {1e3 * s.interval_seconds:g} ms")
+        if s.scenario == "throughput":
+            words.append(f"{s.streams} streams")
+        return ", ".join(words)
+
+
+_HASH_CHARACTERS = 12
+_TEXT = re.compile(rf"(.+)@([0-9a-f]{{{_HASH_CHARACTERS}}})", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFile:
+    """A user's own model, known by its content; its text form is `NAME@HASH`.
+
+    Attributes:
+        name: Of the file, without its folder.
+        sha256: First characters of the hash of its content, which comprises weights that it keeps
+            in other files.
+        path: Where it lies now; None where a database tells of it.
+        size_bytes: Of all its files; zero where a database tells of it.
+        precision: In which it computes its products; `fp32` where a database tells of it.
+    """
+
+    name: str
+    sha256: str
+    path: Path | None = field(default=None, compare=False)
+    size_bytes: int = field(default=0, compare=False)
+    precision: str = field(default="fp32", compare=False)
+
+    @classmethod
+    def of(cls, path: Path) -> ModelFile:
+        """Describe a file.
+
+        Raises:
+            BadFile: It or a file that belongs to it is missing or cannot be read.
+        """
+        try:
+            artefact = describe_model(path)
+        except OSError as error:
+            raise BadFile(
+                f"Cannot read the model {path} ({error.strerror}): check the path."
+            ) from error
+        name, sha256 = given_text(path.name), artefact.sha256[:_HASH_CHARACTERS]
+        return cls(name, sha256, path, artefact.size_bytes, precision_of(path))
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.sha256}"
+
+
+#: Whatever a campaign can time.
+Subject = Architecture | ModelFile
+
+
+def parse_subject(text: str) -> Subject:
+    """The reverse of `str(subject)`.
+
+    Raises:
+        BadArchitecture: It is neither `NAME@HASH` nor an architecture.
+    """
+    match = _TEXT.fullmatch(text)
+    return Architecture.parse(text) if match is None else ModelFile(match[1], match[2])
 
 
 @dataclass(frozen=True, slots=True)

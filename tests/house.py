@@ -21,7 +21,7 @@ STAGES = (
 )
 #: Modules of the face that import nothing of ours but each other, and that all may import.
 GROUND_FLOOR = frozenset(
-    ("errors", "files", "file_lock", "messages", "plain", "plugins", "text", "text_files", "units")
+    ("errors", "files", "messages", "plain", "plugins", "text", "text_files", "units")
 )
 
 

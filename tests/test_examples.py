@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from atb.models.space_file import find_space
+from atb.models.space import find_space
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 

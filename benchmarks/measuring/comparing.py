@@ -28,8 +28,7 @@ import numpy as np
 from scipy.stats import beta
 
 from atb.devices.fake.device import FakeRuntime
-from atb.devices.registry import find_device
-from atb.devices.runtimes.registry import find_runtime
+from atb.devices.registry import find_device, find_runtime
 from atb.devices.settings import RunSettings
 from atb.models.published import resolve
 from atb.profiler.comparison.comparison import ComparisonPlan, ComparisonResult, Side

@@ -21,8 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from atb.devices.registry import find_device
-from atb.devices.runtimes.registry import find_runtime
+from atb.devices.registry import find_device, find_runtime
 from atb.devices.settings import RunSettings
 from atb.models.architecture import Architecture
 from atb.models.space import SPACES

@@ -27,9 +27,8 @@ import numpy as np
 import onnx
 
 from atb.deploy.export import export_model
-from atb.devices.registry import find_device
-from atb.devices.runtimes.registry import find_runtime
-from atb.devices.runtimes.timing_graph import TIMING_VOCABULARY
+from atb.devices.registry import find_device, find_runtime
+from atb.devices.runtimes.reference import TIMING_VOCABULARY
 from atb.devices.settings import RunSettings
 from atb.devices.worker.core.inputs import make_inputs
 from atb.models.architecture import Architecture
@@ -40,7 +39,7 @@ from atb.models.superplm.bundled import load_superplm
 from atb.profiler.campaign.inspection import weight_warnings
 from atb.profiler.comparison.comparison import ComparisonPlan, Side
 from atb.profiler.comparison.runner import compare
-from atb.profiler.subject import ModelFile, Subject
+from atb.profiler.record import ModelFile, Subject
 from atb.search.scoring.graphs import FP32_FILE
 from benchmarks.measuring.comparing import Ledger, row
 from benchmarks.measuring.variants import (

@@ -26,7 +26,7 @@ import numpy as np
 from atb.devices.contract import Block, Runtime, WorkerSession
 from atb.devices.host.state import PROBES, read_state
 from atb.devices.local import LocalDevice
-from atb.devices.runtimes.registry import find_runtime
+from atb.devices.registry import find_runtime
 from atb.devices.settings import RunSettings
 from atb.models.published import resolve
 from atb.models.space import SPACES

@@ -27,9 +27,9 @@ from onnx import TensorProto, helper
 
 from atb.devices.contract import Artefact
 from atb.devices.local import LocalDevice
-from atb.devices.runtimes.artefact import describe_artefact
+from atb.devices.runtimes.artefacts import describe_artefact
 from atb.devices.runtimes.onnxruntime.cpu import OnnxRuntimeCpu
-from atb.devices.runtimes.timing_graph import timing_sizes
+from atb.devices.runtimes.reference import timing_sizes
 from atb.devices.settings import RunSettings
 from atb.models.architecture import Architecture
 from atb.models.onnx_builder import OPSET, build_graph, save_graph

@@ -13,8 +13,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from atb.devices.registry import find_device
-from atb.devices.runtimes.registry import find_runtime
+from atb.devices.registry import find_device, find_runtime
 from atb.devices.settings import RunSettings
 from atb.models.published import PUBLISHED
 from atb.profiler.campaign.campaign import run_campaign

@@ -28,7 +28,7 @@ import numpy as np
 
 from atb.devices.contract import Device, Runtime
 from atb.devices.registry import find_device
-from atb.devices.runtimes.artefact_cache import ArtefactCache, CachedRuntime, default_folder
+from atb.devices.runtimes.artefacts import ArtefactCache, CachedRuntime, default_folder
 from atb.devices.settings import RunSettings
 from atb.errors import AtbError
 from atb.models.published import PUBLISHED

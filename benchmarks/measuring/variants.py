@@ -10,7 +10,7 @@ import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
 
-from atb.devices.runtimes.timing_graph import TIMING_VOCABULARY
+from atb.devices.runtimes.reference import TIMING_VOCABULARY
 from atb.devices.worker.core.inputs import make_inputs
 from atb.models.architecture import Architecture
 from atb.models.onnx_builder import build_graph

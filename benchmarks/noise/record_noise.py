@@ -19,12 +19,11 @@ from typing import Any
 import numpy as np
 
 from atb.devices.contract import Block
-from atb.devices.registry import find_device
-from atb.devices.runtimes.registry import find_runtime
+from atb.devices.registry import find_device, find_runtime
 from atb.devices.settings import RunSettings
 from atb.models.published import resolve
 from atb.profiler.campaign.plan import SENTINEL
-from atb.profiler.statistics.preemption import undisturbed
+from atb.profiler.statistics.readings import undisturbed
 from atb.profiler.statistics.sentinel import CACHE_SENTINEL
 from benchmarks.shared.paths import NOISE_TRACE
 from benchmarks.shared.record import machine, write_result

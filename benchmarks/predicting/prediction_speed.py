@@ -28,7 +28,7 @@ from atb.predictor.fitting.features import columns_of, rows_of
 from atb.predictor.latency_fit import fit
 from atb.predictor.predictor import WorkPredictor
 from atb.predictor.training_set import TrainingSet
-from atb.profiler.conditions import Conditions
+from atb.profiler.record import Conditions
 from atb.search.constraints.candidates import feasible
 from atb.search.constraints.latency import LatencyLimit
 from benchmarks.shared.record import machine, write_result

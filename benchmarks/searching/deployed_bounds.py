@@ -17,8 +17,7 @@ from typing import Any
 import numpy as np
 
 from atb.deploy.export import export_model
-from atb.devices.registry import find_device
-from atb.devices.runtimes.registry import find_runtime
+from atb.devices.registry import find_device, find_runtime
 from atb.devices.settings import RunSettings
 from atb.models.space import SPACES
 from atb.models.superplm.bundled import BUNDLED, load_superplm
@@ -28,8 +27,8 @@ from atb.predictor.training_set import TrainingSet
 from atb.profiler.campaign.campaign import run_campaign
 from atb.profiler.campaign.plan import Plan
 from atb.profiler.database.writer import ProfileDatabase
+from atb.profiler.record import ModelFile, Subject
 from atb.profiler.statistics.measurement import Measurement
-from atb.profiler.subject import ModelFile, Subject
 from atb.search.constraints.bounds import Bound, BoundName, Deployed
 from benchmarks.shared.record import machine, write_result
 

@@ -27,8 +27,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from atb.devices.registry import find_device
-from atb.devices.runtimes.registry import find_runtime
+from atb.devices.registry import find_device, find_runtime
 from atb.devices.settings import RunSettings
 from atb.errors import RunError
 from atb.models.architecture import Architecture

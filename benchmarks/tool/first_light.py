@@ -20,8 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from atb.devices.registry import find_device
-from atb.devices.runtimes.registry import find_runtime
+from atb.devices.registry import find_device, find_runtime
 from atb.devices.settings import RunSettings
 from atb.models.space import SPACES
 from atb.models.superplm.bundled import load_superplm

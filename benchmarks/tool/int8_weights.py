@@ -20,8 +20,7 @@ from unittest import mock
 import numpy as np
 
 from atb.devices.runtimes.onnxruntime.cpu import quantise
-from atb.devices.runtimes.reference import check_output
-from atb.devices.runtimes.timing_graph import TIMING_VOCABULARY
+from atb.devices.runtimes.reference import TIMING_VOCABULARY, check_output
 from atb.devices.settings import RunSettings
 from atb.devices.worker.core.inputs import make_inputs
 from atb.models.architecture import Architecture

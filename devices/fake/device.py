@@ -53,6 +53,7 @@ class FakeRuntime:
     name = "fake"
     version = "1"
     precisions = PRECISIONS
+    builds_at_once = True
 
     def __init__(self, failures: Mapping[str, str] | None = None) -> None:
         self._failures = failures or {}

@@ -1,12 +1,10 @@
-from .artefact import (
-    describe_artefact as describe_artefact,
-    describe_model as describe_model,
-    gather as gather,
-)
-from .artefact_cache import (
+from .artefacts import (
     ArtefactCache as ArtefactCache,
     CachedRuntime as CachedRuntime,
     default_folder as default_folder,
+    describe_artefact as describe_artefact,
+    describe_model as describe_model,
+    gather as gather,
 )
 from .library_runtime import (
     LibraryRuntime as LibraryRuntime,
@@ -14,21 +12,18 @@ from .library_runtime import (
     installed_version as installed_version,
 )
 from .reference import (
+    TIMING_VOCABULARY as TIMING_VOCABULARY,
     check_device as check_device,
     check_output as check_output,
     timing_output as timing_output,
+    timing_sizes as timing_sizes,
+    timing_weights as timing_weights,
 )
 from .registry import (
     all_runtimes as all_runtimes,
     available_runtimes as available_runtimes,
     find_runner as find_runner,
-    find_runtime as find_runtime,
     package_of as package_of,
     runtime_names as runtime_names,
     unavailable as unavailable,
-)
-from .timing_graph import (
-    TIMING_VOCABULARY as TIMING_VOCABULARY,
-    timing_sizes as timing_sizes,
-    timing_weights as timing_weights,
 )

@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from atb.devices import PRECISIONS, Artefact, LaunchFailure, RunSettings
-from atb.devices.runtimes.artefact import describe_artefact
+from atb.devices.runtimes.artefacts import describe_artefact
 from atb.errors import InputError, install_command
 from atb.files import atomic_path
 from atb.models import Architecture

@@ -1,4 +1,8 @@
-"""The check of a device's output against a reference: a plain numpy forward pass."""
+"""The graph that is timed: its sizes and random weights, and what a device must compute of it.
+
+Every runtime builds of the same weights what it serves, so that one reference, a plain numpy
+forward pass, checks them all.
+"""
 
 from __future__ import annotations
 
@@ -8,26 +12,32 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from atb.devices import Device, RunSettings, Runtime
-from atb.devices.runtimes.timing_graph import TIMING_VOCABULARY, timing_weights
 from atb.devices.worker import make_inputs
-from atb.models import Architecture
+from atb.models import Architecture, random_weights
 
 __all__ = [
+    "TIMING_VOCABULARY",
     "CheckResult",
+    "TimingSizes",
     "check_device",
     "check_output",
     "forward",
     "timing_output",
+    "timing_sizes",
+    "timing_weights",
 ]
 
 Array = npt.NDArray[np.float64]
 
+#: Tokens that a timing graph knows; a larger table is read no faster or slower.
+TIMING_VOCABULARY = 1024
 #: Widths that fill no vector register, and a query width of its own.
 _CHECKED = Architecture(2, 180, 6, 132, 500)
 #: Largest difference allowed in fp32, of values that the last norm gives a variance of one. A right
@@ -36,6 +46,28 @@ _FP32_BOUND = 1e-4
 #: The same in int8, by hidden size and square root of layers, with which the rounding of random
 #: weights and activations grows: a right device differs by about a quarter of it.
 _INT8_BOUND = 1.2e-4
+
+
+class TimingSizes(TypedDict):
+    """Rows of its tables, by the names under which they are taken wherever a model is built."""
+
+    vocabulary_size: int
+    positions: int
+
+
+def timing_sizes(settings: RunSettings) -> TimingSizes:
+    """BERT's own number of positions, or as many as the sequence needs."""
+    return {
+        "vocabulary_size": TIMING_VOCABULARY,
+        "positions": max(512, settings.sequence_length),
+    }
+
+
+def timing_weights(
+    architecture: Architecture, settings: RunSettings
+) -> dict[str, npt.NDArray[np.float32]]:
+    """Its weights, the same ones at each call."""
+    return random_weights(architecture, np.random.default_rng(0), **timing_sizes(settings))
 
 
 @dataclass(frozen=True, slots=True)

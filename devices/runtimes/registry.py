@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from pkgutil import resolve_name
 
-from atb.devices import Artefact, Device, RunSettings, Runtime, WorkerRuntime
+from atb.devices import Artefact, RunSettings, Runtime, WorkerRuntime
 from atb.devices.runtimes.library_runtime import RuntimeAbsent
 from atb.errors import AtbError, InputError
 from atb.models import Architecture
@@ -20,7 +20,6 @@ __all__ = [
     "all_runtimes",
     "available_runtimes",
     "find_runner",
-    "find_runtime",
     "package_of",
     "runtime_names",
     "unavailable",
@@ -41,26 +40,6 @@ _RUNTIMES = {
     "ncnn": "atb.devices.runtimes.ncnn.cpu:NcnnCpu",
     "executorch": "atb.devices.runtimes.executorch.xnnpack:ExecuTorchXnnpack",
 }
-
-
-def find_runtime(device: Device, name: str | None = None) -> Runtime:
-    """A runtime that the device can serve now; its first one if no name is given.
-
-    Raises:
-        InputError: There is none of that name.
-    """
-    runtimes = device.runtimes
-    if name is None and runtimes:
-        return next(iter(runtimes.values()))
-    if name is not None and name in runtimes:
-        return runtimes[name]
-    reason = f"choose one of {', '.join(runtimes)}" if runtimes else "it has none"
-    known = all_runtimes()
-    if name in known:
-        missing = unavailable(known[name])
-        reason = missing or f"the package {package_of(name)} is not installed on the device"
-    wanted = "any runtime" if name is None else f"the runtime {name!r}"
-    raise InputError(f"The device {device.name} cannot serve {wanted}: {reason}.")
 
 
 def all_runtimes() -> dict[str, WorkerRuntime]:

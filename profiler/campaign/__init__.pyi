@@ -8,5 +8,5 @@ from .details import (
     time_tokenisation as time_tokenisation,
 )
 from .inspection import weight_warnings as weight_warnings
-from .plan import Plan as Plan
+from .plan import Plan as Plan, plan_of as plan_of
 from .state import Progress as Progress

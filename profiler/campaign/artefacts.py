@@ -13,7 +13,7 @@ from typing import Self
 from atb.devices import Artefact, LaunchFailure, RunSettings, Runtime
 from atb.devices.runtimes import describe_model, gather
 from atb.errors import BadFile, RunError
-from atb.file_lock import release, take
+from atb.files import release, take
 from atb.profiler import ModelFile, Subject
 
 __all__ = ["ArtefactStore"]

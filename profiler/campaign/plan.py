@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -12,7 +13,7 @@ from atb.errors import InputError
 from atb.models import Architecture, SearchSpace
 from atb.profiler import ModelFile, Subject
 
-__all__ = ["SENTINEL", "Plan", "size_bytes"]
+__all__ = ["SENTINEL", "Plan", "plan_of", "shares_workers", "size_bytes"]
 
 #: Timed next to every block. It fills the inner caches, so that tenants that use the outer ones
 #: show in it as they do in most models; and its widths are no powers of two, which fall into the
@@ -27,6 +28,12 @@ _ORDERED_MEMBERS = 8
 _TIMING_VOCABULARY = 1_000  # about what timing artefacts have; only for sizes
 _BYTES_EACH = 4
 _SEEDS = 2**63  # what a database can hold
+
+#: How long a sustained scenario runs where nothing is said.
+SUSTAINED_SECONDS = 120.0
+_COLD_STARTS = 10
+#: A block of concurrent streams is long, since they do not end at the same time.
+_THROUGHPUT_BLOCK_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -218,3 +225,31 @@ def _cut(subjects: Sequence[Subject], *, most_bytes: int, most_members: int) -> 
         parts[-1].append(subject)
         used += size
     return parts
+
+
+def shares_workers(scenario: str) -> bool:
+    """Whether a worker may hold several models; else each has one of its own."""
+    return scenario not in ("cold-start", "sustained")
+
+
+def plan_of(scenario: str, *, duration_seconds: float | None = None) -> dict[str, Any]:
+    """What a scenario changes in a `Plan`, by name.
+
+    Args:
+        scenario: One of `atb.devices.settings.SCENARIOS`.
+        duration_seconds: Of a sustained run.
+    """
+    if scenario == "sustained":
+        blocks = math.ceil(duration_seconds or SUSTAINED_SECONDS)
+        return {
+            "launches": 1,
+            "blocks": blocks,
+            "block_seconds": 1.0,
+            "repeats": 0,
+            "wait_seconds": 0.0,
+        }
+    if scenario == "cold-start":
+        return {"launches": _COLD_STARTS, "blocks": 1, "repeats": 0}
+    if scenario == "throughput":
+        return {"block_seconds": _THROUGHPUT_BLOCK_SECONDS, "repeats": 0}
+    return {} if scenario == "hot-loop" else {"repeats": 0}

@@ -9,10 +9,10 @@ from atb.devices import Artefact, Device, LaunchFailure, RunSettings, Runtime
 from atb.errors import RunError
 from atb.profiler import ModelFile, Subject
 from atb.profiler.campaign.artefacts import ArtefactStore
-from atb.profiler.campaign.plan import Plan, size_bytes
+from atb.profiler.campaign.plan import Plan, shares_workers, size_bytes
 from atb.profiler.campaign.session import SessionRunner
 from atb.profiler.campaign.state import CampaignState
-from atb.profiler.statistics import CACHE_SENTINEL, shares_workers
+from atb.profiler.statistics import CACHE_SENTINEL
 
 __all__ = ["Scheduler", "WorkerCapacity"]
 

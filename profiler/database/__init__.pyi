@@ -1,6 +1,9 @@
 from . import schema as schema
-from .engine import exclusive_transaction as exclusive_transaction, snapshot as snapshot
-from .errors import translate_errors as translate_errors
+from .engine import (
+    exclusive_transaction as exclusive_transaction,
+    snapshot as snapshot,
+    translate_errors as translate_errors,
+)
 from .reader import ProfileReader as ProfileReader
 from .rows import (
     ROW_ERRORS as ROW_ERRORS,

@@ -14,8 +14,7 @@ from atb.devices import Block
 from atb.models import Architecture
 from atb.profiler import BlockRecord, Campaign, Conditions, Failure, LoadRecord
 from atb.profiler.database import schema
-from atb.profiler.database.engine import open_database
-from atb.profiler.database.errors import translate_errors
+from atb.profiler.database.engine import open_database, translate_errors
 from atb.profiler.database.rows import (
     decode_rows,
     row_to_block,

@@ -1,19 +1,21 @@
-from .estimators import pool_variances as pool_variances
-from .flags import Flag as Flag, FlagKind as FlagKind, advice_of as advice_of
+from .estimators import (
+    DEFAULT_ESTIMATOR as DEFAULT_ESTIMATOR,
+    ESTIMATORS as ESTIMATORS,
+    Estimator as Estimator,
+    pool_variances as pool_variances,
+)
 from .measurement import (
     MOST_DISTURBED as MOST_DISTURBED,
     MOST_SLOWDOWN as MOST_SLOWDOWN,
+    Flag as Flag,
+    FlagKind as FlagKind,
     Measurement as Measurement,
+    advice_of as advice_of,
 )
-from .preemption import (
+from .readings import (
     BlockValue as BlockValue,
     block_value as block_value,
     waits_for_itself as waits_for_itself,
-)
-from .scenarios import (
-    estimator_for as estimator_for,
-    plan_of as plan_of,
-    shares_workers as shares_workers,
 )
 from .sentinel import (
     CACHE_SENTINEL as CACHE_SENTINEL,

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from atb.profiler import BlockRecord
-from atb.profiler.statistics.preemption import BlockValue, block_value, quantile_of
+from atb.profiler.statistics.readings import BlockValue, block_value, quantile_of
 from atb.profiler.statistics.sentinel import SHARE_DEVIATION, CacheContention, sentinel_seconds
 
 __all__ = [

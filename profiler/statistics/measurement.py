@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from enum import Enum
 from functools import cached_property
 from statistics import median
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from atb.models import Architecture
-from atb.profiler import BlockRecord, Conditions, Failure, LoadRecord, Subject
+from atb.profiler import BlockRecord, Conditions, LoadRecord, Subject
 from atb.profiler.statistics.energy import energy_of_inference
 from atb.profiler.statistics.estimators import (
     CONFIDENCE,
@@ -23,12 +24,12 @@ from atb.profiler.statistics.estimators import (
     PooledVariance,
     wall_latency,
 )
-from atb.profiler.statistics.flags import Flag, FlagKind, coarse_step_seconds
 from atb.profiler.statistics.percentiles import percentile_bound
+from atb.profiler.statistics.readings import coarse_step_seconds
 from atb.profiler.statistics.scenarios import SustainedCurve, requests_per_second
 from atb.profiler.statistics.sentinel import CacheContention, is_shifted
 
-__all__ = ["BlockRecord", "Failure", "Measurement"]
+__all__ = ["Flag", "FlagKind", "Measurement", "advice_of"]
 
 #: Fewer launches say nothing about how launches differ.
 FEWEST_LAUNCHES = 3
@@ -48,6 +49,63 @@ WIDTH_TOLERANCE = 0.05
 #: price is small (Chow and Robbins, 1965; Starr, 1966).
 #: benchmarks/measuring/intervals.py counts it.
 SEQUENTIAL_CONFIDENCE = 0.96
+
+
+class FlagKind(Enum):
+    """Why a number is to be distrusted; the value says what it means and what to do."""
+
+    FEW_LAUNCHES = (
+        "launches are missing, so that the interval does not show how launches differ: run the "
+        "command again to complete the campaign"
+    )
+    PREEMPTED = (
+        "most iterations waited for a CPU: end other programs, or give fewer --threads than CPUs"
+    )
+    COARSE_CLOCK = (
+        "the device's clock has steps as long as a part of an iteration: measure larger models or "
+        "a larger --batch"
+    )
+    EMULATED = "a program stood in for the processor: compare such latencies with each other only"
+    OFF_LEVEL = (
+        "the machine was faster or slower than usual, and the latency is corrected for it: measure "
+        "again when it has cooled down or other programs have ended"
+    )
+    CACHE_CONTENTION = (
+        "other tenants used the shared cache, and the latency is corrected for it: measure again "
+        "when the machine is idle"
+    )
+    WIDE_INTERVAL = (
+        "the interval is wider than wanted: run the command again with --within, or with a larger "
+        "--budget"
+    )
+    LAUNCHES_LEFT_OUT = (
+        "whole launches do not count, since too few of their pairs ran undisturbed: end other "
+        "programs and compare again"
+    )
+
+    @property
+    def advice(self) -> str:
+        """What it means, and what to do."""
+        return self.value
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """One reason to distrust one number.
+
+    Attributes:
+        kind: What it is.
+        text: The same in a few words with its figures, such as `3 of 15 blocks preempted`.
+    """
+
+    kind: FlagKind
+    text: str
+
+
+def advice_of(flags: Iterable[Flag]) -> list[str]:
+    """The advice on flags, once for each kind, in the order of `FlagKind`."""
+    kinds = {flag.kind for flag in flags}
+    return [kind.advice for kind in FlagKind if kind in kinds]
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ import numpy.typing as npt
 from atb.devices import Block
 from atb.models import Architecture
 from atb.profiler import BlockRecord, Subject
-from atb.profiler.statistics.preemption import block_value
+from atb.profiler.statistics.readings import block_value
 
 __all__ = [
     "BAND",

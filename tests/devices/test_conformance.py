@@ -15,7 +15,7 @@ from atb.devices.fake.device import FakeDevice, FakeRuntime
 from atb.devices.local import LocalDevice
 from atb.devices.remote.device import SshDevice
 from atb.devices.remote.saved_devices import SavedDevice
-from atb.devices.runtimes.artefact_cache import ArtefactCache, CachedRuntime, default_folder
+from atb.devices.runtimes.artefacts import ArtefactCache, CachedRuntime, default_folder
 from atb.devices.runtimes.executorch.xnnpack import ExecuTorchXnnpack
 from atb.devices.runtimes.litert.xnnpack import LiteRtXnnpack
 from atb.devices.runtimes.ncnn.cpu import NcnnCpu

@@ -11,10 +11,10 @@ from openssh import OpenSsh
 from remote_devices import remote_device
 
 from atb.devices.local import LocalDevice
-from atb.devices.registry import list_devices
-from atb.devices.runtimes.artefact_key import artefact_key
+from atb.devices.registry import find_runtime, list_devices
+from atb.devices.runtimes.artefacts import artefact_key
 from atb.devices.runtimes.reference import check_device
-from atb.devices.runtimes.registry import all_runtimes, find_runtime
+from atb.devices.runtimes.registry import all_runtimes
 from atb.devices.settings import RunSettings
 from atb.errors import InputError
 from atb.models.architecture import Architecture
@@ -42,7 +42,7 @@ def test_a_runtime_of_another_package_is_one_of_this_machine(toy: Path) -> None:
 
 def test_its_files_are_cached_under_a_key_of_all_its_code(toy: Path) -> None:
     def key() -> str:
-        from atb.devices.runtimes import artefact_key as module
+        from atb.devices.runtimes import artefacts as module
 
         module._code_fingerprint.cache_clear()
         return artefact_key(all_runtimes()["toy"], Architecture(1, 20, 2, 12, 28), RunSettings())

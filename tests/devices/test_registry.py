@@ -7,9 +7,9 @@ import pytest
 from atb.devices import registry
 from atb.devices.fake.device import FakeDevice
 from atb.devices.local import LocalDevice
-from atb.devices.registry import find_device, list_devices
+from atb.devices.registry import find_device, find_runtime, list_devices
 from atb.devices.runtimes.library_runtime import RuntimeAbsent, installed_version
-from atb.devices.runtimes.registry import all_runtimes, find_runtime
+from atb.devices.runtimes.registry import all_runtimes
 from atb.errors import InputError
 
 

@@ -18,13 +18,12 @@ from atb.devices.remote import saved_devices as device_file
 from atb.devices.remote.saved_devices import read_devices
 from atb.devices.settings import RunSettings
 from atb.models.architecture import Architecture
-from atb.profiler.conditions import Conditions
 from atb.profiler.database.writer import ProfileDatabase
 from atb.profiler.maintenance.export import raw_rows, read_raw, write_table
 from atb.profiler.maintenance.merging import add_campaigns, merge, read_campaigns
 from atb.profiler.maintenance.repairing import repair
 from atb.profiler.measurements import read_measurements
-from atb.profiler.record import BlockRecord, Failure, LoadRecord
+from atb.profiler.record import BlockRecord, Conditions, Failure, LoadRecord
 
 SMALL = Architecture(2, 128, 4, 128, 256)
 DEVICES = {

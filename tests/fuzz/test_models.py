@@ -19,7 +19,7 @@ from atb.devices.worker.core.interface import WorkerError
 from atb.devices.worker.core.worker import Worker
 from atb.profiler.campaign.artefacts import ArtefactStore
 from atb.profiler.campaign.inspection import weight_warnings
-from atb.profiler.subject import ModelFile
+from atb.profiler.record import ModelFile
 
 
 def samples() -> dict[str, bytes]:

@@ -11,7 +11,7 @@ from atb.commands.build.recipe import read_recipe
 from atb.data.corpus.corpus import Corpus
 from atb.data.corpus.preparation import prepare
 from atb.data.corpus.shards import TokenShards
-from atb.models.space_file import find_space
+from atb.models.space import find_space
 from atb.models.superplm.card import read_card
 from atb.predictor.known_devices.known_device import read_known_device
 

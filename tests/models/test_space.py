@@ -10,8 +10,7 @@ import pytest
 from atb.errors import BadArchitecture, BadFile, InputError
 from atb.models.architecture import Architecture
 from atb.models.published import PUBLISHED
-from atb.models.space import SPACES, Dimension, SearchSpace, fast_rule
-from atb.models.space_file import find_space
+from atb.models.space import SPACES, Dimension, SearchSpace, fast_rule, find_space
 
 SEARCH_GRID = {"hidden": 16, "feed_forward": 32, "qkv": 12, "heads": 1}
 

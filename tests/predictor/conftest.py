@@ -10,7 +10,7 @@ from atb.models.space import SPACES, SearchSpace
 from atb.predictor.fitting.basis import FloatArray, IntArray
 from atb.predictor.fitting.features import architecture_basis, columns_of, rows_of
 from atb.predictor.training_set import TrainingSet
-from atb.profiler.conditions import Conditions
+from atb.profiler.record import Conditions
 
 
 class World:

@@ -18,7 +18,7 @@ from atb.predictor.fitting.intervals import Support
 from atb.predictor.latency_fit import fit
 from atb.predictor.predictor import require_conditions
 from atb.predictor.testing import PredictorConformance
-from atb.profiler.conditions import Conditions
+from atb.profiler.record import Conditions
 
 
 @pytest.fixture(scope="module")

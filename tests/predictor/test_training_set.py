@@ -10,7 +10,7 @@ from atb.errors import InputError
 from atb.models.architecture import Architecture
 from atb.predictor.fitting.features import architecture_at
 from atb.predictor.training_set import LEAST_ROWS, TrainingSet
-from atb.profiler.conditions import Conditions
+from atb.profiler.record import Conditions
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,7 @@ from atb.devices.contract import Block
 from atb.devices.fake.device import FakeDevice
 from atb.devices.settings import RunSettings
 from atb.models.architecture import Architecture
-from atb.profiler.conditions import Conditions
-from atb.profiler.record import BlockRecord
+from atb.profiler.record import BlockRecord, Conditions
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from atb.errors import BadFile
 from atb.profiler.campaign.artefacts import ArtefactStore
 from atb.profiler.campaign.inspection import inspect_weights
 from atb.profiler.campaign.plan import Plan
-from atb.profiler.subject import ModelFile
+from atb.profiler.record import ModelFile
 
 SETTINGS = RunSettings(sequence_length=8)
 

@@ -17,9 +17,9 @@ from atb.predictor.predictor import WorkPredictor
 from atb.predictor.training_set import TrainingSet
 from atb.profiler.campaign.campaign import measure, run_campaign
 from atb.profiler.campaign.plan import Plan
-from atb.profiler.conditions import Conditions
 from atb.profiler.database.writer import ProfileDatabase
 from atb.profiler.measurements import read_measurements
+from atb.profiler.record import Conditions
 from atb.search.constraints.candidates import on_search_grid
 from atb.search.constraints.latency import LatencyLimit
 from atb.search.contract import MethodSettings

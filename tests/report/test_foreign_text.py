@@ -13,9 +13,8 @@ from atb.models.space import SPACES
 from atb.profiler.campaign.campaign import run_campaign
 from atb.profiler.campaign.details import BreakDown
 from atb.profiler.campaign.plan import Plan
-from atb.profiler.conditions import Conditions
 from atb.profiler.database.writer import ProfileDatabase
-from atb.profiler.subject import ModelFile
+from atb.profiler.record import Conditions, ModelFile
 from atb.report.page import write_page
 from atb.report.pictures.charts import operators
 from atb.report.pictures.svg import Picture

@@ -3,7 +3,7 @@ import pytest
 
 from atb.devices.fake.device import FakeDevice
 from atb.devices.settings import RunSettings
-from atb.models.space_file import find_space
+from atb.models.space import find_space
 from atb.predictor.latency_fit import fit
 from atb.predictor.training_set import TrainingSet
 from atb.profiler.campaign.campaign import run_campaign

@@ -17,12 +17,11 @@ import sqlalchemy as sa
 from forked import processes
 
 from atb.devices.fake.device import FakeDevice
-from atb.devices.registry import find_device
-from atb.devices.runtimes.registry import find_runtime
+from atb.devices.registry import find_device, find_runtime
 from atb.devices.settings import RunSettings
 from atb.errors import BadFile
 from atb.models.architecture import Architecture
-from atb.models.space_file import find_space
+from atb.models.space import find_space
 from atb.profiler.campaign.campaign import run_campaign
 from atb.profiler.campaign.plan import Plan
 from atb.profiler.database import schema

@@ -9,7 +9,7 @@ import pytest
 from filelock import FileLock
 
 from atb.devices.contract import Artefact
-from atb.devices.runtimes.artefact_cache import ArtefactCache, CachedRuntime
+from atb.devices.runtimes.artefacts import ArtefactCache, CachedRuntime
 from atb.devices.runtimes.executorch.xnnpack import ExecuTorchXnnpack
 from atb.devices.settings import RunSettings
 from atb.models.architecture import Architecture

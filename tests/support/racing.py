@@ -10,9 +10,9 @@ from killing import processes
 from atb.devices.fake.device import FakeDevice
 from atb.devices.settings import RunSettings
 from atb.models.published import PUBLISHED
-from atb.profiler.conditions import Conditions
 from atb.profiler.database import migration
 from atb.profiler.database.writer import ProfileDatabase
+from atb.profiler.record import Conditions
 
 _LONGEST_SECONDS = 60
 

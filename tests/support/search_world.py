@@ -19,8 +19,8 @@ from atb.devices.settings import RunSettings
 from atb.models.architecture import Architecture
 from atb.models.space import SPACES
 from atb.predictor.predictor import ExactPredictor
-from atb.profiler.conditions import Conditions
 from atb.profiler.database.writer import ProfileDatabase
+from atb.profiler.record import Conditions
 from atb.search.constraints.candidates import Candidates, feasible, on_search_grid
 from atb.search.constraints.latency import LatencyLimit
 from atb.search.contract import MethodSettings

@@ -53,7 +53,7 @@ CampaignName = Annotated[
         "--campaign",
         metavar="NAME",
         help="Keep the measurements under this name of a campaign.",
-        callback=_as_text,
+        callback=given_text,
     ),
 ]
 OneCampaign = Annotated[

@@ -116,12 +116,11 @@ def open_cache(size: str) -> ArtefactCache | None:
     Raises:
         InputError: It is no size.
     """
-    from atb.devices.runtimes import ArtefactCache, default_folder
+    from atb.devices.runtimes import ArtefactCache
     from atb.units import parse_amount
 
     limit_bytes = int(parse_amount(size, "B", or_none=True))
-    folder = default_folder()
-    return ArtefactCache(folder, limit_bytes, LOG.info) if limit_bytes and folder else None
+    return ArtefactCache(None, limit_bytes, LOG.info) if limit_bytes else None
 
 
 def find_serving(
@@ -132,7 +131,8 @@ def find_serving(
     Raises:
         InputError: There is none of that name, or it does not serve one of them.
     """
-    from atb.devices.runtimes import CachedRuntime, find_runtime
+    from atb.devices import find_runtime
+    from atb.devices.runtimes import CachedRuntime
 
     found = find_runtime(device, runtime)
     for precision in precisions:
@@ -141,7 +141,8 @@ def find_serving(
                 f"{found.name} on {device.name} does not serve {precision}: "
                 f"choose {' or '.join(found.precisions)}."
             )
-    return found if cache is None else CachedRuntime(found, cache)
+    at_once = getattr(found, "builds_at_once", False)
+    return found if cache is None or at_once else CachedRuntime(found, cache)
 
 
 def find_target(

@@ -10,10 +10,10 @@ from .console import (
     print_table as print_table,
     print_warning as print_warning,
     progress as progress,
+    refuse_several as refuse_several,
 )
 from .measurements import (
     print_end as print_end,
     print_listing as print_listing,
     print_measured as print_measured,
 )
-from .several_processes import refuse_several as refuse_several

@@ -1,7 +1,9 @@
-"""What a person sees: results on stdout, everything else on stderr.
+"""What a person sees: results on stdout, everything else on stderr, of one process.
 
 Everything goes through here, and is made fit for a terminal: names and messages come from devices,
-databases and files of others (`atb.text`), and a terminal may know few characters.
+databases and files of others (`atb.text`), and a terminal may know few characters. Of several
+processes, as `torchrun` starts them, one speaks; what that launcher sets is read here and nowhere
+else of the face. How they share the work is written in `atb.training.processes`.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from atb.commands.output.several_processes import speaks
+from atb.errors import InputError
 from atb.messages import LOG, Progress, progress, progress_lines, show_progress_by
 from atb.text import plain_ascii, printable
 
@@ -39,6 +41,8 @@ __all__ = [
     "print_table",
     "print_warning",
     "progress",
+    "refuse_several",
+    "speaks",
 ]
 
 _REPLACING = "atb-replacing"
@@ -227,3 +231,38 @@ def draw_progress(title: str) -> Iterator[Progress]:
                 bar.refresh()
 
         yield show
+
+
+#: Commands whose processes share the work; all others would each do all of it, in the same folder.
+SHARING = (("superplm", "train"), ("superplm", "finetune"))
+_ONLY_TELLING = {"-h", "--help", "--version"}
+
+
+def speaks() -> bool:
+    """Whether this process is the one on its machine that prints."""
+    return _number("WORLD_SIZE", 1) <= 1 or _number("LOCAL_RANK", _number("RANK", 0)) == 0
+
+
+def refuse_several(words: Sequence[str]) -> None:
+    """Refuse to run a command in several processes that cannot share its work.
+
+    Args:
+        words: Of the command line, behind `atb`.
+
+    Raises:
+        InputError: There are several processes, and it is such a command.
+    """
+    count = _number("WORLD_SIZE", 1)
+    command = tuple(word for word in words if not word.startswith("-"))[:2]
+    if count <= 1 or not command or command in SHARING or _ONLY_TELLING & set(words):
+        return
+    sharing = " and ".join(f"`atb {' '.join(known)}`" for known in SHARING)
+    raise InputError(
+        f"`atb {command[0]}` was started in {count} processes and runs in one: start it without "
+        f"torchrun (WORLD_SIZE is {count}); only {sharing} share their work."
+    )
+
+
+def _number(variable: str, default: int) -> int:
+    text = os.environ.get(variable, "")
+    return int(text) if text.isdecimal() else default

@@ -173,8 +173,7 @@ def measure(
         RunError: The device failed; what was measured stays.
     """
     from atb.commands.arguments import open_cache
-    from atb.devices import find_device
-    from atb.devices.runtimes import find_runtime
+    from atb.devices import find_device, find_runtime
 
     if subjects.model and options.precision != "fp32":
         raise InputError("A file is timed as it is: leave --precision out beside --model.")
@@ -270,7 +269,7 @@ def _measure(
 def _how(options: SweepOptions, effort: EffortOptions) -> dict[str, Any]:
     """Attributes of a plan, by name."""
     from atb.devices import SCENARIOS
-    from atb.profiler.statistics import plan_of
+    from atb.profiler.campaign import plan_of
     from atb.units import parse_duration, parse_percent
 
     scenario, duration = options.scenario, options.duration

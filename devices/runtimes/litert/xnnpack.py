@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from atb.devices import RunSettings
-from atb.devices.runtimes import LibraryRuntime, timing_sizes, timing_weights
+from atb.devices.runtimes import LibraryRuntime
 from atb.models import Architecture
 
 __all__ = ["LiteRtXnnpack"]
@@ -27,6 +27,7 @@ class LiteRtXnnpack(LibraryRuntime):
         It is written directly: the converters that make such files of PyTorch models take 2 GB
         and minutes. XNNPACK wants fixed shapes, so batch and length are part of the file.
         """
+        from atb.devices.runtimes import timing_sizes, timing_weights
         from atb.devices.runtimes.litert.builder import build_tflite
 
         content = build_tflite(

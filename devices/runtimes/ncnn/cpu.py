@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from atb.devices import RunSettings
-from atb.devices.runtimes import LibraryRuntime, timing_sizes
+from atb.devices.runtimes import LibraryRuntime
 from atb.models import Architecture
 
 __all__ = ["NcnnCpu"]
@@ -24,6 +24,7 @@ class NcnnCpu(LibraryRuntime):
 
     def write(self, architecture: Architecture, settings: RunSettings, path: Path) -> None:
         """Write the network: random weights, small vocabulary, and free lengths."""
+        from atb.devices.runtimes import timing_sizes
         from atb.devices.runtimes.ncnn.builder import build_network, save_network
 
         sizes = timing_sizes(settings)

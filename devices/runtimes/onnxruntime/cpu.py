@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from atb.devices import RunSettings
-from atb.devices.runtimes import LibraryRuntime, timing_sizes
+from atb.devices.runtimes import LibraryRuntime
 from atb.files import atomic_path
 from atb.models import Architecture
 
@@ -42,6 +42,7 @@ def write_onnx(architecture: Architecture, settings: RunSettings, path: Path) ->
     longer fused with its bias; on an EPYC it took a fifth longer
     (benchmarks/measuring/deployed.py).
     """
+    from atb.devices.runtimes import timing_sizes
     from atb.models import build_graph, save_graph
 
     sizes = timing_sizes(settings)

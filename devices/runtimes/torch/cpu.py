@@ -10,7 +10,7 @@ import sysconfig
 from pathlib import Path
 
 from atb.devices import RunSettings
-from atb.devices.runtimes import TIMING_VOCABULARY, LibraryRuntime, RuntimeAbsent, timing_weights
+from atb.devices.runtimes import LibraryRuntime, RuntimeAbsent
 from atb.models import Architecture
 
 __all__ = ["TorchCompiled", "TorchCpu"]
@@ -30,6 +30,7 @@ class TorchCpu(LibraryRuntime):
         import numpy as np  # not needed to list this runtime, and slow to import
         from safetensors.numpy import save_file
 
+        from atb.devices.runtimes import TIMING_VOCABULARY, timing_weights
         from atb.devices.runtimes.torch.runner import ENCODER_KEY
 
         weights = timing_weights(architecture, settings)

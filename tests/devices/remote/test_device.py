@@ -16,12 +16,11 @@ from remote_devices import remote_device, save_device
 
 from atb.devices.adding import add_device, remove_device
 from atb.devices.contract import LaunchFailure
-from atb.devices.registry import find_device
+from atb.devices.registry import find_device, find_runtime
 from atb.devices.remote.agent_client import RemoteAgent, RemoteError
 from atb.devices.remote.device import SshDevice
 from atb.devices.remote.saved_devices import SavedDevice, read_devices
 from atb.devices.remote.ssh.address import SshAddress
-from atb.devices.runtimes.registry import find_runtime
 from atb.devices.settings import RunSettings
 from atb.errors import InputError, RunError
 from atb.models.architecture import Architecture

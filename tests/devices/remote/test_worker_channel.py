@@ -14,10 +14,9 @@ from openssh import OpenSsh
 from remote_devices import remote_device
 
 from atb.devices.contract import LaunchFailure
-from atb.devices.registry import find_device
+from atb.devices.registry import find_device, find_runtime
 from atb.devices.remote.worker_channel import RemoteWorker
-from atb.devices.runtimes.artefact import describe_model
-from atb.devices.runtimes.registry import find_runtime
+from atb.devices.runtimes.artefacts import describe_model
 from atb.devices.settings import RunSettings
 
 

@@ -15,12 +15,12 @@ from pathlib import Path
 import pytest
 
 from atb.devices.contract import Artefact, LaunchFailure
-from atb.devices.runtimes import artefact_cache
-from atb.devices.runtimes.artefact import describe_artefact
-from atb.devices.runtimes.artefact_cache import (
+from atb.devices.runtimes import artefacts
+from atb.devices.runtimes.artefacts import (
     ArtefactCache,
     CachedRuntime,
     default_folder,
+    describe_artefact,
     worth_keeping,
 )
 from atb.devices.runtimes.torch.cpu import TorchCompiled
@@ -214,7 +214,7 @@ def test_a_full_disk_costs_nothing_but_a_word(
         target.write_bytes(b"as much as there was room for")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(artefact_cache, "_copy", full)
+    monkeypatch.setattr(artefacts, "_copy", full)
     assert [place.builds(shape) for shape in SHAPES[:2]] == [1, 1]
     assert place.entries == []
     assert len(place.told) == 1
@@ -266,8 +266,8 @@ def test_what_others_evict_meanwhile_is_not_missed(
 _RACER = """
 import sys
 from pathlib import Path
-from atb.devices.runtimes.artefact_cache import ArtefactCache
-from atb.devices.runtimes.artefact import describe_artefact
+from atb.devices.runtimes.artefacts import ArtefactCache
+from atb.devices.runtimes.artefacts import describe_artefact
 from atb.devices.contract import Artefact
 
 folder, own, rounds, size = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from atb.devices.fake.device import FakeRuntime
-from atb.devices.runtimes import artefact_key as module
-from atb.devices.runtimes.artefact_key import LIBRARIES, artefact_key
+from atb.devices.runtimes import artefacts as module
+from atb.devices.runtimes.artefacts import LIBRARIES, artefact_key
 from atb.devices.settings import RunSettings
 from atb.models.architecture import Architecture
 

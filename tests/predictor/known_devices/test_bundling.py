@@ -17,9 +17,9 @@ from atb.predictor.latency_fit import fit
 from atb.predictor.training_set import TrainingSet
 from atb.profiler.campaign.campaign import run_campaign
 from atb.profiler.campaign.plan import Plan
-from atb.profiler.conditions import Conditions
 from atb.profiler.database.writer import ProfileDatabase
 from atb.profiler.measurements import read_measurements
+from atb.profiler.record import Conditions
 from atb.profiler.statistics.measurement import Measurement
 
 SPACE = SPACES["mini"]

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from atb.profiler.campaign.allocation import next_round
+from atb.profiler.campaign.campaign import next_round
 from atb.profiler.statistics.measurement import Measurement
 
 

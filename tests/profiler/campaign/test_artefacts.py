@@ -7,7 +7,7 @@ import pytest
 
 from atb.devices.fake.device import FakeDevice
 from atb.devices.settings import RunSettings
-from atb.file_lock import release, take
+from atb.files import release, take
 from atb.models.space import SPACES
 from atb.profiler.campaign.artefacts import ArtefactStore
 

@@ -10,7 +10,7 @@ from atb.devices.fake.device import FakeDevice
 from atb.devices.settings import RunSettings
 from atb.errors import InputError, RunError
 from atb.models.published import PUBLISHED
-from atb.models.space_file import find_space
+from atb.models.space import find_space
 from atb.profiler.campaign.campaign import measure, run_campaign
 from atb.profiler.campaign.plan import Plan
 from atb.profiler.database.writer import ProfileDatabase
@@ -364,7 +364,7 @@ def test_a_full_disk_ends_a_campaign_that_goes_on_later(database):
 
 
 def test_a_campaign_that_somebody_else_measures_is_refused(database, location, monkeypatch):
-    monkeypatch.setattr("atb.profiler.database.lock._LOCK_WAIT_SECONDS", 0.1)
+    monkeypatch.setattr("atb.profiler.database.writer._LOCK_WAIT_SECONDS", 0.1)
     run(FakeDevice(), sampled(2), database)
     before = places(database)
     (campaign,) = database.campaigns()

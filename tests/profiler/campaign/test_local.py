@@ -2,8 +2,7 @@
 
 import pytest
 
-from atb.devices.registry import find_device
-from atb.devices.runtimes.registry import find_runtime
+from atb.devices.registry import find_device, find_runtime
 from atb.devices.settings import RunSettings
 from atb.models.architecture import Architecture
 from atb.profiler.campaign.campaign import run_campaign

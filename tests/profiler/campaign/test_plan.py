@@ -5,7 +5,7 @@ import pytest
 from atb.errors import InputError
 from atb.models.architecture import Architecture
 from atb.models.published import PUBLISHED
-from atb.models.space_file import find_space
+from atb.models.space import find_space
 from atb.profiler.campaign.plan import Plan
 
 MINI = find_space("mini")

@@ -13,8 +13,8 @@ from atb.models.architecture import Architecture
 from atb.profiler.comparison.comparison import ComparisonPlan, PairedLaunch, Side
 from atb.profiler.comparison.runner import ComparisonRunner, compare
 from atb.profiler.comparison.sequential import FIRST_ANALYSIS
-from atb.profiler.statistics.preemption import BlockValue
-from atb.profiler.subject import ModelFile
+from atb.profiler.record import ModelFile
+from atb.profiler.statistics.readings import BlockValue
 
 SMALL = Architecture(2, 128, 2, 128, 512)
 LARGER = Architecture(2, 128, 2, 128, 640)

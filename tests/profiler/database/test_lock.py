@@ -11,7 +11,7 @@ from atb.profiler.database.writer import ProfileDatabase
 
 @pytest.fixture
 def impatient(monkeypatch):
-    monkeypatch.setattr("atb.profiler.database.lock._LOCK_WAIT_SECONDS", 0.1)
+    monkeypatch.setattr("atb.profiler.database.writer._LOCK_WAIT_SECONDS", 0.1)
 
 
 def test_a_held_campaign_is_refused_to_another_process(anywhere, impatient):
@@ -100,13 +100,13 @@ def test_a_place_without_room_for_a_lock_is_refused(location, monkeypatch):
 
     with ProfileDatabase(location, create=True) as database:
         campaign = open_campaign(database)
-        monkeypatch.setattr("atb.file_lock.os.open", fail)
+        monkeypatch.setattr("atb.files.os.open", fail)
         with pytest.raises(InputError, match="No space left"), database.campaign_lock(campaign):
             pytest.fail("nothing was held")
 
 
 def test_a_killed_writer_holds_until_its_server_session_has_ended(postgresql, monkeypatch):
-    monkeypatch.setattr("atb.profiler.database.lock._LOCK_WAIT_SECONDS", 20.0)
+    monkeypatch.setattr("atb.profiler.database.writer._LOCK_WAIT_SECONDS", 20.0)
     with (
         holder(postgresql, busy_seconds=1.5) as process,
         ProfileDatabase(postgresql, create=True) as database,

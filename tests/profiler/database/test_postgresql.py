@@ -5,7 +5,7 @@ import sqlite3
 import pytest
 
 from atb.errors import AtbError, BadFile
-from atb.profiler.database.errors import translate_errors
+from atb.profiler.database.engine import translate_errors
 from atb.profiler.database.postgresql import describe_url, parse_url
 from atb.profiler.database.writer import ProfileDatabase
 

@@ -126,7 +126,7 @@ def test_a_file_and_folder_that_may_not_be_written_are_read(old, monkeypatch):
     # as for everybody but root
     old.chmod(0o400)
     old.parent.chmod(0o500)
-    monkeypatch.setattr("atb.profiler.database.sqlite.os.access", lambda path, mode: False)
+    monkeypatch.setattr("atb.profiler.database.engine.os.access", lambda path, mode: False)
     try:
         with ProfileDatabase(old) as database:
             assert len(read_measurements(database)) == 6

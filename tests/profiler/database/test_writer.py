@@ -15,9 +15,8 @@ from atb.models.published import PUBLISHED
 from atb.profiler.database import schema
 from atb.profiler.database.writer import ProfileDatabase
 from atb.profiler.measurements import read_measurements
-from atb.profiler.record import Failure, LoadRecord
+from atb.profiler.record import Failure, LoadRecord, ModelFile
 from atb.profiler.statistics.estimators import DEFAULT_ESTIMATOR
-from atb.profiler.subject import ModelFile
 
 
 def open_campaign(database, conditions, **fields):

@@ -26,8 +26,7 @@ from atb.profiler.maintenance.export import (
 )
 from atb.profiler.maintenance.merging import add_campaigns, merge, read_campaigns
 from atb.profiler.measurements import read_measurements
-from atb.profiler.record import Failure, LoadRecord
-from atb.profiler.subject import ModelFile
+from atb.profiler.record import Failure, LoadRecord, ModelFile
 
 #: Campaigns and processes of several seconds each.
 pytestmark = pytest.mark.slow
@@ -355,7 +354,7 @@ def test_a_file_of_an_older_format_is_merged_and_left_as_it_is(tmp_path):
 
 
 def test_a_campaign_that_is_being_measured_is_not_added_to(tmp_path, monkeypatch):
-    monkeypatch.setattr("atb.profiler.database.lock._LOCK_WAIT_SECONDS", 0.1)
+    monkeypatch.setattr("atb.profiler.database.writer._LOCK_WAIT_SECONDS", 0.1)
     source, target = fill(tmp_path / "source.db"), tmp_path / "target.db"
     put_together([source], target)
     with ProfileDatabase(target, create=True) as database:

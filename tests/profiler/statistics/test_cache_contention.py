@@ -6,6 +6,7 @@ import pytest
 
 from atb.models.architecture import Architecture
 from atb.models.published import PUBLISHED
+from atb.profiler.record import ModelFile
 from atb.profiler.statistics.estimators import DEFAULT_ESTIMATOR, ESTIMATORS
 from atb.profiler.statistics.measurement import Measurement
 from atb.profiler.statistics.sentinel import (
@@ -17,7 +18,6 @@ from atb.profiler.statistics.sentinel import (
     cache_ratio,
     cache_share,
 )
-from atb.profiler.subject import ModelFile
 
 
 @pytest.fixture

@@ -7,10 +7,9 @@ from atb.devices.fake.device import FakeDevice
 from atb.devices.settings import RunSettings
 from atb.models.architecture import Architecture
 from atb.profiler.campaign.campaign import run_campaign
-from atb.profiler.campaign.plan import Plan
+from atb.profiler.campaign.plan import Plan, plan_of
 from atb.profiler.database.writer import ProfileDatabase
 from atb.profiler.statistics.energy import energy_of_inference
-from atb.profiler.statistics.scenarios import plan_of
 
 WATTS = 8.0
 SHAPES = (Architecture(2, 128, 4, 128, 256), Architecture(4, 192, 4, 128, 384))

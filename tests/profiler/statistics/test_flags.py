@@ -21,7 +21,7 @@ from atb.profiler.comparison.comparison import ComparisonPlan, Side
 from atb.profiler.comparison.runner import compare
 from atb.profiler.database.writer import ProfileDatabase
 from atb.profiler.record import BlockRecord
-from atb.profiler.statistics.flags import Flag, FlagKind, advice_of, coarse_step_seconds
+from atb.profiler.statistics.measurement import Flag, FlagKind, advice_of, coarse_step_seconds
 
 SMALL = Architecture(2, 128, 2, 128, 512)
 SETTINGS = RunSettings(sequence_length=8)

@@ -5,7 +5,7 @@ import pytest
 
 from atb.devices.fake.device import FakeDevice
 from atb.devices.settings import RunSettings
-from atb.models.space_file import find_space
+from atb.models.space import find_space
 from atb.profiler.campaign.campaign import run_campaign
 from atb.profiler.campaign.plan import Plan
 from atb.profiler.database.writer import ProfileDatabase

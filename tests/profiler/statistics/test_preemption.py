@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from atb.devices.settings import RunSettings
-from atb.profiler.statistics.preemption import (
+from atb.profiler.statistics.readings import (
     block_value,
     quantile_of,
     undisturbed,

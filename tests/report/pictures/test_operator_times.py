@@ -4,7 +4,7 @@ from atb.devices.fake.device import FakeDevice
 from atb.devices.settings import RunSettings
 from atb.models.architecture import Architecture
 from atb.profiler.campaign.details import BreakDown, break_down, time_tokenisation
-from atb.profiler.conditions import Conditions
+from atb.profiler.record import Conditions
 from atb.report.pictures.charts import operators
 
 SHAPES = [Architecture(1, 128, 2, 128, 512), Architecture(2, 128, 2, 128, 512)]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from atb.commands.arguments.target import find_target, open_cache
-from atb.devices.runtimes import artefact_cache
+from atb.devices.runtimes import artefacts
 from atb.devices.runtimes.onnxruntime.cpu import OnnxRuntimeCpu
 
 SETTINGS = {"precision": "fp32", "threads": 1, "batch": 1, "sequence_length": 8}
@@ -19,7 +19,7 @@ SHAPE = "L1-H128-A2-Q128-F512"
 @pytest.fixture
 def everything_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """However quickly this machine builds it."""
-    monkeypatch.setattr(artefact_cache, "worth_keeping", lambda seconds, size: True)
+    monkeypatch.setattr(artefacts, "worth_keeping", lambda seconds, size: True)
 
 
 def kept() -> list[Path]:

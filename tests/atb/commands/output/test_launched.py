@@ -16,7 +16,7 @@ from small_build import SPACE
 from task_files import write_glue
 
 from atb.cli import app
-from atb.commands.output.several_processes import SHARING, refuse_several
+from atb.commands.output.console import SHARING, refuse_several
 from atb.models.superplm.superplm import SuperPLM
 
 LARGE = "L2-H32-A2-Q32-F64"

@@ -14,7 +14,7 @@ from lowered import LoweredOnce
 
 from atb.devices.contract import Artefact, LaunchFailure
 from atb.devices.local import LocalDevice
-from atb.devices.runtimes.artefact import describe_artefact
+from atb.devices.runtimes.artefacts import describe_artefact
 from atb.devices.runtimes.executorch import (
     lowering as executorch_lowering,
     xnnpack as executorch_xnnpack,

@@ -10,7 +10,7 @@ import pytest
 
 from atb.devices.contract import Artefact, LaunchFailure
 from atb.devices.local import LocalDevice
-from atb.devices.runtimes.artefact import describe_artefact
+from atb.devices.runtimes.artefacts import describe_artefact
 from atb.devices.runtimes.litert.graph import TfliteGraph
 from atb.devices.runtimes.litert.runner import LiteRtModel, providers_of
 from atb.devices.runtimes.litert.xnnpack import LiteRtXnnpack

@@ -7,7 +7,7 @@ import pytest
 
 from atb.devices.contract import LaunchFailure
 from atb.devices.local import LocalDevice
-from atb.devices.runtimes.artefact import describe_artefact
+from atb.devices.runtimes.artefacts import describe_artefact
 from atb.devices.runtimes.ncnn.cpu import NcnnCpu
 from atb.devices.runtimes.reference import check_device, timing_output
 from atb.devices.settings import RunSettings

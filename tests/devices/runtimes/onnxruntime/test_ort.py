@@ -7,13 +7,12 @@ import pytest
 
 from atb.devices.contract import LaunchFailure
 from atb.devices.local import LocalDevice
-from atb.devices.runtimes.artefact import describe_artefact
+from atb.devices.runtimes.artefacts import describe_artefact
 from atb.devices.runtimes.onnxruntime import ort
 from atb.devices.runtimes.onnxruntime.cpu import OnnxRuntimeCpu
 from atb.devices.runtimes.onnxruntime.ort import OnnxRuntimeOrt
 from atb.devices.runtimes.onnxruntime.ort_format import in_order
-from atb.devices.runtimes.reference import check_device
-from atb.devices.runtimes.timing_graph import TIMING_VOCABULARY
+from atb.devices.runtimes.reference import TIMING_VOCABULARY, check_device
 from atb.devices.settings import PRECISIONS, RunSettings
 from atb.models.architecture import Architecture
 

@@ -9,7 +9,7 @@ import pytest
 
 from atb.devices.contract import LaunchFailure
 from atb.devices.local import LocalDevice
-from atb.devices.runtimes.artefact import describe_artefact
+from atb.devices.runtimes.artefacts import describe_artefact
 from atb.devices.runtimes.openvino.cpu import OpenVinoCpu
 from atb.devices.runtimes.reference import check_device, check_output
 from atb.devices.settings import RunSettings

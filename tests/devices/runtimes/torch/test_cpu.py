@@ -8,7 +8,7 @@ from safetensors.numpy import save_file
 
 from atb.devices.contract import LaunchFailure
 from atb.devices.local import LocalDevice
-from atb.devices.runtimes.artefact import describe_artefact
+from atb.devices.runtimes.artefacts import describe_artefact
 from atb.devices.runtimes.reference import check_device
 from atb.devices.runtimes.torch.cpu import TorchCpu
 from atb.devices.settings import RunSettings

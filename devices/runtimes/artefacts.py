@@ -1,31 +1,198 @@
-"""What runtimes built, kept under a size limit for the next time; the least recently used goes.
+"""Artefacts: described, known by a key of all that their bytes depend on, kept for the next time.
 
-An artefact is found by what its bytes depend on (`artefact_key`), and is handed out only if its
-content still has the hash that stands in its name. Every entry is one file that appears whole, by
-a rename, so that processes may share the folder, be killed, and evict what others are reading.
+What runtimes built is kept under a size limit; the least recently used goes. An artefact is found
+by `artefact_key`, and is handed out only if its content still has the hash that stands in its name.
+Every entry is one file that appears whole, by a rename, so that processes may share the folder, be
+killed, and evict what others are reading.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import re
+import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import cache, cached_property
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from types import ModuleType
 
-from atb.devices import Artefact, RunSettings, Runtime, cache_folder
-from atb.devices.runtimes.artefact_key import artefact_key
+from atb import devices, models
+from atb.devices import Artefact, ArtefactFile, RunSettings, Runtime, cache_folder
+from atb.devices.host import read_platform
 from atb.files import atomic_path
-from atb.models import Architecture
+from atb.models import Architecture, data_files
 
 __all__ = [
+    "LIBRARIES",
     "ArtefactCache",
     "CachedRuntime",
+    "artefact_key",
     "default_folder",
+    "describe_artefact",
+    "describe_model",
+    "gather",
     "worth_keeping",
 ]
+
+
+def describe_artefact(path: Path) -> Artefact:
+    """Hash and measure a file that is a whole model, as all that we build are."""
+    return Artefact(path=path, sha256=_hash(path), size_bytes=path.stat().st_size)
+
+
+def describe_model(path: Path) -> Artefact:
+    """Hash and measure a user's own model with all files that belong to it.
+
+    Raises:
+        OSError: One of them cannot be read.
+        BadFile: One of them is missing or is not what the graph says.
+    """
+    whole = describe_artefact(path)
+    data = tuple(
+        ArtefactFile(file.location, file.path, _hash(file.path), file.path.stat().st_size)
+        for file in data_files(path)
+    )
+    if not data:
+        return whole
+    hashes = [whole.sha256, *([file.location, file.sha256] for file in data)]
+    return Artefact(
+        path,
+        sha256=hashlib.sha256(json.dumps(hashes).encode()).hexdigest(),
+        size_bytes=whole.size_bytes + sum(file.size_bytes for file in data),
+        data=data,
+    )
+
+
+def gather(artefact: Artefact, folder: Path) -> Artefact:
+    """Let the files of a model lie where the graph says, without links.
+
+    Runtimes and `onnx` refuse weights that a link leads to outside of the graph's folder. Where
+    they lie as they should nothing is done; else they are put into `folder`, as further names of
+    the same files where the file system can do that.
+
+    Raises:
+        OSError: The folder cannot be written.
+    """
+    real = artefact.path.resolve().parent
+    if all(file.path.resolve() == real / file.location for file in artefact.data):
+        return artefact
+    path = folder / artefact.path.name
+    _place(artefact.path, path)
+    data = []
+    for file in artefact.data:
+        target = folder / file.location
+        _place(file.path, target)
+        data.append(ArtefactFile(file.location, target, file.sha256, file.size_bytes))
+    return Artefact(path, artefact.sha256, artefact.size_bytes, tuple(data))
+
+
+def _place(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    source = source.resolve()
+    with contextlib.suppress(OSError):  # another file system, or one without links
+        os.link(source, target)
+        return
+    shutil.copyfile(source, target)
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+_FORMAT = 1  # of keys; what was kept under those of another one is not found, and goes in its turn
+
+#: Settings that say how an artefact is run; every other one may decide how it is built.
+_OF_THE_RUN = frozenset(("threads", "affinity", "scenario", "interval_seconds", "streams"))
+#: Distributions whose versions may show in the bytes of what our runtimes build.
+LIBRARIES = (
+    "ai-edge-litert",
+    "executorch",
+    "flatbuffers",
+    "ncnn",
+    "numpy",
+    "onnx",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "openvino",
+    "protobuf",
+    "safetensors",
+    "torch",
+    "torchao",
+)
+_OF_THE_PROCESSOR = ("processor", "architecture", "instruction_sets", "system")
+#: Characters of a key, as many as tell any two apart.
+_KEY_CHARACTERS = 32
+
+
+def artefact_key(runtime: Runtime, architecture: Architecture, settings: RunSettings) -> str:
+    """Hash of everything that the bytes of an artefact may depend on.
+
+    Besides what is asked for: the versions of the libraries, our own code, which is all that
+    writes the graphs, and this processor, for which some compile. Rather too much than too little:
+    what is built once too often costs seconds, a stale artefact a wrong number.
+    """
+    known = {
+        "format": _FORMAT,
+        "runtime": runtime.name,
+        "version": runtime.version,
+        "architecture": str(architecture),
+        "settings": {k: v for k, v in settings.to_json().items() if k not in _OF_THE_RUN},
+        "libraries": _library_versions(),
+        "code": _code_fingerprint(type(runtime).__module__),
+        "platform": _build_platform(),
+    }
+    text = json.dumps(known, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:_KEY_CHARACTERS]
+
+
+@cache
+def _library_versions() -> dict[str, str | None]:
+    versions: dict[str, str | None] = dict.fromkeys(LIBRARIES)
+    for name in LIBRARIES:
+        with contextlib.suppress(PackageNotFoundError):
+            versions[name] = version(name)
+    return versions
+
+
+@cache
+def _code_fingerprint(module: str) -> str:
+    """Hash of the code that builds: all of devices/ and models/, and the runtime's own package.
+
+    What only runs or reaches devices is in it too: an artefact that is built once too often costs
+    seconds.
+    """
+    digest = hashlib.sha256()
+    for path in (*_sources(devices), *_sources(models), *_own_sources(sys.modules[module])):
+        content = path.read_bytes()
+        digest.update(f"{path.name} {len(content)}\n".encode() + content)
+    return digest.hexdigest()
+
+
+def _own_sources(module: ModuleType) -> list[Path]:
+    """The file of a module, and those beside and below it if it belongs to a package."""
+    own = getattr(module, "__file__", None)
+    if own is None or module.__name__.startswith(f"{devices.__name__}."):
+        return []
+    return sorted(Path(own).parent.rglob("*.py")) if module.__package__ else [Path(own)]
+
+
+def _sources(package: ModuleType) -> list[Path]:
+    """The Python files of a package, those of its subfolders too."""
+    return sorted(Path(next(iter(package.__path__))).rglob("*.py"))
+
+
+@cache
+def _build_platform() -> dict[str, str]:
+    platform = read_platform()
+    return {name: platform[name] for name in _OF_THE_PROCESSOR}
+
 
 #: Where the folder is, if not where caches usually are.
 FOLDER_VARIABLE = "ATB_CACHE"
@@ -49,16 +216,21 @@ class ArtefactCache:
     which is told once.
 
     Args:
-        folder: Made when first written to; files of others in it are left alone.
+        folder: Made when first written to; files of others in it are left alone. None for the
+            user's own, see `default_folder`, without which nothing is kept.
         limit_bytes: What all entries together may take.
         tell: Is told, once, why nothing can be kept.
     """
 
-    def __init__(self, folder: Path, limit_bytes: int, tell: Callable[[str], None]) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path | None, limit_bytes: int, tell: Callable[[str], None]) -> None:
+        self._given_folder = folder
         self._limit_bytes = limit_bytes
         self._tell = tell
         self._writable = True
+
+    @cached_property
+    def _folder(self) -> Path | None:
+        return self._given_folder or default_folder()
 
     def fetch(self, key: str, folder: Path) -> Artefact | None:
         """Copy the artefact of a key into `folder`, under the name that it was built with.
@@ -70,7 +242,7 @@ class ArtefactCache:
         Returns:
             The copy; None where there is no whole one, or `folder` cannot be written.
         """
-        for entry in self._folder.glob(f"{key}-*"):
+        for entry in self._folder.glob(f"{key}-*") if self._folder else ():
             named = _ENTRY.fullmatch(entry.name)
             found = named and _hand_out(entry, named["sha256"], folder / named["name"])
             if found is not None:
@@ -82,7 +254,7 @@ class ArtefactCache:
 
     def keep(self, key: str, artefact: Artefact) -> None:
         """Copy an artefact into the cache; one that is larger than the limit is not kept."""
-        if not self._writable or artefact.size_bytes > self._limit_bytes:
+        if not (self._folder and self._writable) or artefact.size_bytes > self._limit_bytes:
             return
         entry = self._folder / f"{key}-{artefact.sha256}-{artefact.path.name}"
         try:
@@ -112,6 +284,7 @@ class ArtefactCache:
 
     def _entries(self) -> Iterator[tuple[int, Path, int]]:
         """When each was last used, where it is and its bytes; what a killed process left goes."""
+        assert self._folder is not None
         for path in self._folder.iterdir():
             with contextlib.suppress(FileNotFoundError):  # evicted by another process
                 status = path.stat()
@@ -142,26 +315,14 @@ class CachedRuntime:
         self._runtime = runtime
         self._cache = cache
         self._worth = worth or worth_keeping
-
-    @property
-    def name(self) -> str:
-        """That of the runtime."""
-        return self._runtime.name
+        self.name = runtime.name
+        self.precisions = runtime.precisions
+        self.load_patience_seconds = float(getattr(runtime, "load_patience_seconds", 0.0))
 
     @property
     def version(self) -> str:
         """That of the runtime."""
         return self._runtime.version
-
-    @property
-    def precisions(self) -> tuple[str, ...]:
-        """Those of the runtime."""
-        return self._runtime.precisions
-
-    @property
-    def load_patience_seconds(self) -> float:
-        """That of a runtime whose models take minutes to load; else none."""
-        return float(getattr(self._runtime, "load_patience_seconds", 0.0))
 
     def build(self, architecture: Architecture, settings: RunSettings, folder: Path) -> Artefact:
         """Put the artefact into `folder`, from the cache or built now."""

@@ -1,4 +1,4 @@
-"""Iterations that ran through, told from those that had to wait for a CPU.
+"""What the readings of blocks show: iterations that had to wait for a CPU, and a coarse clock.
 
 The headline is the latency of the undisturbed device. An iteration that was preempted shows
 itself: the scheduler counts how long the worker's threads were ready and waited
@@ -11,7 +11,7 @@ nothing tells such a wait from one that others caused: it is part of the latency
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,9 +19,16 @@ import numpy as np
 import numpy.typing as npt
 
 from atb.devices import Block
-from atb.profiler import Conditions
+from atb.profiler import BlockRecord, Conditions
 
-__all__ = ["BlockValue", "block_value", "quantile_of", "undisturbed", "waits_for_itself"]
+__all__ = [
+    "BlockValue",
+    "block_value",
+    "coarse_step_seconds",
+    "quantile_of",
+    "undisturbed",
+    "waits_for_itself",
+]
 
 #: Waiting that counts: a share of the wall time, and what clock reading and interrupts take.
 _WAIT_SHARE, _WAIT_SECONDS = 0.02, 20e-6
@@ -133,3 +140,39 @@ def block_value(
     on_cpu = threads == 1 and _has_cpu_time(block) and not any(block.voluntary_switches)
     basis = np.asarray(block.cpu_seconds) if on_cpu else wall
     return BlockValue(quantile_of(basis, min(quantile, _FALLBACK_QUANTILE)), disturbed=True)
+
+
+#: A step below this share of the readings is no matter.
+_TELLING_SHARE = 0.01
+#: How far a reading may lie from a multiple of the step, in steps: what rounding leaves.
+_ROUNDING = 0.01
+#: Readings that are multiples of one number by chance are fewer.
+_FEWEST_READINGS = 10
+#: Different readings of a block; a clock whose steps show tells but a few.
+_MOST_VALUES = 25
+
+
+def coarse_step_seconds(blocks: Sequence[BlockRecord]) -> float | None:
+    """The step of the clock that timed these blocks, in seconds.
+
+    Returns:
+        None where no step shows, or it is too small to matter. One that is as long as every single
+        reading does not show.
+    """
+    if not blocks or len(set(blocks[0].readings.wall_seconds)) > _MOST_VALUES:
+        return None
+    within = [np.sort(record.readings.wall_seconds) for record in blocks]
+    readings = np.concatenate(within)
+    # without differences of the same value, computed in two ways
+    steps = [
+        differences[differences > 1e-9 * readings.max()] for differences in map(np.diff, within)
+    ]
+    # what takes one of two times, as by a change of the frequency, does so in a few blocks
+    varying = sum(len(found) > 0 for found in steps)
+    if len(readings) < _FEWEST_READINGS or 2 * varying <= len(blocks):
+        return None
+    step = float(np.concatenate(steps).min())
+    multiples = readings / step
+    if step < _TELLING_SHARE * float(np.median(readings)):
+        return None
+    return step if float(np.abs(multiples - np.round(multiples)).max()) < _ROUNDING else None
