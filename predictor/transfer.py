@@ -128,13 +128,11 @@ def transfer_model(
         spreads = own * np.maximum(np.abs(left_out) / (_OUTLIER * robust_scale(left_out)), 1) ** 2
     coefficients = np.tensordot(weights, [belief.coefficients for belief in beliefs], axes=1)
     # coefficients kept from below zero and slow moments of the device raise the level: its middle
-    coefficients = coefficients * math.exp(
-        float(np.median(np.log(observed.values / (amounts @ coefficients))))
-    )
+    coefficients = _scaled(coefficients, amounts, observed.values)
     factor = interval_factor(np.abs(left_out), coverage)
     model = WorkModel(
         basis=basis,
-        coefficients=np.asarray(coefficients),
+        coefficients=coefficients,
         residual=None,
         drift=None,
         coverage=coverage,
@@ -183,7 +181,7 @@ def _priors(
 
 
 def _scaled(coefficients: FloatArray, amounts: FloatArray, values: FloatArray) -> FloatArray:
-    """Coefficients at which the known device takes as long as the new one, at the median."""
+    """Coefficients at which what is predicted is as long as what was measured, at the median."""
     return np.asarray(
         coefficients * math.exp(float(np.median(np.log(values / (amounts @ coefficients)))))
     )

@@ -24,6 +24,10 @@ __all__ = [
     "architecture_baselines",
 ]
 
+#: Of a column in a look-up table.
+_MOST_BINS = 10
+#: Of the neural networks: hidden layers after the first one, and rows drawn for each step.
+_FURTHER_LAYERS, _BATCH_ROWS = 3, 128
 #: From rows [n, columns] to values, float64[n].
 Predict = Callable[[Rows], FloatArray]
 
@@ -98,11 +102,9 @@ class LookupTable:
 
     Attributes:
         layers: Position of the column that counts layers, or None.
-        bins: The largest number of bins of a column.
     """
 
     layers: int | None = None
-    bins: int = 10
 
     def fit(self, observed: Observations, rng: np.random.Generator) -> Predict:
         """See `Regressor`."""
@@ -111,7 +113,7 @@ class LookupTable:
         from sklearn.preprocessing import FunctionTransformer
 
         columns = np.asarray(observed.rows, dtype=np.float64).T
-        shares = np.linspace(0, 1, self.bins + 1)[1:-1]
+        shares = np.linspace(0, 1, _MOST_BINS + 1)[1:-1]
         edges = [np.unique(np.quantile(column, shares)) for column in columns]
         entries = FunctionTransformer(self._entries, kw_args={"edges": edges})
         # as good as none: it only decides where entries cannot be told apart
@@ -136,17 +138,13 @@ class NeuralNetwork:
     Attributes:
         columns: Positions of the columns that it reads; None for all.
         hidden: Units of each hidden layer.
-        hidden_layers: Number of hidden layers after the first one.
         steps: Number of optimiser steps.
-        batch: Rows drawn for each step.
         learning_rate: Learning rate of Adam.
     """
 
     columns: tuple[int, ...] | None = None
     hidden: int = 400
-    hidden_layers: int = 3
     steps: int = 5000
-    batch: int = 128
     learning_rate: float = 1e-5
 
     def fit(self, observed: Observations, rng: np.random.Generator) -> Predict:
@@ -165,7 +163,7 @@ class NeuralNetwork:
         torch.set_num_threads(1)  # on small matrices several lose much where cores are busy
         try:
             for _ in range(self.steps):
-                chosen = rng.permutation(len(rows))[: self.batch]
+                chosen = rng.permutation(len(rows))[:_BATCH_ROWS]
                 found = network(features[chosen])[:, 0]
                 loss = torch.nn.functional.mse_loss(found, targets[chosen])
                 optimizer.zero_grad()
@@ -189,7 +187,7 @@ class NeuralNetwork:
         from torch import nn
 
         layers: list[nn.Module] = [nn.Linear(width, self.hidden), nn.ReLU()]
-        for _ in range(self.hidden_layers):
+        for _ in range(_FURTHER_LAYERS):
             layers += [nn.Linear(self.hidden, self.hidden), nn.ReLU()]
         return nn.Sequential(*layers, nn.Linear(self.hidden, 1))
 

@@ -30,4 +30,8 @@ from .fitting import (
 from .intervals import Support as Support, interval_factor as interval_factor
 from .least_squares import relative_spreads as relative_spreads, robust_scale as robust_scale
 from .model import Estimates as Estimates, WorkModel as WorkModel
-from .residual import Residual as Residual, ResidualCurve as ResidualCurve
+from .residual import (
+    Residual as Residual,
+    ResidualCurve as ResidualCurve,
+    curve_correlation as curve_correlation,
+)

@@ -17,7 +17,7 @@ from atb.predictor.fitting.basis import Basis, Columns, FloatArray, IntArray, Qu
 from atb.predictor.fitting.features import LANES
 from atb.predictor.fitting.least_squares import robust_scale
 
-__all__ = ["Residual", "ResidualCurve", "fit_residual"]
+__all__ = ["Residual", "ResidualCurve", "curve_correlation", "fit_residual"]
 
 _KNOTS = 33
 # The grid of hyperparameters, compared by marginal likelihood: width of the kernel in standard
@@ -144,9 +144,8 @@ def fit_residual(
     errors = log_ratios / spreads
     spreads = spreads * np.maximum(np.abs(errors) / (_OUTLIER * robust_scale(errors)), 1) ** 2
     order = rng.permutation(len(rows))[:_MOST_FITTED]
-    columns, targets, spreads = basis.columns_of(rows[order]), log_ratios[order], spreads[order]
-    axes = [_Axis.of(quantity, columns) for quantity in basis.quantities]
-    axes = [axis for axis in axes if axis.deviation > 0]
+    targets, spreads = log_ratios[order], spreads[order]
+    axes = _varying(basis, basis.columns_of(rows[order]))
     if not axes:
         return Residual(())
     width, share, noise = _best_hyperparameters(axes, targets, spreads)
@@ -156,6 +155,18 @@ def fit_residual(
     smooth_part = weights * ((1 - share) / len(axes))
     lane_part = weights * (share / max(1, sum(axis.quantity.fills_lanes for axis in axes)))
     return Residual(tuple(_curve(axis, width, smooth_part, lane_part) for axis in axes))
+
+
+def _varying(basis: Basis, columns: Columns) -> list[_Axis]:
+    axes = (_Axis.of(quantity, columns) for quantity in basis.quantities)
+    return [axis for axis in axes if axis.deviation > 0]
+
+
+def curve_correlation(basis: Basis, columns: Columns, width: float) -> FloatArray:
+    """Correlation of n rows by curves of a width along all quantities that vary, float64[n, n]."""
+    axes = _varying(basis, columns)
+    count = len(columns[0])
+    return _kernels(axes, width)[0] if axes else np.zeros((count, count))
 
 
 def _kernels(axes: list[_Axis], width: float) -> tuple[FloatArray, FloatArray]:

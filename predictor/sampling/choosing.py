@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from atb.predictor.fitting import Basis, Columns, FloatArray, IntArray, Rows
+from atb.predictor.fitting import Basis, FloatArray, IntArray, Rows, curve_correlation
 
 __all__ = ["choose_rows"]
 
@@ -68,7 +68,8 @@ def _covariance(basis: Basis, rows: Rows, coefficients: FloatArray | None) -> Fl
     shares = amounts * _typical_coefficients(amounts, coefficients)
     shares /= shares.sum(axis=1, keepdims=True)
     linear = _COEFFICIENT_DOUBT**2 * (shares @ shares.T)
-    return np.asarray(linear + _CURVE_DOUBT**2 * _curves(basis, basis.columns_of(rows)))
+    curves = curve_correlation(basis, basis.columns_of(rows), _CURVE_WIDTH)
+    return np.asarray(linear + _CURVE_DOUBT**2 * curves)
 
 
 def _typical_coefficients(amounts: FloatArray, coefficients: FloatArray | None) -> FloatArray:
@@ -78,17 +79,3 @@ def _typical_coefficients(amounts: FloatArray, coefficients: FloatArray | None) 
         return np.asarray(typical)
     total = float(np.mean(amounts @ coefficients))
     return np.asarray(np.maximum(coefficients, 0.02 * total * typical))
-
-
-def _curves(basis: Basis, columns: Columns) -> FloatArray:
-    """Correlation of curves along all quantities that vary, [n, n]."""
-    total, count = np.zeros((len(columns[0]), len(columns[0]))), 0
-    for quantity in basis.quantities:
-        values = quantity.of(columns)
-        if np.ptp(values) == 0:
-            continue
-        scaled = np.log(values) if values.min() > 0 else values
-        scaled = scaled / (_CURVE_WIDTH * np.std(scaled))
-        total += np.exp(-0.5 * np.subtract.outer(scaled, scaled) ** 2)
-        count += 1
-    return np.asarray(total / max(count, 1))

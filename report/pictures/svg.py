@@ -47,7 +47,7 @@ class Picture:
         """The drawing as an SVG element to be put into an HTML page."""
         buffer = io.StringIO()
         with picture_style():
-            self.figure.savefig(buffer, format="svg", metadata=_NO_METADATA)
+            self.figure.savefig(buffer, format="svg")
         drawn = _NOT_OF_XML.sub("\ufffd", buffer.getvalue())
         root = ET.fromstring(drawn)  # noqa: S314  (our own drawing, just made)
         _drop(root, "metadata", "style")
@@ -66,9 +66,6 @@ class Picture:
         """Write the drawing as a file of its own, on white, in the form that its name says."""
         with picture_style():
             self.figure.savefig(path, dpi=160, facecolor=COLOURS["paper"])
-
-
-_NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 
 
 def _local(element: ET.Element) -> str:
