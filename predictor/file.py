@@ -24,6 +24,7 @@ import numpy as np
 from atb.devices import RunSettings
 from atb.errors import BadFile
 from atb.files import check_document, read_document, write_document
+from atb.plain import to_plain
 from atb.predictor.checksum import (
     LATENCY_PREDICTOR,
     PREDICTOR_FORMAT,
@@ -243,26 +244,17 @@ def _model_fields(model: WorkModel, coefficients: str) -> dict[str, Any]:
         "support": {q.name: pair for q, pair in zip(model.basis.quantities, ends, strict=True)},
     }
     if model.drift is not None:
-        fields["drift"] = {
-            "order": model.drift.order.tolist(),
-            "factors": model.drift.factors.tolist(),
-            "time_scale": model.drift.time_scale,
-            "interval_factor": model.timed_interval_factor,
-        }
+        drift = to_plain(model.drift)
+        fields["drift"] = {**drift, "interval_factor": model.timed_interval_factor}
     return fields
 
 
 def _model_of(
     fields: Mapping[str, Any], basis: Basis, coefficients: str, may_lack: Collection[str] = PADDING
 ) -> WorkModel:
-    """Make a model of plain values.
+    """Make a model of what `_model_fields` made, with the coefficients in the field of this name.
 
-    Args:
-        fields: Plain values, as `_model_fields` makes them.
-        basis: Terms and quantities of the model.
-        coefficients: Name of the field that holds them.
-        may_lack: Terms whose coefficient is zero where the file has none, as one has that was
-            written before there were such terms.
+    Terms that a file `may_lack`, as one that was written before there were such, cost nothing.
     """
     names = [term.name for term in basis.terms]
     known = fields[coefficients]
