@@ -6,17 +6,18 @@ records that are kept. Every `parse_...` raises ProtocolError where something el
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 import math
-import re
+import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, NotRequired, TypedDict
+
+from msgspec import Meta
 
 from atb.devices import COARSE_CLOCK, Block, LaunchFailure, Loaded, OperatorTime
 from atb.devices.host import STATE_FIELDS
 from atb.devices.worker.answer_limits import AnswerLimit
+from atb.plain import from_plain
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,23 +39,61 @@ __all__ = [
     "parse_text",
 ]
 
-_MOST_CHARACTERS = 500  # of one text that is kept
-_MOST_ENTRIES = 64  # of a mapping
-_MOST_OPERATORS = 100_000
 _MOST_CPUS = 4096
-_MOST_DIMENSIONS = 8
-_MOST_COUNT = 2**63 - 1  # that a database holds
+
+_Text = Annotated[str, Meta(max_length=500)]  # that is kept
+_LongText = Annotated[str, Meta(max_length=2000)]
+_Name = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_.-]{1,64}\Z")]
+_Finite = Annotated[float, Meta(ge=-sys.float_info.max, le=sys.float_info.max)]
+_Number = Annotated[float, Meta(ge=0, le=sys.float_info.max)]
 #: Of one reading, and of a clock that counts from 1970: sums of so many stay numbers.
-_MOST_SECONDS = 1e12
-#: What a block always tells, and what it tells where the system does; by iteration.
+_Seconds = Annotated[float, Meta(ge=0, le=1e12)]
+_Whole = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]  # that a database holds
+_Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+
+
+class _Loaded(TypedDict):
+    load_seconds: _Number
+    first_seconds: _Number
+    providers: Annotated[tuple[_Text, ...], Meta(max_length=64)]
+    output_checksum: _Finite
+    memory_bytes: NotRequired[_Count | None]
+    vocabulary_size: NotRequired[_Count | None]
+
+
+class _Block(TypedDict):
+    started_at: _Seconds
+    wall_seconds: tuple[_Seconds, ...]
+    cpu_seconds: tuple[_Seconds, ...]
+    voluntary_switches: tuple[_Count, ...]
+    involuntary_switches: tuple[_Count, ...]
+    warmup_seconds: tuple[_Seconds, ...]
+    wait_seconds: tuple[_Seconds, ...]
+    process_cpu_seconds: tuple[_Seconds, ...]
+    minor_faults: NotRequired[_Count | None]
+    major_faults: NotRequired[_Count | None]
+    span_seconds: NotRequired[_Seconds | None]
+
+
+class _Operator(TypedDict):
+    operator: _Text
+    name: _LongText
+    seconds: _Number
+    count: _Count
+    share: _Number
+
+
+class _Output(TypedDict):
+    shape: Annotated[tuple[_Count, ...], Meta(max_length=8)]
+    values: bytes  # which come as base64
+
+
+#: What a block always tells by iteration, and what it tells where the system does.
 _ALWAYS = ("wall_seconds", "cpu_seconds", "voluntary_switches", "involuntary_switches")
 _WHERE_TOLD = ("wait_seconds", "process_cpu_seconds")
-_COUNTS = ("voluntary_switches", "involuntary_switches")
-_BLOCK_FIELDS = (*_ALWAYS, *_WHERE_TOLD, "warmup_seconds", "started_at", "span_seconds")
-_FAULTS = ("minor_faults", "major_faults")
-_BLOCK_NAMES = frozenset((*_BLOCK_FIELDS, *_FAULTS))
-_WHOLE, _NUMBERS = frozenset({int}), frozenset({int, float})
-_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_NO_READINGS: Mapping[str, list[float]] = {
+    n: [] for n in (*_ALWAYS, *_WHERE_TOLD, "warmup_seconds")
+}
 
 
 class ProtocolError(ValueError):
@@ -86,22 +125,27 @@ def _refuse_constant(name: str) -> float:
 _JSON = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
-def parse_text(value: Any, what: str, *, most: int = _MOST_CHARACTERS) -> str:
+def _parse(kind: Any, value: Any) -> Any:
+    """A value of exactly this type and within its limits."""
+    try:
+        return from_plain(kind, value)
+    except ValueError as error:
+        raise ProtocolError(f"{_short(value)} ({error})") from error
+
+
+def parse_text(value: Any, what: str, *, most: int = 500) -> str:
     """A text of printable characters."""
     if not isinstance(value, str) or len(value) > most or not value.isprintable():
         raise ProtocolError(f"{_short(value)} as {what}")
     return value
 
 
-def parse_number(value: Any, what: str, *, least: float = 0.0) -> float:
-    """A finite number."""
+def parse_number(value: Any, what: str) -> float:
+    """A finite number that is not negative."""
     try:
-        number = float(value) if _is_number(value) else math.nan
-    except OverflowError:
-        number = math.nan
-    if not (math.isfinite(number) and number >= least):
-        raise ProtocolError(f"{_short(value)} as {what}")
-    return number
+        return from_plain(_Number, value)
+    except ValueError as error:
+        raise ProtocolError(f"{_short(value)} as {what}") from error
 
 
 def parse_failure(answer: Mapping[str, Any]) -> LaunchFailure:
@@ -114,23 +158,15 @@ def parse_failure(answer: Mapping[str, Any]) -> LaunchFailure:
 
 def parse_loaded(answer: Mapping[str, Any]) -> Loaded:
     """What loading showed."""
-    providers, memory = answer.get("providers"), answer.get("memory_bytes")
-    vocabulary = answer.get("vocabulary_size")
-    if not isinstance(providers, list) or len(providers) > _MOST_ENTRIES:
-        raise ProtocolError(f"{_short(providers)} as providers")
-    return Loaded(
-        parse_number(answer.get("load_seconds"), "load_seconds"),
-        parse_number(answer.get("first_seconds"), "first_seconds"),
-        tuple(parse_text(provider, "a provider") for provider in providers),
-        parse_number(answer.get("output_checksum"), "output_checksum", least=-math.inf),
-        None if memory is None else _count(memory, "memory_bytes"),
-        None if vocabulary is None else _count(vocabulary, "vocabulary_size"),
-    )
+    loaded = Loaded(**_parse(_Loaded, answer))
+    for provider in loaded.providers:
+        parse_text(provider, "a provider")
+    return loaded
 
 
 def parse_builds(answer: Any) -> dict[str, str]:
     """Builds of libraries by name."""
-    return _texts({} if answer is None else answer, "builds", most=4 * _MOST_CHARACTERS)
+    return _texts(_LongText, {} if answer is None else answer)
 
 
 def parse_block(answer: Mapping[str, Any], *, iterations: int, warmup: int | None) -> Block:
@@ -141,95 +177,51 @@ def parse_block(answer: Mapping[str, Any], *, iterations: int, warmup: int | Non
         iterations: How many there must be.
         warmup: How many before; None for any number.
     """
-    strangers = answer.keys() - _BLOCK_NAMES
+    strangers = answer.keys() - _Block.__annotations__.keys()
     if strangers:
         raise ProtocolError(f"the reading {_short(min(strangers))}")
-    fields: dict[str, Any] = {
-        "started_at": _seconds(answer.get("started_at"), "started_at"),
-        "warmup_seconds": _readings(answer, "warmup_seconds", {warmup}),
+    fields = _parse(_Block, {**_NO_READINGS, **answer})
+    lengths: dict[str, tuple[int, ...]] = {
+        **dict.fromkeys(_ALWAYS, (iterations,)),
+        **dict.fromkeys(_WHERE_TOLD, (0, iterations)),
     }
-    for name in _ALWAYS:
-        fields[name] = _readings(answer, name, {iterations})
+    if warmup is not None:
+        lengths["warmup_seconds"] = (warmup,)
+    for name, wanted in lengths.items():
+        if len(fields[name]) not in wanted:
+            raise ProtocolError(f"{len(fields[name])} readings of {name}")
     if not min(fields["wall_seconds"], default=1.0) > 0:
         raise ProtocolError(f"0 s for an iteration: {COARSE_CLOCK}")
-    for name in _WHERE_TOLD:
-        fields[name] = _readings(answer, name, {0, iterations})
-    for name in _FAULTS:
-        if answer.get(name) is not None:
-            fields[name] = _count(answer[name], name)
-    if answer.get("span_seconds") is not None:
-        fields["span_seconds"] = _seconds(answer["span_seconds"], "span_seconds")
     return Block(**fields)
-
-
-def _seconds(value: Any, name: str) -> float:
-    number = parse_number(value, name)
-    if number > _MOST_SECONDS:
-        raise ProtocolError(f"{number} as {name}")
-    return number
-
-
-def _readings(
-    answer: Mapping[str, Any], name: str, lengths: set[int] | set[int | None]
-) -> tuple[float, ...]:
-    values = answer.get(name, [])
-    if not isinstance(values, list) or not (None in lengths or len(values) in lengths):
-        length = len(values) if isinstance(values, list) else _short(values)
-        raise ProtocolError(f"{length} readings of {name}")
-    # whole lists at a time: millions of readings are decoded with every look into a database
-    kinds, most = (_WHOLE, _MOST_COUNT) if name in _COUNTS else (_NUMBERS, _MOST_SECONDS)
-    found = set(map(type, values))
-    if values and not (found <= kinds and 0 <= min(values) <= max(values) <= most):
-        raise ProtocolError(f"{_short(values)} as {name}")
-    return tuple(values if name in _COUNTS or int not in found else map(float, values))
 
 
 def parse_operators(answer: Mapping[str, Any]) -> tuple[OperatorTime, ...]:
     """Where the time goes."""
-    rows = answer.get("operators")
-    if not isinstance(rows, list) or len(rows) > _MOST_OPERATORS:
-        raise ProtocolError(f"{_short(rows)} as operators")
-    if not all(isinstance(row, dict) for row in rows):
-        raise ProtocolError("an operator that is no object")
-    return tuple(
-        OperatorTime(
-            parse_text(row.get("operator"), "an operator"),
-            parse_text(row.get("name"), "an operator's name", most=4 * _MOST_CHARACTERS),
-            parse_number(row.get("seconds"), "seconds"),
-            _count(row.get("count"), "count"),
-            parse_number(row.get("share"), "share"),
-        )
-        for row in rows
-    )
+    rows = _parse(Annotated[list[_Operator], Meta(max_length=100_000)], answer.get("operators"))
+    for row in rows:
+        parse_text(row["operator"] + row["name"], "an operator", most=sys.maxsize)
+    return tuple(OperatorTime(**row) for row in rows)
 
 
 def parse_output(answer: Mapping[str, Any]) -> npt.NDArray[np.float32]:
     """The first output: float32 of the shape that it tells."""
-    shape, text = answer.get("shape"), answer.get("values")
-    if not isinstance(shape, list) or len(shape) > _MOST_DIMENSIONS or not isinstance(text, str):
-        raise ProtocolError(f"an output of the shape {_short(shape)}")
-    sizes = [_count(size, "a size of the output") for size in shape]
-    try:
-        values = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise ProtocolError("an output that is no base64") from error
-    if len(values) != 4 * math.prod(sizes):
-        raise ProtocolError(f"{len(values)} bytes of output for the shape {sizes}")
+    output = _parse(_Output, answer)
+    shape, values = output["shape"], output["values"]
+    if len(values) != 4 * math.prod(shape):
+        raise ProtocolError(f"{len(values)} bytes of output for the shape {list(shape)}")
     import numpy as np
 
-    return np.frombuffer(values, dtype="<f4").reshape(sizes)
+    return np.frombuffer(values, dtype="<f4").reshape(shape)
 
 
 def parse_facts(value: Any) -> dict[str, str]:
     """Facts that identify a machine, or versions by name: short texts."""
-    return _texts(value, "facts", most=_MOST_CHARACTERS)
+    return _texts(_Text, value)
 
 
 def parse_clusters(value: Any) -> tuple[tuple[int, ...], ...]:
     """Groups of CPUs, none of them twice."""
-    if not isinstance(value, list) or not all(isinstance(group, list) for group in value):
-        raise ProtocolError(f"{_short(value)} as groups of CPUs")
-    groups = tuple(tuple(_count(cpu, "a CPU") for cpu in group) for group in value)
+    groups: tuple[tuple[int, ...], ...] = _parse(tuple[tuple[_Count, ...], ...], value)
     cpus = [cpu for group in groups for cpu in group]
     if len(cpus) > _MOST_CPUS or len(set(cpus)) < len(cpus):
         raise ProtocolError(f"{_short(value)} as groups of CPUs")
@@ -238,35 +230,18 @@ def parse_clusters(value: Any) -> tuple[tuple[int, ...], ...]:
 
 def parse_state(value: Any) -> dict[str, Any]:
     """Readings of `STATE_FIELDS`: numbers, short texts, or None."""
-    if not isinstance(value, dict) or not set(value) <= set(STATE_FIELDS):
+    readings = _parse(dict[str, _Whole | _Finite | _Text | None], value)
+    if not readings.keys() <= set(STATE_FIELDS):
         raise ProtocolError(f"{_short(value)} as its state")
-    readings: dict[str, Any] = dict.fromkeys(STATE_FIELDS)
-    for name, reading in value.items():
+    for name, reading in readings.items():
         if isinstance(reading, str):
-            readings[name] = parse_text(reading, name)
-        elif reading is not None:
-            parse_number(reading, name, least=-math.inf)
-            readings[name] = reading
-    return readings
+            parse_text(reading, name)
+    return {**dict.fromkeys(STATE_FIELDS), **readings}
 
 
-def _texts(value: Any, what: str, *, most: int) -> dict[str, str]:
-    if not isinstance(value, dict) or len(value) > _MOST_ENTRIES:
-        raise ProtocolError(f"{_short(value)} as {what}")
-    for name in value:
-        if not _NAME.fullmatch(name):
-            raise ProtocolError(f"the name {_short(name)} among {what}")
-    return {name: parse_text(text, name, most=most) for name, text in value.items()}
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _count(value: Any, what: str) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**63:
-        raise ProtocolError(f"{_short(value)} as {what}")
-    return value
+def _texts(kind: Any, value: Any) -> dict[str, str]:
+    texts: dict[str, str] = _parse(Annotated[dict[_Name, kind], Meta(max_length=64)], value)
+    return {name: parse_text(text, name, most=sys.maxsize) for name, text in texts.items()}
 
 
 def _short(value: Any) -> str:
