@@ -8,7 +8,8 @@ class TestMyBoard(DeviceConformance):
 from __future__ import annotations
 
 import ast
-from collections.abc import Set
+import contextlib
+from collections.abc import Iterator, Set
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from atb.devices.contract import (
     OperatorTime,
     Runtime,
     WorkerRuntime,
+    WorkerSession,
 )
 from atb.devices.host import STATE_FIELDS
 from atb.devices.local import LocalDevice
@@ -177,6 +179,17 @@ class DeviceConformance:
         runtime = next(iter(device.runtimes.values()))
         return [runtime.build(architecture, _SETTINGS, folder) for architecture in architectures]
 
+    @contextlib.contextmanager
+    def launched(
+        self, folder: Path | None = None, settings: RunSettings = _SETTINGS
+    ) -> Iterator[WorkerSession]:
+        """A worker of the device's first runtime; it has loaded `small` if there is a folder."""
+        device = self.make_device()
+        with device.launch(next(iter(device.runtimes.values())), settings) as worker:
+            if folder is not None:
+                worker.load("small", self.build(device, folder, _SMALL)[0])
+            yield worker
+
     def test_it_says_what_it_is(self) -> None:
         device = self.make_device()
         assert isinstance(device, Device)
@@ -246,21 +259,15 @@ class DeviceConformance:
 
     def run_block(self, folder: Path, settings: RunSettings) -> Block:
         """Four iterations after two of warm-up."""
-        device = self.make_device()
-        runtime = next(iter(device.runtimes.values()))
-        with device.launch(runtime, settings) as launch:
-            launch.load("small", self.build(device, folder, _SMALL)[0])
-            return launch.run("small", iterations=4, warmup=2)
+        with self.launched(folder, settings) as worker:
+            return worker.run("small", iterations=4, warmup=2)
 
     def test_operators_say_where_the_time_goes(self, tmp_path: Path) -> None:
-        device = self.make_device()
-        runtime = next(iter(device.runtimes.values()))
-        with device.launch(runtime, _SETTINGS) as launch:
-            launch.load("small", self.build(device, tmp_path, _SMALL)[0])
+        with self.launched(tmp_path) as worker:
             operators: tuple[OperatorTime, ...] = ()
             cause = None
             try:
-                operators = launch.operators("small", iterations=3)
+                operators = worker.operators("small", iterations=3)
             except LaunchFailure as failure:
                 cause = failure.cause
         assert operators or cause == "load-error"
@@ -276,13 +283,11 @@ class DeviceConformance:
     def test_splitting_text_into_tokens_is_timed(self, tmp_path: Path) -> None:
         vocabulary = tmp_path / "vocabulary.txt"
         vocabulary.write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nwords\n", "utf-8")
-        device = self.make_device()
-        runtime = next(iter(device.runtimes.values()))
-        with device.launch(runtime, _SETTINGS) as launch:
-            block = launch.tokenise(vocabulary, "words " * 99, sequence_length=8, iterations=4)
+        with self.launched() as worker:
+            block = worker.tokenise(vocabulary, "words " * 99, sequence_length=8, iterations=4)
             _check_block(block, iterations=4, warmup=len(block.warmup_seconds))
             with pytest.raises(LaunchFailure) as caught:
-                launch.tokenise(tmp_path / "no.txt", "words", sequence_length=8, iterations=4)
+                worker.tokenise(tmp_path / "no.txt", "words", sequence_length=8, iterations=4)
             assert caught.value.cause == "load-error"
 
     def test_a_model_may_have_settings_of_its_own(self, tmp_path: Path) -> None:
@@ -299,11 +304,8 @@ class DeviceConformance:
         assert spans["paced"] > 0.055 > spans["hot"]
 
     def test_no_warmup_is_none(self, tmp_path: Path) -> None:
-        device = self.make_device()
-        runtime = next(iter(device.runtimes.values()))
-        with device.launch(runtime, _SETTINGS) as launch:
-            launch.load("small", self.build(device, tmp_path, _SMALL)[0])
-            assert launch.run("small", iterations=1).warmup_seconds == ()
+        with self.launched(tmp_path) as worker:
+            assert worker.run("small", iterations=1).warmup_seconds == ()
 
     def test_each_runtime_and_precision_computes_the_reference(self) -> None:
         self.check_runtimes(set(self.make_device().runtimes) - self.slow_runtimes)
@@ -326,11 +328,8 @@ class DeviceConformance:
                 assert result.providers
 
     def test_every_sequence_of_a_batch_is_computed(self, tmp_path: Path) -> None:
-        device = self.make_device()
-        runtime = next(iter(device.runtimes.values()))
-        with device.launch(runtime, _SETTINGS) as launch:
-            launch.load("small", self.build(device, tmp_path, _SMALL)[0])
-            output = launch.output("small")
+        with self.launched(tmp_path) as worker:
+            output = worker.output("small")
         np.testing.assert_allclose(output, timing_output(_SMALL, _SETTINGS), atol=1e-4)
 
     def test_a_broken_artefact_is_a_load_error_and_ends_the_launch(self, tmp_path: Path) -> None:
@@ -346,20 +345,15 @@ class DeviceConformance:
                 launch.run("broken", iterations=1)
 
     def test_a_key_that_is_not_loaded_is_a_load_error(self) -> None:
-        device = self.make_device()
-        runtime = next(iter(device.runtimes.values()))
-        with device.launch(runtime, _SETTINGS) as launch:
-            with pytest.raises(LaunchFailure) as caught:
-                launch.run("nothing", iterations=1)
-            assert caught.value.cause == "load-error"
+        with self.launched() as worker, pytest.raises(LaunchFailure) as caught:
+            worker.run("nothing", iterations=1)
+        assert caught.value.cause == "load-error"
 
     def test_a_launch_that_was_left_answers_no_more(self) -> None:
-        device = self.make_device()
-        runtime = next(iter(device.runtimes.values()))
-        with device.launch(runtime, _SETTINGS) as launch:
+        with self.launched() as worker:
             pass
         with pytest.raises(LaunchFailure):
-            launch.run("nothing", iterations=1)
+            worker.run("nothing", iterations=1)
 
     def test_launches_follow_each_other(self, tmp_path: Path) -> None:
         device = self.make_device()
