@@ -18,7 +18,11 @@ from .known_folder import (
     known_files as known_files,
     own_file as own_file,
 )
-from .local import LocalDevice as LocalDevice, thread_environment as thread_environment
+from .local import (
+    LocalDevice as LocalDevice,
+    WorkerDevice as WorkerDevice,
+    thread_environment as thread_environment,
+)
 from .registry import (
     device_names as device_names,
     find_device as find_device,

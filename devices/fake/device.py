@@ -110,18 +110,13 @@ class FakeDevice(FakeProcessor):
         room_cause: str = "out-of-memory",
     ) -> None:
         super().__init__(costs, noise, preemption, slowdown, seed)
-        self._name = name
+        self.name = name
         self.launch_noise = launch_noise
         self.level_noise = level_noise
         self.sharing_noise = sharing_noise
         self.failures = dict(failures or {})
         self.room_bytes = math.inf if room_bytes is None else room_bytes
         self.room_cause = room_cause
-
-    @property
-    def name(self) -> str:
-        """What it is called."""
-        return self._name
 
     @property
     def platform(self) -> Mapping[str, str]:

@@ -12,7 +12,7 @@ from atb.devices import (
     LaunchFailure,
     RunSettings,
     Runtime,
-    WorkerSession,
+    WorkerDevice,
     thread_environment,
 )
 from atb.devices.host import within
@@ -21,9 +21,8 @@ from atb.devices.remote.facts import RemoteFacts
 from atb.devices.remote.saved_devices import SavedDevice
 from atb.devices.remote.ssh import ConnectionFailed, HostRefused
 from atb.devices.remote.worker_channel import RemoteWorker
-from atb.devices.runtimes import all_runtimes, available_runtimes, find_runner
-from atb.devices.worker import WorkerClient, sent_sources
-from atb.errors import InputError, RunError
+from atb.devices.runtimes import all_runtimes, available_runtimes
+from atb.errors import RunError
 from atb.models import Architecture
 
 __all__ = ["RemoteRuntime", "SshDevice", "read_facts"]
@@ -66,7 +65,7 @@ def read_facts(agent: RemoteAgent) -> RemoteFacts:
         ) from error
 
 
-class SshDevice:
+class SshDevice(WorkerDevice):
     """A machine on which an agent runs as long as we are connected; see agent.py.
 
     It is connected when it is first asked for something. If the connection is cut, whatever is
@@ -74,9 +73,9 @@ class SshDevice:
 
     Args:
         saved: How it is reached, and what it was when it was added.
-        timeout_seconds: Longest silence of a worker beyond the expected time of a block.
+        timeout_seconds: See `WorkerDevice`.
         absence_seconds: How long a device that was there is waited for, as while it starts anew.
-        memory_share: Of the memory that is available there when a worker starts, what it may use.
+        memory_share: See `WorkerDevice`.
     """
 
     def __init__(
@@ -87,19 +86,13 @@ class SshDevice:
         absence_seconds: float = 120.0,
         memory_share: float = 0.8,
     ) -> None:
+        super().__init__(timeout_seconds, memory_share)
+        self.name = saved.name
         self._saved = saved
-        self._timeout_seconds = timeout_seconds
         self._absence_seconds = absence_seconds
-        self._memory_share = memory_share
-        self._builds: dict[str, str] = {}
         self._agent: RemoteAgent | None = None
         self._facts: RemoteFacts | None = None
         self._clock_offset = 0.0
-
-    @property
-    def name(self) -> str:
-        """What the user calls it."""
-        return self._saved.name
 
     @property
     def platform(self) -> Mapping[str, str]:
@@ -127,41 +120,26 @@ class SshDevice:
         facts = self._saved.facts
         return within(facts.clusters, facts.usable_cpus)
 
-    def launch(self, runtime: Runtime, settings: RunSettings) -> WorkerSession:
-        """Prepare a worker.
+    def usable_cpus(self) -> tuple[int, ...] | None:
+        """The CPUs that it says today a worker may be pinned to."""
+        return self._known().usable_cpus
 
-        Raises:
-            InputError: The settings ask for CPUs that it does not have.
-        """
-        self._check_affinity(settings)
-        return WorkerClient(
-            RemoteWorker(self._start, thread_environment(settings.threads)),
-            sources=sent_sources(find_runner(runtime.name)),
-            runner=runtime.name,
-            settings=settings,
-            timeout_seconds=self._timeout_seconds,
-            load_patience_seconds=getattr(runtime, "load_patience_seconds", 0.0),
-            memory_share=self._memory_share,
-            builds=self._builds,
-        )
+    def channel(self, settings: RunSettings) -> RemoteWorker:
+        """By way of the agent."""
+        return RemoteWorker(self._start, thread_environment(settings.threads))
 
-    def state(self) -> Mapping[str, Any]:
-        """Readings of this moment, and the builds that the last worker ran.
+    def readings(self) -> Mapping[str, Any]:
+        """Readings of this moment.
 
         Raises:
             LaunchFailure: The device cannot be reached.
         """
-        builds = ", ".join(f"{name} {build}" for name, build in sorted(self._builds.items()))
-        return {**self._ask(RemoteAgent.state), "library_builds": builds or None}
+        return self._ask(RemoteAgent.state)
 
     def now(self) -> float:
         """Its clock, from ours and the difference when a launch last began there."""
         self._known()
         return time.time() + self._clock_offset
-
-    def wait(self, seconds: float) -> None:
-        """Sleep."""
-        time.sleep(seconds)
 
     def close(self) -> None:
         """Hang up, which makes the device clear up; the next call connects again."""
@@ -239,17 +217,4 @@ class SshDevice:
             raise RunError(
                 f"Another machine answers under the name {self.name} ({'; '.join(differences)}): "
                 f"take it out with `atb devices remove {self.name}`, and add the new one."
-            )
-
-    def _check_affinity(self, settings: RunSettings) -> None:
-        if settings.affinity is None:
-            return
-        facts = self._known()
-        if facts.usable_cpus is None:
-            system = facts.platform.get("system", "its system")
-            raise InputError(f"{system} cannot pin a process to CPUs: leave affinity out.")
-        if not set(facts.usable_cpus).issuperset(settings.affinity):
-            raise InputError(
-                f"affinity is {list(settings.affinity)}: choose among the CPUs "
-                f"{list(facts.usable_cpus)} of {self.name}."
             )

@@ -6,6 +6,7 @@ from .answer_limits import (
 )
 from .client import (
     DETAIL_CHARACTERS as DETAIL_CHARACTERS,
+    Channel as Channel,
     ChannelClosed as ChannelClosed,
     ExitStatus as ExitStatus,
     WorkerClient as WorkerClient,
