@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from atb.devices import host
-from atb.devices.remote.facts import RemoteFacts
+from atb.devices.remote.saved_devices import RemoteFacts
 from atb.devices.remote.ssh import ConnectionFailed, SshAddress, SshCommand
 from atb.devices.worker import (
     AGENT_LIMITS,

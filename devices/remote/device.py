@@ -17,8 +17,7 @@ from atb.devices import (
 )
 from atb.devices.host import within
 from atb.devices.remote.agent_client import RemoteAgent, RemoteError
-from atb.devices.remote.facts import RemoteFacts
-from atb.devices.remote.saved_devices import SavedDevice
+from atb.devices.remote.saved_devices import RemoteFacts, SavedDevice
 from atb.devices.remote.ssh import ConnectionFailed, HostRefused
 from atb.devices.remote.worker_channel import RemoteWorker
 from atb.devices.runtimes import all_runtimes, available_runtimes

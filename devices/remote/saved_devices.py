@@ -10,16 +10,58 @@ from pathlib import Path
 from typing import Any
 
 from atb.devices import configuration_folder
-from atb.devices.remote.facts import RemoteFacts
 from atb.devices.remote.ssh import SshAddress
+from atb.devices.worker import parse_clusters, parse_facts, parse_text
 from atb.errors import BadFile, InputError
 from atb.files import read_document, write_document
 from atb.plain import to_plain
 
-__all__ = ["SavedDevice", "check_name", "devices_path", "read_devices", "write_devices"]
+__all__ = [
+    "RemoteFacts",
+    "SavedDevice",
+    "check_name",
+    "devices_path",
+    "read_devices",
+    "write_devices",
+]
 
 _KIND, _FORMAT = "devices", 1
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+
+
+@dataclass(frozen=True)
+class RemoteFacts:
+    """What a machine says of itself.
+
+    Attributes:
+        platform: Facts that identify its hardware.
+        clusters: Groups of CPUs that are equally fast, the fastest first.
+        usable_cpus: That the worker may be pinned to; None where the system cannot pin.
+        versions: Of the libraries that are installed there, by runtime; of numpy too.
+        python: Version of the Python that runs there.
+    """
+
+    platform: Mapping[str, str]
+    clusters: tuple[tuple[int, ...], ...]
+    usable_cpus: tuple[int, ...] | None
+    versions: Mapping[str, str]
+    python: str
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> RemoteFacts:
+        """From plain values of a device that is not trusted.
+
+        Raises:
+            ProtocolError: They are something else.
+        """
+        usable = fields.get("usable_cpus")
+        return cls(
+            parse_facts(fields.get("platform")),
+            parse_clusters(fields.get("clusters")),
+            None if usable is None else parse_clusters([usable])[0],
+            parse_facts(fields.get("versions")),
+            parse_text(fields.get("python"), "a version of Python", most=40),
+        )
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from atb.devices.worker import core
 __all__ = ["WORKER_PROGRAM", "sent_sources"]
 
 #: Files of the core, each after those that it needs.
-_CORE = ("interface", "inputs", "outputs", "timing", "memory", "worker")
+_CORE = ("interface", "inputs", "timing", "memory", "worker")
 
 #: What Python runs as the text of `-c`: it reads one line of sources from stdin, and nothing is
 #: written to a disk. `sys.path` loses the current folder, whose files could shadow libraries.

@@ -15,7 +15,7 @@ import pytest
 from mutation import Reader, check_reader
 
 from atb.devices.contract import Artefact, LaunchFailure
-from atb.devices.remote.facts import RemoteFacts
+from atb.devices.remote.saved_devices import RemoteFacts
 from atb.devices.settings import RunSettings
 from atb.devices.worker.client import ExitStatus, WorkerClient
 from atb.devices.worker.replies import ProtocolError, parse_line, parse_state

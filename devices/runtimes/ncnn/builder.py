@@ -24,9 +24,8 @@ from pathlib import Path
 
 import numpy as np
 
-from atb.errors import InputError
 from atb.files import atomic_path
-from atb.models import Architecture, Weights, random_weights, weights_shapes
+from atb.models import Architecture, Weights
 
 __all__ = ["INPUTS", "NcnnNetwork", "build_network", "save_network"]
 
@@ -34,10 +33,9 @@ __all__ = ["INPUTS", "NcnnNetwork", "build_network", "save_network"]
 #: [sequence, sequence], which is zero or the lowest number for padding.
 INPUTS = ("input_ids", "token_type_ids", "position_ids", "attention_mask")
 
-_PRECISIONS = ("fp32", "int8")
 _FORMAT = 1  # of the file: weights, text, JSON, length of the JSON in eight bytes
 _MAGIC = "7767517"  # of ncnn's text format
-_LARGEST_BYTES = 2**31 - 1  # ncnn counts the numbers of a weight in an int
+_LAYER_NORM_EPSILON = 1e-12  # added to variances, as BERT does
 _FLOAT32 = bytes(4)  # what precedes weights of these types
 _INT8 = (0x000D4B38).to_bytes(4, "little")
 _LARGEST_INT8 = 127
@@ -58,17 +56,7 @@ class NcnnNetwork:
     facts: Mapping[str, str | int]
 
 
-def build_network(
-    architecture: Architecture,
-    *,
-    weights: Weights | None = None,
-    seed: int = 0,
-    precision: str = "fp32",
-    vocabulary_size: int = 1024,
-    positions: int = 512,
-    token_types: int = 2,
-    layer_norm_epsilon: float = 1e-12,
-) -> NcnnNetwork:
+def build_network(architecture: Architecture, weights: Weights, precision: str) -> NcnnNetwork:
     """Build embeddings, encoder and pooler from ncnn's layers.
 
     Inputs are `INPUTS`; outputs are `last_hidden_state` [sequence, hidden] and `pooler_output`
@@ -76,42 +64,18 @@ def build_network(
 
     Args:
         architecture: The shape of the model.
-        weights: By the names of `weights_shapes`, in torch's convention [out, in]. None draws them.
-        seed: Of the random weights.
+        weights: By the names of `weights_shapes`, in torch's convention [out, in].
         precision: `fp32`, or `int8`, which stores the matrices of all products in eight bits; ncnn
             quantises what they are multiplied with at each inference (dynamic). Embeddings stay in
             fp32.
-        vocabulary_size: Rows of the table of tokens.
-        positions: Rows of the table of positions, which is the longest sequence.
-        token_types: Rows of the table of segments.
-        layer_norm_epsilon: What layer norms add to variances.
-
-    Raises:
-        InputError: Weights are missing or of another shape, a table is too large for ncnn, or the
-            precision is another one.
     """
-    if precision not in _PRECISIONS:
-        raise InputError(f"The precision is {precision!r}: choose {' or '.join(_PRECISIONS)}.")
-    sizes = {
-        "vocabulary_size": vocabulary_size,
-        "positions": positions,
-        "token_types": token_types,
-    }
-    if 4 * vocabulary_size * architecture.hidden > _LARGEST_BYTES:
-        raise InputError(
-            f"The table of {vocabulary_size:,} tokens of {architecture} is larger than 2 GiB, "
-            "which ncnn cannot read: make it smaller."
-        )
-    if weights is None:
-        weights = random_weights(architecture, np.random.default_rng(seed), **sizes)
-    _check_weights(weights, weights_shapes(architecture, **sizes))
-    network = _Network(weights, layer_norm_epsilon, quantised=precision == "int8")
+    network = _Network(weights, quantised=precision == "int8")
     _add_model(network, architecture)
     facts: dict[str, str | int] = {
         "format": _FORMAT,
         "architecture": str(architecture),
         "precision": precision,
-        "vocabulary_size": vocabulary_size,
+        "vocabulary_size": len(weights["embeddings.word_embeddings.weight"]),
     }
     return network.finish(facts)
 
@@ -126,16 +90,6 @@ def save_network(network: NcnnNetwork, path: Path) -> None:
         file.write(param)
         file.write(facts)
         file.write(len(facts).to_bytes(8, "little"))
-
-
-def _check_weights(weights: Weights, shapes: Mapping[str, tuple[int, ...]]) -> None:
-    for name, shape in shapes.items():
-        found = weights[name].shape if name in weights else "nothing"
-        if found != shape:
-            raise InputError(
-                f"The weight {name!r} is to have shape {shape} and {found} came: check layers, "
-                "sizes and vocabulary."
-            )
 
 
 def _add_model(network: _Network, architecture: Architecture) -> None:
@@ -177,7 +131,6 @@ class _Network:
     """
 
     source: Weights
-    layer_norm_epsilon: float
     quantised: bool
     layers: list[str] = field(default_factory=list)
     weights: list[bytes] = field(default_factory=list)
@@ -223,7 +176,7 @@ class _Network:
         self._float(f"{name}.bias")
         parameters: dict[int, Parameter] = {
             0: len(self.source[f"{name}.bias"]),
-            1: self.layer_norm_epsilon,
+            1: _LAYER_NORM_EPSILON,
         }
         return self.add("LayerNorm", value, parameters)[0]
 

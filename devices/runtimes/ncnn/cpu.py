@@ -24,8 +24,8 @@ class NcnnCpu(LibraryRuntime):
 
     def write(self, architecture: Architecture, settings: RunSettings, path: Path) -> None:
         """Write the network: random weights, small vocabulary, and free lengths."""
-        from atb.devices.runtimes import timing_sizes
+        from atb.devices.runtimes import timing_weights
         from atb.devices.runtimes.ncnn.builder import build_network, save_network
 
-        sizes = timing_sizes(settings)
-        save_network(build_network(architecture, precision=settings.precision, **sizes), path)
+        weights = timing_weights(architecture, settings)
+        save_network(build_network(architecture, weights, settings.precision), path)

@@ -35,6 +35,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from atb.devices.worker.core.inputs import make_feed, make_inputs, vocabulary_of
 from atb.devices.worker.core.interface import (
@@ -46,7 +47,6 @@ from atb.devices.worker.core.interface import (
     WorkerError,
 )
 from atb.devices.worker.core.memory import forget_peak, limit_memory, memory_of
-from atb.devices.worker.core.outputs import checksum_of, numbers_of
 from atb.devices.worker.core.timing import SLEEPERS, measure
 
 __all__ = ["Worker", "load_runner", "main"]
@@ -138,7 +138,7 @@ class Worker:
         except Exception as error:  # runtimes raise classes of their own
             raise WorkerError(_cause(error, "load-error"), _describe(error)) from error
         peak = None if memory is None else memory_of("VmHWM")
-        checksum = checksum_of(outputs)
+        checksum = _checksum_of(outputs)
         self._models[key] = model, settings
         fewer = [f"token ids below {fed}"] * (fed < known)
         return {
@@ -160,7 +160,7 @@ class Worker:
 
     def do_output(self, key: str) -> dict[str, Any]:
         """The first output that is numbers, exactly."""
-        numbers = numbers_of(self._loaded(key)[0]())
+        numbers = _numbers_of(self._loaded(key)[0]())
         if numbers is None:
             raise WorkerError("wrong-output", "no output of the model is made of numbers")
         output = np.ascontiguousarray(numbers, dtype="<f4")
@@ -258,6 +258,40 @@ def _first_run(
         f"{_describe(failure)[:300]}; it was fed {listed[:200]}: maybe it wants another "
         "--sequence-length or --batch",
     ) from failure
+
+
+def _numbers_of(output: Any) -> npt.NDArray[Any] | None:
+    """The first part of an output that is numbers; None where there is none.
+
+    An output may also be texts, missing, or a sequence or a map of outputs.
+    """
+    if isinstance(output, dict):
+        output = list(output.values())
+    if isinstance(output, (list, tuple)):
+        if output and all(isinstance(part, (bool, int, float)) for part in output):
+            return np.asarray(output, np.float64)
+        parts = (_numbers_of(part) for part in output)
+        return next((numbers for numbers in parts if numbers is not None), None)
+    found = np.asarray(output)
+    return found if found.dtype.kind in "biuf" and found.size else None
+
+
+def _checksum_of(outputs: Any) -> float:
+    """The sum of the first output that is numbers; zero where there is none.
+
+    Infinite values are left out, with which models exclude what may not be chosen.
+    """
+    numbers = _numbers_of(outputs)
+    if numbers is None:
+        return 0.0
+    with np.errstate(all="ignore"):
+        total = float(np.sum(numbers, dtype=np.float64))
+        if np.isfinite(total):
+            return total
+        finite = np.isfinite(numbers)
+        if np.isnan(numbers).any() or not finite.any():
+            raise WorkerError("wrong-output", "the output holds values that are not finite")
+        return float(np.nan_to_num(np.sum(numbers, dtype=np.float64, where=finite)))
 
 
 def _operators(found: Sequence[Operator], iterations: int) -> list[dict[str, Any]]:

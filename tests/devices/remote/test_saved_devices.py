@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from atb.devices.registry import list_devices
-from atb.devices.remote.facts import RemoteFacts
 from atb.devices.remote.saved_devices import (
+    RemoteFacts,
     SavedDevice,
     check_name,
     devices_path,

@@ -3,8 +3,7 @@ import pytest
 from atb.commands.arguments.sweep import Sweep, expand_affinity, parse_list
 from atb.devices.registry import find_device
 from atb.devices.remote.device import SshDevice
-from atb.devices.remote.facts import RemoteFacts
-from atb.devices.remote.saved_devices import SavedDevice
+from atb.devices.remote.saved_devices import RemoteFacts, SavedDevice
 from atb.devices.remote.ssh.address import SshAddress
 from atb.errors import InputError
 
