@@ -102,16 +102,7 @@ class Iterations:
 
 
 class FakeProcessor:
-    """Runs iterations of a known latency on a clock of its own.
-
-    Args:
-        costs: The formula of its latencies.
-        noise: Relative standard deviation of each iteration.
-        preemption: Probability that an iteration is preempted: its wall time grows, its CPU time
-            does not.
-        slowdown: Simulated seconds since the begin -> factor on time; drift and steps.
-        seed: Of noise and preemption.
-    """
+    """Runs iterations of a known latency on a clock of its own; `FakeDevice` says of what kind."""
 
     def __init__(
         self,

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["PROBES", "STATE_FIELDS", "energy_between", "read_state"]
+__all__ = ["PROBES", "STATE_FIELDS", "energy_between", "memory_kills", "read_state"]
 
 Readings = tuple[Any, ...]
 _JOULES_PER_MICROWATTHOUR = 3.6e-3
@@ -260,6 +260,12 @@ def read_state(root: Path = Path("/")) -> dict[str, Any]:
             values = found if len(names) > 1 else (found,)
             readings.update(zip(names, values))  # noqa: B905 - Python 3.9 is not strict
     return readings
+
+
+def memory_kills(root: Path = Path("/")) -> int | None:
+    """How many processes the kernel has killed for want of memory, where it tells."""
+    words = _words_after(root / "proc/vmstat", "oom_kill")
+    return int(words[0]) if words else None
 
 
 def energy_between(before: Mapping[str, Any], after: Mapping[str, Any]) -> float | None:

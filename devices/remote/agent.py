@@ -188,13 +188,17 @@ class Store:
 
 
 class Worker:
-    """A worker process, and the thread that hands on what it writes."""
+    """A worker process, and the thread that hands on what it writes.
+
+    `kills` counts what the kernel killed for want of memory.
+    """
 
     def __init__(
-        self, number: int, program: str, folder: Path, environment: dict[str, str]
+        self, number: int, program: str, folder: Path, environment: dict[str, str], kills: Any
     ) -> None:
         self._number = number
-        self._kills = memory_kills()
+        self._read_kills = kills
+        self._kills = kills()
         self._errors = tempfile.TemporaryFile(dir=str(folder))  # noqa: SIM115 - kept open
         self._process = subprocess.Popen(
             [sys.executable, "-c", program],
@@ -240,7 +244,7 @@ class Worker:
             worker=self._number,
             exit=self._process.returncode,
             last_words=self._errors.read().decode("utf-8", "replace").strip(),
-            memory_kills=[self._kills, memory_kills()],
+            memory_kills=[self._kills, self._read_kills()],
         )
 
     def end(self, seconds: float = 0.0) -> None:
@@ -316,7 +320,8 @@ class Agent:
 
     def do_start(self, number: int, program: str, environment: dict[str, str]) -> dict[str, Any]:
         """Start a fresh worker."""
-        self._workers[number] = Worker(number, program, self._folder, environment)
+        kills = self._modules["state"]["memory_kills"]
+        self._workers[number] = Worker(number, program, self._folder, environment, kills)
         return {}
 
     def do_line(self, number: int, line: str) -> None:
@@ -345,16 +350,6 @@ def version_of(distributions: list[str]) -> str | None:
         with contextlib.suppress(metadata.PackageNotFoundError):
             return str(metadata.version(name))
     return None
-
-
-def memory_kills() -> int | None:
-    """How many processes the kernel has killed for want of memory, where it tells."""
-    try:
-        lines = Path("/proc/vmstat").read_text("ascii").splitlines()
-    except OSError:
-        return None
-    counts = [line.split()[1] for line in lines if line.startswith("oom_kill ")]
-    return int(counts[0]) if counts else None
 
 
 def describe(error: BaseException) -> str:

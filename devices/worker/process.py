@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from atb.devices import ArtefactFile, LaunchFailure
+from atb.devices.host import memory_kills
 from atb.devices.worker.answer_limits import AnswerLimit
 from atb.devices.worker.client import DETAIL_CHARACTERS, ChannelClosed, ExitStatus
 from atb.errors import InputError
@@ -53,7 +54,7 @@ class ProcessChannel:
 
     def open(self) -> None:
         """Start the process."""
-        self._kills_before = _memory_kills()
+        self._kills_before = memory_kills()
         # a file never fills up, as a pipe would
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - kept open
         try:
@@ -121,7 +122,7 @@ class ProcessChannel:
 
     def _memory_ran_out(self) -> bool:
         """Whether the kernel killed for memory since the start; where it does not say, it did."""
-        before, after = self._kills_before, _memory_kills()
+        before, after = self._kills_before, memory_kills()
         return before is None or after is None or after > before
 
     def _last_words(self) -> str:
@@ -153,13 +154,3 @@ class ProcessChannel:
         # Ctrl-C may have come before there was anything
         if self._errors is not None:
             self._errors.close()
-
-
-def _memory_kills() -> int | None:
-    """How many processes the kernel has killed for want of memory, where it tells."""
-    try:
-        lines = Path("/proc/vmstat").read_text("ascii").splitlines()
-    except OSError:
-        return None
-    counts = [line.split()[1] for line in lines if line.startswith("oom_kill ")]
-    return int(counts[0]) if counts else None

@@ -231,11 +231,6 @@ def _connection_options(address: SshAddress, trusted: bytes, key: Any) -> dict[s
 
     That configuration says how a host is reached and by which key. It is made for logins of a
     person, whose agent, display, tickets and variables are nothing to a device that is measured.
-
-    Args:
-        address: The host, its port and the user.
-        trusted: The keys of hosts that are known.
-        key: A private key that was read, or None.
     """
     options: dict[str, Any] = {
         "known_hosts": trusted,

@@ -227,11 +227,7 @@ class _Network:
         self.weights.append(np.ascontiguousarray(self.source[name], dtype="<f4").tobytes())
 
     def _matrix(self, name: str, *, by_row: bool) -> list[bytes]:
-        """Append a matrix in the network's precision.
-
-        Args:
-            name: The name of the weight.
-            by_row: Whether each row has a scale of its own in int8, or all of them one.
+        """Append a matrix in the network's precision; in int8 by row, or with one scale for all.
 
         Returns:
             Its scales, which come later in the file: none in fp32.

@@ -88,12 +88,7 @@ class Worker:
     def do_hello(
         self, affinity: list[int] | None = None, memory_share: float | None = None
     ) -> dict[str, Any]:
-        """Pin this process before any runtime makes threads, and tell its versions.
-
-        Args:
-            affinity: CPUs to stay on.
-            memory_share: Of the memory that is available now, what may be used at most.
-        """
+        """Pin this process before any runtime makes threads, and tell its versions."""
         if affinity is not None:
             os.sched_setaffinity(0, affinity)
         if memory_share is not None:
@@ -224,16 +219,10 @@ def _feed(model: Model, settings: Mapping[str, Any], vocabulary_size: int) -> Ar
 def _first_run(
     model: Model, settings: Mapping[str, Any], known: int, arrays: Arrays
 ) -> tuple[Any, float, int]:
-    """Run a model once, of fewer token ids where it does not know those that it was fed.
-
-    Args:
-        model: A model that has been fed.
-        settings: The fields of `RunSettings`.
-        known: How many token ids it was fed.
-        arrays: What it was fed.
+    """Run a model once, of fewer token ids where it does not know the `known` that it was fed.
 
     Returns:
-        Its outputs, the seconds that the run took, and the token ids that it was fed.
+        Its outputs, the seconds that the run took, and how many token ids it was fed then.
     """
     failure: Exception | None = None
     fewer = () if model.inputs is None else _FEWER_TOKENS

@@ -89,7 +89,7 @@ def test_a_killed_worker_ran_out_of_memory_unless_the_kernel_denies_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     told = iter(counts)
-    monkeypatch.setattr(process_module, "_memory_kills", lambda: next(told))
+    monkeypatch.setattr(process_module, "memory_kills", lambda: next(told))
     assert failure(launch(script)).cause == cause
 
 
@@ -131,7 +131,7 @@ def test_ctrl_c_before_there_is_a_worker_is_ctrl_c(monkeypatch: pytest.MonkeyPat
     def interrupt() -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(process_module, "_memory_kills", interrupt)
+    monkeypatch.setattr(process_module, "memory_kills", interrupt)
     with pytest.raises(KeyboardInterrupt), launch(""):
         pass
 
