@@ -1,20 +1,38 @@
-"""Text that others wrote: unpacked by its first bytes, decoded by its byte-order mark."""
+"""Text that others wrote: unpacked by its first bytes, decoded by its byte-order mark.
+
+All that reading it can raise becomes one sentence.
+"""
 
 from __future__ import annotations
 
 import bz2
 import codecs
+import contextlib
 import gzip
 import io
 import lzma
-from collections.abc import Callable
-from typing import BinaryIO, cast
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO, TextIO, cast
 
-from atb.errors import MissingExtra
+from atb.errors import BadFile, MissingExtra
 from atb.text import printable
 
-__all__ = ["BYTE_ORDER_MARK", "bad_byte", "encoding_of", "one_line", "unpacked"]
+__all__ = [
+    "BYTE_ORDER_MARK",
+    "PACKED",
+    "bad_byte",
+    "encoding_of",
+    "one_line",
+    "opened_text",
+    "translate_read_errors",
+    "unpacked",
+    "unpacked_text",
+]
 
+#: Endings of names of packed files.
+PACKED = (".xz", ".gz", ".bz2", ".zst")
 #: As a character of the text, where files that began with one were joined.
 BYTE_ORDER_MARK = "\ufeff"
 # UTF-32 before UTF-16, whose mark is the beginning of its own.
@@ -76,6 +94,63 @@ def one_line(error: BaseException) -> str:
     """What a library said, short and printable, to stand within a sentence of ours."""
     lines = str(error).splitlines() or [type(error).__name__]
     return printable(lines[0])[:200]
+
+
+@contextlib.contextmanager
+def opened_text(path: Path) -> Iterator[TextIO]:
+    """The text of a file, unpacked and decoded as its first bytes tell.
+
+    Raises:
+        BadFile: It is no text in UTF-8, or in what its byte-order mark says, or its compression is
+            damaged.
+    """
+    with translate_read_errors(path), path.open("rb") as raw, unpacked_text(path, raw) as text:
+        yield text
+
+
+@contextlib.contextmanager
+def translate_read_errors(path: Path) -> Iterator[None]:
+    """Turn what reading a file can raise into a sentence.
+
+    Raises:
+        BadFile: Always in its place.
+    """
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        raise BadFile(_about_bad_byte(path)) from error
+    except (lzma.LZMAError, zlib.error, EOFError, gzip.BadGzipFile) as error:
+        raise BadFile(f"{path} is damaged ({one_line(error)}): get it anew.") from error
+    except OSError as error:
+        reason = error.strerror or one_line(error)
+        raise BadFile(f"{path} cannot be read ({reason}): check the file.") from error
+
+
+def unpacked_text(path: Path, raw: io.BufferedReader) -> TextIO:
+    """The text of an opened file, unpacked and decoded as its first bytes tell.
+
+    Raises:
+        BadFile: Its name promises that it is packed, and it is not.
+    """
+    stream = unpacked(raw)
+    head = stream.peek(4)
+    if stream is raw and head and path.suffix.lower() in PACKED:
+        raise BadFile(
+            f"{path} is not packed, although its name says so: rename it, or get it anew."
+        )
+    return io.TextIOWrapper(stream, encoding_of(head))
+
+
+def _about_bad_byte(path: Path) -> str:
+    with path.open("rb") as raw:
+        stream = unpacked(raw)
+        encoding = encoding_of(stream.peek(4))
+        line, offset, byte = bad_byte(stream, encoding) or (1, 0, 0)
+    name = encoding.removesuffix("-sig").upper()
+    return (
+        f"{path}, line {line} is not {name} text (byte 0x{byte:02x} at offset {offset}): convert "
+        "the file to UTF-8, for example with iconv."
+    )
 
 
 def _zstandard(raw: io.BufferedReader) -> io.BufferedReader:

@@ -78,6 +78,8 @@ def export_model(
             cannot be written.
         RunError: What was written computes something else than torch, or the disk is full.
     """
+    from atb.training.finetuning import task_of
+
     superplm.check(architecture)
     vocabulary = vocabulary or vocabulary_of(source)
     if len(vocabulary) > superplm.config.vocab_size:
@@ -94,22 +96,14 @@ def export_model(
         request,
     ):
         return before
-    stages = history or (_extraction(superplm, weights, source, result),)
+    task = None if source is None else task_of(source)
+    stages = history or (extraction(superplm.architecture, weights, source, result, task),)
     with atomic_folder(out, last=MANIFEST) as folder:
         checked = _write(superplm, architecture, vocabulary, stages, folder)
         made = Export(architecture, weights, request, *checked)
         content = {**to_plain(made), "architecture": str(architecture)}
         write_document(folder / MANIFEST, content, kind=_KIND, format=_FORMAT)
     return made
-
-
-def _extraction(
-    superplm: SuperPLM, weights: str, source: Path | None, result: SearchResult | None
-) -> Stage:
-    from atb.training.finetuning import task_of
-
-    task = None if source is None else task_of(source)
-    return extraction(superplm.architecture, weights, source, result, task)
 
 
 def _write(

@@ -10,4 +10,3 @@ from .packing import MANY_UNKNOWN as MANY_UNKNOWN, check_sequence_length as chec
 from .preparation import Summary as Summary, prepare as prepare
 from .samples import held_out as held_out
 from .shards import TokenShards as TokenShards
-from .unpacking import PACKED as PACKED, opened_text as opened_text

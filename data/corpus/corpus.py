@@ -16,18 +16,14 @@ from typing import Any
 
 from atb.data.corpus.layouts import SUFFIXES, documents_of
 from atb.data.corpus.paragraphs import NULL_TEXT, NoDocuments
-from atb.data.corpus.parquet_texts import is_parquet, parquet_documents
-from atb.data.corpus.unpacking import translate_read_errors, unpacked
 from atb.errors import BadFile, InputError
-from atb.text_files import BYTE_ORDER_MARK
+from atb.text_files import translate_read_errors
 
 __all__ = ["EVERYTHING", "Corpus", "Text"]
 
 #: All documents.
 EVERYTHING = range(2**62)
-# A paragraph beyond this many characters is read in pieces, so that memory stays bounded.
-_LONGEST_LINE = 1 << 20
-# A document beyond this many characters counts as several, for the same reason.
+# A document beyond this many characters counts as several, so that memory stays bounded.
 _LONGEST_DOCUMENT = 1 << 24
 # Files in a note.
 _MOST_NAMED = 5
@@ -179,7 +175,7 @@ class Corpus(Text):
         """The documents of one file; one of data without texts is left out beside others."""
         with translate_read_errors(path), path.open("rb") as self._raw:
             try:
-                layout, documents = self._layout(path, self._raw)
+                layout, documents = documents_of(path, self._raw, self._column)
             except NoDocuments as error:
                 self.left_out[path] = f"without {self._column!r}"
                 if set(self.files) <= self.left_out.keys():
@@ -190,11 +186,6 @@ class Corpus(Text):
                     self.null_texts += document is NULL_TEXT
                     yield document
         self._bytes_before += path.stat().st_size
-
-    def _layout(self, path: Path, raw: io.BufferedReader) -> tuple[str, Iterator[Iterable[str]]]:
-        if is_parquet(path, raw):
-            return "Parquet", parquet_documents(path, raw, self._column)
-        return documents_of(path, _lines(path, raw), self._column)
 
 
 def _but(left_out: dict[Path, str]) -> str:
@@ -234,19 +225,3 @@ class _Bounded:
             if characters >= _LONGEST_DOCUMENT:
                 self.full = True
                 return
-
-
-def _lines(path: Path, raw: io.BufferedReader) -> Iterator[str]:
-    """Lines of an opened file, in pieces of bounded size."""
-    # told here and not where the file is opened: documents are read outside of that block
-    with translate_read_errors(path), unpacked(path, raw) as text:
-        number = 1
-        while line := text.readline(_LONGEST_LINE):
-            if "\0" in line:
-                raise BadFile(
-                    f"{path}, line {number} holds a NUL character: it is binary, or UTF-16 without "
-                    "a byte-order mark; pass text in UTF-8."
-                )
-            number += line.endswith("\n")
-            # also within a file, where several that began with one were joined
-            yield line.replace(BYTE_ORDER_MARK, "")

@@ -2,13 +2,14 @@
 
 Plain text: one paragraph a line, a blank line between documents. WikiExtractor's files: `<doc ...>`
 and `</doc>` around each article, or JSON lines. JSON, CSV and TSV with a header, and Parquet: a
-document a row. A text that is null is `NULL_TEXT`.
+document a row, in Parquet a string or a list of strings. A text that is null is `NULL_TEXT`.
 """
 
 from __future__ import annotations
 
 import csv
 import html
+import io
 import itertools
 import re
 from collections.abc import Iterable, Iterator
@@ -16,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from atb.data.corpus.json_texts import has_text, json_documents, whole_lines
-from atb.data.corpus.paragraphs import NULL_TEXT, NoDocuments, paragraphs_of
-from atb.errors import BadFile
-from atb.text_files import one_line
+from atb.data.corpus.paragraphs import NULL_TEXT, NoDocuments, paragraphs_in, paragraphs_of
+from atb.errors import BadFile, MissingExtra
+from atb.text_files import BYTE_ORDER_MARK, one_line, translate_read_errors, unpacked_text
 
 __all__ = ["SUFFIXES", "documents_of"]
 
@@ -34,17 +35,21 @@ _MARKUP = re.compile(r"\s*<(\?xml|!doctype|html|mediawiki)\b", re.IGNORECASE)
 _DELIMITERS = (",", "\t", ";", "|")
 # A text of more characters in one cell is a quotation mark that was not closed.
 _LONGEST_CELL = 1 << 28
+# A paragraph beyond this many characters is read in pieces, so that memory stays bounded.
+_LONGEST_LINE = 1 << 20
+# Rows of a Parquet file in memory at a time.
+_ROWS_AT_ONCE = 1000
 
 _Documents = Iterator[Iterable[str]]
 
 
-def documents_of(path: Path, pieces: Iterator[str], column: str) -> tuple[str, _Documents]:
-    """The documents of a text file, its layout told from its name and its first line.
+def documents_of(path: Path, raw: io.BufferedReader, column: str) -> tuple[str, _Documents]:
+    """The documents of an opened file, its layout told from its name and its beginning.
 
     Args:
         path: Named in errors; its ending tells the layout.
-        pieces: Of the file's text: lines, long ones in pieces.
-        column: Name of the field of the text in JSON, CSV and TSV.
+        raw: The file from its beginning.
+        column: Name of the field of the text in JSON, CSV, TSV and Parquet.
 
     Returns:
         What the layout is called, and the documents.
@@ -53,6 +58,9 @@ def documents_of(path: Path, pieces: Iterator[str], column: str) -> tuple[str, _
         BadFile: It does not keep to its layout.
         NoDocuments: It is data that has no such column.
     """
+    if raw.peek(4).startswith(b"PAR1") or path.suffix.lower() == ".parquet":
+        return "Parquet", _parquet_documents(path, raw, column)
+    pieces: Iterator[str] = _lines(path, raw)
     begun = []
     for piece in pieces:
         begun.append(piece)
@@ -145,3 +153,66 @@ def _fit(header: str, delimiter: str, column: str) -> tuple[bool, int]:
 def _cells(header: str, delimiter: str) -> list[str]:
     reader = csv.reader([header], delimiter=delimiter, skipinitialspace=True)
     return [name.strip() for name in next(reader, [])]
+
+
+def _lines(path: Path, raw: io.BufferedReader) -> Iterator[str]:
+    """Lines of an opened file, in pieces of bounded size."""
+    # told here and not where the file is opened: documents are read outside of that block
+    with translate_read_errors(path), unpacked_text(path, raw) as text:
+        number = 1
+        while line := text.readline(_LONGEST_LINE):
+            if "\0" in line:
+                raise BadFile(
+                    f"{path}, line {number} holds a NUL character: it is binary, or UTF-16 without "
+                    "a byte-order mark; pass text in UTF-8."
+                )
+            number += line.endswith("\n")
+            # also within a file, where several that began with one were joined
+            yield line.replace(BYTE_ORDER_MARK, "")
+
+
+def _parquet_documents(path: Path, raw: io.BufferedReader, column: str) -> _Documents:
+    try:
+        import pyarrow as pa
+        from pyarrow import parquet
+    except ImportError as error:
+        raise MissingExtra("pyarrow", "parquet", wanted_for="A Parquet file") from error
+    try:
+        file = parquet.ParquetFile(raw)
+        _check_parquet_column(path, file.schema_arrow, column)
+        number = 0
+        for batch in file.iter_batches(_ROWS_AT_ONCE, columns=[column]):
+            for text in batch.column(0).to_pylist():
+                number += 1
+                yield paragraphs_in(text, f"{path}, row {number}", column)
+    except UnicodeDecodeError as error:
+        raise BadFile(
+            f"{path} has a text in {column!r} that is not UTF-8: write the file again."
+        ) from error
+    except (pa.ArrowException, OSError) as error:
+        raise BadFile(
+            f"{path} is not a readable Parquet file ({one_line(error)}): get it anew."
+        ) from error
+
+
+def _check_parquet_column(path: Path, schema: Any, column: str) -> None:
+    """Make sure that there is one such column, and that it holds text."""
+    from pyarrow import types as is_type
+
+    if schema.names.count(column) != 1:
+        how_many = "several columns" if column in schema.names else "no column"
+        raise BadFile(
+            f"{path} has {how_many} {column!r}: name one of {', '.join(schema.names)[:200]} with "
+            "--column."
+        )
+    kind = schema.field(column).type
+    if is_type.is_list(kind) or is_type.is_large_list(kind) or is_type.is_fixed_size_list(kind):
+        kind = kind.value_type
+    if is_type.is_dictionary(kind):
+        kind = kind.value_type
+    texts = (is_type.is_string, is_type.is_large_string, is_type.is_string_view, is_type.is_null)
+    if not any(is_text(kind) for is_text in texts):
+        raise BadFile(
+            f"The column {column!r} of {path} holds {schema.field(column).type} and no text: name "
+            "another one with --column."
+        )

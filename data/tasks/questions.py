@@ -15,10 +15,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from atb.data.corpus import opened_text
 from atb.data.tasks.rows import counted
 from atb.data.tasks.tasks import Examples
 from atb.errors import BadFile
+from atb.text_files import opened_text
 
 __all__ = ["Question", "check_answered", "learnable", "place_of", "published_questions"]
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from atb.data.corpus import HUGGING_FACE, PACKED, is_saved_dataset, open_dataset, opened_text
+from atb.data.corpus import HUGGING_FACE, is_saved_dataset, open_dataset
 from atb.errors import BadFile, InputError
+from atb.text_files import PACKED, opened_text
 
 __all__ = ["GivenRow", "counted", "find_split", "hub_rows", "label_of", "read_table"]
 
