@@ -96,10 +96,11 @@ def export_model(
         request,
     ):
         return before
-    task = None if source is None else task_of(source)
-    stages = history or (extraction(superplm.architecture, weights, source, result, task),)
+    if not history:
+        task = None if source is None else task_of(source)
+        history = (extraction(superplm.architecture, weights, source, result, task),)
     with atomic_folder(out, last=MANIFEST) as folder:
-        checked = _write(superplm, architecture, vocabulary, stages, folder)
+        checked = _write(superplm, architecture, vocabulary, history, folder)
         made = Export(architecture, weights, request, *checked)
         content = {**to_plain(made), "architecture": str(architecture)}
         write_document(folder / MANIFEST, content, kind=_KIND, format=_FORMAT)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 import numpy.typing as npt
 
-from atb.search import MethodSettings
-from atb.search.constraints import Candidates
 from atb.search.methods.generations import Generations
 from atb.search.methods.mutation import Mutation
 
@@ -37,11 +37,9 @@ class Evolution(Generations):
     draw (probability `exploration`) or a mutant of a parent that roulette picks among the best.
     """
 
-    def __init__(
-        self, candidates: Candidates, rng: np.random.Generator, settings: MethodSettings
-    ) -> None:
-        super().__init__(candidates, rng, settings)
-        self._mutation = Mutation(candidates)
+    @cached_property
+    def _mutation(self) -> Mutation:
+        return Mutation(self.candidates)
 
     def propose(self) -> list[int]:
         """Mutants of the best, and uniform draws."""

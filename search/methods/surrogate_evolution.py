@@ -10,14 +10,13 @@ others as well (Kendall's tau within 0.03), and a fit may end elsewhere on anoth
 from __future__ import annotations
 
 import itertools
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from atb.predictor.fitting import rows_of
-from atb.search import MethodSettings
-from atb.search.constraints import Candidates
 from atb.search.methods.generations import Generations
 from atb.search.methods.mutation import Mutation
 
@@ -127,11 +126,9 @@ class SurrogateEvolution(Generations):
 
     prunes = True
 
-    def __init__(
-        self, candidates: Candidates, rng: np.random.Generator, settings: MethodSettings
-    ) -> None:
-        super().__init__(candidates, rng, settings)
-        self._mutation = Mutation(candidates)
+    @cached_property
+    def _mutation(self) -> Mutation:
+        return Mutation(self.candidates)
 
     def propose(self) -> list[int]:
         """The most promising of a pool by the surrogate; uniform draws until it knows enough."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from atb.data.corpus import corpus as corpus_module
+from atb.data.corpus import layouts
 from atb.data.corpus.corpus import Corpus
 from atb.errors import BadFile, InputError
 
@@ -97,7 +97,7 @@ def test_byte_order_marks_within_a_file_are_no_text(tmp_path: Path) -> None:
 def test_long_lines_that_come_in_pieces_are_read_alike(
     name: str, piece: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(corpus_module, "_LONGEST_LINE", piece)
+    monkeypatch.setattr(layouts, "_LONGEST_LINE", piece)
     path = tmp_path / name
     path.write_text(SAME[name], "utf-8")
     assert list(Corpus(path).paragraphs()) == PARAGRAPHS

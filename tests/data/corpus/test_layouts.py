@@ -48,7 +48,7 @@ def test_wiki_extractors_json_is_read(tmp_path: Path) -> None:
 def test_json_lines_are_read_even_very_long_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("atb.data.corpus.corpus._LONGEST_LINE", 7)
+    monkeypatch.setattr("atb.data.corpus.layouts._LONGEST_LINE", 7)
     path = write(tmp_path / "text.jsonl", json_lines().rstrip() + "\n\n")
     assert list(Corpus(path).paragraphs()) == PARAGRAPHS
 
