@@ -203,11 +203,7 @@ def _believe(
     errors = np.log(values / expected)
     # columns: each coefficient alone, the ways in which devices differ, the scale
     effects = np.hstack(
-        [
-            prior.doubt * shares,
-            shares @ prior.directions.T,
-            np.full((len(values), 1), _SCALE_DOUBT),
-        ]
+        [prior.doubt * shares, shares @ prior.directions.T, np.full((len(values), 1), _SCALE_DOUBT)]
     )
     covariance = effects @ effects.T + np.diag((noise * spreads) ** 2)
     inverse = np.linalg.inv(covariance)

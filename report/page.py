@@ -153,9 +153,7 @@ def _choose_conditions(
 
 
 def _require_one_subject(
-    conditions: Conditions | None,
-    predictor: LatencyPredictor | None,
-    result: SearchResult | None,
+    conditions: Conditions | None, predictor: LatencyPredictor | None, result: SearchResult | None
 ) -> None:
     """Make sure that everything on the page holds under the same conditions."""
     if conditions is None:

@@ -9,16 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = [
-    "Basis",
-    "Columns",
-    "FloatArray",
-    "IntArray",
-    "Observations",
-    "Quantity",
-    "Rows",
-    "Term",
-]
+__all__ = ["Basis", "Columns", "FloatArray", "IntArray", "Observations", "Quantity", "Rows", "Term"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.integer[Any]]

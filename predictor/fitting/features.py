@@ -224,11 +224,7 @@ def _bound(term: WorkTerm, settings: RunSettings) -> Term:
 @cache
 def architecture_basis(settings: RunSettings) -> Basis:
     """Work terms and quantities of architectures that run with these settings."""
-    return Basis(
-        columns_of,
-        tuple(_bound(term, settings) for term in WORK_TERMS),
-        QUANTITIES,
-    )
+    return Basis(columns_of, tuple(_bound(term, settings) for term in WORK_TERMS), QUANTITIES)
 
 
 def bases_of(basis: Basis) -> tuple[Basis, Basis]:

@@ -220,10 +220,7 @@ def _fit_coefficients_and_drift(basis: Basis, observed: Observations) -> _Parts:
 
 
 def _with_residual(
-    plain: _Parts,
-    observed: Observations,
-    rng: np.random.Generator,
-    rounds: int = _RESIDUAL_ROUNDS,
+    plain: _Parts, observed: Observations, rng: np.random.Generator, rounds: int = _RESIDUAL_ROUNDS
 ) -> _Parts:
     """Coefficients and factor in turn: a factor as large as that of threads moves both."""
     amounts = plain.basis.amounts(observed.rows)

@@ -126,11 +126,7 @@ class _Axis:
 
 
 def fit_residual(
-    basis: Basis,
-    rows: Rows,
-    log_ratios: FloatArray,
-    spreads: FloatArray,
-    rng: np.random.Generator,
+    basis: Basis, rows: Rows, log_ratios: FloatArray, spreads: FloatArray, rng: np.random.Generator
 ) -> Residual:
     """Learn the residual.
 
@@ -211,8 +207,5 @@ def _curve(
     if axis.quantity.fills_lanes:
         lane_factors = np.exp(axis.lanes(np.arange(LANES)) @ lane_weights)
     return ResidualCurve(
-        axis.quantity,
-        knots,
-        np.exp(axis.smooth(knots, width) @ weights),
-        lane_factors,
+        axis.quantity, knots, np.exp(axis.smooth(knots, width) @ weights), lane_factors
     )

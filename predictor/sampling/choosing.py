@@ -24,11 +24,7 @@ _NOISE = 0.01
 
 
 def choose_rows(
-    basis: Basis,
-    known: Rows,
-    pool: Rows,
-    count: int,
-    coefficients: FloatArray | None = None,
+    basis: Basis, known: Rows, pool: Rows, count: int, coefficients: FloatArray | None = None
 ) -> IntArray:
     """Choose rows of a pool, the most telling first.
 

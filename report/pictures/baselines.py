@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from atb.report import Baseline
 from atb.report.pictures.drawing import (
@@ -75,17 +75,9 @@ def _baseline_row(axes: Axes, place: int, row: Baseline, colour: str) -> None:
 def _legend(axes: Axes, limit_seconds: float | None) -> None:
     from matplotlib.lines import Line2D
 
+    style: dict[str, Any] = {"linestyle": "none", "marker": "o", "markersize": 6}
     handles = [
-        Line2D(
-            [],
-            [],
-            linestyle="none",
-            marker="o",
-            markersize=6,
-            color=edge,
-            markerfacecolor=face,
-            label=basis,
-        )
+        Line2D([], [], color=edge, markerfacecolor=face, label=basis, **style)
         for basis, edge, face in (
             ("measured", BLUE, BLUE),
             ("predicted", BLUE, PAPER),

@@ -190,14 +190,9 @@ def _error_histogram(axes: Axes, fits: Sequence[UnseenPredictions]) -> None:
     reach = max(6.0, float(np.ceil(np.abs(robust_range(every.tolist())).max())))
     beyond = int((np.abs(every) > reach).sum())
     axes.axvspan(-100 * _GOOD_ERROR, 100 * _GOOD_ERROR, color=GREEN, alpha=0.2, linewidth=0)
-    axes.hist(
-        [error.clip(-reach, reach) for error in errors],
-        bins=np.linspace(-reach, reach, 25).tolist(),
-        stacked=True,
-        color=[BLUE, ORANGE][: len(fits)],
-        edgecolor=PAPER,
-        linewidth=0.6,
-    )
+    shown, bins = [error.clip(-reach, reach) for error in errors], np.linspace(-reach, reach, 25)
+    colours = [BLUE, ORANGE][: len(fits)]
+    axes.hist(shown, bins.tolist(), stacked=True, color=colours, edgecolor=PAPER, linewidth=0.6)
     axes.axvline(0, color=MUTED, linewidth=0.9)
     axes.set_xlim(-reach, reach)
     words = f"; {beyond} beyond, in the outer bars" if beyond else ", too slow to the right"

@@ -53,14 +53,8 @@ def search(result: SearchResult, *, width_inches: float = WIDTH_INCHES) -> Pictu
         _limit_and_window(axes, result)
         _dots(axes, scored, "scored", GREY, label="scored, predicted latency")
         front = result.front
-        axes.step(
-            [1e3 * c.latency_seconds for c in front],
-            _scores(front),
-            where="post",
-            color=MUTED,
-            linewidth=1.1,
-            label="front",
-        )
+        x = [1e3 * c.latency_seconds for c in front]
+        axes.step(x, _scores(front), where="post", color=MUTED, linewidth=1.1, label="front")
         _finalists(axes, finalists)
         _winner(axes, result.winner)
         number_axis(axes, "x", [1e3 * seconds for seconds in ends[0]])
@@ -88,9 +82,7 @@ def search(result: SearchResult, *, width_inches: float = WIDTH_INCHES) -> Pictu
 _Ends = tuple[float, float]
 
 
-def _split(
-    result: SearchResult,
-) -> tuple[list[Candidate], list[Candidate], tuple[_Ends, _Ends]]:
+def _split(result: SearchResult) -> tuple[list[Candidate], list[Candidate], tuple[_Ends, _Ends]]:
     """Scored candidates that the axes show, those far out, and the ends (seconds, scores)."""
     every = [c for c in result.candidates if c.proxy is not None]
     kept = [result.constraint_seconds, result.winner.latency_seconds]
