@@ -21,7 +21,7 @@ from atb.profiler.database import ProfileDatabase
 from atb.report.baselines import baselines_of
 from atb.report.held_out import unseen
 from atb.report.pictures import COLOURS, DARK, Picture, numbers
-from atb.report.provenance import files_of, versions_of
+from atb.report.provenance import files_of, versions
 from atb.report.sections import (
     baseline_section,
     device_section,
@@ -97,7 +97,7 @@ def write_page(
         "provenance": {
             "commands": commands,
             "facts": _seeds(database, conditions, predictor, found),
-            "versions": versions_of(),
+            "versions": versions(),
             "files": files_of(_all_files(files or {}, database, model), out.parent),
         },
     }

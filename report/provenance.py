@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-__all__ = ["ShownFile", "files_of", "model_files", "snippets_of", "versions_of"]
+__all__ = ["ShownFile", "files_of", "model_files", "snippets_of", "versions"]
 
 #: Libraries that a number or a model may depend on.
 _LIBRARIES = ("autotinybert", "torch", "transformers", "onnx", "onnxruntime", "numpy", "scipy")
@@ -89,10 +89,10 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def versions_of(names: Sequence[str] = _LIBRARIES) -> list[tuple[str, str]]:
+def versions() -> list[tuple[str, str]]:
     """Versions of Python and of the libraries, as installed where the page is written."""
     found = [("python", platform.python_version())]
-    for name in names:
+    for name in _LIBRARIES:
         try:
             found.append((name, version(name)))
         except PackageNotFoundError:

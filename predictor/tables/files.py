@@ -149,12 +149,10 @@ def _stored(cell: object) -> Cell:
 def _read_text(path: Path, data: bytes) -> RawTable:
     text, notes = _decoded(path, data)
     lines, comments = _lines_of(text)
-    if not lines:
-        raise InputError(f"{path} holds no rows: pass a table that does.")
-    separator, lines = _separator(lines)
+    separator, lines = _separator(lines) if lines else (None, lines)
     rows = list(_rows(path, lines, separator))
     if not rows:
-        raise InputError(f"{path} holds no rows: pass a table that does.")
+        return RawTable((), (), (), separator)
     header, rows = _header(path, rows, comments, separator)
     width = _width(path, header, rows)
     names = [_name(path, name) for name in header]

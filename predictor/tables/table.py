@@ -154,10 +154,14 @@ def digests_of(rows: Rows) -> list[str]:
 
 
 def table_bases(table: Table) -> dict[int, Basis]:
-    """The bases to choose from, by the degree of their products."""
+    """The bases to choose from, by the degree of their products, which are not too many."""
     features = _features(table)
     most = min(_MOST_TERMS, _MOST_TERMS_A_ROW * len(table))
-    return {degree: table_basis(features, degree) for degree in _degrees(len(features), most)}
+    return {
+        degree: table_basis(features, degree)
+        for degree in range(1, _MOST_DEGREE + 1)
+        if degree == 1 or math.comb(len(features) + degree, degree) <= most
+    }
 
 
 def _features(table: Table) -> tuple[Feature, ...]:
@@ -198,12 +202,3 @@ def _columns(rows: Rows, count: int) -> Columns:
             f"pass numbers [n, {count}]."
         )
     return [np.ascontiguousarray(rows[:, i], dtype=np.float64) for i in range(count)]
-
-
-def _degrees(features: int, most_terms: int) -> list[int]:
-    """Degrees from 1 on whose number of products is not too large."""
-    return [
-        degree
-        for degree in range(1, _MOST_DEGREE + 1)
-        if degree == 1 or math.comb(features + degree, degree) <= most_terms
-    ]
