@@ -143,9 +143,7 @@ class RemoteWorker:
 
 def _rose(kills: Any) -> bool:
     """Whether the system killed for memory in between; where it does not say, it did."""
-    if not isinstance(kills, list) or len(kills) != 2:
-        return True
-    before, after = kills
-    if not isinstance(before, int) or not isinstance(after, int):
-        return True
-    return after > before
+    match kills:
+        case [int(before), int(after)]:
+            return after > before
+    return True
