@@ -92,11 +92,7 @@ def _whole(name: str, value: object) -> int:
 
 
 def _family_of(given: Mapping[str, Any], folder: Path) -> str:
-    """The family that a configuration names.
-
-    Raises:
-        BadFile: It is none that computes what BERT does.
-    """
+    """The family that a configuration names, which computes what BERT does."""
     named = given.get("model_type")
     made_as = given.get("architectures") or [""]
     maker = str(made_as[0]) if isinstance(made_as, list) else ""
@@ -113,11 +109,7 @@ def _family_of(given: Mapping[str, Any], folder: Path) -> str:
 
 
 def _check_settings(given: Mapping[str, Any], hidden_size: int, folder: Path) -> None:
-    """Refuse settings with which an encoder computes something else.
-
-    Raises:
-        BadFile: There is one.
-    """
+    """Refuse settings with which an encoder computes something else."""
     usual = _USUAL_SETTINGS | dict.fromkeys(("embedding_size", "emb_size"), (hidden_size, None))
     for name, values in usual.items():
         found = given.get(name, values[0])

@@ -164,11 +164,8 @@ def _read(folder: Path) -> TinyBertPreTrainedModel:
 
 
 def _calibration(model: TextModel, rows: TaskData | None) -> list[dict[str, npt.NDArray[np.int64]]]:
-    """Inputs for static quantisation: training rows of the task, or text of the shipped sample.
-
-    Raises:
-        InputError: There are no rows, and the shipped sample is in another language.
-    """
+    """Inputs for static quantisation: training rows of the task, or text of the shipped sample."""
+    names = ("input_ids", "attention_mask", "token_type_ids")
     if rows is not None:
         from atb.training.finetuning import TaskModel
 
@@ -176,7 +173,6 @@ def _calibration(model: TextModel, rows: TaskData | None) -> list[dict[str, npt.
         features = TaskModel.load(str(model.folder), rows.task).encode(
             examples, rows.sequence_length
         )
-        names = ("input_ids", "attention_mask", "token_type_ids")
         return [
             {
                 name: np.asarray([feature.get(name, [0] * len(feature["input_ids"]))])
@@ -191,13 +187,8 @@ def _calibration(model: TextModel, rows: TaskData | None) -> list[dict[str, npt.
             "the words of the shipped English sample are unknown to it: give rows of its task with "
             "--data, or leave out --quantisation."
         )
-    inputs = []
-    for place in range(_CALIBRATED):
-        ids, mask = text.batch([place])
-        inputs.append(
-            {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
-        )
-    return inputs
+    batches = (text.batch([place]) for place in range(_CALIBRATED))
+    return [dict(zip(names, (ids, mask, np.zeros_like(ids)), strict=True)) for ids, mask in batches]
 
 
 @contextlib.contextmanager

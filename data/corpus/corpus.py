@@ -132,8 +132,9 @@ class Corpus(Text):
             else:
                 files.append(path)
         if not files:
+            others = f", only {_named([*self.left_out])}" if self.left_out else ""
             raise InputError(
-                f"No text in {folder}{_but(self.left_out)}: put files there that end in .txt, "
+                f"No text in {folder}{others}: put files there that end in .txt, "
                 ".jsonl, .json, .csv, .tsv or .parquet, or WikiExtractor's."
             )
         return files
@@ -186,11 +187,6 @@ class Corpus(Text):
                     self.null_texts += document is NULL_TEXT
                     yield document
         self._bytes_before += path.stat().st_size
-
-
-def _but(left_out: dict[Path, str]) -> str:
-    """The files that are there all the same, for a message."""
-    return f", only {_named(list(left_out))}" if left_out else ""
 
 
 def _named(files: list[Path]) -> str:

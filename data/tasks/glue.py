@@ -73,6 +73,7 @@ class GlueTask:
         columns: Names of the text's columns, where they are not the common ones of pairs.
         development_splits: Labelled splits to report on.
         test_splits: Splits whose labels only the leaderboard has.
+        head: Kind of the layer on top: a classifier, or a regressor with one output.
     """
 
     name: str
@@ -83,11 +84,7 @@ class GlueTask:
     columns: tuple[str, ...] | None = None
     development_splits: tuple[str, ...] = ("dev",)
     test_splits: tuple[str, ...] = ("test",)
-
-    @property
-    def head(self) -> Literal["classification", "qa"]:
-        """A classifier, or a regressor with one output."""
-        return "classification"
+    head: Literal["classification", "qa"] = "classification"
 
     @property
     def outputs(self) -> int:

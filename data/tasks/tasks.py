@@ -73,32 +73,26 @@ class Task(Protocol):
     @property
     def name(self) -> str:
         """Name on the command line."""
-        ...
 
     @property
     def head(self) -> Literal["classification", "qa"]:
         """Kind of the layer on top: one output for a sequence, or two for each of its tokens."""
-        ...
 
     @property
     def outputs(self) -> int:
         """Numbers that the head puts out, for a sequence or for each of its tokens."""
-        ...
 
     @property
     def metric(self) -> str:
         """Name of the score that counts; higher is better."""
-        ...
 
     @property
     def development_splits(self) -> tuple[str, ...]:
         """Labelled splits to report on, the main one first."""
-        ...
 
     @property
     def test_splits(self) -> tuple[str, ...]:
         """Splits without labels, for a leaderboard."""
-        ...
 
     def read(self, source: str, split: str) -> Examples:
         """The rows of a split.
@@ -111,7 +105,6 @@ class Task(Protocol):
             InputError: There is no such split.
             BadFile: A file does not keep to its layout.
         """
-        ...
 
     def encode(self, examples: Examples, tokenizer: Any, sequence_length: int) -> list[Feature]:
         """What a model reads, in the order of the examples; with labels where they are known.
@@ -121,23 +114,19 @@ class Task(Protocol):
             tokenizer: A fast tokenizer of transformers.
             sequence_length: Most tokens of a feature.
         """
-        ...
 
     def score(
         self, examples: Examples, features: Sequence[Feature], outputs: Outputs
     ) -> dict[str, float]:
         """Scores by name, as fractions."""
-        ...
 
     def answers_file(self, split: str) -> str:
         """Name of the leaderboard's file for a split."""
-        ...
 
     def write_answers(
         self, examples: Examples, features: Sequence[Feature], outputs: Outputs, file: Path
     ) -> None:
         """Write what the leaderboard of the task wants."""
-        ...
 
 
 def check_split(task: Task, split: str) -> None:
