@@ -7,7 +7,6 @@ import secrets
 import shutil
 import tempfile
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from atb.devices import Artefact, LaunchFailure, RunSettings, Runtime
@@ -37,12 +36,7 @@ class ArtefactStore:
         self._folder, self._lock = _make_folder(parent)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
             if self._lock is not None:

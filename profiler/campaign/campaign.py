@@ -25,7 +25,6 @@ __all__ = [
     "CampaignResult",
     "Wanted",
     "crosses",
-    "measure",
     "next_round",
     "run_campaign",
 ]

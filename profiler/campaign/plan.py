@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -13,7 +13,7 @@ from atb.errors import InputError
 from atb.models import Architecture, SearchSpace
 from atb.profiler import ModelFile, Subject
 
-__all__ = ["SENTINEL", "Plan", "plan_of", "shares_workers", "size_bytes"]
+__all__ = ["SENTINEL", "Plan", "cut", "plan_of", "shares_workers", "size_bytes"]
 
 #: Timed next to every block. It fills the inner caches, so that tenants that use the outer ones
 #: show in it as they do in most models; and its widths are no powers of two, which fall into the
@@ -148,7 +148,7 @@ class Plan:
 
     def batches(self, subjects: Sequence[Subject]) -> list[list[Subject]]:
         """Parts whose artefacts may lie on the disk at the same time."""
-        return _cut(subjects, most_bytes=_BATCH_BYTES, most_members=len(subjects))
+        return cut(subjects, size_bytes, most_bytes=_BATCH_BYTES)
 
     def groups(
         self,
@@ -169,11 +169,11 @@ class Plan:
         if alone and in_order:
             return [[subject] for subject in batch]
         if in_order:
-            return _cut(batch, most_bytes=_GROUP_BYTES, most_members=_ORDERED_MEMBERS)
+            return cut(batch, size_bytes, most_bytes=_GROUP_BYTES, most_members=_ORDERED_MEMBERS)
         order = self._rng(launch, batch).permutation(len(batch))
         shuffled = [batch[i] for i in order]
         members = 1 if alone else _GROUP_MEMBERS
-        return _cut(shuffled, most_bytes=_GROUP_BYTES, most_members=members)
+        return cut(shuffled, size_bytes, most_bytes=_GROUP_BYTES, most_members=members)
 
     def order(
         self, group: Sequence[Subject], launch: int, blocks: Mapping[Subject, int] | None = None
@@ -213,15 +213,21 @@ def size_bytes(subject: Subject) -> int:
     return _BYTES_EACH * subject.parameters(vocabulary_size=_TIMING_VOCABULARY)
 
 
-def _cut(subjects: Sequence[Subject], *, most_bytes: int, most_members: int) -> list[list[Subject]]:
+def cut(
+    subjects: Sequence[Subject],
+    bytes_of: Callable[[Subject], float],
+    *,
+    most_bytes: float,
+    most_members: int | None = None,
+) -> list[list[Subject]]:
     """Cut into consecutive parts within both limits; one that is too large stands alone."""
     parts: list[list[Subject]] = []
-    used = 0
+    used = 0.0
     for subject in subjects:
-        size = size_bytes(subject)
+        size = bytes_of(subject)
         if not parts or len(parts[-1]) == most_members or used + size > most_bytes:
             parts.append([])
-            used = 0
+            used = 0.0
         parts[-1].append(subject)
         used += size
     return parts

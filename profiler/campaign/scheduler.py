@@ -9,7 +9,7 @@ from atb.devices import Artefact, Device, LaunchFailure, RunSettings, Runtime
 from atb.errors import RunError
 from atb.profiler import ModelFile, Subject
 from atb.profiler.campaign.artefacts import ArtefactStore
-from atb.profiler.campaign.plan import Plan, shares_workers, size_bytes
+from atb.profiler.campaign.plan import Plan, cut, shares_workers, size_bytes
 from atb.profiler.campaign.session import SessionRunner
 from atb.profiler.campaign.state import CampaignState
 from atb.profiler.statistics import CACHE_SENTINEL
@@ -217,16 +217,7 @@ class WorkerCapacity:
 
     def parts(self, group: Sequence[Subject], most_members: int) -> list[list[Subject]]:
         """A group as consecutive parts that fit; what does not fit even alone stands alone."""
-        parts: list[list[Subject]] = []
-        needed = 0.0
-        for subject in group:
-            own = self.needed_bytes(subject)
-            if not parts or len(parts[-1]) == most_members or needed + own > self.limit_bytes:
-                parts.append([])
-                needed = 0.0
-            parts[-1].append(subject)
-            needed += own
-        return parts
+        return cut(group, self.needed_bytes, most_bytes=self.limit_bytes, most_members=most_members)
 
     def needed_bytes(self, subject: Subject) -> float:
         """What a model takes, as it was seen or else by its shape."""

@@ -2,7 +2,6 @@ from . import schema as schema
 from .engine import (
     exclusive_transaction as exclusive_transaction,
     snapshot as snapshot,
-    translate_errors as translate_errors,
 )
 from .reader import ProfileReader as ProfileReader
 from .rows import (

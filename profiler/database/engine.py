@@ -116,7 +116,7 @@ def _prepare(engine: sa.Engine, location: str, *, create: bool) -> int:
         if not create:
             with engine.begin() as connection:
                 return _read_format(connection, location)
-        with exclusive_transaction(engine) as connection:
+        with exclusive_transaction(engine, location) as connection:
             if not sa.inspect(connection).has_table(meta.name):
                 metadata.create_all(connection)
                 rows = [{"name": "kind", "value": KIND}, {"name": "format", "value": str(FORMAT)}]
@@ -137,9 +137,9 @@ def _read_format(connection: sa.Connection, location: str) -> int:
 
 
 @contextlib.contextmanager
-def exclusive_transaction(engine: sa.Engine) -> Iterator[sa.Connection]:
-    """A transaction in which nobody else makes tables or opens campaigns."""
-    with engine.begin() as connection:
+def exclusive_transaction(engine: sa.Engine, location: str) -> Iterator[sa.Connection]:
+    """A transaction in which nobody else makes tables or opens campaigns; errors are ours."""
+    with translate_errors(location), engine.begin() as connection:
         # SQLite has one writer at a time anyway
         if connection.dialect.name == "postgresql":
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_OPENING_LOCK)))
@@ -147,9 +147,9 @@ def exclusive_transaction(engine: sa.Engine) -> Iterator[sa.Connection]:
 
 
 @contextlib.contextmanager
-def snapshot(engine: sa.Engine) -> Iterator[sa.Connection]:
+def snapshot(engine: sa.Engine, location: str) -> Iterator[sa.Connection]:
     """A transaction whose queries all see the same, whatever others write meanwhile."""
-    with engine.connect() as connection:
+    with translate_errors(location), engine.connect() as connection:
         # SQLite always does so
         if connection.dialect.name == "postgresql":
             connection.execution_options(isolation_level="REPEATABLE READ")

@@ -101,10 +101,7 @@ class ProfileDatabase(ProfileReader):
             new: Make one even if there is one.
         """
         key = command_key([name, space, seed, conditions.key, launches, str(sentinel), *identity])
-        with (
-            translate_errors(self.location),
-            exclusive_transaction(self.engine) as connection,
-        ):
+        with exclusive_transaction(self.engine, self.location) as connection:
             found = None if new else find_campaign(connection, "key", key)
             if found is not None and found.conditions_key != conditions.key:
                 found = None  # it came with a key that is not its own
@@ -134,7 +131,8 @@ class ProfileDatabase(ProfileReader):
         """
         if campaign.uuid in self._held:
             raise RunError(f"The campaign {campaign.label} is being measured already: wait for it.")
-        with campaign_lock(self.handle, campaign):
+        lock = _server_lock if self.handle.path is None else _file_lock
+        with lock(self.handle, campaign):
             self._held.add(campaign.uuid)
             try:
                 yield
@@ -239,19 +237,6 @@ def enter_conditions(connection: sa.Connection, key: str, document: str | Condit
 
 
 # -------------------------------------------------------------------- the lock of a campaign
-
-
-@contextlib.contextmanager
-def campaign_lock(handle: DatabaseHandle, campaign: Campaign) -> Iterator[None]:
-    """Be the only process that measures a campaign.
-
-    Raises:
-        RunError: Another one does.
-        InputError: The folder of the database cannot be written.
-    """
-    held = _server_lock if handle.path is None else _file_lock
-    with held(handle, campaign):
-        yield
 
 
 def _insist(ask: Callable[[], bool], handle: DatabaseHandle, campaign: Campaign) -> None:

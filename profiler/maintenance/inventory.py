@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from atb.profiler import Campaign
-from atb.profiler.database import ProfileReader, schema, snapshot, translate_errors
+from atb.profiler.database import ProfileReader, schema, snapshot
 
 __all__ = ["CampaignInventory", "Inventory", "take_inventory"]
 
@@ -80,7 +80,7 @@ class Inventory:
 def take_inventory(database: ProfileReader) -> Inventory:
     """Count what a database holds."""
     campaigns = database.campaigns()
-    with translate_errors(database.location), snapshot(database.engine) as connection:
+    with snapshot(database.engine, database.location) as connection:
         return Inventory(
             database.location,
             database.handle.format,

@@ -27,7 +27,6 @@ from atb.profiler.database import (
     find_campaign,
     schema,
     snapshot,
-    translate_errors,
 )
 
 __all__ = ["PARTS", "Added", "CampaignRows", "add_campaigns", "merge", "read_campaigns"]
@@ -113,7 +112,7 @@ def read_campaigns(
     for campaign in database.campaigns():
         if labels is not None and campaign.label not in labels:
             continue
-        with translate_errors(database.location), snapshot(database.engine) as connection:
+        with snapshot(database.engine, database.location) as connection:
             row = _rows(connection, table, table.c.id == campaign.id)[0]
             place = schema.conditions.c.id == row["conditions_id"]
             (conditions,) = _rows(connection, schema.conditions, place)
@@ -173,10 +172,7 @@ def add_campaigns(
         for known in target.campaigns():
             if known.uuid in names:
                 held.enter_context(target.campaign_lock(known))
-        with (
-            translate_errors(target.location),
-            exclusive_transaction(target.engine) as connection,
-        ):
+        with exclusive_transaction(target.engine, target.location) as connection:
             found = []
             for campaign in wanted:
                 found.append(_add(connection, campaign))

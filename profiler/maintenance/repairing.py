@@ -25,7 +25,6 @@ from atb.profiler.database import (
     row_to_campaign,
     row_to_conditions,
     schema,
-    translate_errors,
     why,
 )
 from atb.profiler.maintenance.merging import PARTS
@@ -68,10 +67,7 @@ def repair(database: ProfileDatabase, out: Path) -> list[TakenRow]:
     Raises:
         OSError: The file cannot be written; the database is as it was.
     """
-    with (
-        translate_errors(database.location),
-        exclusive_transaction(database.engine) as connection,
-    ):
+    with exclusive_transaction(database.engine, database.location) as connection:
         taken = [*_bad_campaigns(connection), *_bad_parts(connection)]
         gone = {row.id for row in taken if row.table == "campaigns"}
         taken += _orphans(connection, gone, {(row.table, row.id) for row in taken})
