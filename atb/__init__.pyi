@@ -1,10 +1,9 @@
 from .api.comparing import Comparison as Comparison, compare as compare
 from .api.fitting import fit as fit, load_predictor as load_predictor
-from .api.listing import list_devices as list_devices
 from .api.measured import Measurements as Measurements, measurements as measurements
 from .api.predicting import Predictor as Predictor
 from .api.predictions import Predictions as Predictions
-from .api.profiling import profile as profile
+from .api.profiling import list_devices as list_devices, profile as profile
 from .api.searching import (
     SearchOutcome as SearchOutcome,
     Winner as Winner,

@@ -18,16 +18,16 @@ from atb.commands import (
     model,
     predict,
     predictor,
+    profile,
     quickstart,
     report,
+    search,
     space,
     superplm,
 )
 from atb.commands.arguments import expand_options
 from atb.commands.build import build
 from atb.commands.output import prepare_streams, print_error, print_line, refuse_several
-from atb.commands.profile import profile
-from atb.commands.search import search
 from atb.errors import AtbError, Interrupted
 from atb.messages import quiet_libraries
 
@@ -48,12 +48,12 @@ COMMANDS: Mapping[str, Mapping[str, Command | tuple[str, Mapping[str, Command]]]
         "devices": (
             "List devices, add remote ones, and check them.",
             {
-                "list": devices.list_all.list_all,
-                "add": devices.add.add,
-                "remove": devices.remove.remove,
-                "show": devices.show.show,
-                "check": devices.check.check,
-                "bundle": devices.bundle.bundle,
+                "list": devices.list_all,
+                "add": devices.add,
+                "remove": devices.remove,
+                "show": devices.show,
+                "check": devices.check,
+                "bundle": devices.bundle,
             },
         ),
         "profile": profile.profile,
@@ -61,11 +61,11 @@ COMMANDS: Mapping[str, Mapping[str, Command | tuple[str, Mapping[str, Command]]]
         "database": (
             "Export, import, merge and repair profile databases.",
             {
-                "export": database.export.export,
-                "import": database.import_file.import_file,
-                "merge": database.merge.merge,
-                "repair": database.repair.repair,
-                "info": database.info.info,
+                "export": database.export,
+                "import": database.import_file,
+                "merge": database.merge,
+                "repair": database.repair,
+                "info": database.info,
             },
         ),
     },
@@ -90,13 +90,13 @@ COMMANDS: Mapping[str, Mapping[str, Command | tuple[str, Mapping[str, Command]]]
         "report": report.report,
     },
     "Train": {
-        "data": ("Prepare texts for training.", {"prepare": data.prepare.prepare}),
+        "data": ("Prepare texts for training.", {"prepare": data.prepare}),
         "superplm": (
             "Make, train and evaluate a weight-sharing SuperPLM.",
             {
                 "init": superplm.init.init,
                 "train": superplm.train.train,
-                "finetune": superplm.finetune.finetune,
+                "finetune": superplm.train.finetune,
                 "evaluate": superplm.evaluate.evaluate,
             },
         ),
@@ -105,12 +105,12 @@ COMMANDS: Mapping[str, Mapping[str, Command | tuple[str, Mapping[str, Command]]]
         "model": (
             "Extract, train, fine-tune, evaluate and export single models.",
             {
-                "extract": model.extract.extract,
-                "import": model.import_model.import_model,
-                "train": model.train.train,
-                "finetune": model.finetune.finetune,
-                "evaluate": model.evaluate.evaluate,
-                "export": model.export.export,
+                "extract": model.extract,
+                "import": model.import_model,
+                "train": model.train,
+                "finetune": model.finetune,
+                "evaluate": model.evaluate,
+                "export": model.export,
             },
         )
     },

@@ -1,4 +1,4 @@
-"""Measuring on a device."""
+"""What there is to measure on, and measuring there."""
 
 from __future__ import annotations
 
@@ -11,9 +11,35 @@ from atb.api.measured import DEFAULT_DATABASE, Measurements
 from atb.errors import InputError, RunError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from atb.models import Architecture, SearchSpace
 
-__all__ = ["profile"]
+__all__ = ["list_devices", "profile"]
+
+
+def list_devices() -> pd.DataFrame:
+    """Devices and their runtimes, a row for each pair.
+
+    Returns:
+        Columns `device`, `runtime`, `version`, `precisions`, `available` and `note`, which says
+        what to install for a runtime that is absent.
+    """
+    import pandas as pd
+
+    from atb.devices import list_devices as list_all
+
+    return pd.DataFrame(
+        {
+            "device": entry.device,
+            "runtime": entry.runtime,
+            "version": entry.version,
+            "precisions": " ".join(entry.precisions),
+            "available": entry.available,
+            "note": entry.note,
+        }
+        for entry in list_all()
+    )
 
 
 def profile(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -18,9 +20,14 @@ from atb.commands.arguments import (
     TableFile,
     completion,
     option,
+    print_emulated,
+    print_reading,
+    reject_conflicts,
+    require_same_order,
 )
 from atb.commands.output import Table, print_result, print_status
 from atb.errors import InputError
+from atb.text import printable
 
 if TYPE_CHECKING:
     from atb.devices import RunSettings
@@ -77,8 +84,6 @@ def predict(
     Example:
         atb predict tinybert-4 minilm-6 --predictor atb-runs/predictor.json
     """
-    from atb.commands.arguments import print_emulated, reject_conflicts
-    from atb.commands.predictor import predict_table
     from atb.models import resolve
 
     if table is not None:
@@ -87,7 +92,7 @@ def predict(
         given = {"explain": shown.explain, "force": shown.force, "picture": shown.picture}
         switches = {name: value or None for name, value in given.items()}
         reject_conflicts("--table", {**conditions.wanted, **switches})
-        predict_table(predictor or DEFAULT_PREDICTOR, table, order, json=json)
+        _predict_table(predictor or DEFAULT_PREDICTOR, table, order, json=json)
         return
     reject_conflicts("architectures", {"order": order})
     if not architectures:
@@ -97,6 +102,36 @@ def predict(
     fitted = _find(predictor, conditions.wanted, force=shown.force)
     print_emulated(fitted.conditions)
     _print(fitted, shapes, shown, json=json)
+
+
+def _predict_table(predictor: Path, path: Path, order: str | None, *, json: bool) -> None:
+    """Print what a predictor of a column says of the rows of a table, as CSV or one document."""
+    from atb.predictor import load_table_predictor
+    from atb.predictor.tables import read_rows
+
+    fitted = load_table_predictor(predictor)
+    require_same_order(fitted, order)
+    names = [feature.name for feature in fitted.features]
+    read = read_rows(path, fitted.units, order)
+    print_reading(read.notes)
+    found = fitted.predict(read.rows, read.order)
+    columns = {
+        fitted.target: found.values.tolist(),
+        "lower": found.lower.tolist(),
+        "upper": found.upper.tolist(),
+        "supported": found.supported.tolist(),
+    }
+    entries = [
+        dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)
+    ]
+    if json:
+        print_result({"target": fitted.target, "predictions": entries}, json=True)
+        return
+    writer = csv.DictWriter(sys.stdout, fieldnames=[*names, *columns], lineterminator="\n")
+    writer.writerow({name: printable(name) for name in writer.fieldnames})
+    for row, entry in zip(read.rows.tolist(), entries, strict=True):
+        writer.writerow({**dict(zip(names, row, strict=True)), **entry})
+    print_status(f"{fitted.model.coverage:.0%} of measurements lie within the interval")
 
 
 def _print(
@@ -119,7 +154,6 @@ def _print(
 
 def _find(path: Path | None, asked: Mapping[str, Any], *, force: bool) -> WorkPredictor:
     """The predictor of a file, or of the known device that is asked for."""
-    from atb.commands.arguments import reject_conflicts
     from atb.devices import find_known_file
     from atb.predictor import load
 

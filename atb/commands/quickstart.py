@@ -18,21 +18,20 @@ from atb.commands.arguments import (
     LimitOptions,
     MeasuringBudget,
     Precision,
+    ScoringOptions,
+    SearchLimitOptions,
     Seed,
     TargetOptions,
     Threads,
-    parse_limit,
 )
-from atb.commands.output import print_status, progress
-from atb.commands.search import print_search, print_spent, run_one
+from atb.commands.output import print_search, print_status, progress
+from atb.commands.search import CandidateOptions, FileOptions, MethodOptions, find_winner
 
 if TYPE_CHECKING:
     from atb.commands.arguments import MeasuringTarget
     from atb.models import SearchSpace
     from atb.predictor import WorkPredictor
     from atb.profiler.database import ProfileDatabase
-    from atb.search import Budget, SearchResult
-    from atb.search.constraints import LatencyLimit, Percentile, SpeedUp
 
 FOLDER = Path("atb-runs/quickstart")
 CAMPAIGN = "quickstart"
@@ -73,15 +72,15 @@ def quickstart(
     from atb.models import SPACES
     from atb.predictor import refuse_emulated
     from atb.profiler.database import ProfileDatabase
-    from atb.search import Budget
     from atb.search.constraints import WINDOW
     from atb.units import parse_duration
 
     if wanted.latency is None and wanted.speedup is None:
         wanted = replace(wanted, speedup=DEFAULT_SPEEDUP)
-    limit = parse_limit(wanted.latency, wanted.speedup, wanted.reference, WINDOW)
-    time_left = Budget(None if budget is None else parse_duration(budget))
-    options = TargetOptions(device=device, precision=precision, threads=threads)
+    wanted.parse(WINDOW)  # what cannot be read is refused before anything is measured
+    if budget is not None:
+        parse_duration(budget)
+    options = TargetOptions(device=device, precision=precision, threads=threads, cache=cache)
     target = options.find(open_cache(cache))
     refuse_emulated(target.conditions)
     space = SPACES["mini"]
@@ -94,9 +93,16 @@ def quickstart(
         _measure_known(target, database)
         print_status("2/4 fitting the latency predictor")
         fitted = _fit(database, target, predictor_path, seed)
-        print_status("3/4 searching with the bundled SuperPLM")
-        result = _search(space, limit, fitted, target, database, time_left, seed)
-        print_spent(time_left)
+    print_status("3/4 searching with the bundled SuperPLM")
+    result = find_winner(
+        SearchLimitOptions.of(vars(wanted)),
+        CandidateOptions(),
+        MethodOptions(budget=budget, seed=seed),
+        ScoringOptions(),
+        options,
+        FileOptions(predictor=predictor_path, db=str(database_path), out=FOLDER),
+        fitted=fitted,
+    )
     print_status("4/4 writing the report")
     write(
         FOLDER / "report.html",
@@ -108,32 +114,6 @@ def quickstart(
     print_search(result, FOLDER, json=json, further={"report": FOLDER / "report.html"})
 
 
-def _search(
-    space: SearchSpace,
-    limit: LatencyLimit | SpeedUp | Percentile,
-    fitted: WorkPredictor,
-    target: MeasuringTarget,
-    database: ProfileDatabase,
-    time_left: Budget,
-    seed: int,
-) -> SearchResult:
-    from atb.models.superplm import load_superplm
-    from atb.search import SearchRequest, Target
-    from atb.search.constraints import feasible, on_search_grid
-    from atb.search.scoring import make_proxy
-
-    superplm = load_superplm("mini")
-    largest = superplm.architecture
-    searched = on_search_grid(space, largest=largest)
-    request = SearchRequest(searched, limit, seed=seed, largest=largest)
-    known = request.limit_by(fitted)
-    if known is not None:
-        feasible(searched, fitted, known, largest=largest)
-    targets = [Target(fitted, target.verifier(database, time_left))]
-    proxy = make_proxy(superplm)
-    return run_one(request, targets, proxy, superplm, out=FOLDER, source="mini")
-
-
 def _measure(
     target: MeasuringTarget, space: SearchSpace, samples: int, seed: int, database: ProfileDatabase
 ) -> None:
@@ -143,15 +123,7 @@ def _measure(
     plan = Plan.sample(space, samples, seed=seed, name=CAMPAIGN)
     for again in (False, True):
         with progress("profile") as show:
-            result = run_campaign(
-                target.device,
-                target.runtime,
-                target.settings,
-                plan,
-                database,
-                new=again,
-                progress=show,
-            )
+            result = run_campaign(*target.where, plan, database, new=again, progress=show)
         flagged = sum(measurement.flagged for measurement in result.measurements)
         if flagged or result.failures:
             print_status(
@@ -172,7 +144,7 @@ def _measure_known(target: MeasuringTarget, database: ProfileDatabase) -> None:
 
     plan = Plan(tuple(PUBLISHED[name] for name in BESIDE), name="known")
     with progress("known architectures") as show:
-        run_campaign(target.device, target.runtime, target.settings, plan, database, progress=show)
+        run_campaign(*target.where, plan, database, progress=show)
 
 
 def _fit(database: ProfileDatabase, target: MeasuringTarget, out: Path, seed: int) -> WorkPredictor:

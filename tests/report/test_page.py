@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from atb.commands.search.outcome import print_search
+from atb.commands.output import print_search
 from atb.devices.settings import RunSettings
 from atb.errors import BadFile, InputError
 from atb.profiler.database.writer import ProfileDatabase

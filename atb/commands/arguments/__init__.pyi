@@ -1,12 +1,10 @@
 from . import completion as completion
-from .comparison_arguments import parse_side as parse_side
 from .groups import Options as Options, expand_options as expand_options, option as option
 from .limits import (
     LimitOptions as LimitOptions,
     SearchLimitOptions as SearchLimitOptions,
     find_alternatives as find_alternatives,
     find_place as find_place,
-    parse_limit as parse_limit,
     parse_limits as parse_limits,
     require_reach as require_reach,
 )
@@ -37,7 +35,6 @@ from .options import (
     RuntimeName as RuntimeName,
     ScoringTeacher as ScoringTeacher,
     Seed as Seed,
-    SequenceLength as SequenceLength,
     SequenceLengthOfTask as SequenceLengthOfTask,
     SpaceName as SpaceName,
     SuperPLMArgument as SuperPLMArgument,
@@ -57,13 +54,13 @@ from .selection import (
     TableOptions as TableOptions,
     print_reading as print_reading,
     reject_conflicts as reject_conflicts,
+    require_same_order as require_same_order,
     select_table as select_table,
     select_training_set as select_training_set,
     select_training_sets as select_training_sets,
 )
 from .spaces import held_by as held_by, on_grid as on_grid, print_held as print_held
 from .sweep import (
-    Sweep as Sweep,
     SweepOptions as SweepOptions,
     expand_affinity as expand_affinity,
     parse_list as parse_list,
@@ -86,5 +83,6 @@ from .training import (
     FineTuningOptions as FineTuningOptions,
     SubModelOptions as SubModelOptions,
     TrainingOptions as TrainingOptions,
+    require_teacher as require_teacher,
     use_threads as use_threads,
 )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from pkgutil import resolve_name
 
 from atb.errors import AtbError
 
@@ -18,63 +19,30 @@ __all__ = [
 ]
 
 
-def _offer(find: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
-    """Those of the names that begin with what was typed.
+def _offer(*sources: str, fixed: tuple[str, ...] = ()) -> Callable[[str], list[str]]:
+    """Those names that begin with what was typed.
 
     Args:
-        find: Finds all names; it imports what it needs by itself.
+        sources: What holds or finds the names, such as `atb.models:SPACES`; imported when asked.
+        fixed: Further names.
     """
 
     def offer(incomplete: str) -> list[str]:
         try:
-            return [name for name in find() if name.startswith(incomplete)]
+            found = [resolve_name(source) for source in sources]
+            names = [*fixed, *(n for one in found for n in (one() if callable(one) else one))]
         except AtbError:  # a damaged file is told by the command, not while it is typed
             return []
+        return [name for name in names if name.startswith(incomplete)]
 
     return offer
 
 
-def _devices() -> Iterable[str]:
-    from atb.devices import device_names
-
-    return device_names()
-
-
-def _known_devices() -> Iterable[str]:
-    from atb.devices import known_files
-
-    return known_files()
-
-
-def _runtimes() -> Iterable[str]:
-    from atb.devices.runtimes import runtime_names
-
-    return runtime_names()
-
-
-def _spaces() -> Iterable[str]:
-    from atb.models import SPACES
-
-    return SPACES
-
-
-def _architectures() -> Iterable[str]:
-    from atb.models import PUBLISHED
-
-    return PUBLISHED
-
-
-def _scenarios() -> Iterable[str]:
-    from atb.devices import SCENARIOS
-
-    return SCENARIOS
-
-
-devices = _offer(_devices)
-known_devices = _offer(_known_devices)
-devices_and_known = _offer(lambda: [*_devices(), *_known_devices()])
-runtimes = _offer(_runtimes)
-spaces = _offer(_spaces)
-architectures = _offer(_architectures)
-scenarios = _offer(_scenarios)
-precisions = _offer(lambda: ("fp32", "int8"))
+devices = _offer("atb.devices:device_names")
+known_devices = _offer("atb.devices:known_files")
+devices_and_known = _offer("atb.devices:device_names", "atb.devices:known_files")
+runtimes = _offer("atb.devices.runtimes:runtime_names")
+spaces = _offer("atb.models:SPACES")
+architectures = _offer("atb.models:PUBLISHED")
+scenarios = _offer("atb.devices:SCENARIOS")
+precisions = _offer(fixed=("fp32", "int8"))

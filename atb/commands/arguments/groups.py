@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from copy import copy
 from dataclasses import MISSING, Field, dataclass, field, fields
-from typing import Annotated, Any, ClassVar, TypeVar, dataclass_transform, get_type_hints
+from typing import Annotated, Any, ClassVar, Self, TypeVar, dataclass_transform, get_type_hints
 
 from typer import Option
 
@@ -48,6 +48,11 @@ class Options:
     def __init_subclass__(cls, panel: str) -> None:
         cls.panel = panel
         dataclass(frozen=True, kw_only=True)(cls)
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Self:
+        """A group out of a command's arguments by name."""
+        return cls(**{one.name: given[one.name] for one in fields(cls) if one.name in given})
 
 
 def expand_options(command: Callable[..., _T]) -> Callable[..., _T]:

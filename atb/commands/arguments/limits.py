@@ -22,7 +22,6 @@ __all__ = [
     "SearchLimitOptions",
     "find_alternatives",
     "find_place",
-    "parse_limit",
     "parse_limits",
     "require_reach",
 ]
@@ -48,6 +47,25 @@ class LimitOptions(Options, panel="Limit"):
         help="Compare --speedup with this architecture, measured first on the same device.",
         autocompletion=completion.architectures,
     )
+
+    def parse(self, window: tuple[float, float]) -> LatencyLimit | SpeedUp | Percentile:
+        """The limit from its words: `10ms`, `30%` of the space, or a speed-up.
+
+        Raises:
+            InputError: Neither or both were given, or one is impossible.
+        """
+        from atb.models import resolve
+        from atb.search.constraints import LatencyLimit, Percentile, SpeedUp
+        from atb.units import parse_duration, parse_percent
+
+        if (self.latency is None) == (self.speedup is None):
+            raise InputError("Give the limit either as --latency 10ms or as --speedup 7.")
+        if self.speedup is not None:
+            return SpeedUp(self.speedup, resolve(self.reference), self.reference, window)
+        assert self.latency is not None
+        if self.latency.endswith("%"):
+            return Percentile(parse_percent(self.latency), window)
+        return LatencyLimit(parse_duration(self.latency), window)
 
 
 class SearchLimitOptions(LimitOptions, panel="Limit"):
@@ -75,27 +93,17 @@ class SearchLimitOptions(LimitOptions, panel="Limit"):
         "default 0.85,1.00, and 0.01,1.00 for pareto.",
     )
 
+    def parse_within(self, method: str) -> LatencyLimit | SpeedUp | Percentile:
+        """The limit with its window, by default that of a method.
 
-def parse_limit(
-    latency: str | None, speedup: float | None, reference: str, window: tuple[float, float]
-) -> LatencyLimit | SpeedUp | Percentile:
-    """The limit from the words of the command line: `10ms`, `30%` of the space, or a speed-up.
+        Raises:
+            InputError: It is impossible.
+        """
+        from atb.search.constraints import WHOLE, WINDOW
+        from atb.units import parse_window
 
-    Raises:
-        InputError: Neither or both were given, or one is impossible.
-    """
-    from atb.models import resolve
-    from atb.search.constraints import LatencyLimit, Percentile, SpeedUp
-    from atb.units import parse_duration, parse_percent
-
-    if (latency is None) == (speedup is None):
-        raise InputError("Give the limit either as --latency 10ms or as --speedup 7.")
-    if latency is not None and latency.endswith("%"):
-        return Percentile(parse_percent(latency), window)
-    if latency is not None:
-        return LatencyLimit(parse_duration(latency), window)
-    assert speedup is not None
-    return SpeedUp(speedup, resolve(reference), reference, window)
+        default = WHOLE if method == "pareto" else WINDOW
+        return self.parse(default if self.window is None else parse_window(self.window))
 
 
 def parse_limits(texts: Sequence[str]) -> tuple[tuple[Bound, ...], dict[str, float]]:
@@ -135,7 +143,7 @@ def find_place(
     Raises:
         InputError: There is no such file, or its conditions are not to be had here.
     """
-    from atb.commands.arguments.target import MeasuringTarget, find_target
+    from atb.commands.arguments.target import find_target
     from atb.predictor import load, require_conditions
     from atb.search.constraints import BOUNDS
 
@@ -148,17 +156,7 @@ def find_place(
         )
     known = load(path)
     conditions = known.conditions
-    settings = conditions.settings
-    place = find_target(
-        conditions.device,
-        conditions.runtime,
-        precision=settings.precision,
-        threads=settings.threads,
-        batch=settings.batch,
-        sequence_length=settings.sequence_length,
-        cache=cache,
-    )
-    target = MeasuringTarget(place.device, place.runtime, settings)
+    target = find_target(conditions.device, conditions.runtime, conditions.settings, cache)
     require_conditions(known, target.conditions)
     return known, target
 

@@ -170,7 +170,6 @@ CacheSize = Annotated[
 ]
 
 # Token shards and tasks.
-SequenceLength = Annotated[int, Option(help="Cut sequences to this many tokens.")]
 HeldOutShards = Annotated[
     Path | None,
     Option(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
+from contextlib import AbstractContextManager, closing, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -87,32 +86,24 @@ class ScoringOptions(Options, panel="Scoring"):
             sequence_length=self.sequence_length,
         )
 
-    @contextlib.contextmanager
-    def open_executor(self) -> Iterator[Executor | None]:
+    def open_executor(self) -> AbstractContextManager[Executor | None]:
         """The processes that compute scores, closed at the end; None for this process.
 
         Raises:
             InputError: It is no number and no Ray.
         """
-        made = self._make_executor()
-        try:
-            yield made
-        finally:
-            if made is not None:
-                made.close()
-
-    def _make_executor(self) -> Executor | None:
         from atb.search.scoring import ProcessExecutor, RayExecutor
 
         factory, text = partial(ScoringOptions.make_proxy, self), self.workers
         if text is None:
-            return None
+            return nullcontext()
         if text.isdecimal():
-            return ProcessExecutor(factory, int(text))
+            return closing(ProcessExecutor(factory, int(text)))
         if text == "ray":
-            return RayExecutor(factory)
+            return closing(RayExecutor(factory))
         if text.startswith("ray:"):
-            return RayExecutor(factory, address=text if text.startswith("ray://") else text[4:])
+            address = text if text.startswith("ray://") else text[4:]
+            return closing(RayExecutor(factory, address=address))
         raise InputError(
             f"--workers is {text!r}: give a number of processes, ray, ray:auto or ray://HOST:PORT."
         )

@@ -21,7 +21,7 @@ from atb.messages import LOG
 
 if TYPE_CHECKING:
     from atb.predictor import TrainingSet
-    from atb.predictor.tables import LeftOut, Table
+    from atb.predictor.tables import LeftOut, Table, TablePredictor
 
 __all__ = [
     "ConditionOptions",
@@ -29,6 +29,7 @@ __all__ = [
     "TableOptions",
     "print_reading",
     "reject_conflicts",
+    "require_same_order",
     "select_table",
     "select_training_set",
     "select_training_sets",
@@ -193,3 +194,18 @@ def print_reading(notes: Sequence[str], left_out: Sequence[LeftOut] = ()) -> Non
         LOG.info(sentence)
     if left_out:
         LOG.info("left out: " + ", ".join(f"{one.name} ({one.reason})" for one in left_out))
+
+
+def require_same_order(predictor: TablePredictor, order: str | None) -> None:
+    """Refuse another order of rows than that which a predictor was fitted by.
+
+    Raises:
+        InputError: It is another.
+    """
+    if order is not None and order != predictor.summary.order:
+        known = predictor.summary.order
+        raise InputError(
+            f"--order is {order}, and the predictor "
+            f"{'knows no order' if known is None else f'was fitted by {known}'}: "
+            "give the same one to both, or leave it out to compare with the device's level."
+        )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from atb.commands.arguments import completion
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from atb.devices import Device
     from atb.devices.runtimes import ArtefactCache
 
-__all__ = ["Sweep", "SweepOptions", "expand_affinity", "parse_list"]
+__all__ = ["SweepOptions", "expand_affinity", "parse_list"]
 
 _T = TypeVar("_T")
 
@@ -70,72 +69,6 @@ def expand_affinity(text: str | None, device: Device) -> list[tuple[int, ...] | 
             )
         return [tuple(cluster) for cluster in clusters]
     return [parse_affinity(part) for part in text.split(_SETS)]
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """Every combination of some settings on one device.
-
-    Attributes:
-        precisions: Such as `("fp32", "int8")`.
-        threads: Numbers of threads.
-        batches: Numbers of sequences.
-        sequence_lengths: In tokens.
-        affinities: Sets of CPUs; None leaves it to the system.
-        scenario: How inferences follow each other.
-        interval_seconds: Of a paced scenario.
-        streams: Numbers of concurrent streams of `throughput`.
-    """
-
-    precisions: Sequence[str] = ("fp32",)
-    threads: Sequence[int] = (1,)
-    batches: Sequence[int] = (1,)
-    sequence_lengths: Sequence[int] = (128,)
-    affinities: Sequence[tuple[int, ...] | None] = (None,)
-    scenario: str = "hot-loop"
-    interval_seconds: float | None = None
-    streams: Sequence[int] = (1,)
-
-    def targets(
-        self, device: Device, runtime: str | None, cache: ArtefactCache | None = None
-    ) -> list[MeasuringTarget]:
-        """All combinations, in the order in which they are measured.
-
-        Args:
-            device: Where.
-            runtime: Name of one of its runtimes; its first one if none is given.
-            cache: Where what it builds is kept.
-
-        Raises:
-            InputError: One of them is impossible.
-        """
-        from atb.devices import RunSettings
-
-        found = find_serving(device, runtime, self.precisions, cache)
-        combinations: Any = itertools.product(
-            self.precisions,
-            self.threads,
-            self.affinities,
-            self.batches,
-            self.sequence_lengths,
-            [self.scenario],
-            [self.interval_seconds],
-            self.streams,
-        )
-        names = (
-            "precision",
-            "threads",
-            "affinity",
-            "batch",
-            "sequence_length",
-            "scenario",
-            "interval_seconds",
-            "streams",
-        )
-        return [
-            MeasuringTarget(device, found, RunSettings(**dict(zip(names, values, strict=True))))
-            for values in combinations
-        ]
 
 
 class SweepOptions(Options, panel=TARGET):
@@ -198,24 +131,37 @@ class SweepOptions(Options, panel=TARGET):
         rich_help_panel=SCENARIO,
     )
 
-    def parse(self, device: Device) -> Sweep:
-        """The settings as lists.
+    def targets(
+        self,
+        device: Device,
+        cache: ArtefactCache | None = None,
+        precisions: Sequence[str] = (),
+    ) -> list[MeasuringTarget]:
+        """Every combination of the settings, in the order in which they are measured.
 
         Args:
-            device: Whose clusters of CPUs are meant.
+            device: Where; its clusters of CPUs are meant by `clusters`.
+            cache: Where what it builds is kept.
+            precisions: In place of those that are given.
 
         Raises:
-            InputError: One of them cannot be read.
+            InputError: A setting cannot be read, or a combination is impossible.
         """
+        from atb.devices import RunSettings
         from atb.units import parse_duration
 
-        return Sweep(
-            precisions=parse_list(self.precision, str, "--precision"),
-            threads=parse_list(self.threads, int, "--threads"),
-            batches=parse_list(self.batch, int, "--batch"),
-            sequence_lengths=parse_list(self.sequence_length, int, "--sequence-length"),
-            scenario=self.scenario,
-            interval_seconds=None if self.interval is None else parse_duration(self.interval),
-            streams=parse_list(self.streams, int, "--streams"),
-            affinities=expand_affinity(self.affinity, device),
-        )
+        lists: dict[str, Sequence[Any]] = {
+            "precision": precisions or parse_list(self.precision, str, "--precision"),
+            "threads": parse_list(self.threads, int, "--threads"),
+            "affinity": expand_affinity(self.affinity, device),
+            "batch": parse_list(self.batch, int, "--batch"),
+            "sequence_length": parse_list(self.sequence_length, int, "--sequence-length"),
+            "scenario": [self.scenario],
+            "interval_seconds": [None if self.interval is None else parse_duration(self.interval)],
+            "streams": parse_list(self.streams, int, "--streams"),
+        }
+        runtime = find_serving(device, self.runtime, lists["precision"], cache)
+        return [
+            MeasuringTarget(device, runtime, RunSettings(**dict(zip(lists, values, strict=True))))
+            for values in itertools.product(*lists.values())
+        ]

@@ -53,17 +53,22 @@ class MeasuringTarget:
     settings: RunSettings
 
     @property
+    def where(self) -> tuple[Device, Runtime, RunSettings]:
+        """The three, as a campaign takes them."""
+        return self.device, self.runtime, self.settings
+
+    @property
     def conditions(self) -> Conditions:
         """The conditions of a measurement made there."""
         from atb.profiler import Conditions
 
-        return Conditions.of(self.device, self.runtime, self.settings)
+        return Conditions.of(*self.where)
 
     def verifier(self, database: ProfileDatabase, budget: Budget) -> Verifier:
         """Measures finalists of a search there, until a budget is spent."""
         from atb.search import Verifier
 
-        return Verifier(self.device, self.runtime, self.settings, database, budget=budget)
+        return Verifier(*self.where, database, budget=budget)
 
 
 class TargetOptions(Options, panel=TARGET):
@@ -83,17 +88,21 @@ class TargetOptions(Options, panel=TARGET):
     cache: CacheSize = DEFAULT_CACHE
 
     def find(self, cache: ArtefactCache | None) -> MeasuringTarget:
-        """The device, the runtime and the settings; see `find_target`."""
-        return find_target(
-            self.device,
-            self.runtime,
+        """The device, the runtime and the settings.
+
+        Raises:
+            InputError: One of them is unknown or impossible.
+        """
+        from atb.devices import RunSettings
+
+        settings = RunSettings(
             precision=self.precision,
             threads=self.threads,
+            affinity=parse_affinity(self.affinity),
             batch=self.batch,
             sequence_length=self.sequence_length,
-            affinity=self.affinity,
-            cache=cache,
         )
+        return find_target(self.device, self.runtime, settings, cache)
 
 
 def parse_affinity(text: str | None) -> tuple[int, ...] | None:
@@ -146,32 +155,19 @@ def find_serving(
 
 
 def find_target(
-    device: str,
-    runtime: str | None,
-    *,
-    precision: str,
-    threads: int,
-    batch: int,
-    sequence_length: int,
-    affinity: str | None = None,
-    cache: ArtefactCache | None = None,
+    device: str, runtime: str | None, settings: RunSettings, cache: ArtefactCache | None = None
 ) -> MeasuringTarget:
-    """Find the device and the runtime, and check the settings.
+    """Find the device and the runtime.
 
     Raises:
-        InputError: One of them is unknown or impossible.
+        InputError: One of them is unknown, or does not serve the precision.
     """
-    from atb.devices import RunSettings, find_device
+    from atb.devices import find_device
 
-    settings = RunSettings(
-        precision=precision,
-        threads=threads,
-        affinity=parse_affinity(affinity),
-        batch=batch,
-        sequence_length=sequence_length,
-    )
     place = find_device(device)
-    return MeasuringTarget(place, find_serving(place, runtime, [precision], cache), settings)
+    return MeasuringTarget(
+        place, find_serving(place, runtime, [settings.precision], cache), settings
+    )
 
 
 def choose_precision(subject: Subject, runtime: Runtime, asked: str) -> str:

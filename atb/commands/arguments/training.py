@@ -12,6 +12,7 @@ from atb.commands.arguments.options import (
     SequenceLengthOfTask,
     TorchThreads,
 )
+from atb.errors import InputError
 from atb.training import ObjectiveName
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ __all__ = [
     "FineTuningOptions",
     "SubModelOptions",
     "TrainingOptions",
+    "require_teacher",
     "use_threads",
 ]
 
@@ -36,6 +38,16 @@ def use_threads(count: int | None) -> None:
 
     if count is not None:
         torch.set_num_threads(count)
+
+
+def require_teacher(objective: str, teacher: str | None) -> None:
+    """Refuse to train one model on an objective that lacks its teacher.
+
+    Raises:
+        InputError: There is none, and it is not `mlm`.
+    """
+    if objective != "mlm" and teacher is None:
+        raise InputError(f"--objective {objective} needs a --teacher, such as mini.")
 
 
 class DistillationOptions(Options, panel=DISTILLATION):

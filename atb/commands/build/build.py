@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,17 +14,21 @@ import typer
 from typer import Argument, Option
 
 from atb.commands.arguments import Json
-from atb.commands.build.ledger import Ledger
-from atb.commands.build.recipe import RESERVED, Step, read_recipe
+from atb.commands.build.recipe import RESERVED, Recipe, Step, read_recipe
 from atb.commands.build.recipe_checks import check_recipe
 from atb.commands.output import Table, print_result, print_status
 from atb.errors import InputError
-from atb.files import atomic_path
+from atb.files import atomic_path, prepare_output, read_document, write_document
 from atb.units import format_duration
 
 __all__ = ["build", "check_step"]
 
 _COSTS = "\n## What it cost\n"
+_LEDGER = "build.json"
+#: Format history: 1, the first.
+_KIND, _FORMAT = "build", 1
+#: What stages write that refuse to resume with other options.
+_OUTPUTS = {"data": "shards", "superplm": "superplm", "train": "trained", "finetune": "finetuned"}
 
 
 def build(
@@ -61,7 +66,7 @@ def build(
     if show:
         _list(steps, json=json)
         return
-    ledger = Ledger(folder, known)
+    ledger = _Ledger(folder, known)
     check_recipe(recipe, folder, options, ledger.done)  # before hours depend on it
     ledger.open()
     for number, step in enumerate(steps, 1):
@@ -143,6 +148,74 @@ def _run(step: Step, atb: Any) -> None:
         code = atb.main(args=list(step.words), prog_name="atb", standalone_mode=False)
     if isinstance(code, int) and code:
         raise typer.Exit(code)
+
+
+class _Ledger:
+    """`build.json`: which stages of a build are done, and what they took."""
+
+    def __init__(self, folder: Path, recipe: Recipe) -> None:
+        self._folder = folder
+        self._keys = recipe.keys(folder)
+        self._stages: dict[str, dict[str, Any]] = {}
+        if (folder / _LEDGER).is_file():
+            self._stages = read_document(folder / _LEDGER, kind=_KIND, format=_FORMAT)["stages"]
+
+    def open(self) -> None:
+        """Make ready to write."""
+        prepare_output(self._folder, directory=True)
+        self._count_what_was_cut_off()
+
+    @property
+    def done(self) -> set[str]:
+        """Stages that are not run again."""
+        return {name for name in self._keys if self.is_done(name)}
+
+    def is_done(self, name: str) -> bool:
+        """Whether a stage was finished with these options and those before it."""
+        stage = self._stages.get(name, {})
+        return stage.get("key") == self._keys[name] and bool(stage.get("done"))
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """What each stage of the recipe took so far, over all calls."""
+        return {name: self._stages.get(name, {}).get("seconds", 0.0) for name in self._keys}
+
+    @contextlib.contextmanager
+    def time(self, name: str) -> Iterator[None]:
+        """Count a stage that is about to run; done when nothing is raised."""
+        before = self._stages.get(name, {})
+        stage = before
+        if before.get("key") != self._keys[name]:
+            self._set_aside(name, str(before.get("key", "")))
+            stage = {"key": self._keys[name], "seconds": 0.0}
+        begun = time.time()
+        self._stages[name] = {**stage, "done": False, "begun": begun}
+        self._write()
+        done = False
+        try:
+            yield
+            done = True
+        finally:
+            seconds = stage["seconds"] + time.time() - begun
+            self._stages[name] = {**stage, "seconds": round(seconds, 1), "done": done}
+            self._write()
+
+    def _set_aside(self, name: str, key: str) -> None:
+        """Keep what other options made, under another name: training would refuse its folder."""
+        made = self._folder / _OUTPUTS.get(name, "")
+        if name in _OUTPUTS and made.exists():
+            made.rename(made.with_name(f"{made.name}.{key or 'before'}"))
+
+    def _count_what_was_cut_off(self) -> None:
+        """A stage that was killed wrote something last; until then it ran."""
+        for stage in self._stages.values():
+            begun = stage.pop("begun", None)
+            if begun is not None:
+                last = max(path.stat().st_mtime for path in self._folder.rglob("*"))
+                stage["seconds"] = round(stage["seconds"] + max(0.0, last - begun), 1)
+
+    def _write(self) -> None:
+        write_document(self._folder / _LEDGER, {"stages": self._stages}, kind=_KIND, format=_FORMAT)
 
 
 def _append_costs(card: Path, seconds: Mapping[str, float]) -> None:

@@ -101,29 +101,25 @@ def _profile(given: _Options, ahead: _Ahead, options: _Stages) -> None:
 
 
 def _search(given: _Options, ahead: _Ahead, options: _Stages) -> None:
-    from atb.commands.arguments import find_alternatives, find_place, parse_limit, parse_limits
-    from atb.search import MethodSettings, SearchRequest
-    from atb.search.constraints import WHOLE, WINDOW, plain_bert_shapes
-    from atb.units import parse_duration, parse_window
+    from atb.commands.arguments import (
+        SearchLimitOptions,
+        find_alternatives,
+        find_place,
+        parse_limits,
+    )
+    from atb.commands.search import MethodOptions
+    from atb.search.constraints import plain_bert_shapes
+    from atb.units import parse_duration
 
     if "superplm" not in options:
         ahead.superplm = given["superplm"]
     model, shape = _known(ahead)
-    default = WHOLE if given["method"] == "pareto" else WINDOW
-    window = default if given["window"] is None else parse_window(given["window"])
-    limit = parse_limit(given["latency"], given["speedup"], given["reference"], window)
+    limit = SearchLimitOptions.of(given).parse_within(given["method"])
     _, latencies = parse_limits(given["limits"] or [])
     if given["budget"] is not None:
         parse_duration(given["budget"])
     searched = _searched(given, shape)
-    SearchRequest(
-        searched,
-        limit,
-        given["method"],
-        MethodSettings(generation_size=given["generation_size"], generations=given["generations"]),
-        given["seed"],
-        given["finalists"],
-    )
+    MethodOptions.of(given).request(searched, limit)
     if given["layout"] == "bert":
         plain_bert_shapes(searched)
     predictor = Path(given["predictor"])
@@ -172,9 +168,10 @@ def _check_scoring(given: _Options, model: TextModel, shape: SuperPLM) -> None:
 
 
 def _train(given: _Options, ahead: _Ahead, options: _Stages) -> None:
+    from atb.commands.arguments import require_teacher
+
     model, shape = _known(ahead)
-    if given["objective"] != "mlm" and given["teacher"] is None:
-        raise InputError(f"--objective {given['objective']} needs a --teacher, such as mini.")
+    require_teacher(given["objective"], given["teacher"])
     if given["objective"] == "mlm":
         shape.check_mlm_head()
     _check_teacher(given, model, shape)
@@ -182,12 +179,12 @@ def _train(given: _Options, ahead: _Ahead, options: _Stages) -> None:
 
 
 def _finetune(given: _Options, ahead: _Ahead, options: _Stages) -> None:
+    from atb.commands.arguments import FineTuningOptions
     from atb.training.finetuning import find_task, with_changes
 
     task = find_task(given["task"])
-    names = ("epochs", "sequence_length", "learning_rate", "evaluation_steps", "dropout")
-    changes = {name: given[name] for name in (*names, "train_rows", "seed", "bf16")}
-    with_changes(task.name, batch_size=given["batch"], **changes)
+    changes = {name: given[name] for name in ("evaluation_steps", "seed")}
+    with_changes(task.name, **FineTuningOptions.of(given).settings, **changes)
     for split in ("train", task.development_splits[0]):
         task.read(given["data"], split)
 

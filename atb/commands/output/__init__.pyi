@@ -17,3 +17,4 @@ from .measurements import (
     print_listing as print_listing,
     print_measured as print_measured,
 )
+from .outcome import print_search as print_search

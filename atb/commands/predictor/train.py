@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 from typer import Option
 
@@ -17,13 +17,13 @@ from atb.commands.arguments import (
     Seed,
     SelectionOptions,
     TableOptions,
+    print_reading,
+    reject_conflicts,
+    select_table,
+    select_training_set,
+    select_training_sets,
 )
 from atb.commands.output import print_result
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from atb.predictor import TrainingSet
 
 
 def train(
@@ -49,81 +49,124 @@ def train(
     Example:
         atb predictor train --db atb-runs/profile.db
     """
-    from atb.commands.arguments import reject_conflicts, select_training_set, select_training_sets
     from atb.units import parse_percent
 
     share = parse_percent(coverage)
     if columns.table is not None:
-        from atb.commands.predictor.on_tables import train_on_table
-
         chosen.reject_beside_table(all_settings=all_settings, force=force)
-        train_on_table(columns.table, columns, order, out, share=share, seed=seed, json=json)
+        _train_on_table(columns.table, columns, order, out, share=share, seed=seed, json=json)
         return
     reject_conflicts(
         "--db", {"target": columns.target, "features": columns.features, "order": order}
     )
+    document, title, quality = _fit(chosen, all_settings, out, share, seed, emulated=force)
+    print_result(document, f"{out}: {title}", quality, json=json)
+
+
+def _fit(
+    chosen: SelectionOptions,
+    all_settings: bool,
+    out: Path,
+    share: float,
+    seed: int,
+    *,
+    emulated: bool,
+) -> tuple[dict[str, Any], str, str]:
+    """Fit and store a predictor; what is known of it, and that in words."""
+    import numpy as np
+
+    from atb.files import prepare_output
+    from atb.predictor import FamilyPredictor, WorkPredictor, fit, fit_family, save
+
+    fitted: WorkPredictor | FamilyPredictor
+    rng = np.random.default_rng(seed)
     if all_settings:
-        sets = select_training_sets(chosen, emulated=force)
-        _train_family(sets, out, share=share, seed=seed, json=json)
+        sets = select_training_sets(chosen, emulated=emulated)
+        prepare_output(out)
+        fitted = fit_family(sets, rng, coverage=share)
+        title = f"{len(sets)} sets of conditions in {len(fitted.modes)} modes"
+        conditions: Any = [one.conditions.to_json() for one in sets]
+        residual, further = {}, ""
     else:
-        one = select_training_set(chosen, emulated=force)
-        _train_one(one, out, share=share, seed=seed, json=json)
-
-
-def _train_one(
-    training_set: TrainingSet, out: Path, *, share: float, seed: int, json: bool
-) -> None:
-    import numpy as np
-
-    from atb.files import prepare_output
-    from atb.predictor import fit, save
-
-    prepare_output(out)
-    predictor = fit(training_set, np.random.default_rng(seed), coverage=share)
-    save(predictor, out)
-    summary, has_residual = predictor.summary, predictor.model.residual is not None
-    print_result(
-        {
-            "predictor": str(out),
-            "conditions": predictor.conditions.to_json(),
-            "rows": summary.rows,
-            "excluded": summary.excluded,
-            "noise": summary.noise,
-            "cross_validated_mape": summary.cross_validated_mape,
-            "residual": has_residual,
-        },
-        f"{out}: {predictor.conditions}",
+        training_set = select_training_set(chosen, emulated=emulated)
+        prepare_output(out)
+        fitted = fit(training_set, rng, coverage=share)
+        title, conditions = str(fitted.conditions), fitted.conditions.to_json()
+        residual = {"residual": fitted.model.residual is not None}
+        used = "used" if residual["residual"] else "not needed"
+        noise = f"{fitted.summary.noise:.1%}"
+        further = f", measured to within {noise}, learned residual {used}"
+    save(fitted, out)
+    summary = fitted.summary
+    document = {
+        "predictor": str(out),
+        "conditions": conditions,
+        "rows": summary.rows,
+        "excluded": summary.excluded,
+        "noise": summary.noise,
+        "cross_validated_mape": summary.cross_validated_mape,
+        **residual,
+    }
+    quality = (
         f"fitted on {summary.rows} measurements ({summary.excluded} left out), "
-        f"error on held-out ones {summary.cross_validated_mape:.1%}, "
-        f"measured to within {summary.noise:.1%}, "
-        f"learned residual {'used' if has_residual else 'not needed'}",
-        json=json,
+        f"error on held-out ones {summary.cross_validated_mape:.1%}{further}"
     )
+    return document, title, quality
 
 
-def _train_family(
-    sets: Sequence[TrainingSet], out: Path, *, share: float, seed: int, json: bool
+def _train_on_table(
+    path: Path,
+    columns: TableOptions,
+    order: str | None,
+    out: Path,
+    *,
+    share: float,
+    seed: int,
+    json: bool,
 ) -> None:
+    """Fit a predictor of a column, store it and say how good it is."""
     import numpy as np
 
     from atb.files import prepare_output
-    from atb.predictor import fit_family, save
+    from atb.predictor import save
+    from atb.predictor.tables import fit_table
 
+    table = select_table(path, columns, order)
     prepare_output(out)
-    family = fit_family(sets, np.random.default_rng(seed), coverage=share)
-    save(family, out)
-    summary = family.summary
+    predictor = fit_table(table, np.random.default_rng(seed), coverage=share)
+    save(predictor, out)
+    print_reading(table.notes, table.left_out)
+    summary, model = predictor.summary, predictor.model
+    lines = [
+        f"{out}: {table.target} from {', '.join(feature.name for feature in predictor.features)}",
+        (
+            f"fitted on {summary.rows} rows, products of up to {predictor.degree}, "
+            f"error on held-out ones {summary.cross_validated_mape:.1%}, "
+            f"learned residual {'used' if model.residual is not None else 'not needed'}"
+        ),
+    ]
+    if model.drift is not None:
+        low, high = float(model.drift.factors.min()), float(model.drift.factors.max())
+        lines.append(
+            f"the device drifted by {low - 1:+.1%} to {high - 1:+.1%} around its level; where the "
+            f"time of a row is known the error is {summary.cross_validated_timed_mape:.1%}"
+        )
+    elif order is not None:
+        lines.append("no drift of the device was seen")
     print_result(
         {
             "predictor": str(out),
-            "conditions": [one.conditions.to_json() for one in sets],
+            "target": table.target,
+            "features": [feature.name for feature in predictor.features],
+            "left_out": [one.name for one in table.left_out],
+            "left_out_reasons": {one.name: one.reason for one in table.left_out},
+            "degree": predictor.degree,
             "rows": summary.rows,
-            "excluded": summary.excluded,
-            "noise": summary.noise,
             "cross_validated_mape": summary.cross_validated_mape,
+            "cross_validated_timed_mape": summary.cross_validated_timed_mape,
+            "residual": model.residual is not None,
+            "drift": model.drift is not None,
         },
-        f"{out}: {len(sets)} sets of conditions in {len(family.modes)} modes",
-        f"fitted on {summary.rows} measurements ({summary.excluded} left out), "
-        f"error on held-out ones {summary.cross_validated_mape:.1%}",
+        *lines,
         json=json,
     )

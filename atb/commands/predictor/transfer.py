@@ -187,8 +187,7 @@ def _measure(
 
     subjects = tuple(architecture_at(row) for row in rows)
     plan = Plan(subjects, within=within, name=measured.name, seed=seed)
-    where = (target.device, target.runtime, target.settings)
     with ProfileDatabase(measured.db, create=True) as database:
         print_status(f"{target.conditions}: {len(subjects)} models into {database.location}")
         with progress("transfer") as show:
-            return run_campaign(*where, plan, database, progress=show)
+            return run_campaign(*target.where, plan, database, progress=show)

@@ -1,1 +1,1 @@
-from . import evaluate as evaluate, finetune as finetune, init as init, train as train
+from . import evaluate as evaluate, init as init, train as train

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from atb.commands.arguments.comparison_arguments import parse_side
 from atb.commands.arguments.target import TargetOptions
+from atb.commands.compare import parse_side
 from atb.devices.fake.device import FakeRuntime
 from atb.devices.runtimes.onnxruntime.cpu import OnnxRuntimeCpu, quantise
 from atb.devices.settings import RunSettings

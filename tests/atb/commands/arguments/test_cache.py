@@ -12,7 +12,6 @@ from atb.commands.arguments.target import find_target, open_cache
 from atb.devices.runtimes import artefacts
 from atb.devices.runtimes.onnxruntime.cpu import OnnxRuntimeCpu
 
-SETTINGS = {"precision": "fp32", "threads": 1, "batch": 1, "sequence_length": 8}
 SHAPE = "L1-H128-A2-Q128-F512"
 
 
@@ -64,17 +63,18 @@ def test_it_may_be_as_small_as_none(atb_here) -> None:
 def test_every_target_builds_by_way_of_the_cache(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from atb.commands.arguments.sweep import Sweep
+    from atb.commands.arguments.sweep import SweepOptions
     from atb.devices.registry import find_device
+    from atb.devices.settings import RunSettings
     from atb.models.architecture import Architecture
 
     cache = open_cache("2GB")
     architecture = Architecture.parse(SHAPE)
-    target = find_target("local", None, **SETTINGS, cache=cache)
+    target = find_target("local", None, RunSettings(sequence_length=8), cache)
     first = target.runtime.build(architecture, target.settings, tmp_path)
     assert len(kept()) == 1
     monkeypatch.setattr(OnnxRuntimeCpu, "build", None)  # built again, it would fail
-    (other,) = Sweep(sequence_lengths=(8,)).targets(find_device("local"), None, cache)
+    (other,) = SweepOptions(sequence_length="8").targets(find_device("local"), cache)
     assert other.runtime.build(architecture, other.settings, tmp_path) == first
 
 

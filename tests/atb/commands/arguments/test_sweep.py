@@ -1,6 +1,6 @@
 import pytest
 
-from atb.commands.arguments.sweep import Sweep, expand_affinity, parse_list
+from atb.commands.arguments.sweep import SweepOptions, expand_affinity, parse_list
 from atb.devices.registry import find_device
 from atb.devices.remote.device import SshDevice
 from atb.devices.remote.saved_devices import RemoteFacts, SavedDevice
@@ -44,17 +44,17 @@ def test_a_device_that_does_not_tell_its_clusters_is_asked_for_none():
 
 
 def test_every_combination_is_a_target():
-    sweep = Sweep(precisions=("fp32", "int8"), threads=(1, 2), batches=(1, 4))
-    found = sweep.targets(find_device("fake"), None)
+    sweep = SweepOptions(precision="fp32,int8", threads="1,2", batch="1,4")
+    found = sweep.targets(find_device("fake"))
     assert len(found) == len({target.conditions for target in found}) == 8
     assert found[0].settings.precision == "fp32"
 
 
 def test_a_precision_that_is_not_served_is_refused():
     with pytest.raises(InputError, match="does not serve fp8"):
-        Sweep(precisions=("fp8",)).targets(find_device("fake"), None)
+        SweepOptions(precision="fp8").targets(find_device("fake"))
 
 
 def test_a_paced_scenario_without_an_interval_is_refused():
     with pytest.raises(InputError, match="--interval"):
-        Sweep(scenario="fixed-rate").targets(find_device("fake"), None)
+        SweepOptions(scenario="fixed-rate").targets(find_device("fake"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -24,22 +25,24 @@ from atb.commands.arguments import (
     find_place,
     held_by,
     on_grid,
+    open_cache,
     option,
-    parse_limit,
     parse_limits,
+    print_emulated,
     require_reach,
 )
-from atb.commands.search.outcome import print_search
-from atb.commands.search.searching import print_spent, run_one, run_several
+from atb.commands.output import print_search, print_status, progress
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from atb.commands.arguments import MeasuringTarget
+    from atb.models import SearchSpace
     from atb.models.superplm import SuperPLM
     from atb.predictor import LatencyPredictor, WorkPredictor
-    from atb.search import SearchRequest, SearchResult
-    from atb.search.constraints import Bound
+    from atb.profiler.database import ProfileDatabase
+    from atb.search import Budget, SearchRequest, SearchResult
+    from atb.search.constraints import LatencyLimit, Percentile, SpeedUp
 
 
 class CandidateOptions(Options, panel="Candidates"):
@@ -87,6 +90,23 @@ class MethodOptions(Options, panel="Method"):
     )
     budget: MeasuringBudget = None
     seed: Seed = 0
+
+    def request(
+        self, space: SearchSpace, limit: LatencyLimit | Percentile | SpeedUp
+    ) -> SearchRequest:
+        """What is searched for in a space.
+
+        Raises:
+            InputError: The method is unknown, or a number is impossible.
+        """
+        from atb.search import MethodSettings, SearchRequest
+
+        settings = MethodSettings(
+            generation_size=self.generation_size, generations=self.generations
+        )
+        return SearchRequest(
+            space, limit, self.method, settings, self.seed, self.finalists, prune=self.prune
+        )
 
 
 class FileOptions(Options, panel="Files"):
@@ -153,22 +173,16 @@ def find_winner(
     superplm = load_superplm(scoring.superplm)
     TextModel.read(folder_of(scoring.superplm))  # the winner is handed over with its words
     largest = superplm.architecture
-    given = replace(
-        given,
-        request=replace(
-            given.request,
-            space=held_by(given.request.space, scoring.superplm, largest),
-            largest=largest,
-            bounds=given.bounds,
-            vocabulary_size=superplm.config.vocab_size,
-            positions=superplm.config.max_position_embeddings,
-            prune=how.prune,
-            layout=candidates.layout,
-        ),
+    request = replace(
+        given.request,
+        space=held_by(given.request.space, scoring.superplm, largest),
+        largest=largest,
+        vocabulary_size=superplm.config.vocab_size,
+        positions=superplm.config.max_position_embeddings,
     )
     # a limit that is out of reach leaves no file behind
-    require_reach(given.request, [given.fitted, *(p for p, _ in given.alternatives.values())])
-    return _run(given, superplm, scoring, files)
+    require_reach(request, [given.fitted, *(p for p, _ in given.alternatives.values())])
+    return _run(replace(given, request=request), superplm, scoring, files)
 
 
 @dataclass(frozen=True)
@@ -177,7 +191,6 @@ class _Inputs:
 
     Attributes:
         request: What is searched for, before the SuperPLM is known.
-        bounds: Limits of what is deployed.
         fitted: The predictor of the device.
         target: Where finalists are measured.
         elsewhere: Limits in seconds, predictors and targets of further devices, by name.
@@ -186,7 +199,6 @@ class _Inputs:
     """
 
     request: SearchRequest
-    bounds: tuple[Bound, ...]
     fitted: LatencyPredictor
     target: MeasuringTarget
     elsewhere: Mapping[str, tuple[float, WorkPredictor, MeasuringTarget]]
@@ -203,22 +215,16 @@ def _read_inputs(
     fitted: LatencyPredictor | None,
 ) -> _Inputs:
     """Refuse all that can be refused before torch is imported and the SuperPLM loaded."""
-    from atb.commands.arguments import open_cache, print_emulated
     from atb.predictor import load, require_conditions
-    from atb.search import MethodSettings, SearchRequest
-    from atb.search.constraints import WHOLE, WINDOW
-    from atb.units import parse_duration, parse_window
+    from atb.units import parse_duration
 
-    default = WHOLE if how.method == "pareto" else WINDOW
-    window = default if wanted.window is None else parse_window(wanted.window)
-    limit = parse_limit(wanted.latency, wanted.speedup, wanted.reference, window)
+    limit = wanted.parse_within(how.method)
     bounds, latencies = parse_limits(wanted.limits or [])
-    settings = MethodSettings(generation_size=how.generation_size, generations=how.generations)
     budget_seconds = None if how.budget is None else parse_duration(how.budget)
     cache = open_cache(options.cache)
     target = options.find(cache)
     space = on_grid(candidates.members or candidates.space, candidates.grid)
-    request = SearchRequest(space, limit, how.method, settings, how.seed, how.finalists)
+    request = replace(how.request(space, limit), bounds=bounds, layout=candidates.layout)
     fitted = fitted or load(files.predictor, target.settings)
     require_conditions(fitted, target.conditions)
     elsewhere = {
@@ -230,43 +236,79 @@ def _read_inputs(
     )
     for place in (target, *(found for _, _, found in elsewhere.values())):
         print_emulated(place.conditions)
-    return _Inputs(request, bounds, fitted, target, elsewhere, alternatives, budget_seconds)
+    return _Inputs(request, fitted, target, elsewhere, alternatives, budget_seconds)
 
 
 def _run(
     given: _Inputs, superplm: SuperPLM, scoring: ScoringOptions, files: FileOptions
 ) -> SearchResult:
     from atb.profiler.database import ProfileDatabase
-    from atb.search import Budget, Target
+    from atb.search import Budget, Target, search as find
 
     # scores are refused before there is a file
     proxy = None if given.alternatives else scoring.make_proxy(superplm)
     with ProfileDatabase(files.db, create=True) as database:
         if proxy is None:
-            return run_several(
-                given.request,
-                {files.predictor.stem: (given.fitted, given.target), **given.alternatives},
-                scoring,
-                database,
-                superplm,
-                out=files.out,
-                budget_seconds=given.budget_seconds,
-            )
+            return _run_alternatives(given, superplm, scoring, database, files)
         time_left = Budget(given.budget_seconds)
         first = Target(given.fitted, given.target.verifier(database, time_left))
         further = [
             Target(predictor, target.verifier(database, time_left), name, seconds)
             for name, (seconds, predictor, target) in given.elsewhere.items()
         ]
-        with scoring.open_executor() as executor:
-            result = run_one(
-                given.request,
-                [first, *further],
-                proxy,
-                superplm,
-                out=files.out,
-                source=scoring.superplm,
-                executor=executor,
+        with scoring.open_executor() as executor, progress("search") as show:
+            targets = [first, *further]
+            result = find(
+                given.request, targets, proxy, files.out, executor=executor, progress=show
             )
-        print_spent(time_left)
-        return result
+    _write_model(result, superplm, files.out, scoring.superplm)
+    _print_spent(time_left)
+    return result
+
+
+def _run_alternatives(
+    given: _Inputs,
+    superplm: SuperPLM,
+    scoring: ScoringOptions,
+    database: ProfileDatabase,
+    files: FileOptions,
+) -> SearchResult:
+    """Search under each of several settings, then write the model of the best of all.
+
+    Each is scored in its own precision and length, and has the whole budget for measuring.
+    """
+    from atb.search import Alternative, Budget, Target, search_alternatives
+
+    several = {files.predictor.stem: (given.fitted, given.target), **given.alternatives}
+    lengths = {target.settings.sequence_length for _, target in several.values()}
+    limit = given.request.limit_by(given.fitted)
+    assert limit is not None
+    with contextlib.ExitStack() as stack, progress("search") as show:
+        alternatives = []
+        for name, (predictor, target) in several.items():
+            length = target.settings.sequence_length if len(lengths) > 1 else None
+            here = replace(scoring, precision=target.settings.precision, sequence_length=length)
+            executor = stack.enter_context(here.open_executor())
+            verifier = target.verifier(database, Budget(given.budget_seconds))
+            where = Target(predictor, verifier, name)
+            alternatives.append(Alternative(where, here.make_proxy(superplm), executor))
+        request = replace(given.request, limit=limit)
+        result = search_alternatives(request, alternatives, files.out, progress=show)
+    for one in alternatives:
+        _print_spent(one.target.verifier.budget)
+    _write_model(result, superplm, files.out, scoring.superplm)
+    return result
+
+
+def _write_model(result: SearchResult, superplm: SuperPLM, out: Path, source: str) -> None:
+    from atb.deploy import export_winner
+    from atb.models.superplm import BUNDLED
+
+    print_status("writing the model ...")
+    export_winner(result, superplm, out / "model", source=BUNDLED.get(source, Path(source)))
+
+
+def _print_spent(budget: Budget) -> None:
+    """Say so if a search ended because its time was spent."""
+    if budget.is_spent:
+        print_status("the budget is spent: the same command measures on")

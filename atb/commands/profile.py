@@ -29,10 +29,15 @@ if TYPE_CHECKING:
 
     from atb.commands.arguments import MeasuringTarget
     from atb.devices import Runtime
+    from atb.predictor.sampling import SamplingStep
     from atb.profiler import Subject
     from atb.profiler.campaign import CampaignResult, Plan
 
 DEFAULT_SAMPLES = 200
+#: Architectures at most that --until-error measures, where --samples does not say.
+DEFAULT_MOST = 100
+#: Where the error against the number of measurements is drawn.
+_PICTURE = Path("atb-runs/until-error.png")
 
 
 class SubjectOptions(Options, panel="What is measured"):
@@ -179,12 +184,10 @@ def measure(
         raise InputError("A file is timed as it is: leave --precision out beside --model.")
     plan = _plan(subjects, {**_how(options, effort), "seed": seed, "name": campaign.name})
     device = find_device(place)
-    sweep = options.parse(device)
     parts: dict[str, Plan] = {}
     if subjects.model:
         parts = _by_precision(plan, find_runtime(device, options.runtime))
-        sweep = replace(sweep, precisions=list(parts))
-    targets = sweep.targets(device, options.runtime, open_cache(options.cache))
+    targets = options.targets(device, open_cache(options.cache), precisions=list(parts))
     if subjects.until_error is not None:
         return [_measure_until_error(targets, plan, subjects, campaign)], {}
     planned = [(target, parts.get(target.settings.precision, plan)) for target in targets]
@@ -204,7 +207,12 @@ def _device_name(place: str | None, device: str | None) -> str:
 def _measure_until_error(
     targets: list[MeasuringTarget], plan: Plan, subjects: SubjectOptions, campaign: CampaignOptions
 ) -> CampaignResult:
-    from atb.commands.profile.adaptive_sampling import measure_until_error
+    """Measure chosen architectures until predictions are as good as was asked for."""
+    from atb.files import prepare_output
+    from atb.predictor.sampling import measure_until, require_enough
+    from atb.profiler.database import ProfileDatabase
+    from atb.report.pictures import error_curve
+    from atb.units import parse_percent
 
     if subjects.arch or subjects.model:
         raise InputError("--until-error chooses by itself: leave --arch and --model out.")
@@ -213,10 +221,30 @@ def _measure_until_error(
             "--until-error does not go with --new-campaign, --operators or --tokenisation: "
             "leave them out."
         )
+    if len(targets) != 1:
+        raise InputError("--until-error chooses for one set of settings: give no lists beside it.")
     assert subjects.until_error is not None
-    return measure_until_error(
-        targets, plan, campaign.db, error=subjects.until_error, most=subjects.samples
-    )
+    target, wanted = targets[0], parse_percent(subjects.until_error)
+    most = DEFAULT_MOST if subjects.samples is None else subjects.samples
+    require_enough(most)
+    prepare_output(_PICTURE)
+
+    def say(step: SamplingStep) -> None:
+        print_status(f"{step.measured} measured: error on held-out ones {step.error:.2%}")
+
+    with ProfileDatabase(campaign.db, create=True) as database:
+        print_status(f"{target.conditions}: chosen of {plan.space.name if plan.space else ''}")
+        with progress("profile") as show:
+            found = measure_until(
+                *target.where, plan, database, error=wanted, most=most, progress=show, stepped=say
+            )
+        error_curve(found.steps, wanted).save(_PICTURE)
+        ended = "reached" if found.reached else "not reached: allow more with --samples or --budget"
+        print_status(
+            f"campaign {found.result.campaign}: an error of {subjects.until_error} is {ended}; "
+            f"picture: {_PICTURE}"
+        )
+        return found.result
 
 
 def _by_precision(plan: Plan, runtime: Runtime) -> dict[str, Plan]:
@@ -249,20 +277,19 @@ def _measure(
             print_status(
                 f"{target.conditions}: {len(plan.subjects)} models into {database.location}"
             )
-            where = (target.device, target.runtime, target.settings)
             if "tokenisation" in extras:  # first, since the device may lack the library
-                timed = time_tokenisation(*where, vocabulary=SHIPPED_VOCABULARY)
+                timed = time_tokenisation(*target.where, vocabulary=SHIPPED_VOCABULARY)
                 extras["tokenisation"].append(timed)
             with progress("profile") as show:
                 result = run_campaign(
-                    *where, plan, database, new=campaign.new_campaign, progress=show
+                    *target.where, plan, database, new=campaign.new_campaign, progress=show
                 )
             print_end(result)
             results.append(result)
             if "operators" in extras:
                 given = {subject: subject for subject in plan.subjects}  # with paths of files
                 subjects = [given.get(m.subject, m.subject) for m in result.measurements]
-                extras["operators"] += break_down(*where, subjects)
+                extras["operators"] += break_down(*target.where, subjects)
     return results, extras
 
 

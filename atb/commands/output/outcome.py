@@ -6,11 +6,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from atb.commands.output import print_result
+from atb.commands.output.console import print_result
 from atb.units import format_duration
 
 if TYPE_CHECKING:
     from atb.search import SearchResult
+
+__all__ = ["print_search"]
 
 
 def print_search(

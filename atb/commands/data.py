@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
-from atb.commands.arguments import Cased, Json, Options, SequenceLength, VocabularyPath, option
+from atb.commands.arguments import Cased, Json, Options, VocabularyPath, option
 from atb.commands.output import print_result, print_status, progress
 from atb.errors import InputError
 
@@ -42,7 +42,7 @@ def prepare(
         str, Argument(help="A text file, a folder of them, or hf:NAME of a Hugging Face dataset.")
     ],
     out: Annotated[Path, Option(metavar="DIR", help="Write the token shards to this folder.")],
-    sequence_length: SequenceLength = 128,
+    sequence_length: Annotated[int, Option(help="Cut sequences to this many tokens.")] = 128,
     vocabulary: VocabularyPath = None,
     cased: Cased = False,
     *,

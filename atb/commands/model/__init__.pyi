@@ -1,8 +1,0 @@
-from . import (
-    evaluate as evaluate,
-    export as export,
-    extract as extract,
-    finetune as finetune,
-    import_model as import_model,
-    train as train,
-)
