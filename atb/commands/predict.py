@@ -89,12 +89,11 @@ def predict(
     if table is not None:
         if architectures:
             raise InputError("Architectures came beside --table: leave one of the two out.")
-        given = {"explain": shown.explain, "force": shown.force, "picture": shown.picture}
-        switches = {name: value or None for name, value in given.items()}
-        reject_conflicts("--table", {**conditions.wanted, **switches})
+        switches = {name: getattr(shown, name) for name in ("explain", "force", "picture")}
+        reject_conflicts("--table", **conditions.wanted, **switches)
         _predict_table(predictor or DEFAULT_PREDICTOR, table, order, json=json)
         return
-    reject_conflicts("architectures", {"order": order})
+    reject_conflicts("architectures", order=order)
     if not architectures:
         raise InputError("There is nothing to predict: name architectures, or give --table.")
     shapes = [resolve(text) for text in architectures]
@@ -162,7 +161,7 @@ def _find(path: Path | None, asked: Mapping[str, Any], *, force: bool) -> WorkPr
         if find_known_file(device) is not None:
             from atb.predictor.known_devices import find_known_device
 
-            reject_conflicts(f"the known device {device}", {"force": force or None})
+            reject_conflicts(f"the known device {device}", force=force)
             return find_known_device(device).choose(**{**asked, "device": None})
         if not DEFAULT_PREDICTOR.exists():
             raise InputError(

@@ -160,15 +160,7 @@ def measure(
     *,
     seed: int,
 ) -> tuple[list[CampaignResult], dict[str, list[Any]]]:
-    """Measure what is asked for.
-
-    Args:
-        place: Name of the device.
-        subjects: What is measured.
-        options: Where and how.
-        effort: How precisely and for how long.
-        campaign: Where measurements are kept.
-        seed: Of the samples.
+    """Measure what is asked for on the device of this name.
 
     Returns:
         A campaign for each set of conditions; `operators` and `tokenisation`, where asked for.

@@ -152,14 +152,7 @@ def find_winner(
 ) -> SearchResult:
     """Search, measure the finalists, and write the result and the winner's model.
 
-    Args:
-        wanted: The limits.
-        candidates: Which architectures.
-        how: The method.
-        scoring: What scores.
-        options: Where finalists are measured.
-        files: What is read and written.
-        fitted: The predictor; None reads it from its file.
+    The predictor is read from its file where none is handed over.
 
     Raises:
         InputError: Something given is impossible, or does not go together.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,19 +76,11 @@ class SelectionOptions(ConditionOptions, panel="Which measurements"):
     db: Database = DEFAULT_DATABASE
     campaign: OneCampaign = None
 
-    def reject_beside_table(self, **switches: object) -> None:
-        """Make sure that none of these options is given beside a table.
-
-        Args:
-            switches: Further options by name; false ones count as not given.
-
-        Raises:
-            InputError: One is.
-        """
+    @property
+    def given(self) -> dict[str, Any]:
+        """What is not as it is by default, by name; None elsewhere."""
         db = None if self.db == DEFAULT_DATABASE else self.db
-        further = {name: value or None for name, value in switches.items()}
-        given = {**self.wanted, "campaign": self.campaign, "db": db, **further}
-        reject_conflicts("--table", given)
+        return {**self.wanted, "campaign": self.campaign, "db": db}
 
 
 class TableOptions(Options, panel="Table"):
@@ -105,14 +97,14 @@ class TableOptions(Options, panel="Table"):
     )
 
 
-def reject_conflicts(source: str, given: Mapping[str, Any]) -> None:
+def reject_conflicts(source: str, **given: object) -> None:
     """Make sure that no word is given that means nothing beside this source of rows.
 
     Raises:
         InputError: One is.
     """
     for name, value in given.items():
-        if value is not None:
+        if value is not None and value is not False:
             option = f"--{name.replace('_', '-')}"
             raise InputError(f"{option} says nothing about {source}: leave one of the two out.")
 

@@ -237,12 +237,7 @@ def agreeing_conditions(
 def choose_conditions(
     database: ProfileReader, campaign: str | None = None, **wanted: Any
 ) -> Conditions:
-    """The one set of conditions in a database that agrees with the fields that are given.
-
-    Args:
-        database: Where to look.
-        campaign: Only those of the campaign of this label.
-        wanted: Fields of `Conditions.to_json` by name; None leaves one open.
+    """The one set of conditions that `agreeing_conditions` finds.
 
     Raises:
         InputError: None agrees, or several do.

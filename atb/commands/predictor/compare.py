@@ -81,10 +81,10 @@ def compare(
     if out.suffix not in (".png", ".svg"):
         raise InputError(f"--out is {out}: the picture is a .png or a .svg file.")
     if columns.table is not None:
-        chosen.reject_beside_table(force=force)
+        reject_conflicts("--table", **chosen.given, force=force)
         observed, regressors = _of_table(columns.table, columns)
     else:
-        reject_conflicts("--db", {"target": columns.target, "features": columns.features})
+        reject_conflicts("--db", target=columns.target, features=columns.features)
         observed, regressors = _of_architectures(select_training_set(chosen, emulated=force))
     compared = {
         OURS: regressors[OURS],

@@ -49,16 +49,14 @@ def evaluate(
     from atb.predictor.fitting import architecture_at
 
     if table is not None:
-        reject_conflicts("--table", {"force": force or None})
+        reject_conflicts("--table", force=force)
         _evaluate_on_table(predictor, table, order, json=json)
         return
-    reject_conflicts("--db", {"order": order})
+    reject_conflicts("--db", order=order)
     fitted = load(predictor)
-    held = fitted.conditions.to_json()
-    wanted = {name: held[name] for name in SelectionOptions().wanted}
-    training_set = select_training_set(
-        SelectionOptions(db=db, campaign=campaign, **wanted), least_rows=2, emulated=force
-    )
+    wanted = {**fitted.conditions.to_json(), "db": db, "campaign": campaign}
+    chosen = SelectionOptions.of(wanted)
+    training_set = select_training_set(chosen, least_rows=2, emulated=force)
     evaluation = compare_with(fitted, training_set)
     worst = str(architecture_at(training_set.rows[evaluation.worst_row]))
     _print(evaluation, {"worst_architecture": worst}, json=json)

@@ -53,12 +53,10 @@ def train(
 
     share = parse_percent(coverage)
     if columns.table is not None:
-        chosen.reject_beside_table(all_settings=all_settings, force=force)
+        reject_conflicts("--table", **chosen.given, all_settings=all_settings, force=force)
         _train_on_table(columns.table, columns, order, out, share=share, seed=seed, json=json)
         return
-    reject_conflicts(
-        "--db", {"target": columns.target, "features": columns.features, "order": order}
-    )
+    reject_conflicts("--db", target=columns.target, features=columns.features, order=order)
     document, title, quality = _fit(chosen, all_settings, out, share, seed, emulated=force)
     print_result(document, f"{out}: {title}", quality, json=json)
 
