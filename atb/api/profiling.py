@@ -90,12 +90,12 @@ def profile(
         InputError: Something given is unknown, impossible or does not go together.
         RunError: The device failed; what was measured stays.
     """
+    from atb.commands import profile as command
     from atb.commands.arguments import SweepOptions
-    from atb.commands.profile import CampaignOptions, EffortOptions, SubjectOptions, measure
 
     if isinstance(architectures, str) or isinstance(models, str | Path):
         raise InputError("One architecture or model was given by itself: put it into a list.")
-    subjects = SubjectOptions(
+    subjects = command.SubjectOptions(
         samples=samples,
         arch=list(map(str, architectures)),
         model=list(map(Path, models)),
@@ -116,13 +116,13 @@ def profile(
         streams=list_words(streams),
         duration=duration_words(duration),
     )
-    effort = EffortOptions(
+    effort = command.EffortOptions(
         within=share_words(within),
         budget=duration_words(budget),
         wait=duration_words(wait),
     )
-    campaign = CampaignOptions(db=str(db), name=name, new_campaign=new_campaign)
-    results, _ = measure(device, subjects, sweep, effort, campaign, seed=seed)
+    campaign = command.CampaignOptions(db=str(db), name=name, new_campaign=new_campaign)
+    results, _ = command.measure(device, subjects, sweep, effort, campaign, seed=seed)
     found = tuple(m for result in results for m in result.measurements)
     failures = tuple(f for result in results for f in result.failures)
     if not found and failures:

@@ -225,8 +225,8 @@ def search(
         InputError: Something given is unknown, impossible or does not go together.
         RunError: No architecture meets the limit, or the device failed.
     """
+    from atb.commands import search as command
     from atb.commands.arguments import ScoringOptions, SearchLimitOptions
-    from atb.commands.search import CandidateOptions, FileOptions, MethodOptions, find_winner
 
     quiet_libraries()
     found = predictor if isinstance(predictor, Predictor) else load_predictor(predictor)
@@ -239,8 +239,8 @@ def search(
         window=None if window is None else list_words(window),
     )
     members = {"space": space} if isinstance(space, str) else {"members": space}
-    candidates = CandidateOptions(grid=grid, layout=format, **members)
-    how = MethodOptions(
+    candidates = command.CandidateOptions(grid=grid, layout=format, **members)
+    how = command.MethodOptions(
         method=method,
         generation_size=generation_size,
         generations=generations,
@@ -260,14 +260,14 @@ def search(
         bf16=bf16,
         workers=None if workers is None else str(workers),
     )
-    files = FileOptions(
+    files = command.FileOptions(
         predictor=found.path or DEFAULT_PREDICTOR,
         db=str(db or found.db or DEFAULT_DATABASE),
         out=Path(out),
     )
     fitted = found.of_one_setting()
     options = _place_of(fitted.conditions, cache)
-    result = find_winner(wanted, candidates, how, scoring, options, files, fitted=fitted)
+    result = command.find_winner(wanted, candidates, how, scoring, options, files, fitted=fitted)
     return SearchOutcome(result, Path(out))
 
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from atb.profiler.database import ProfileDatabase
 
 FOLDER = Path("atb-runs/quickstart")
+DATABASE, PREDICTOR = FOLDER / "profile.db", FOLDER / "predictor.json"
 CAMPAIGN = "quickstart"
 #: Measured too, for the report to set the winner beside.
 BESIDE = ("bert-base", "minilm-6", "tinybert-4", "bert-mini", "kd-s2", "kd-s3", "kd-s4", "s4")
@@ -84,30 +85,25 @@ def quickstart(
     target = options.find(open_cache(cache))
     refuse_emulated(target.conditions)
     space = SPACES["mini"]
-    database_path, predictor_path = FOLDER / "profile.db", FOLDER / "predictor.json"
-    with ProfileDatabase(database_path, create=True) as database:
+    with ProfileDatabase(DATABASE, create=True) as database:
         print_status(
             f"1/4 measuring {samples} architectures of {space.name} on {target.conditions}"
         )
         _measure(target, space, samples, seed, database)
         _measure_known(target, database)
         print_status("2/4 fitting the latency predictor")
-        fitted = _fit(database, target, predictor_path, seed)
+        fitted = _fit(database, target, seed)
     print_status("3/4 searching with the bundled SuperPLM")
+    limits, how = SearchLimitOptions.of(vars(wanted)), MethodOptions(budget=budget, seed=seed)
+    files = FileOptions(predictor=PREDICTOR, db=str(DATABASE), out=FOLDER)
     result = find_winner(
-        SearchLimitOptions.of(vars(wanted)),
-        CandidateOptions(),
-        MethodOptions(budget=budget, seed=seed),
-        ScoringOptions(),
-        options,
-        FileOptions(predictor=predictor_path, db=str(database_path), out=FOLDER),
-        fitted=fitted,
+        limits, CandidateOptions(), how, ScoringOptions(), options, files, fitted=fitted
     )
     print_status("4/4 writing the report")
     write(
         FOLDER / "report.html",
-        database=str(database_path),
-        predictor=predictor_path,
+        database=str(DATABASE),
+        predictor=PREDICTOR,
         search=FOLDER,
         commands=(shlex.join(["atb", *sys.argv[1:]]),),
     )
@@ -147,7 +143,7 @@ def _measure_known(target: MeasuringTarget, database: ProfileDatabase) -> None:
         run_campaign(*target.where, plan, database, progress=show)
 
 
-def _fit(database: ProfileDatabase, target: MeasuringTarget, out: Path, seed: int) -> WorkPredictor:
+def _fit(database: ProfileDatabase, target: MeasuringTarget, seed: int) -> WorkPredictor:
     import numpy as np
 
     from atb.predictor import TrainingSet, fit, save
@@ -160,7 +156,7 @@ def _fit(database: ProfileDatabase, target: MeasuringTarget, out: Path, seed: in
         if measurement.campaign.partition("-")[0] == CAMPAIGN
     ]
     fitted = fit(TrainingSet.from_measurements(measured), np.random.default_rng(seed))
-    save(fitted, out)
+    save(fitted, PREDICTOR)
     summary = fitted.summary
     print_status(
         f"error on held-out measurements {summary.cross_validated_mape:.1%} ({summary.rows} rows)"

@@ -101,13 +101,13 @@ def _profile(given: _Options, ahead: _Ahead, options: _Stages) -> None:
 
 
 def _search(given: _Options, ahead: _Ahead, options: _Stages) -> None:
+    from atb.commands import search
     from atb.commands.arguments import (
         SearchLimitOptions,
         find_alternatives,
         find_place,
         parse_limits,
     )
-    from atb.commands.search import MethodOptions
     from atb.search.constraints import plain_bert_shapes
     from atb.units import parse_duration
 
@@ -119,7 +119,7 @@ def _search(given: _Options, ahead: _Ahead, options: _Stages) -> None:
     if given["budget"] is not None:
         parse_duration(given["budget"])
     searched = _searched(given, shape)
-    MethodOptions.of(given).request(searched, limit)
+    search.MethodOptions.of(given).request(searched, limit)
     if given["layout"] == "bert":
         plain_bert_shapes(searched)
     predictor = Path(given["predictor"])
