@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
+from atb.commands import report
 from atb.commands.arguments import (
     DEFAULT_CACHE,
     CacheSize,
@@ -69,7 +70,6 @@ def quickstart(
         atb quickstart --latency 6ms
     """
     from atb.commands.arguments import open_cache
-    from atb.commands.report import write
     from atb.models import SPACES
     from atb.predictor import refuse_emulated
     from atb.profiler.database import ProfileDatabase
@@ -91,7 +91,6 @@ def quickstart(
         )
         _measure(target, space, samples, seed, database)
         _measure_known(target, database)
-        print_status("2/4 fitting the latency predictor")
         fitted = _fit(database, target, seed)
     print_status("3/4 searching with the bundled SuperPLM")
     limits, how = SearchLimitOptions.of(vars(wanted)), MethodOptions(budget=budget, seed=seed)
@@ -100,7 +99,7 @@ def quickstart(
         limits, CandidateOptions(), how, ScoringOptions(), options, files, fitted=fitted
     )
     print_status("4/4 writing the report")
-    write(
+    report.write(
         FOLDER / "report.html",
         database=str(DATABASE),
         predictor=PREDICTOR,
@@ -149,6 +148,7 @@ def _fit(database: ProfileDatabase, target: MeasuringTarget, seed: int) -> WorkP
     from atb.predictor import TrainingSet, fit, save
     from atb.profiler import read_measurements
 
+    print_status("2/4 fitting the latency predictor")
     # not the finalists of a search: the predictor that chose them must not change by them
     measured = [
         measurement
