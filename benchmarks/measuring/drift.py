@@ -15,6 +15,7 @@ import argparse
 import csv
 import itertools
 import json
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,6 @@ from atb.profiler.statistics.sentinel import (
     WINDOW_SECONDS,
     DriftWatch,
     cache_share,
-    find_shifted,
     running_median,
 )
 from benchmarks.noise.noise_trace import Series, read_trace, subject_of
@@ -52,6 +52,41 @@ def alarms(times: Array, values: Array, level: float) -> Array:
             found.append(at)
         up = told
     return np.array(found)
+
+
+def find_shifted(
+    times: Sequence[float],
+    values: Sequence[float],
+    *,
+    level: float,
+    window: float = WINDOW_SECONDS,
+    band: float = BAND,
+) -> npt.NDArray[np.bool_]:
+    """Which readings lie in a stretch where the running median leaves the band, bool [n].
+
+    A stretch shorter than half the window is none: the median only touched the edge.
+
+    Args:
+        times: Rising; seconds, or plain row numbers.
+        values: Readings of the sentinel, or any ratios.
+        level: What they are where nothing is shifted.
+        window: Of the running median, in the unit of the times.
+        band: How far it may lie from the level, as a share.
+    """
+    if not len(times):
+        return np.zeros(0, dtype=bool)
+    ratio = np.log(running_median(times, values, window=window) / level)
+    shifted = np.asarray(np.abs(ratio) > math.log1p(band))
+    for begin, end in runs(shifted):
+        if times[end - 1] - times[begin] < window / 2:
+            shifted[begin:end] = False
+    return shifted
+
+
+def runs(wanted: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Begin of each run of true values, and the place after its end."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], wanted, [False]])))
+    return [(int(begin), int(end)) for begin, end in zip(edges[::2], edges[1::2], strict=True)]
 
 
 def stretches(times: Array, shifted: npt.NDArray[np.bool_]) -> Iterator[tuple[float, float]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Iterator
-from typing import Protocol
 
 import numpy as np
 
@@ -28,10 +27,8 @@ _MOST_ITERATIONS = 10_000
 _OPENING = "interrupted"  # what a comparison is ended by as long as nothing else has
 
 
-class _Ready(Protocol):
-    """A side that is loaded: times one block of it."""
-
-    def __call__(self) -> BlockValue: ...
+#: A side that is loaded: times one block of it.
+_Ready = Callable[[], BlockValue]
 
 
 class ComparisonRunner:

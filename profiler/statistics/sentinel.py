@@ -43,7 +43,6 @@ __all__ = [
     "cache_log_slowdowns",
     "cache_ratio",
     "cache_share",
-    "find_shifted",
     "is_shifted",
     "mean_seconds",
     "running_median",
@@ -127,41 +126,6 @@ def running_median(
             for t in rising
         ]
     )
-
-
-def find_shifted(
-    times: Sequence[float],
-    values: Sequence[float],
-    *,
-    level: float,
-    window: float = WINDOW_SECONDS,
-    band: float = BAND,
-) -> npt.NDArray[np.bool_]:
-    """Which readings lie in a stretch where the running median leaves the band, bool [n].
-
-    A stretch shorter than half the window is none: the median only touched the edge.
-
-    Args:
-        times: Rising; seconds, or plain row numbers.
-        values: Readings of the sentinel, or any ratios.
-        level: What they are where nothing is shifted.
-        window: Of the running median, in the unit of the times.
-        band: How far it may lie from the level, as a share.
-    """
-    if not len(times):
-        return np.zeros(0, dtype=bool)
-    ratio = np.log(running_median(times, values, window=window) / level)
-    shifted = np.asarray(np.abs(ratio) > math.log1p(band))
-    for begin, end in _runs(shifted):
-        if times[end - 1] - times[begin] < window / 2:
-            shifted[begin:end] = False
-    return shifted
-
-
-def _runs(wanted: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """Begin of each run of true values, and the place after its end."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], wanted, [False]])))
-    return [(int(begin), int(end)) for begin, end in zip(edges[::2], edges[1::2], strict=True)]
 
 
 def slowdowns(records: Sequence[BlockRecord], *, threads: int, level: float | None) -> list[float]:

@@ -5,7 +5,6 @@ from atb.profiler.statistics.sentinel import (
     BAND,
     LEVEL_BLOCKS,
     DriftWatch,
-    find_shifted,
     is_shifted,
     running_median,
     sentinel_level,
@@ -23,34 +22,6 @@ def noisy(count, *, level=0.001, seed=0):
 def test_a_running_median_has_the_median_of_its_window():
     found = running_median([0, 1, 2, 3, 4], [5, 1, 9, 2, 7], window=2)
     assert found.tolist() == [3, 5, 2, 7, 4.5]
-
-
-def test_noise_and_bursts_are_no_shift():
-    times, values = noisy(36_000)  # an hour
-    assert not find_shifted(times, values, level=0.001).any()
-
-
-@pytest.mark.parametrize("step", [0.03, -0.03])
-def test_a_step_is_found_where_it_is(step):
-    times, values = noisy(3000)
-    inside = (times >= 100) & (times < 120)
-    shifted = find_shifted(times, np.where(inside, values * (1 + step), values), level=0.001)
-    # all but the ends, where half a window is still of the other state
-    assert shifted[(times >= 103) & (times < 117)].all()
-    assert not shifted[(times < 97) | (times > 123)].any()
-
-
-def test_slow_drift_is_found_when_it_leaves_the_band():
-    times, values = noisy(3000)
-    drifting = values * (1 + 0.05 * times / times[-1])
-    shifted = find_shifted(times, drifting, level=0.001)
-    first = times[shifted][0]
-    assert 0.2 * times[-1] < first < 0.4 * times[-1]  # 1.5 % is reached at 0.3
-    assert shifted[times > 0.5 * times[-1]].all()
-
-
-def test_nothing_measured_is_not_shifted():
-    assert find_shifted([], [], level=1.0).tolist() == []
 
 
 def test_a_watch_tells_a_step_within_the_window_and_its_end():
