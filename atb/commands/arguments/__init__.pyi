@@ -62,7 +62,6 @@ from .selection import (
 from .spaces import held_by as held_by, on_grid as on_grid, print_held as print_held
 from .sweep import (
     SweepOptions as SweepOptions,
-    expand_affinity as expand_affinity,
     parse_list as parse_list,
 )
 from .target import (
@@ -70,12 +69,8 @@ from .target import (
     MeasuringTarget as MeasuringTarget,
     TargetOptions as TargetOptions,
     agreeing_conditions as agreeing_conditions,
-    choose_conditions as choose_conditions,
     choose_precision as choose_precision,
-    find_serving as find_serving,
-    find_target as find_target,
     open_cache as open_cache,
-    parse_affinity as parse_affinity,
     print_emulated as print_emulated,
 )
 from .training import (

@@ -33,12 +33,7 @@ def on_grid(space: str | SearchSpace, grid: str | None) -> SearchSpace:
 
 
 def held_by(space: SearchSpace, superplm: str, largest: Architecture) -> SearchSpace:
-    """The part of a space that a SuperPLM holds.
-
-    Args:
-        space: On its grid.
-        superplm: Name or folder of the SuperPLM, for the note.
-        largest: Its shape.
+    """The part of a space that a SuperPLM holds, whose name or folder is told.
 
     Raises:
         InputError: Nothing is left.
@@ -49,12 +44,7 @@ def held_by(space: SearchSpace, superplm: str, largest: Architecture) -> SearchS
 
 
 def print_held(space: SearchSpace, largest: Architecture) -> None:
-    """Say where a SuperPLM that is as large as a space does not hold all of it.
-
-    Args:
-        space: What is to be trained.
-        largest: Shape of the SuperPLM.
-    """
+    """Say where a SuperPLM that is as large as a space does not hold all of it."""
     if space.largest.fits(largest):  # training refuses it otherwise
         what = (
             f"are trained: the others have more heads than {largest}, or wider ones than "
@@ -64,13 +54,7 @@ def print_held(space: SearchSpace, largest: Architecture) -> None:
 
 
 def _print_left_out(space: SearchSpace, used: SearchSpace, what: str) -> None:
-    """Say how much of a space is left out, where something is.
-
-    Args:
-        space: The whole space.
-        used: The part that is used.
-        what: How a sentence on that part ends, such as `on the grid paper are searched`.
-    """
+    """Say how much of a space is left out, where something is; `what` ends the sentence."""
     if used.size < space.size:
         LOG.info(
             f"{used.size:,} of the {space.size:,} architectures of the space {space.name} {what}"
