@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from atb.devices.runtimes import describe_model
 from atb.devices.worker import ProtocolError, parse_block, parse_line
 from atb.errors import BadFile, InputError
 from atb.models import Architecture, precision_of
+from atb.plain import to_plain
 from atb.text import given_text
 
 __all__ = [
@@ -298,7 +299,7 @@ class Failure:
 
 def block_to_text(block: Block) -> str:
     """The readings of a block as compact JSON."""
-    return json.dumps(asdict(block), separators=(",", ":"))
+    return json.dumps(to_plain(block), separators=(",", ":"))
 
 
 def block_from_text(text: str) -> Block:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import astuple
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,8 @@ def read_vocabulary(path: Path | None = None, *, lowercase: bool | None = None) 
     configuration = _configuration(folder)
     try:
         if path.suffix == ".json":
-            vocabulary = _from_definition(path, configuration)
+            content = path.read_bytes() if path.is_file() else b""
+            vocabulary = _from_definition(path, content, json.dumps(configuration))
         else:
             vocabulary = _from_words(path, configuration)
     except BadFile:
@@ -221,9 +223,11 @@ def _added(configuration: Mapping[str, Any], path: Path) -> dict[int, AddedToken
     return {int(number): AddedToken(**fields) for number, fields in given.items()}
 
 
-def _from_definition(path: Path, configuration: Mapping[str, Any]) -> Vocabulary:
-    """A `tokenizer.json` with what its configuration says."""
+@lru_cache(maxsize=4)  # a command reads the same one for the model, its teacher and its data
+def _from_definition(path: Path, content: bytes, configuration_text: str) -> Vocabulary:
+    """A `tokenizer.json` of this content with what its configuration, as JSON, says."""
     document = read_json_object(path, "tokenizer")
+    configuration = json.loads(configuration_text)
     kind = _kind_of(document.get("model"))
     if kind != "WordPiece":
         raise BadFile(

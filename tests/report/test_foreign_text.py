@@ -39,6 +39,7 @@ def break_down(name: str) -> BreakDown:
 
 @pytest.mark.filterwarnings("ignore:Glyph")
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.slow
 def test_a_picture_shows_any_name(name: str, tmp_path: Path) -> None:
     import matplotlib as mpl
 

@@ -35,6 +35,7 @@ def restless() -> FakeDevice:
     return FakeDevice(launch_noise=0.06)
 
 
+@pytest.mark.slow
 def test_what_is_known_when_the_time_is_over_decides_and_the_same_call_goes_on(
     world: Any, tmp_path: Path
 ) -> None:

@@ -83,6 +83,7 @@ def test_warm_up_is_at_most_a_tenth(space: SearchSpace) -> None:
     assert TrainingSettings(space, steps=500, warmup_steps=20).warmup == 20
 
 
+@pytest.mark.slow
 def test_of_a_space_only_slices_are_trained(
     tmp_path: Path, text: TokenShards, monkeypatch: pytest.MonkeyPatch
 ) -> None:

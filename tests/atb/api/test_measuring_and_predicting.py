@@ -107,6 +107,7 @@ def test_a_predictor_is_explained_and_judged(
     assert predictor.error < 0.05
 
 
+@pytest.mark.slow
 def test_one_predictor_of_many_settings_tells_each(tmp_path: Path) -> None:
     db = tmp_path / "profile.db"
     found = atb.profile("fake", samples=12, threads=[1, 2], db=db)

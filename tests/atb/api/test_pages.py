@@ -35,6 +35,7 @@ def run_page(page: str, folder: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_reference_runs(tmp_path: Path) -> None:
     run_page("docs/reference/python.md", tmp_path)
     assert (tmp_path / "measurements.csv").is_file()

@@ -108,6 +108,7 @@ def test_every_architecture_has_three_blocks_in_each_of_five_launches(database):
     assert set(counts.values()) == {3}
 
 
+@pytest.mark.slow
 def test_blocks_of_many_architectures_are_interleaved(database):
     run(FakeDevice(), sampled(20), database)
     order = [architecture for _, architecture, _, _ in places(database)]
@@ -186,7 +187,7 @@ def test_measure_begins_a_new_campaign_and_keeps_the_order(database):
     assert [c.label for c in database.campaigns()] == ["finalists", "finalists-2"]
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_an_interrupted_campaign_ends_with_the_rows_of_one_that_ran_through(
     tmp_path, seed, temporary
 ):

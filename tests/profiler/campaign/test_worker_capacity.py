@@ -44,8 +44,24 @@ def run(location):
     return run
 
 
-@pytest.mark.parametrize("cause", ["out-of-memory", "crash"])
-@pytest.mark.parametrize("share", [0.0, 0.2, 0.5, 0.8])
+@pytest.mark.parametrize(
+    ("share", "cause"),
+    [
+        (0.2, "out-of-memory"),
+        (0.5, "crash"),
+        *(
+            pytest.param(share, cause, marks=pytest.mark.slow)
+            for share, cause in (
+                (0.0, "out-of-memory"),
+                (0.0, "crash"),
+                (0.2, "crash"),
+                (0.5, "out-of-memory"),
+                (0.8, "out-of-memory"),
+                (0.8, "crash"),
+            )
+        ),
+    ],
+)
 def test_nothing_healthy_is_given_up_where_the_largest_fits_alone(run, share, cause):
     room = TIGHT + share * sum(NEEDS.values())
     device = Board(room, room_cause=cause)
@@ -82,6 +98,7 @@ def test_a_device_that_tells_its_memory_is_not_given_too_much(run):
     assert device.launched > 3  # they do not fit together
 
 
+@pytest.mark.slow
 def test_a_resumed_campaign_does_not_hold_failures_in_company_against_anybody(location):
     for launches in (1, 2, 3):
         plan = Plan(PLAN.subjects, launches=launches, repeats=0)

@@ -14,6 +14,7 @@ def impatient(monkeypatch):
     monkeypatch.setattr("atb.profiler.database.writer._LOCK_WAIT_SECONDS", 0.1)
 
 
+@pytest.mark.slow
 def test_a_held_campaign_is_refused_to_another_process(anywhere, impatient):
     with holder(anywhere), ProfileDatabase(anywhere, create=True) as database:
         campaign = open_campaign(database)

@@ -53,7 +53,14 @@ def test_a_gauge_too_coarse_for_short_blocks_tells_no_energy_rather_than_zero(ru
         assert "energy_joules" not in found.to_json()
 
 
-@pytest.mark.parametrize(("step", "refresh"), [(36.0, 2.0), (40.0, 0.0), (0.0036, 5.0)])
+@pytest.mark.parametrize(
+    ("step", "refresh"),
+    [
+        (36.0, 2.0),
+        pytest.param(40.0, 0.0, marks=pytest.mark.slow),
+        pytest.param(0.0036, 5.0, marks=pytest.mark.slow),
+    ],
+)
 def test_a_sustained_run_is_long_enough_for_a_coarse_gauge(run, step, refresh):
     for found in run(Laptop(step, refresh), "sustained", 240):
         assert found.energy_joules == pytest.approx(WATTS * found.latency_seconds, rel=0.1)

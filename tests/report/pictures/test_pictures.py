@@ -48,10 +48,18 @@ def every(run: Run) -> list[Picture]:
     return [picture for picture in found if picture is not None]
 
 
-def test_every_picture_is_a_titled_drawing_with_labelled_axes(every: list[Picture]) -> None:
+@pytest.fixture(scope="module")
+def drawings(every: list[Picture]) -> dict[str, str]:
+    """Each picture's SVG by its name."""
+    return {picture.name: picture.svg() for picture in every}
+
+
+def test_every_picture_is_a_titled_drawing_with_labelled_axes(
+    every: list[Picture], drawings: dict[str, str]
+) -> None:
     assert len(every) == 8
     for picture in every:
-        root = ET.fromstring(picture.svg())
+        root = ET.fromstring(drawings[picture.name])
         assert root.tag == "svg"
         assert root.get("role") == "img"
         assert root.get("aria-label") == picture.description
@@ -71,10 +79,12 @@ def test_every_time_axis_names_its_unit(every: list[Picture]) -> None:
     assert all(label.endswith("(ms)") for label in labels)
 
 
-def test_ids_are_unique_over_the_pictures_and_all_references_resolve(every: list[Picture]) -> None:
+def test_ids_are_unique_over_the_pictures_and_all_references_resolve(
+    drawings: dict[str, str],
+) -> None:
     ids: list[str] = []
-    for picture in every:
-        svg = picture.svg()
+    assert len(drawings) == 8
+    for svg in drawings.values():
         own = re.findall(r' id="([^"]+)"', svg)
         used = re.findall(r'href="#([^"]+)"', svg) + re.findall(r"url\(#([^)]+)\)", svg)
         assert set(used) == set(own)
@@ -82,12 +92,12 @@ def test_ids_are_unique_over_the_pictures_and_all_references_resolve(every: list
     assert len(ids) == len(set(ids))
 
 
-def test_colours_follow_the_page_in_light_and_dark(every: list[Picture]) -> None:
+def test_colours_follow_the_page_in_light_and_dark(drawings: dict[str, str]) -> None:
     assert set(COLOURS) == set(DARK)
     assert len(set(COLOURS.values())) == len(COLOURS)
-    for picture in every:
-        colours = set(re.findall(r"(?<!, )#[0-9a-f]{6}\b", picture.svg()))
-        assert colours == set(), f"{picture.name} has fixed colours"
+    for name, svg in drawings.items():
+        colours = set(re.findall(r"(?<!, )#[0-9a-f]{6}\b", svg))
+        assert colours == set(), f"{name} has fixed colours"
 
 
 def test_nothing_global_is_left_changed(run: Run) -> None:

@@ -34,6 +34,7 @@ def made(tmp_path: Path) -> tuple[str, str]:
     return str(tmp_path / "superplm"), str(data)
 
 
+@pytest.mark.slow
 def test_each_slice_is_fine_tuned_by_the_same_budget(made: tuple[str, str]) -> None:
     superplm, data = made
     proxy = make_proxy(superplm, "finetune", task="sst2", data=data)

@@ -86,6 +86,7 @@ def test_the_winner_is_the_same_for_fewer_scores(world: Any, tmp_path: Path, see
 
 
 @pytest.mark.parametrize("method", ["random", "fast", "evolved", "pareto"])
+@pytest.mark.slow
 def test_methods_as_published_score_everything_whole(
     world: Any, tmp_path: Path, method: str
 ) -> None:

@@ -185,6 +185,7 @@ def foreign(folder: Path, words: Vocabulary, *, size: int | None = None) -> Supe
     return load_superplm(folder)
 
 
+@pytest.mark.slow
 def test_the_shipped_sample_is_refused_for_other_words(tmp_path: Path) -> None:
     shipped = read_vocabulary().tokens
     shuffled = Vocabulary((*shipped[:1000], *reversed(shipped[1000:])))

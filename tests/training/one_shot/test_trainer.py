@@ -66,8 +66,23 @@ def stop_at(number: int) -> Callable[[TrainingStep], None]:
     return progress
 
 
-@pytest.mark.parametrize("objective", ["mlm", "distillation"])
-@pytest.mark.parametrize("stops", [[3], [4], [7, 11]], ids=str)
+@pytest.mark.parametrize(
+    ("objective", "stops"),
+    [
+        ("mlm", [4]),
+        ("distillation", [7, 11]),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in (
+                ("mlm", [3]),
+                ("mlm", [7, 11]),
+                ("distillation", [3]),
+                ("distillation", [4]),
+            )
+        ),
+    ],
+    ids=str,
+)
 def test_a_stopped_run_ends_with_the_same_weights_and_log(  # noqa: PLR0917 -- fixtures
     tmp_path: Path,
     make_superplm: Make,
