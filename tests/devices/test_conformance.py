@@ -53,6 +53,8 @@ def saved(shared_openssh: OpenSsh) -> SavedDevice:
 
 
 class TestSshDevice(DeviceConformance):
+    slow_runtimes = frozenset({"torch"})
+
     @pytest.fixture(autouse=True)
     def connect(self, saved: SavedDevice) -> Iterator[None]:
         self.device = OfTheBaseInstall(saved)
