@@ -66,21 +66,13 @@ def stop_at(number: int) -> Callable[[TrainingStep], None]:
     return progress
 
 
+STOPS = [("mlm", [4]), ("distillation", [7, 11])]
+MORE_STOPS = [("mlm", [3]), ("mlm", [7, 11]), ("distillation", [3]), ("distillation", [4])]
+
+
 @pytest.mark.parametrize(
     ("objective", "stops"),
-    [
-        ("mlm", [4]),
-        ("distillation", [7, 11]),
-        *(
-            pytest.param(*case, marks=pytest.mark.slow)
-            for case in (
-                ("mlm", [3]),
-                ("mlm", [7, 11]),
-                ("distillation", [3]),
-                ("distillation", [4]),
-            )
-        ),
-    ],
+    [*STOPS, *(pytest.param(*case, marks=pytest.mark.slow) for case in MORE_STOPS)],
     ids=str,
 )
 def test_a_stopped_run_ends_with_the_same_weights_and_log(  # noqa: PLR0917 -- fixtures
