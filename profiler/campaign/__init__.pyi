@@ -1,4 +1,3 @@
-from .artefacts import ArtefactStore as ArtefactStore
 from .campaign import CampaignResult as CampaignResult, run_campaign as run_campaign
 from .details import (
     BreakDown as BreakDown,
@@ -9,4 +8,5 @@ from .details import (
 )
 from .inspection import weight_warnings as weight_warnings
 from .plan import Plan as Plan, plan_of as plan_of
+from .scheduler import ArtefactStore as ArtefactStore
 from .state import Progress as Progress

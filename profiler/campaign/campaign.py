@@ -14,9 +14,8 @@ import numpy as np
 
 from atb.devices import Device, RunSettings, Runtime
 from atb.profiler import Conditions, Failure, Subject, measurements_as_of
-from atb.profiler.campaign.artefacts import ArtefactStore
 from atb.profiler.campaign.plan import Plan
-from atb.profiler.campaign.scheduler import Scheduler
+from atb.profiler.campaign.scheduler import ArtefactStore, Scheduler
 from atb.profiler.campaign.state import BudgetSpent, CampaignState, Progress
 from atb.profiler.database import ProfileDatabase
 from atb.profiler.statistics import MOST_SLOWDOWN, Measurement

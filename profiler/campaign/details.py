@@ -13,7 +13,7 @@ from atb.devices import Device, OperatorTime, RunSettings, Runtime
 from atb.devices.runtimes import all_runtimes
 from atb.errors import InputError
 from atb.profiler import Conditions, Subject
-from atb.profiler.campaign.artefacts import ArtefactStore
+from atb.profiler.campaign.scheduler import ArtefactStore
 
 __all__ = ["BreakDown", "Tokenisation", "break_down", "require_operators", "time_tokenisation"]
 

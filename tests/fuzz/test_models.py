@@ -17,8 +17,8 @@ from atb.devices.runtimes.onnxruntime.runner import RUNTIMES
 from atb.devices.settings import RunSettings
 from atb.devices.worker.core.interface import WorkerError
 from atb.devices.worker.core.worker import Worker
-from atb.profiler.campaign.artefacts import ArtefactStore
 from atb.profiler.campaign.inspection import weight_warnings
+from atb.profiler.campaign.scheduler import ArtefactStore
 from atb.profiler.record import ModelFile
 
 

@@ -13,9 +13,9 @@ from atb.devices.local import LocalDevice
 from atb.devices.runtimes.onnxruntime.cpu import OnnxRuntimeCpu
 from atb.devices.settings import RunSettings
 from atb.errors import BadFile
-from atb.profiler.campaign.artefacts import ArtefactStore
 from atb.profiler.campaign.inspection import inspect_weights
 from atb.profiler.campaign.plan import Plan
+from atb.profiler.campaign.scheduler import ArtefactStore
 from atb.profiler.record import ModelFile
 
 SETTINGS = RunSettings(sequence_length=8)

@@ -9,7 +9,7 @@ from atb.devices.fake.device import FakeDevice
 from atb.devices.settings import RunSettings
 from atb.files import release, take
 from atb.models.space import SPACES
-from atb.profiler.campaign.artefacts import ArtefactStore
+from atb.profiler.campaign.scheduler import ArtefactStore
 
 SMALLEST = SPACES["mini"].smallest
 
@@ -63,7 +63,7 @@ def test_a_folder_without_a_lock_serves_where_files_cannot_be_locked(temporary, 
         path.touch()
         raise OSError(95, "Operation not supported")
 
-    monkeypatch.setattr("atb.profiler.campaign.artefacts.take", fail)
+    monkeypatch.setattr("atb.profiler.campaign.scheduler.take", fail)
     with store() as entered:
         assert entered.get(SMALLEST).path.is_file()
     assert list(temporary.iterdir()) == []
