@@ -28,5 +28,6 @@ from .teacher import (
     Batch as Batch,
     DistillationTarget as DistillationTarget,
     Teacher as Teacher,
+    mean_pooled as mean_pooled,
     vocabulary_sha256_of as vocabulary_sha256_of,
 )

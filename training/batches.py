@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +40,10 @@ class Source(Protocol):
 
     def order(self, epoch: int, seed: int) -> npt.NDArray[np.int64]:
         """All numbers of sequences, shuffled in a way that `epoch` and `seed` alone determine."""
+        ...
+
+    def lengths_of(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.integer[Any]]:
+        """Tokens of some sequences, [len(rows)]."""
         ...
 
     def batch_of(
@@ -82,6 +86,7 @@ class TextSource:
         self.vocabulary_size = shards.vocabulary_size
         self.sequence_length = shards.sequence_length
         self.order = shards.order
+        self.lengths_of = shards.lengths_of
 
     def __len__(self) -> int:
         """Number of sequences."""
@@ -110,7 +115,14 @@ class Batches:
     """Batches of an endless source, reshuffled every time it is gone through."""
 
     def __init__(
-        self, source: Source, *, size: int, parts: int, mask_probability: float, seed: int
+        self,
+        source: Source,
+        *,
+        size: int,
+        parts: int,
+        mask_probability: float,
+        seed: int,
+        by_length: bool = False,
     ) -> None:
         """Keep the settings; nothing is read yet.
 
@@ -120,12 +132,14 @@ class Batches:
             parts: Number of parts that a batch is cut into; divides `size`.
             mask_probability: Share of the words to hide, drawn anew every time; 0 hides none.
             seed: Determines order and masks.
+            by_length: Whether parts hold sequences of like length.
         """
         self._source = source
         self._size = size
         self._parts = parts
         self._mask_probability = mask_probability
         self._seed = seed
+        self._by_length = by_length
         self._epoch = -1
         self._order: npt.NDArray[np.int64] = np.zeros(0, np.int64)
         self._ahead: dict[int, list[Batch]] = {}
@@ -140,6 +154,8 @@ class Batches:
 
     def _read(self, step: int) -> list[Batch]:
         rows = np.array([self._row(step * self._size + place) for place in range(self._size)])
+        if self._by_length:
+            rows = rows[np.argsort(self._source.lengths_of(rows), kind="stable")]
         return [
             self._part(part, step, number)
             for number, part in enumerate(np.array_split(rows, self._parts))

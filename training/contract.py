@@ -9,7 +9,7 @@ from torch import Tensor
 
 from atb.models import Architecture, SearchSpace
 from atb.models.superplm import SuperPLM, TinyBertOutput
-from atb.training.teacher import AttentionStates, Batch, DistillationTarget
+from atb.training.teacher import AttentionStates, Batch, DistillationTarget, mean_pooled
 
 __all__ = ["Objective", "Outcome", "Student", "outcome"]
 
@@ -48,6 +48,12 @@ class Student:
         """Hidden states in the teacher's space, [batch, length, width]."""
         assert self.output.last_hidden_state is not None
         return self.superplm.projected(self.architecture, self.output.last_hidden_state).float()
+
+    def sentences(self) -> Tensor:
+        """The mean of `projected` over the tokens of each sequence, [batch, width]."""
+        assert self.output.last_hidden_state is not None
+        pooled = mean_pooled(self.output.last_hidden_state.float(), self.batch.attention_mask)
+        return self.superplm.projected(self.architecture, pooled).float()
 
     def vocabulary_logits(self) -> Tensor:
         """At the masked positions, [N, vocabulary]."""

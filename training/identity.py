@@ -67,6 +67,8 @@ def _described(objective: Any) -> dict[str, Any]:
     described: dict[str, Any] = {"name": type(objective).__name__}
     for field in fields(objective) if is_dataclass(objective) else ():
         value = getattr(objective, field.name)
+        if "told" in field.metadata and value == field.default:
+            continue  # came later: older runs go on
         if isinstance(value, Teacher):
             value = fingerprint(value.encoder)
         elif is_dataclass(value):

@@ -6,6 +6,6 @@ from typing import Literal
 
 __all__ = ["ObjectiveName"]
 
-#: Masked words; a teacher's last layer; how its tokens relate; masked words and distillation whose
-#: weight falls to zero.
-ObjectiveName = Literal["mlm", "kd", "relations", "inherit"]
+#: Masked words; a teacher's last layer; its vectors of sentences; how its tokens relate; masked
+#: words and distillation whose weight falls to zero.
+ObjectiveName = Literal["mlm", "kd", "sentences", "relations", "inherit"]

@@ -11,8 +11,10 @@ from atb.models import Architecture, SearchSpace
 
 __all__ = ["Sampling", "sampled_architectures"]
 
-#: `uniform` is the paper's; `sandwich` adds the largest and the smallest to every draw.
-Sampling = Literal["uniform", "sandwich"]
+#: `uniform` is the paper's; `sandwich` adds the largest and the smallest to every draw; `anchored`
+#: adds the largest to every fourth, so that it stays what it was at little cost.
+Sampling = Literal["uniform", "sandwich", "anchored"]
+_ANCHORED_EVERY = 4
 
 
 def sampled_architectures(
@@ -31,7 +33,7 @@ def sampled_architectures(
 
     Args:
         space: The space to draw from; or a list, of which a sandwich cannot be made.
-        sampling: Whether the largest and the smallest are added.
+        sampling: Whether the largest and the smallest are added, and how often.
         count: Number of random ones.
         seed: Seed of the run.
         step: Number of the training step.
@@ -44,4 +46,6 @@ def sampled_architectures(
     drawn = space.sample(rng, min(count, space.size))
     if sampling == "sandwich":
         return [space.largest, space.smallest, *drawn]
+    if sampling == "anchored" and (step + part) % _ANCHORED_EVERY == 0:
+        return [space.largest, *drawn]
     return drawn

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, get_args
 
 from atb.errors import InputError
 from atb.models import Architecture, SearchSpace
@@ -24,6 +24,8 @@ class TrainingSettings:
         batch_size: Sequences in each step.
         batch_parts: Parts that the batch is cut into; each part has sub-models of its own.
         sampling: Whether the largest and the smallest are added to random ones.
+        by_length: Whether the sequences of a batch are put in order of length before it is cut
+            into parts, so that little is padding.
         in_place: Whether the first sub-model of a sandwich, the largest, teaches the others.
         random_samples: Random sub-models for each part, beside those of the sandwich.
         learning_rate: Its peak, after warm-up and before the linear decay to zero.
@@ -52,6 +54,7 @@ class TrainingSettings:
     checkpoint_steps: int = 200
     log_steps: int = 10
     chosen: tuple[Architecture, ...] = ()
+    by_length: bool = False
 
     def __post_init__(self) -> None:
         counts = (
@@ -73,9 +76,11 @@ class TrainingSettings:
             raise InputError(
                 f"{self.batch_parts} parts do not divide a batch of {self.batch_size} sequences."
             )
-        if self.sampling not in ("uniform", "sandwich"):
-            raise InputError(f"sampling is {self.sampling!r}: choose uniform or sandwich.")
-        if self.chosen and self.sampling == "sandwich":
+        if self.sampling not in get_args(Sampling):
+            raise InputError(
+                f"sampling is {self.sampling!r}: choose {', '.join(get_args(Sampling))}."
+            )
+        if self.chosen and self.sampling != "uniform":
             raise InputError("Chosen sub-models are drawn as they are: choose uniform sampling.")
         if self.in_place and self.sampling != "sandwich":
             raise InputError("In-place distillation needs the largest: choose sandwich sampling.")
@@ -88,6 +93,10 @@ class TrainingSettings:
     def to_json(self) -> dict[str, Any]:
         """All settings, to tell one run from another."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        del values["chosen"]  # told where there are any, so that older runs go on
-        chosen = {"chosen": [str(a) for a in self.chosen]} if self.chosen else {}
-        return {**values, "space": self.space.to_json(), **chosen}
+        # told where they are not as they always were, so that older runs go on
+        del values["chosen"], values["by_length"]
+        if self.chosen:
+            values["chosen"] = [str(a) for a in self.chosen]
+        if self.by_length:
+            values["by_length"] = True
+        return {**values, "space": self.space.to_json()}

@@ -18,7 +18,14 @@ from atb.data.tokenizer import find_vocabulary, vocabulary_of
 from atb.errors import BadFile, InputError
 from atb.models.superplm import BUNDLED, SuperPLM
 
-__all__ = ["AttentionStates", "Batch", "DistillationTarget", "Teacher", "vocabulary_sha256_of"]
+__all__ = [
+    "AttentionStates",
+    "Batch",
+    "DistillationTarget",
+    "Teacher",
+    "mean_pooled",
+    "vocabulary_sha256_of",
+]
 
 
 # Vanishes in any softmax, and is far from overflow.
@@ -136,6 +143,7 @@ class DistillationTarget:
 
     Attributes:
         hidden: Last hidden states in the space that slices project to, [batch, length, width].
+        sentences: Their means over the tokens of each sequence, [batch, width].
         attention: Attention states of the last layer.
         vocabulary_logits: At the masked positions, [N, vocabulary].
         task_logits: Logits of a task's head; see `SuperPLM.task_logits`.
@@ -143,6 +151,7 @@ class DistillationTarget:
     """
 
     hidden: Tensor | None = None
+    sentences: Tensor | None = None
     attention: AttentionStates | None = None
     vocabulary_logits: Tensor | None = None
     task_logits: tuple[Tensor, ...] = ()
@@ -265,6 +274,13 @@ class Teacher:
         return self.head is not None
 
     @torch.no_grad()
+    def sentences(self, batch: Batch) -> Tensor:
+        """Its vectors of sentences, [batch, width]: see `DistillationTarget.sentences`."""
+        hidden = self(batch).hidden
+        assert hidden is not None
+        return mean_pooled(hidden, batch.attention_mask)
+
+    @torch.no_grad()
     def __call__(
         self, batch: Batch, *, attention: bool = False, vocabulary_logits: bool = False
     ) -> DistillationTarget:
@@ -291,7 +307,13 @@ class Teacher:
             states = AttentionStates(
                 (seen["query"], seen["key"], seen["value"]), self.heads, batch.attention_mask
             )
-        return DistillationTarget(hidden.float(), states, logits)
+        return DistillationTarget(hidden.float(), attention=states, vocabulary_logits=logits)
+
+
+def mean_pooled(states: Tensor, attention_mask: Tensor) -> Tensor:
+    """Mean over tokens but padding: [B, T, H] -> [B, H]."""
+    weights = attention_mask[..., None].to(states.dtype)
+    return (states * weights).sum(1) / weights.sum(1).clamp(min=1)
 
 
 def vocabulary_sha256_of(superplm: SuperPLM) -> str | None:

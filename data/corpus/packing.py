@@ -33,6 +33,8 @@ LONGEST_SEQUENCE = 65_535
 SHORTEST_SEQUENCE = 8
 # Paragraphs tokenised in one call: enough to keep the tokenizer busy, little memory.
 _PARAGRAPHS_AT_ONCE = 512
+# Fewer tokens are a heading or the remains of an abbreviation, not a sentence.
+_SHORTEST_SENTENCE = 5
 # A sentence ends at a full stop, question or exclamation mark, with closing quotes, before white
 # space and something that can begin a sentence; and after the full stops of Chinese and Japanese,
 # which no space follows. An abbreviation cut in two does no harm here: its halves are packed side
@@ -97,15 +99,18 @@ class PackedDocument:
 
 @dataclass(frozen=True, slots=True)
 class Packer:
-    """Packs text greedily: whole sentences, in order.
+    """Packs text greedily: whole sentences, in order; or each sentence by itself.
 
     Attributes:
         vocabulary: Cuts sentences into tokens.
         sequence_length: Most tokens of a sequence. A longer sentence is cut into pieces.
+        single_sentences: Whether each sentence is a sequence of its own; those of fewer than five
+            tokens are left out.
     """
 
     vocabulary: Vocabulary
     sequence_length: int
+    single_sentences: bool = False
 
     def pack(self, paragraphs: Iterable[str]) -> Iterator[PackedDocument]:
         """Pack a stream of text.
@@ -132,7 +137,9 @@ class Packer:
     def _add(self, document: PackedDocument, packed: list[int], tokens: list[int]) -> list[int]:
         """Take up a sentence; returns what waits for more."""
         room = self.sequence_length - 2
-        if len(packed) + len(tokens) > room:
+        if self.single_sentences and len(tokens) < _SHORTEST_SENTENCE:
+            return packed
+        if (packed and self.single_sentences) or len(packed) + len(tokens) > room:
             self._close(document, packed)
             packed = []
         document.sentences += 1

@@ -104,6 +104,7 @@ def prepare(
     out: Path,
     *,
     sequence_length: int = 128,
+    single_sentences: bool = False,
     vocabulary: Vocabulary | None = None,
     limit_tokens: int | None = None,
     documents: range = EVERYTHING,
@@ -116,6 +117,8 @@ def prepare(
         out: The folder to make. When it holds the same shards already, nothing is done; when an
             equal call was stopped, that one is continued.
         sequence_length: Most tokens of a sequence, `[CLS]` and `[SEP]` included.
+        single_sentences: Whether each sentence is a sequence of its own, for training that
+            compares sentences; by default a sequence holds as many as fit.
         vocabulary: The shipped one by default.
         limit_tokens: Stop after this many tokens.
         documents: Numbers of the documents that are used, counted from 0.
@@ -136,12 +139,14 @@ def prepare(
         "limit_tokens": limit_tokens,
         "documents": None if documents == EVERYTHING else [documents.start, documents.stop],
     }
+    if single_sentences:  # told where it is so, so that older shards are known again
+        recipe["single_sentences"] = True
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         return _already_there(out, recipe)
     prepare_output(out)
     partial = _Partial.begin(out.parent / f".{out.name}.partial", recipe)
     done = range(documents.start + partial.counts.documents, documents.stop)
-    packed = Packer(vocabulary, sequence_length).pack(text.paragraphs(done))
+    packed = Packer(vocabulary, sequence_length, single_sentences).pack(text.paragraphs(done))
 
     def report(tokens: int) -> None:
         if progress is not None:

@@ -118,6 +118,14 @@ class TokenShards:
         unknown = sum(int((shard.tokens == self.special.unknown).sum()) for shard in self.shards)
         return unknown / max(1, self.token_count - 2 * len(self))
 
+    def lengths_of(self, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.integer[Any]]:
+        """Tokens of some sequences, [n]."""
+        return self._lengths[indices]
+
+    @cached_property
+    def _lengths(self) -> npt.NDArray[np.integer[Any]]:
+        return np.concatenate([shard.lengths for shard in self.shards])
+
     def batch(
         self, indices: Sequence[int] | npt.NDArray[np.integer[Any]]
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

@@ -15,6 +15,7 @@ from .modeling_tinybert import (
     save_folder as save_folder,
 )
 from .slicing import (
+    SliceLayers as SliceLayers,
     architecture_of as architecture_of,
     axes_of as axes_of,
     config_of as config_of,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from torch import Tensor
 
@@ -13,7 +13,7 @@ from atb.errors import BadFile
 from atb.files import atomic_path, read_document, refusal_of_system, write_document
 from atb.models import Architecture
 from atb.models.superplm.modeling_tinybert import TinyBertConfig
-from atb.models.superplm.slicing import architecture_of, config_of
+from atb.models.superplm.slicing import SliceLayers, architecture_of, config_of
 
 __all__ = [
     "CARD",
@@ -40,6 +40,7 @@ def write_card(
     *,
     with_mlm_head: bool,
     task_head: tuple[str, int] | None = None,
+    slice_layers: SliceLayers = "bottom",
     storage: str,
     **facts: Any,
 ) -> None:
@@ -50,6 +51,7 @@ def write_card(
         config: Configuration of the whole.
         with_mlm_head: Whether it has a masked-LM head.
         task_head: Kind and outputs of the head for a task, if there is one.
+        slice_layers: Which layers slices of fewer layers take; a card without it means the bottom.
         storage: How the weights are stored: float32 or int8.
         **facts: Further JSON-able facts.
     """
@@ -66,6 +68,8 @@ def write_card(
     }
     if task_head is not None:
         content["task_head"] = {"kind": task_head[0], "outputs": task_head[1]}
+    if slice_layers != "bottom":
+        content["slice_layers"] = slice_layers
     write_document(folder / CARD, {**content, **facts}, kind=KIND, format=FORMAT)
 
 
@@ -77,6 +81,7 @@ class Card:
         config: Configuration of the whole.
         with_mlm_head: Whether it has a masked-LM head.
         task_head: Kind and outputs of the head for a task, if there is one.
+        slice_layers: Which layers slices of fewer layers take.
         storage: How the weights are stored: float32 or int8.
         facts: All entries of the card.
         folder: The SuperPLM's.
@@ -85,6 +90,7 @@ class Card:
     config: TinyBertConfig
     with_mlm_head: bool
     task_head: tuple[str, int] | None
+    slice_layers: SliceLayers
     storage: str
     facts: Mapping[str, Any]
     folder: Path
@@ -113,7 +119,10 @@ def read_card(folder: Path) -> Card:
         head = card.get("task_head")
         task_head = None if head is None else (str(head["kind"]), int(head["outputs"]))
         with_mlm_head, storage = bool(card["with_mlm_head"]), str(card["storage"])
-        return Card(config, with_mlm_head, task_head, storage, card, folder)
+        slice_layers = card.get("slice_layers", "bottom")
+        if slice_layers not in get_args(SliceLayers):
+            raise ValueError(f"slice_layers is {slice_layers!r}")
+        return Card(config, with_mlm_head, task_head, slice_layers, storage, card, folder)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise BadFile(
             f"{folder / CARD} is damaged ({error}): take the folder from its source again."

@@ -1,15 +1,17 @@
 """The slicing rule of the SuperPLM, in one place (AutoTinyBERT, section 3.2; both its spaces).
 
 Of every matrix a slice takes the first rows and columns: hidden dimensions, feed-forward neurons,
-and for the attention the first A heads and of each the first Q/A dimensions. It takes the bottom
-layers.
+and for the attention the first A heads and of each the first Q/A dimensions. Of the layers it takes
+the bottom ones, as the paper does, or evenly spaced ones with the last, as DynaBERT does (Hou et
+al., 2020): whichever its SuperPLM is made for.
 """
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import astuple
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -17,12 +19,18 @@ from atb.models import Architecture
 from atb.models.superplm.modeling_tinybert import TinyBertConfig
 
 __all__ = [
+    "SliceLayers",
     "architecture_of",
     "axes_of",
     "config_of",
     "layer_of",
+    "layers_of_slice",
     "slice_parameter",
+    "with_layer",
 ]
+
+#: Which layers of a SuperPLM a slice of fewer layers takes.
+SliceLayers = Literal["bottom", "even"]
 
 # What the axes of each parameter are, by the end of its name; the first match counts.
 # "all" is never cut: vocabulary, positions, token types, outputs of the projection and of heads.
@@ -76,6 +84,25 @@ def layer_of(name: str) -> int | None:
     if not name.startswith(_LAYER):
         return None
     return int(name.removeprefix(_LAYER).partition(".")[0])
+
+
+def with_layer(name: str, layer: int) -> str:
+    """The name of the same parameter in another layer."""
+    ending = name.removeprefix(_LAYER).partition(".")[2]
+    return f"{_LAYER}{layer}.{ending}"
+
+
+def layers_of_slice(rule: SliceLayers, whole: int, layers: int) -> Sequence[int]:
+    """Which layers a slice takes, in ascending order and counted from 0.
+
+    Args:
+        rule: The lowest ones (`bottom`), or evenly spaced ones that end with the last (`even`).
+        whole: Layers of the SuperPLM.
+        layers: Layers of the slice.
+    """
+    if rule == "bottom":
+        return range(layers)
+    return [round(place * whole / layers) - 1 for place in range(1, layers + 1)]
 
 
 def slice_parameter(

@@ -34,7 +34,15 @@ from atb.models.superplm.modeling_tinybert import (
     TinyBertPreTrainedModel,
 )
 from atb.models.superplm.skeletons import shared_of, skeleton
-from atb.models.superplm.slicing import architecture_of, config_of, layer_of, slice_parameter
+from atb.models.superplm.slicing import (
+    SliceLayers,
+    architecture_of,
+    config_of,
+    layer_of,
+    layers_of_slice,
+    slice_parameter,
+    with_layer,
+)
 
 __all__ = ["SuperPLM"]
 
@@ -60,6 +68,7 @@ class SuperPLM(nn.Module):
         bert: Embeddings, encoder, pooler, and a projection into a teacher's space if there is one.
         cls: The masked-LM head, or None.
         task_head: Kind and outputs of the head for a task, or None.
+        slice_layers: Which layers slices of fewer layers take.
         folder: Where it was read from, or written at the end of its training; None before that.
     """
 
@@ -71,9 +80,11 @@ class SuperPLM(nn.Module):
         *,
         with_mlm_head: bool = False,
         task_head: tuple[str, int] | None = None,
+        slice_layers: SliceLayers = "bottom",
     ) -> None:
         super().__init__()
         self.config = config
+        self.slice_layers = slice_layers
         self.bert = TinyBertModel(config)
         self.cls: nn.ModuleDict | None = None
         if with_mlm_head:
@@ -88,7 +99,12 @@ class SuperPLM(nn.Module):
     @classmethod
     def of_card(cls, card: Card) -> SuperPLM:
         """One of the shape that a card describes, with fresh weights."""
-        made = cls(card.config, with_mlm_head=card.with_mlm_head, task_head=card.task_head)
+        made = cls(
+            card.config,
+            with_mlm_head=card.with_mlm_head,
+            task_head=card.task_head,
+            slice_layers=card.slice_layers,
+        )
         made.folder = card.folder
         return made
 
@@ -104,7 +120,7 @@ class SuperPLM(nn.Module):
         """
         changes = {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
         config = config_of(self.architecture, self.config, **changes)
-        copied = SuperPLM(config, task_head=(kind, outputs))
+        copied = SuperPLM(config, task_head=(kind, outputs), slice_layers=self.slice_layers)
         copied.bert.load_state_dict(self.bert.state_dict())
         return copied
 
@@ -118,6 +134,7 @@ class SuperPLM(nn.Module):
         with_mlm_head: bool = False,
         projection_size: int | None = None,
         dropout: float = 0.1,
+        slice_layers: SliceLayers = "bottom",
     ) -> SuperPLM:
         """A SuperPLM of this largest shape with fresh weights from N(0, 0.02).
 
@@ -128,6 +145,7 @@ class SuperPLM(nn.Module):
             with_mlm_head: Whether it has a masked-LM head, tied to the word table.
             projection_size: Hidden size of the teacher, for a projection into its space.
             dropout: Share of hidden states and attention weights set to zero while training.
+            slice_layers: Which layers slices of fewer layers take.
         """
         config = config_of(
             architecture,
@@ -137,7 +155,7 @@ class SuperPLM(nn.Module):
             hidden_dropout_prob=dropout,
             attention_probs_dropout_prob=dropout,
         )
-        return cls(config, with_mlm_head=with_mlm_head)
+        return cls(config, with_mlm_head=with_mlm_head, slice_layers=slice_layers)
 
     @property
     def architecture(self) -> Architecture:
@@ -161,12 +179,21 @@ class SuperPLM(nn.Module):
             )
 
     def sliced(self, architecture: Architecture, prefix: str = "") -> dict[str, Tensor]:
-        """Parameters of a slice whose names start with a prefix, as views that gradients pass."""
-        return {
-            name: self._slice(name, parameter, architecture)
-            for name, parameter in self.named_parameters()
-            if name.startswith(prefix) and (layer_of(name) or 0) < architecture.layers
-        }
+        """Parameters of a slice whose names start with a prefix, as views that gradients pass.
+
+        The names are the slice's own: its layers are counted from 0.
+        """
+        whole = self.architecture.layers
+        taken = layers_of_slice(self.slice_layers, whole, architecture.layers)
+        own = {layer: place for place, layer in enumerate(taken)}
+        found = {}
+        for name, parameter in self.named_parameters():
+            layer = layer_of(name)
+            if not name.startswith(prefix) or (layer is not None and layer not in own):
+                continue
+            own_name = name if layer is None else with_layer(name, own[layer])
+            found[own_name] = self._slice(name, parameter, architecture)
+        return found
 
     def parameter_count(self, architecture: Architecture) -> int:
         """Number of parameters of a slice, its heads included."""
@@ -341,6 +368,7 @@ class SuperPLM(nn.Module):
             self.config,
             with_mlm_head=self.cls is not None,
             task_head=self.task_head,
+            slice_layers=self.slice_layers,
             storage=storage,
             **facts,
         )

@@ -22,6 +22,16 @@ def test_the_sandwich_holds_the_largest_and_the_smallest(space: SearchSpace) -> 
     assert all(architecture in space for architecture in drawn)
 
 
+def test_an_anchored_draw_holds_the_largest_once_in_four_parts(space: SearchSpace) -> None:
+    drawn = [
+        sampled_architectures(space, "anchored", 2, seed=0, step=step, part=part)
+        for step in range(2)
+        for part in range(4)
+    ]
+    assert [len(architectures) for architectures in drawn] == [3, 2, 2, 2, 2, 2, 2, 3]
+    assert drawn[0][0] == drawn[7][0] == space.largest
+
+
 def test_uniform_draws_reach_all_of_the_space(space: SearchSpace) -> None:
     drawn = [
         architecture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -60,6 +61,10 @@ class TaskRows:
     def order(self, epoch: int, seed: int) -> npt.NDArray[np.int64]:
         """All numbers of features, shuffled in a way that `epoch` and `seed` alone determine."""
         return np.random.default_rng([seed, epoch]).permutation(len(self)).astype(np.int64)
+
+    def lengths_of(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.integer[Any]]:
+        """Tokens of some features, [len(rows)]."""
+        return np.array([len(self.features[row]["input_ids"]) for row in rows])
 
     def batch_of(
         self,

@@ -17,8 +17,7 @@ from atb.data.tokenizer import find_tokenizer, vocabulary_of
 from atb.errors import InputError
 from atb.models import Architecture
 from atb.models.superplm import SuperPLM
-from atb.training import Batch, DistillationTarget, Teacher, vocabulary_sha256_of
-from atb.training.one_shot.objectives import mean_pooled
+from atb.training import Batch, DistillationTarget, Teacher, mean_pooled, vocabulary_sha256_of
 from atb.training.one_shot.scoring_teacher import ScoreTeacher, score_teacher
 
 __all__ = [

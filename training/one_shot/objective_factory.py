@@ -55,7 +55,7 @@ def objective_of(
     _check_options(
         name,
         {
-            "--teacher": (teacher, ("kd", "relations", "inherit")),
+            "--teacher": (teacher, ("kd", "sentences", "relations", "inherit")),
             "--attention-weight": (attention_weight, ("kd",)),
             "--relation-heads": (relation_heads, ("relations", "inherit")),
             "--annealed": (annealed, ("inherit",)),
@@ -68,6 +68,8 @@ def objective_of(
     loaded = _load_for(superplm, vocabulary, teacher)
     if cache is not None:
         loaded = CachedTeacher(loaded, *cache)
+    if name == "sentences":
+        return Distillation.of_sentences(loaded)
     if name == "kd":
         weight = 1.0 if attention_weight is None else attention_weight
         return Distillation(loaded, attention_weight=weight)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, replace
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
 from atb.errors import InputError
 from atb.models import SearchSpace
 from atb.models.superplm import SuperPLM
-from atb.training import Batch, DistillationTarget, Outcome, Student, Teacher
+from atb.training import Batch, DistillationTarget, Outcome, Student, Teacher, mean_pooled
 
 __all__ = [
     "Distillation",
@@ -19,7 +20,6 @@ __all__ = [
     "LogitDistillation",
     "MaskedLanguageModelling",
     "RelationDistillation",
-    "mean_pooled",
 ]
 
 
@@ -59,7 +59,11 @@ class MaskedLanguageModelling:
 
 @dataclass(frozen=True, slots=True)
 class Distillation:
-    """Last-layer distillation: attention logits and projected hidden states of a teacher.
+    """Last-layer distillation: hidden states, attention logits and sentences of a teacher.
+
+    A sentence is the mean of the projected hidden states over its tokens. What a model of sentences
+    is for is which of them are alike: `similarity_weight` weighs just that, over all pairs of a
+    part of a batch.
 
     The attention term pairs heads, so it counts only for sub-models with as many heads as the
     teacher (all of the `kd` space); the others learn from the hidden states alone. Where the
@@ -70,7 +74,9 @@ class Distillation:
         teacher: The encoder whose output is the target.
         hidden_weight: Weight of the squared error of hidden states, mean over all their numbers.
         attention_weight: Weight of the squared error of attention logits.
-        sentence_weight: Weight of one minus the cosine of mean-pooled states.
+        sentence_weight: Weight of one minus the cosine of a sentence to the teacher's.
+        similarity_weight: Weight of the squared error of the cosines between the sentences of a
+            part of a batch, mean over its pairs.
         mask_probability: Zero: no words are masked.
     """
 
@@ -78,7 +84,24 @@ class Distillation:
     hidden_weight: float = 1.0
     attention_weight: float = 1.0
     sentence_weight: float = 0.0
+    similarity_weight: float = field(default=0.0, metadata={"told": "where it is not zero"})
     mask_probability: float = 0.0
+
+    @classmethod
+    def of_sentences(cls, teacher: Teacher) -> Distillation:
+        """The one for sentences alone: their vectors, and which of them are alike."""
+        return cls(
+            teacher,
+            hidden_weight=0.0,
+            attention_weight=0.0,
+            sentence_weight=1.0,
+            similarity_weight=10.0,
+        )
+
+    @property
+    def wants_tokens(self) -> bool:
+        """Whether anything but sentences is compared."""
+        return self.hidden_weight > 0 or self.attention_weight > 0
 
     @property
     def wants_attention(self) -> bool:
@@ -93,6 +116,9 @@ class Distillation:
                 has heads to pair with the teacher's.
         """
         _check_words(self.teacher, superplm)
+        weights = (self.hidden_weight, self.attention_weight)
+        if not any((*weights, self.sentence_weight, self.similarity_weight)):
+            raise InputError("All weights of the distillation are 0: give one that is above 0.")
         if superplm.config.projection_size != self.teacher.hidden_size:
             raise InputError(
                 f"The teacher is {self.teacher.hidden_size} wide and the SuperPLM projects to "
@@ -107,24 +133,37 @@ class Distillation:
 
     def prepare(self, batch: Batch, done: float = 0.0) -> DistillationTarget | None:
         """The teacher's output, once for all sub-models."""
-        return self.teacher(batch, attention=self.wants_attention)
+        if not self.wants_tokens:
+            return DistillationTarget(sentences=self.teacher.sentences(batch))
+        target = self.teacher(batch, attention=self.wants_attention)
+        assert target.hidden is not None
+        return replace(target, sentences=mean_pooled(target.hidden, batch.attention_mask))
 
     def score(self, student: Student, target: DistillationTarget | None) -> Outcome:
         """Weighted sum of the terms."""
         assert target is not None, "distillation needs the teacher's output"
-        assert target.hidden is not None
-        projected, mask = student.projected(), student.batch.attention_mask
-        loss = self.hidden_weight * hidden_error(projected, target.hidden, mask)
-        if self.sentence_weight:
+        assert target.sentences is not None
+        mask, projected = student.batch.attention_mask, None
+        loss = target.sentences.new_zeros(())
+        if self.wants_tokens:
+            assert target.hidden is not None
+            projected = student.projected()
+            loss = loss + self.hidden_weight * hidden_error(projected, target.hidden, mask)
             pooled = mean_pooled(projected, mask)
-            wanted = mean_pooled(target.hidden, mask)
-            cosine = functional.cosine_similarity(pooled, wanted, dim=-1)
+        else:
+            pooled = student.sentences()
+        if self.sentence_weight:
+            cosine = functional.cosine_similarity(pooled, target.sentences, dim=-1)
             loss = loss + self.sentence_weight * (1 - cosine).mean()
+        if self.similarity_weight:
+            error = functional.mse_loss(_cosines(pooled), _cosines(target.sentences))
+            loss = loss + self.similarity_weight * error
         own = student.attention()
         if own is not None and target.attention is not None and own.heads == target.attention.heads:
             error = functional.mse_loss(own.logits, target.attention.logits)
             loss = loss + self.attention_weight * error
-        return Outcome(loss, DistillationTarget(projected.detach(), own and own.detached()))
+        states = None if projected is None else projected.detach()
+        return Outcome(loss, DistillationTarget(states, pooled.detach(), own and own.detached()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,7 +338,8 @@ def hidden_error(states: Tensor, wanted: Tensor, attention_mask: Tensor) -> Tens
     return (by_token * attention_mask).sum() / attention_mask.sum()
 
 
-def mean_pooled(states: Tensor, attention_mask: Tensor) -> Tensor:
-    """Mean over tokens but padding: [B, T, H] -> [B, H]."""
-    weights = attention_mask[..., None].to(states.dtype)
-    return (states * weights).sum(1) / weights.sum(1).clamp(min=1)
+def _cosines(sentences: Tensor) -> Tensor:
+    """Between all sentences of a batch: [B, W] -> [B, B]."""
+    directions = functional.normalize(sentences, dim=-1)
+    with torch.autocast(directions.device.type, enabled=False):  # bfloat16 tells them to 1/256
+        return directions @ directions.T

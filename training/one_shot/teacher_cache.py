@@ -101,7 +101,7 @@ class CachedTeacher(Teacher):
         if attention:
             query, key, value = map(taken, _STATES)
             states = AttentionStates((query, key, value), self.heads, batch.attention_mask)
-        return DistillationTarget(taken("hidden"), states)
+        return DistillationTarget(taken("hidden"), attention=states)
 
     def _fill(self, batch: Batch, missing: npt.NDArray[np.integer[Any]]) -> None:
         """Ask for sequences, at full length, so that it does not matter what they came with."""

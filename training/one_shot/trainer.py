@@ -283,6 +283,7 @@ def _begin(
         parts=settings.batch_parts,
         mask_probability=objective.mask_probability,
         seed=settings.seed,
+        by_length=settings.by_length,
     )
     return _Run(superplm, batches, settings, objective, optimizer, identity, processes)
 

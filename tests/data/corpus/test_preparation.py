@@ -72,6 +72,22 @@ def test_a_document_is_packed_whole_and_documents_stay_apart(tmp_path: Path, cor
     assert texts[1] == "the second book is another document."
 
 
+def test_sentences_by_themselves_are_sequences_but_for_headings(tmp_path: Path) -> None:
+    path = tmp_path / "corpus.txt"
+    path.write_text("See also\n" + TEXT, "utf-8")
+    prepare(Corpus(path), tmp_path / "out", single_sentences=True)
+    tokenizer = read_vocabulary().tokenizer()
+    texts = [tokenizer.decode(sequence) for sequence in sequences(tmp_path / "out")]
+    assert texts == [
+        "the first book begins here.",
+        "it has two sentences!",
+        'a second paragraph : " is it short? "',
+        "the second book is another document.",
+    ]
+    with pytest.raises(InputError, match="out"):
+        prepare(Corpus(path), tmp_path / "out")  # those are other shards
+
+
 def test_a_sentence_longer_than_a_sequence_is_cut_and_nothing_is_lost() -> None:
     tokenizer = read_vocabulary().tokenizer()
     long = "word " * 100 + "end."

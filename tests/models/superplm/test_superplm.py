@@ -14,7 +14,7 @@ from atb.errors import BadFile, InputError
 from atb.models.architecture import Architecture
 from atb.models.space import SPACES, Dimension, SearchSpace
 from atb.models.superplm.modeling_tinybert import TinyBertModel
-from atb.models.superplm.slicing import axes_of, slice_parameter
+from atb.models.superplm.slicing import axes_of, layers_of_slice, slice_parameter
 from atb.models.superplm.superplm import SuperPLM
 
 torch.set_num_threads(1)
@@ -42,7 +42,7 @@ BOTH = SearchSpace(
 )
 
 
-def super_plm(**changes: int | bool | None) -> SuperPLM:
+def super_plm(**changes: int | bool | str | None) -> SuperPLM:
     torch.manual_seed(3)
     settings = {
         "vocabulary_size": 60,
@@ -93,9 +93,49 @@ def test_the_first_heads_are_kept_whole() -> None:
     assert kept_rows(whole, Architecture(5, 564, 8, 512, 1054)) == list(range(512))
 
 
+def test_a_slice_takes_the_bottom_layers_or_even_ones_with_the_last() -> None:
+    assert [list(layers_of_slice("bottom", 6, layers)) for layers in (1, 4)] == [[0], [0, 1, 2, 3]]
+    even = [[layer + 1 for layer in layers_of_slice("even", 6, layers)] for layers in range(1, 7)]
+    assert even == [
+        [6],
+        [3, 6],
+        [2, 4, 6],
+        [2, 3, 4, 6],
+        [1, 2, 4, 5, 6],
+        [1, 2, 3, 4, 5, 6],
+    ]
+    for whole in range(1, 25):
+        for layers in range(1, whole + 1):
+            taken = layers_of_slice("even", whole, layers)
+            assert len(set(taken)) == layers
+            assert list(taken) == sorted(taken)
+            assert taken[0] >= 0
+            assert taken[-1] == whole - 1
+
+
+def test_the_layers_of_slices_are_saved_and_what_does_not_say_takes_the_bottom_ones(
+    tmp_path: Path,
+) -> None:
+    shallow = Architecture(1, 32, 4, 32, 48)
+    superplm = super_plm(slice_layers="even")
+    last = "encoder.layer.{}.output.dense.bias"
+    superplm.save(tmp_path / "even")
+    for held in (superplm, SuperPLM.load(tmp_path / "even")):
+        assert held.slice_layers == held.with_task_head("qa", 2, dropout=0.0).slice_layers == "even"
+        taken = held.extract(shallow).get_parameter(last.format(0))
+        assert torch.equal(taken, superplm.bert.get_parameter(last.format(2)))
+    super_plm().save(tmp_path / "bottom")
+    assert "slice_layers" not in (tmp_path / "bottom" / "superplm.json").read_text("utf-8")
+    assert SuperPLM.load(tmp_path / "bottom").slice_layers == "bottom"
+    super_plm(slice_layers="top").save(tmp_path / "top")
+    with pytest.raises(BadFile, match="slice_layers"):
+        SuperPLM.load(tmp_path / "top")
+
+
+@pytest.mark.parametrize("slice_layers", ["bottom", "even"])
 @pytest.mark.parametrize("space", [WHOLE_HEADS, NARROW_HEADS, BOTH], ids=lambda space: space.name)
-def test_a_slice_equals_the_extracted_model(space: SearchSpace) -> None:
-    superplm = super_plm()
+def test_a_slice_equals_the_extracted_model(space: SearchSpace, slice_layers: str) -> None:
+    superplm = super_plm(slice_layers=slice_layers)
     tokens, mask, types = inputs()
     for architecture in space.sample(np.random.default_rng(0), 25):
         if not superplm.holds(architecture):

@@ -75,6 +75,43 @@ def test_masked_lm_asks_for_its_head(
         MaskedLanguageModelling().check(make_superplm(mlm=False), space)
 
 
+def test_the_loss_of_sentences_is_their_direction_and_which_of_them_are_alike(
+    superplm: SuperPLM,
+) -> None:
+    """Against a plain calculation from the models' own hidden states."""
+    teacher, given = Teacher(encoder("bert")), batch()
+    objective = Distillation.of_sentences(teacher)
+
+    def pooled(hidden: torch.Tensor) -> torch.Tensor:
+        rows = zip(hidden, given.attention_mask.bool(), strict=True)
+        return torch.stack([states[kept].mean(0) for states, kept in rows])
+
+    own = superplm.extract(SLICE)
+    with torch.no_grad():
+        states = own(given.input_ids, given.attention_mask).last_hidden_state
+        student = pooled(own.projection(states))
+        taught = pooled(teacher(given).hidden)
+    cosines = [
+        torch.nn.functional.cosine_similarity(v[:, None], v[None], -1) for v in (student, taught)
+    ]
+    wanted = (1 - torch.cosine_similarity(student, taught)).mean()
+    wanted = wanted + 10 * (cosines[0] - cosines[1]).square().mean()
+    assert torch.allclose(loss_of(objective, superplm, SLICE, given), wanted, atol=1e-5)
+    # the same by way of all hidden states
+    with_tokens = Distillation(
+        teacher, attention_weight=0.0, sentence_weight=1.0, similarity_weight=10.0
+    )
+    tokens = Distillation(teacher, attention_weight=0.0)
+    found = loss_of(with_tokens, superplm, SLICE, given) - loss_of(tokens, superplm, SLICE, given)
+    assert torch.allclose(found, wanted, atol=1e-5)
+
+
+def test_a_distillation_of_nothing_is_refused(superplm: SuperPLM, space: SearchSpace) -> None:
+    nothing = Distillation(Teacher(encoder("bert")), hidden_weight=0.0, attention_weight=0.0)
+    with pytest.raises(InputError, match="above 0"):
+        nothing.check(superplm, space)
+
+
 @pytest.mark.parametrize("kind", ["bert", "electra"])
 def test_distillation_is_the_specified_loss(superplm: SuperPLM, kind: str) -> None:
     """Against a plain calculation from the models' own attention probabilities and states."""

@@ -322,7 +322,7 @@ def test_biases_and_norms_do_not_decay(
         for parameter in start.parameters():
             parameter.add_(0.1)
     before = weights(start)
-    still = Distillation(Teacher.of(start), hidden_weight=0.0, attention_weight=0.0)
+    still = Distillation(Teacher.of(start), hidden_weight=1e-30, attention_weight=0.0)
     after = weights(
         train_superplm(
             start, text, settings(only_largest, weight_decay=0.5), tmp_path, objective=still
@@ -394,3 +394,22 @@ def test_the_parts_of_a_batch_do_not_depend_on_what_was_read_before(text: TokenS
         assert left.labels is not None
         assert right.labels is not None
         assert torch.equal(left.labels, right.labels)
+
+
+def test_parts_by_length_hold_all_sequences_of_a_batch_with_little_padding(
+    text: TokenShards,
+) -> None:
+    plain, by_length = (
+        Batches(
+            TextSource(text), size=16, parts=4, mask_probability=0.0, seed=1, by_length=by_length
+        ).of_step(2)
+        for by_length in (False, True)
+    )
+    seen = [np.concatenate([part.rows for part in parts]) for parts in (plain, by_length)]
+    assert sorted(seen[0]) == sorted(seen[1])
+    lengths = [part.input_ids.shape[1] for part in by_length]
+    assert lengths == sorted(lengths)
+    padding = [
+        sum(int((p.attention_mask == 0).sum()) for p in parts) for parts in (plain, by_length)
+    ]
+    assert padding[1] < padding[0] / 2
