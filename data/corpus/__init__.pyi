@@ -9,4 +9,5 @@ from .masking import mask_tokens as mask_tokens
 from .packing import MANY_UNKNOWN as MANY_UNKNOWN, check_sequence_length as check_sequence_length
 from .preparation import Summary as Summary, prepare as prepare
 from .samples import held_out as held_out
+from .sentence_pairs import SentencePairs as SentencePairs
 from .shards import TokenShards as TokenShards

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from functools import lru_cache
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from atb.data.corpus.corpus import Corpus
 from atb.data.corpus.packing import Packer, check_sequence_length
-from atb.data.corpus.shards import Shard, TokenShards, token_type
+from atb.data.corpus.shards import TokenShards
 from atb.data.tokenizer import Vocabulary, read_vocabulary
 
 __all__ = ["HELD_OUT_DOCUMENTS", "HELD_OUT_TEXT", "TRAINING_DOCUMENTS", "held_out"]
@@ -43,11 +42,4 @@ def held_out(
     if limit is not None and limit < len(sequences):
         places = np.linspace(0, len(sequences) - 1, limit).astype(int)
         sequences = [sequences[place] for place in places]
-    size = len(vocabulary)
-    tokens = np.array([token for sequence in sequences for token in sequence], token_type(size))
-    lengths = np.array([len(sequence) for sequence in sequences], np.uint16)
-    content = hashlib.sha256(tokens.tobytes() + lengths.tobytes()).hexdigest()
-    shard = Shard(tokens, lengths)
-    return TokenShards(
-        (shard,), sequence_length, size, vocabulary.sha256, content, vocabulary.special
-    )
+    return TokenShards.of_sequences(sequences, vocabulary, sequence_length)

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.format import open_memmap
 
-from atb.data.tokenizer import SpecialTokens
+from atb.data.tokenizer import SpecialTokens, Vocabulary
 from atb.errors import BadFile
 from atb.files import read_document, write_document
 
@@ -90,6 +90,24 @@ class TokenShards:
         if not len(opened) or longest > opened.sequence_length:
             raise BadFile(f"{folder} does not hold what its {META} says: prepare the text again.")
         return opened
+
+    @classmethod
+    def of_sequences(
+        cls, sequences: Sequence[Sequence[int]], vocabulary: Vocabulary, sequence_length: int
+    ) -> TokenShards:
+        """Shards in memory.
+
+        Args:
+            sequences: Each `[CLS] ... [SEP]`.
+            vocabulary: The vocabulary that made them.
+            sequence_length: Tokens in the longest sequence that may occur.
+        """
+        size = len(vocabulary)
+        tokens = np.array([t for sequence in sequences for t in sequence], token_type(size))
+        lengths = np.array([len(sequence) for sequence in sequences], np.uint16)
+        content = hashlib.sha256(tokens.tobytes() + lengths.tobytes()).hexdigest()
+        shards = (Shard(tokens, lengths),)
+        return cls(shards, sequence_length, size, vocabulary.sha256, content, vocabulary.special)
 
     def __len__(self) -> int:
         """Number of sequences."""

@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from atb.errors import InputError
-from atb.search.scoring.proxy import SEQUENCES, DistillationProxy, MlmProxy, Proxy, ProxyName
+from atb.search.scoring.proxy import (
+    SEQUENCES,
+    AgreementProxy,
+    DistillationProxy,
+    MlmProxy,
+    Proxy,
+    ProxyName,
+)
 
 if TYPE_CHECKING:
     from atb.models.superplm import SuperPLM
@@ -24,6 +31,7 @@ def make_proxy(
     teacher: str | None = None,
     task: str | None = None,
     data: str | None = None,
+    pairs: Path | None = None,
     bf16: bool = False,
     precision: str = "fp32",
     sequence_length: int | None = None,
@@ -35,9 +43,10 @@ def make_proxy(
         name: The default one where None.
         elastic: For `task`, which is the default where they are given.
         held_out: For `distillation` and `mlm`: token shards; the shipped sample when None.
-        teacher: For `distillation`: where the teacher is; see `score_teacher`.
+        teacher: For `agreement` and `distillation`: where the teacher is; see `score_teacher`.
         task: For `finetune`: name of the task.
         data: For `finetune`: where the task's rows are.
+        pairs: For `agreement`: a table of sentence pairs; the shipped ones when None.
         bf16: For `task` and `finetune`: matrix products in bfloat16.
         precision: In which slices run.
         sequence_length: For `task` and `finetune`: tokens to which rows are cut.
@@ -50,7 +59,13 @@ def make_proxy(
 
         superplm = load_superplm(superplm)
     known = None if isinstance(superplm, str) else superplm
-    given = {"held_out": held_out, "teacher": teacher, "task": task, "data": data}
+    given = {
+        "held_out": held_out,
+        "teacher": teacher,
+        "task": task,
+        "data": data,
+        "pairs": pairs,
+    }
     name = check_options(known, name, given, elastic=elastic, bf16=bf16, precision=precision)
     if name == "task":
         from atb.search.scoring.task_proxy import TaskProxy
@@ -65,6 +80,8 @@ def make_proxy(
         raise InputError(
             "What a shorter sequence costs is told by tasks alone: give --proxy task --elastic DIR."
         )
+    if name == "agreement":
+        return _agreement_proxy(superplm, pairs, teacher, precision)
     return _held_out_proxy(superplm, name, held_out, teacher, precision)
 
 
@@ -82,7 +99,7 @@ def check_options(
     Args:
         superplm: Whose slices; None only for `task`, whose folders hold SuperPLMs of their own.
         name: Of the proxy; the default one where None.
-        given: `held_out`, `teacher`, `task` and `data`, None where they are not given.
+        given: `held_out`, `teacher`, `task`, `data` and `pairs`, None where they are not given.
         elastic: As for `make_proxy`, like the others.
         bf16: Matrix products in bfloat16.
         precision: In which slices run.
@@ -98,7 +115,8 @@ def check_options(
         name = "task" if elastic else "distillation" if has_projection else "mlm"
     users: dict[str, tuple[ProxyName, ...]] = {
         "held_out": ("distillation", "mlm"),
-        "teacher": ("distillation",),
+        "teacher": ("agreement", "distillation"),
+        "pairs": ("agreement",),
         "task": ("finetune",),
         "data": ("finetune",),
         "elastic": ("task",),
@@ -118,6 +136,17 @@ def check_options(
     if name == "finetune" and (given["task"] is None or given["data"] is None):
         raise InputError("--proxy finetune needs a task and its rows: give --task and --data.")
     return name
+
+
+def _agreement_proxy(
+    superplm: SuperPLM, pairs: Path | None, teacher: str | None, precision: str
+) -> Proxy:
+    from atb.data.corpus import SentencePairs
+    from atb.training.one_shot import score_teacher
+
+    read = SentencePairs.read(pairs)
+    known = None if teacher is None else score_teacher(superplm, teacher).teacher
+    return AgreementProxy(superplm, read, teacher=known, precision=precision)
 
 
 def _held_out_proxy(

@@ -13,11 +13,12 @@ import numpy.typing as npt
 from atb.models import Architecture
 
 if TYPE_CHECKING:
-    from atb.data.corpus import TokenShards
+    from atb.data.corpus import SentencePairs, TokenShards
     from atb.models.superplm import SuperPLM
     from atb.training import Teacher
 
 __all__ = [
+    "AgreementProxy",
     "DescribedProxy",
     "DistillationProxy",
     "ExactProxy",
@@ -210,8 +211,72 @@ class MlmProxy(_HeldOutProxy):
     _loss = "mlm"
 
 
+class AgreementProxy:
+    """How well a slice keeps its teacher's ranking of sentence pairs; see `AgreementJudge`."""
+
+    name = "agreement"
+
+    def __init__(
+        self,
+        superplm: SuperPLM,
+        pairs: SentencePairs | None = None,
+        *,
+        teacher: Teacher | None = None,
+        precision: str = "fp32",
+    ) -> None:
+        """Prepare the sentences once for all candidates.
+
+        Args:
+            superplm: Whose slices are scored.
+            pairs: The shipped ones by default.
+            teacher: See `AgreementJudge`.
+            precision: In which slices run; the teacher does in float32.
+
+        Raises:
+            InputError: The SuperPLM has no projection, or the teacher is none for it.
+        """
+        from atb.data.tokenizer import read_vocabulary, vocabulary_of
+        from atb.search.scoring.int8_slices import as_deployed
+        from atb.training.one_shot import AgreementJudge
+
+        folder = superplm.folder
+        vocabulary = read_vocabulary() if folder is None else vocabulary_of(folder)
+        deployed = as_deployed(superplm, precision)
+        self._judge = AgreementJudge(deployed, vocabulary, pairs, teacher=teacher)
+        taught_by = (
+            "" if self._judge.teacher is None else module_sha256(self._judge.teacher.encoder)
+        )
+        parts = [self.name, superplm_sha256(superplm), self._judge.sha256, taught_by]
+        self.key = proxy_key(parts, precision=precision)
+        self.rough_key = f"{self.key}-rough"
+        self.facts = {
+            "teacher": self._judge.teacher_description,
+            "text": f"{len(self._judge.pairs):,} of {self._judge.pairs.name}",
+        }
+        self._rough: dict[Architecture, npt.NDArray[np.float32]] = {}
+
+    def score(self, architectures: Sequence[Architecture]) -> list[float | None]:
+        """Spearman's correlation over all pairs."""
+        return [self._ranking(a, rough=False) for a in architectures]
+
+    def score_roughly(self, architectures: Sequence[Architecture]) -> list[float | None]:
+        """The same over a fourth of the pairs."""
+        return [self._ranking(a, rough=True) for a in architectures]
+
+    def _ranking(self, architecture: Architecture, *, rough: bool) -> float | None:
+        try:
+            if architecture not in self._rough:
+                self._rough[architecture] = self._judge.cosines(architecture, rough=True)
+            cosines = self._rough[architecture]
+            rest = None if rough else self._judge.cosines(architecture, rough=False)
+        except (RuntimeError, MemoryError):  # torch out of memory is a RuntimeError
+            return None
+        ranking = self._judge.ranking(cosines, rest)
+        return ranking if math.isfinite(ranking) else None
+
+
 #: Names that `make_proxy` knows; the default is what the SuperPLM allows.
-ProxyName = Literal["distillation", "mlm", "task", "finetune"]
+ProxyName = Literal["agreement", "distillation", "mlm", "task", "finetune"]
 
 
 def proxy_key(parts: Sequence[str], *, precision: str) -> str:
