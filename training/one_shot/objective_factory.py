@@ -46,7 +46,7 @@ def objective_of(
         relation_heads: Most relation heads of `relations`; 12 when None.
         annealed: Share of the run in which the distillation weight of `inherit` falls to zero; all
             of it when None.
-        cache: A text and a folder in which outputs of the teacher of `kd` and `relations` are kept.
+        cache: A text and a folder in which outputs of the teacher are kept.
 
     Raises:
         InputError: Something was given that the objective has no use for, or the teacher does not
@@ -59,7 +59,7 @@ def objective_of(
             "--attention-weight": (attention_weight, ("kd",)),
             "--relation-heads": (relation_heads, ("relations", "inherit")),
             "--annealed": (annealed, ("inherit",)),
-            "--teacher-cache": (cache, ("kd", "relations")),
+            "--teacher-cache": (cache, ("kd", "sentences", "relations")),
         },
     )
     if name == "mlm":
@@ -67,7 +67,7 @@ def objective_of(
         return MaskedLanguageModelling()
     loaded = _load_for(superplm, vocabulary, teacher)
     if cache is not None:
-        loaded = CachedTeacher(loaded, *cache)
+        loaded = CachedTeacher(loaded, *cache, only_sentences=name == "sentences")
     if name == "sentences":
         return Distillation.of_sentences(loaded)
     if name == "kd":

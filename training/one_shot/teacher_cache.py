@@ -1,8 +1,9 @@
 """A teacher's outputs for each sequence, kept on disk, so that later epochs need not run it again.
 
 It pays where the teacher is large beside the sub-models and the text is gone over several times.
-A folder holds `cache.json` (format 1), `done.npy` and the sequences' states as float16 in arrays as
-long as the text, of which the file system stores what was written.
+A folder holds `cache.json` (format 1), `done.npy` and what is kept of the sequences as float16 in
+arrays as long as the text, of which the file system stores what was written: the states of all
+tokens, or just the vector of each sentence.
 """
 
 from __future__ import annotations
@@ -34,12 +35,18 @@ __all__ = ["CachedTeacher"]
 
 _CARD, _KIND, _FORMAT = "cache.json", "teacher-cache", 1
 _STATES = ("query", "key", "value")
+_SENTENCES = "sentences"
 _States = npt.NDArray[np.float16]
 
 
 @dataclass(frozen=True, slots=True)
 class _Store:
-    """Arrays of a cache, mapped: whether a sequence is there [n], and its states [n, T, width]."""
+    """Arrays of a cache, mapped.
+
+    Attributes:
+        done: Whether a sequence is there, [n].
+        states: What is kept by name: states [n, T, width], or vectors of sentences [n, width].
+    """
 
     done: npt.NDArray[np.uint8]
     states: dict[str, _States]
@@ -48,13 +55,16 @@ class _Store:
 class CachedTeacher(Teacher):
     """A teacher that is run once for each sequence; its outputs are kept as float16."""
 
-    def __init__(self, teacher: Teacher, text: TokenShards, folder: Path) -> None:
+    def __init__(
+        self, teacher: Teacher, text: TokenShards, folder: Path, *, only_sentences: bool = False
+    ) -> None:
         """Open a cache, or begin one.
 
         Args:
             teacher: Encoder whose outputs are kept.
             text: Text of the sequences; batches hold their numbers in it.
             folder: Folder of the cache.
+            only_sentences: Whether the vectors of sentences are kept, in place of all states.
 
         Raises:
             InputError: The folder holds the cache of another teacher or text, or the disk has not
@@ -69,9 +79,12 @@ class CachedTeacher(Teacher):
             name=teacher.name,
         )
         self._length, self._pad = text.sequence_length, text.special.pad
+        self._only_sentences = only_sentences
         config = teacher.encoder.config
         width = int(getattr(config, "qkv_size", None) or config.hidden_size)
         widths = {"hidden": self.hidden_size, **dict.fromkeys(_STATES, width)}
+        if only_sentences:
+            widths = {_SENTENCES: self.hidden_size}
         card = {
             "teacher": fingerprint(self.whole),
             "text": text.sha256,
@@ -86,11 +99,14 @@ class CachedTeacher(Teacher):
         self, batch: Batch, *, attention: bool = False, vocabulary_logits: bool = False
     ) -> DistillationTarget:
         """The same as without a cache; asked anew where words are hidden, other ones each time."""
-        if batch.rows is None or batch.labels is not None or vocabulary_logits:
+        if (
+            self._only_sentences
+            or batch.rows is None
+            or batch.labels is not None
+            or vocabulary_logits
+        ):
             return super().__call__(batch, attention=attention, vocabulary_logits=vocabulary_logits)
-        missing = np.flatnonzero(self._store.done[batch.rows] == 0)
-        if len(missing):
-            self._fill(batch, missing)
+        self._fill_missing(batch)
         length, device = batch.input_ids.shape[1], batch.input_ids.device
 
         def taken(name: str) -> Tensor:
@@ -103,21 +119,39 @@ class CachedTeacher(Teacher):
             states = AttentionStates((query, key, value), self.heads, batch.attention_mask)
         return DistillationTarget(taken("hidden"), attention=states)
 
+    def sentences(self, batch: Batch) -> Tensor:
+        """The same as without a cache, but for rounding."""
+        if not self._only_sentences or batch.rows is None or batch.labels is not None:
+            return super().sentences(batch)
+        self._fill_missing(batch)
+        found = self._store.states[_SENTENCES][batch.rows].astype(np.float32)
+        return torch.from_numpy(found).to(batch.input_ids.device)
+
+    def _fill_missing(self, batch: Batch) -> None:
+        assert batch.rows is not None
+        missing = np.flatnonzero(self._store.done[batch.rows] == 0)
+        if len(missing):
+            self._fill(batch, missing)
+
     def _fill(self, batch: Batch, missing: npt.NDArray[np.integer[Any]]) -> None:
-        """Ask for sequences, at full length, so that it does not matter what they came with."""
-        room = (0, self._length - batch.input_ids.shape[1])
+        """Ask for sequences; states at full length, whatever the sequences came with."""
+        room = (0, 0 if self._only_sentences else self._length - batch.input_ids.shape[1])
         asked = replace(
             batch,
             input_ids=functional.pad(batch.input_ids[missing], room, value=self._pad),
             attention_mask=functional.pad(batch.attention_mask[missing], room),
             rows=None,
         )
-        found = super().__call__(asked, attention=True)
-        assert found.hidden is not None
-        assert found.attention is not None
         assert batch.rows is not None
         rows = batch.rows[missing]
-        named = {"hidden": found.hidden, **dict(zip(_STATES, found.attention.states, strict=True))}
+        if self._only_sentences:
+            named = {_SENTENCES: super().sentences(asked)}
+        else:
+            found = super().__call__(asked, attention=True)
+            assert found.hidden is not None
+            assert found.attention is not None
+            states = zip(_STATES, found.attention.states, strict=True)
+            named = {"hidden": found.hidden, **dict(states)}
         for name, tensor in named.items():
             self._store.states[name][rows] = tensor.float().cpu().numpy().astype(np.float16)
         self._store.done[rows] = 1  # last, so that after a kill the teacher is run again
@@ -125,8 +159,9 @@ class CachedTeacher(Teacher):
 
 def _open(folder: Path, card: dict[str, Any]) -> _Store:
     path = folder / _CARD
+    sequences, length = card["sequences"], card["sequence_length"]
     shapes = {
-        name: (card["sequences"], card["sequence_length"], width)
+        name: (sequences, width) if name == _SENTENCES else (sequences, length, width)
         for name, width in card["widths"].items()
     }
     if not path.is_file():

@@ -15,24 +15,7 @@ from atb.models.architecture import Architecture
 from atb.models.superplm.superplm import SuperPLM
 from atb.training.one_shot.agreement import NEAREST, AgreementJudge
 
-WORDS = [
-    "dog",
-    "cat",
-    "house",
-    "river",
-    "man",
-    "child",
-    "runs",
-    "sleeps",
-    "old",
-    "green",
-    "far",
-    "high",
-    "water",
-    "fire",
-    "stone",
-    "tree",
-]
+WORDS = ("dog", "cat", "house", "river", "man", "child", "runs", "sleeps", "old", "green", "water")
 WHOLE, SLICE = Architecture(2, 32, 2, 32, 64), Architecture(1, 16, 1, 16, 32)
 
 

@@ -55,6 +55,29 @@ def test_it_says_the_same_and_is_asked_once(
     assert counts == [3, 1]
 
 
+def test_of_sentences_their_vectors_alone_are_kept(
+    superplm: SuperPLM, text: TokenShards, tmp_path: Path
+) -> None:
+    teacher = Teacher.of(superplm)
+    cached = CachedTeacher(teacher, text, tmp_path, only_sentences=True)
+    counts = _asked(cached)
+    source, rng = TextSource(text), np.random.default_rng(0)
+    for rows in ([3, 1, 40], [40, 3, 2, 1]):
+        batch = source.batch_of(np.array(rows), 0.0, rng)
+        wanted = teacher.sentences(batch)
+        counts.pop()
+        assert torch.allclose(cached.sentences(batch), wanted, atol=2e-3)
+    assert counts == [3, 1]
+    assert np.load(tmp_path / "sentences.npy").shape == (len(text), teacher.hidden_size)
+    assert not (tmp_path / "hidden.npy").exists()
+    masked = source.batch_of(np.array([3, 1]), 0.5, rng)
+    assert not torch.allclose(
+        cached.sentences(masked), cached.sentences(replace(masked, labels=None))
+    )
+    with pytest.raises(InputError, match="another teacher"):
+        CachedTeacher(teacher, text, tmp_path)
+
+
 def test_where_words_are_hidden_it_is_asked_anew(
     superplm: SuperPLM, text: TokenShards, tmp_path: Path
 ) -> None:
