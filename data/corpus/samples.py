@@ -23,7 +23,11 @@ TRAINING_DOCUMENTS = range(108)
 
 @lru_cache(maxsize=4)
 def held_out(
-    sequence_length: int = 128, limit: int | None = None, *, vocabulary: Vocabulary | None = None
+    sequence_length: int = 128,
+    limit: int | None = None,
+    *,
+    vocabulary: Vocabulary | None = None,
+    single_sentences: bool = False,
 ) -> TokenShards:
     """The held-out sample, packed into sequences; takes part of a second.
 
@@ -31,13 +35,15 @@ def held_out(
         sequence_length: Most tokens of a sequence.
         limit: Take only this many sequences, spread evenly over the books.
         vocabulary: Cuts the text into tokens; the shipped one by default.
+        single_sentences: Whether each sentence is a sequence of its own.
 
     Raises:
         InputError: The sequence length is out of range.
     """
     check_sequence_length(sequence_length)
     vocabulary = vocabulary or read_vocabulary()
-    documents = Packer(vocabulary, sequence_length).pack(Corpus(HELD_OUT_TEXT).paragraphs())
+    packer = Packer(vocabulary, sequence_length, single_sentences)
+    documents = packer.pack(Corpus(HELD_OUT_TEXT).paragraphs())
     sequences = [sequence for document in documents for sequence in document.sequences]
     if limit is not None and limit < len(sequences):
         places = np.linspace(0, len(sequences) - 1, limit).astype(int)

@@ -355,6 +355,23 @@ class SuperPLM(nn.Module):
         model.eval()  # type: ignore[no-untyped-call, unused-ignore]
         return model
 
+    def alone(self, architecture: Architecture) -> SuperPLM:
+        """A SuperPLM of a slice's own shape, with a copy of its weights, in eval mode.
+
+        Raises:
+            InputError: The architecture is larger than this SuperPLM.
+        """
+        self.check(architecture)
+        made = SuperPLM(
+            config_of(architecture, self.config),
+            with_mlm_head=self.cls is not None,
+            task_head=self.task_head,
+        )
+        made.load_state_dict(
+            {name: tensor.detach() for name, tensor in self.sliced(architecture).items()}
+        )
+        return made.eval()
+
     def save(self, folder: Path, **facts: Any) -> None:
         """Write weights (safetensors) and a card, with further JSON-able facts, into a folder."""
         tensors = {name: tensor.detach() for name, tensor in self.named_parameters()}

@@ -37,6 +37,7 @@ def train_further(
     learning_rate: float = 1e-4,
     seed: int = 0,
     bf16: bool = False,
+    by_length: bool = False,
     progress: Progress | None = None,
 ) -> SuperPLM:
     """Train a model as it is, with the engine of one-shot training.
@@ -53,6 +54,7 @@ def train_further(
         learning_rate: Peak of the learning rate.
         seed: Determines order, masks and dropout.
         bf16: Whether matrix products run in bfloat16.
+        by_length: Whether a batch is cut into parts of like length, four of them.
         progress: Called after every step.
 
     Raises:
@@ -68,5 +70,7 @@ def train_further(
         learning_rate=learning_rate,
         seed=seed,
         bf16=bf16,
+        by_length=by_length,
+        batch_parts=4 if by_length else 1,
     )
     return train_superplm(model, text, settings, out, objective=objective, progress=progress)
