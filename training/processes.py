@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from atb.errors import InputError
 
@@ -70,10 +71,18 @@ class ProcessGroup:
         device: torch.device = self._accelerator.device
         return device
 
-    def autocast(self) -> torch.autocast:
+    @contextlib.contextmanager
+    def autocast(self) -> Iterator[None]:
         """The precision of matrix products."""
-        # Accelerate's own can be chosen only once in a process
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16)
+        with contextlib.ExitStack() as entered:
+            # Accelerate's own can be chosen only once in a process
+            entered.enter_context(
+                torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16)
+            )
+            if self._bf16 and self.device.type == "cpu":
+                # the backward pass of flash attention is slow there: a step took 1.4 times as long
+                entered.enter_context(sdpa_kernel(SDPBackend.MATH))
+            yield
 
     def share(self, parts: int) -> range:
         """The numbers of the parts of a batch that this process computes.
