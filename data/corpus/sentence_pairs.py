@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from atb.data.corpus.shards import TokenShards
-from atb.data.corpus.unpacking import opened_text
 from atb.data.tokenizer import Vocabulary
 from atb.errors import BadFile
+from atb.text_files import opened_text
 
 __all__ = ["SHIPPED_PAIRS", "SentencePairs"]
 
