@@ -181,7 +181,8 @@ def search(
     superplm: str | Path = "mini", proxy: ProxyName | None = None,
     elastic: Sequence[str | Path] = (), held_out: str | Path | None = None,
     teacher: str | None = None, task: str | None = None, data: str | None = None,
-    bf16: bool = False, db: str | Path | None = None, out: str | Path = DEFAULT_SEARCH,
+    pairs: str | Path | None = None, bf16: bool = False, db: str | Path | None = None,
+    out: str | Path = DEFAULT_SEARCH,
     generation_size: int = 25, generations: int = 4, finalists: int = 5, prune: bool = True,
     workers: int | str | None = None, budget: Amount | None = None, cache: str = "2GB",
     seed: int = 0,
@@ -206,9 +207,10 @@ def search(
         proxy: What scores; by default the loss that the SuperPLM allows.
         elastic: Of `task`, folders of the SuperPLM after `atb superplm finetune`.
         held_out: Of `distillation` and `mlm`, token shards on which they score.
-        teacher: Of `distillation`, folder or name of the teacher.
+        teacher: Of `agreement` and `distillation`, folder or name of the teacher.
         task: Of `finetune`, name of the task.
         data: Of `finetune`, folder of the task's files, or a dataset.
+        pairs: Of `agreement`, a CSV or TSV file with the columns first and second.
         bf16: Of `task` and `finetune`, matrix products in bfloat16.
         db: File or URL of the database; by default that which the predictor was fitted on.
         out: Folder for `result.json` and the winner's model.
@@ -257,6 +259,7 @@ def search(
         teacher=teacher,
         task=task,
         data=data,
+        pairs=None if pairs is None else Path(pairs),
         bf16=bf16,
         workers=None if workers is None else str(workers),
     )

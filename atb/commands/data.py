@@ -43,6 +43,13 @@ def prepare(
     ],
     out: Annotated[Path, Option(metavar="DIR", help="Write the token shards to this folder.")],
     sequence_length: Annotated[int, Option(help="Cut sequences to this many tokens.")] = 128,
+    sentences: Annotated[
+        bool,
+        Option(
+            "--sentences",
+            help="Make each sentence a sequence of its own, for --objective sentences.",
+        ),
+    ] = False,
     vocabulary: VocabularyPath = None,
     cased: Cased = False,
     *,
@@ -69,6 +76,7 @@ def prepare(
             text,
             out,
             sequence_length=sequence_length,
+            single_sentences=sentences,
             vocabulary=words,
             limit_tokens=part.limit_tokens,
             progress=lambda share, tokens: show(

@@ -35,6 +35,7 @@ from .options import (
     RuntimeName as RuntimeName,
     ScoringTeacher as ScoringTeacher,
     Seed as Seed,
+    SentencePairsFile as SentencePairsFile,
     SequenceLengthOfTask as SequenceLengthOfTask,
     SpaceName as SpaceName,
     SuperPLMArgument as SuperPLMArgument,

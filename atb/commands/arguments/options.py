@@ -184,8 +184,17 @@ ScoringTeacher = Annotated[
     Option(
         "--teacher",
         metavar="DIR|NAME",
-        help="Score `distillation` against this teacher; by default the one that the SuperPLM's "
-        "card names, or the whole SuperPLM if that one is missing.",
+        help="Score `agreement` and `distillation` against this teacher; by default the one that "
+        "the SuperPLM's card names, or the whole SuperPLM if that one is missing.",
+    ),
+]
+SentencePairsFile = Annotated[
+    Path | None,
+    Option(
+        "--pairs",
+        metavar="FILE",
+        help="Score `agreement` on these sentence pairs: a CSV or TSV file with the columns first "
+        "and second, and score where pairs are graded; by default on the bundled English pairs.",
     ),
 ]
 TaskName = Annotated[

@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from atb.commands.arguments.groups import Options, option
-from atb.commands.arguments.options import Bfloat16, HeldOutShards, ScoringTeacher, SuperPLMFolder
+from atb.commands.arguments.options import (
+    Bfloat16,
+    HeldOutShards,
+    ScoringTeacher,
+    SentencePairsFile,
+    SuperPLMFolder,
+)
 from atb.errors import InputError
 
 if TYPE_CHECKING:
@@ -28,12 +34,14 @@ class ScoringOptions(Options, panel="Scoring"):
     """
 
     superplm: SuperPLMFolder = "mini"
-    proxy: Literal["distillation", "mlm", "task", "finetune"] | None = option(
+    proxy: Literal["agreement", "distillation", "mlm", "task", "finetune"] | None = option(
         default=None,
         metavar="NAME",
-        help="Score by a loss on text (`distillation`, `mlm`), on a task (`task`), or after a "
-        "fine-tuning of each slice (`finetune`); by default by what the SuperPLM allows.",
+        help="Score by how well a slice keeps its teacher's ranking of sentence pairs "
+        "(`agreement`), by a loss on text (`distillation`, `mlm`), on a task (`task`), or after "
+        "a fine-tuning of each slice (`finetune`); by default by what the SuperPLM allows.",
     )
+    pairs: SentencePairsFile = None
     elastic: list[Path] | None = option(
         default=None,
         metavar="DIR",
@@ -81,6 +89,7 @@ class ScoringOptions(Options, panel="Scoring"):
             teacher=self.teacher,
             task=self.task,
             data=self.data,
+            pairs=self.pairs,
             bf16=self.bf16,
             precision=self.precision,
             sequence_length=self.sequence_length,

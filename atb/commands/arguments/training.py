@@ -56,9 +56,9 @@ class DistillationOptions(Options, panel=DISTILLATION):
     objective: ObjectiveName = option(
         default="kd",
         metavar="NAME",
-        help="Learn masked words (`mlm`), a teacher's last layer (`kd`), how a teacher's "
-        "tokens relate (`relations`), or masked words while a teacher's share fades "
-        "(`inherit`).",
+        help="Learn masked words (`mlm`), a teacher's last layer (`kd`), its vectors of sentences "
+        "(`sentences`), how its tokens relate (`relations`), or masked words while a teacher's "
+        "share fades (`inherit`).",
     )
     teacher: str | None = option(
         default=None,
@@ -69,8 +69,27 @@ class DistillationOptions(Options, panel=DISTILLATION):
     attention_weight: float | None = option(
         default=None,
         min=0.0,
-        help="Weigh the attention term of `kd` by this factor; by default 1. Use 0 if the "
-        "teacher's heads have another order, as in the encoder that a SuperPLM came from.",
+        help="Weigh the attention term by this factor; by default 1 in `kd` and 0 in `sentences`. "
+        "Use 0 if the teacher's heads have another order, as in the encoder that a SuperPLM came "
+        "from.",
+    )
+    hidden_weight: float | None = option(
+        default=None,
+        min=0.0,
+        help="Weigh the squared error of hidden states by this factor; by default 1 in `kd` and "
+        "0 in `sentences`.",
+    )
+    sentence_weight: float | None = option(
+        default=None,
+        min=0.0,
+        help="Weigh one minus the cosine to the teacher's vector of a sequence by this factor; by "
+        "default 0 in `kd` and 1 in `sentences`.",
+    )
+    similarity_weight: float | None = option(
+        default=None,
+        min=0.0,
+        help="Weigh the squared error of the cosines between the sequences of a batch by this "
+        "factor; by default 0 in `kd` and 10 in `sentences`.",
     )
     relation_heads: int | None = option(
         default=None, min=1, help="Compare at most this many heads in `relations`; by default 12."
@@ -93,6 +112,9 @@ class DistillationOptions(Options, panel=DISTILLATION):
             vocabulary,
             self.teacher,
             attention_weight=self.attention_weight,
+            hidden_weight=self.hidden_weight,
+            sentence_weight=self.sentence_weight,
+            similarity_weight=self.similarity_weight,
             relation_heads=self.relation_heads,
             annealed=self.annealed,
             cache=cache,

@@ -14,6 +14,7 @@ from atb.commands.arguments import (
     Options,
     ScoringTeacher,
     Seed,
+    SentencePairsFile,
     SpaceName,
     SuperPLMArgument,
     option,
@@ -24,9 +25,10 @@ from atb.errors import InputError
 if TYPE_CHECKING:
     from atb.models import Architecture
     from atb.models.superplm import SuperPLM
+    from atb.training import Teacher
 
 #: What slices are scored by, as the command line says it.
-ProxyName = Literal["distillation", "mlm", "task", "finetune"]
+ProxyName = Literal["agreement", "distillation", "mlm", "task", "finetune"]
 _ON_TEXT = ("distillation", "mlm")
 _Scores = dict[str, Any]
 
@@ -55,8 +57,8 @@ class ProxyOptions(Options, panel="Scoring"):
     proxy: ProxyName | None = option(
         default=None,
         metavar="NAME",
-        help="Score by `distillation`, `mlm`, `task` or `finetune`; by default by what the "
-        "SuperPLM was trained for.",
+        help="Score by `agreement`, `distillation`, `mlm`, `task` or `finetune`; by default by "
+        "what the SuperPLM was trained for.",
     )
     data: str | None = option(
         default=None,
@@ -65,6 +67,7 @@ class ProxyOptions(Options, panel="Scoring"):
         "bundled sample, or on the rows that it was fine-tuned on.",
     )
     held_out: HeldOutShards = None
+    pairs: SentencePairsFile = None
     teacher: ScoringTeacher = None
     task: str | None = option(
         default=None,
@@ -88,11 +91,12 @@ def evaluate(
 ) -> None:
     """Score slices of a SuperPLM on held-out text or on a task.
 
-    By `distillation`, how far a slice is from the teacher that the SuperPLM learnt from, or by
-    `mlm`, its loss and accuracy on masked words: on held-out text. By `task`, where `atb superplm
-    finetune` made it: on the rows of the task that were held out. By `finetune`, as AutoTinyBERT
-    does: each slice is fine-tuned alone on a task, which takes hours; the same command continues
-    with those that are missing.
+    By `agreement`, how well a slice keeps the teacher's ranking of sentence pairs, and its nearest
+    sentences. By `distillation`, how far a slice is from the teacher that the SuperPLM learnt from,
+    or by `mlm`, its loss and accuracy on masked words: on held-out text. By `task`, where `atb
+    superplm finetune` made it: on the rows of the task that were held out. By `finetune`, as
+    AutoTinyBERT does: each slice is fine-tuned alone on a task, which takes hours; the same command
+    continues with those that are missing.
 
     Example:
         atb superplm evaluate trained --arch L4-H256-A8-Q256-F512
@@ -144,9 +148,11 @@ def _reject_unused(proxy: ProxyName, how: ProxyOptions) -> None:
     if proxy != "finetune" and (how.task or how.out):
         raise InputError(f"--proxy {proxy} has no use for --task and --out: leave them out.")
     unused = {
-        "--bf16": how.bf16 and proxy in _ON_TEXT,
+        "--bf16": how.bf16 and proxy in ("agreement", *_ON_TEXT),
         "--held-out": how.held_out is not None and proxy not in _ON_TEXT,
-        "--teacher": how.teacher is not None and proxy != "distillation",
+        "--pairs": how.pairs is not None and proxy != "agreement",
+        "--data": how.data is not None and proxy == "agreement",
+        "--teacher": how.teacher is not None and proxy not in ("agreement", "distillation"),
     }
     for name, is_unused in unused.items():
         if is_unused:
@@ -189,10 +195,32 @@ def _scorer(
     from atb.training.one_shot import HeldOut, held_out_text, score_teacher
 
     assert how.proxy is not None
-    shards = how.held_out if how.data is None else Path(how.data)
     teacher = None if how.teacher is None else score_teacher(superplm, how.teacher).teacher
+    if how.proxy == "agreement":
+        return _agreement_scorer(superplm, name, how.pairs, teacher)
+    shards = how.held_out if how.data is None else Path(how.data)
     judge = HeldOut(superplm, held_out_text(superplm, shards), how.proxy, teacher=teacher)
     return judge.scores, judge.teacher_description
+
+
+def _agreement_scorer(
+    superplm: SuperPLM, name: str, pairs: Path | None, teacher: Teacher | None
+) -> tuple[Callable[[Architecture], _Scores], str]:
+    from dataclasses import asdict
+
+    from atb.data import TextModel
+    from atb.data.corpus import SentencePairs
+    from atb.models.superplm import folder_of
+    from atb.training.one_shot import AgreementJudge
+
+    words = TextModel.read(folder_of(name)).vocabulary
+    judge = AgreementJudge(superplm, words, SentencePairs.read(pairs), teacher=teacher)
+
+    def score(architecture: Architecture) -> _Scores:
+        found = asdict(judge.judge(architecture))
+        return {name: value for name, value in found.items() if value is not None}
+
+    return score, judge.teacher_description
 
 
 def _full_scorer(

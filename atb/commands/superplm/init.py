@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from typer import Option
 
 from atb.commands.arguments import Cased, Options, Seed, SuperPLMOutput, VocabularyPath, option
 from atb.commands.output import print_line, print_warning, progress
@@ -63,7 +65,17 @@ class ScratchOptions(Options, panel="From scratch"):
 
 
 def init(
-    out: SuperPLMOutput, encoder: EncoderOptions, scratch: ScratchOptions, seed: Seed = 0
+    out: SuperPLMOutput,
+    encoder: EncoderOptions,
+    scratch: ScratchOptions,
+    slice_layers: Annotated[
+        Literal["bottom", "even"],
+        Option(
+            help="Let a slice of fewer layers take the lowest ones (`bottom`, as in the paper) or "
+            "evenly spaced ones with the last (`even`)."
+        ),
+    ] = "even",
+    seed: Seed = 0,
 ) -> None:
     """Start from a pre-trained encoder, ordered by importance, or from scratch.
 
@@ -93,6 +105,7 @@ def init(
             raise InputError("--layers is for --from: --arch tells the layers itself.")
         superplm, words = _from_scratch(scratch, seed)
         origin = "random weights"
+    superplm.slice_layers = slice_layers
     with atomic_folder(out, last=CARD) as folder:
         superplm.save(folder, origin=origin, seed=seed)
         words.save(folder, positions=superplm.config.max_position_embeddings)

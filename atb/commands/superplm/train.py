@@ -50,10 +50,11 @@ class SliceOptions(Options, panel="Sub-models"):
         help="Train only this slice, instead of a space, such as one that a search has found; "
         "repeatable.",
     )
-    sampling: Literal["uniform", "sandwich"] | None = option(
+    sampling: Literal["uniform", "sandwich", "anchored"] | None = option(
         default=None,
-        help="Train in each step the largest, the smallest and random slices (`sandwich`) or "
-        "random ones (`uniform`); by default sandwich, and uniform with --arch.",
+        help="Train in each step random slices (`uniform`), the largest and the smallest besides "
+        "(`sandwich`), or the largest besides in every fourth part of a batch (`anchored`); by "
+        "default sandwich, and uniform with --arch.",
     )
 
 
@@ -63,8 +64,13 @@ class RunOptions(Options, panel="Training"):
     teacher_cache: Path | None = option(
         default=None,
         metavar="DIR",
-        help="Keep the outputs of the teacher of `kd` and `relations` in this folder, for "
-        "later epochs; by default they are computed each time.",
+        help="Keep the outputs of the teacher of `kd`, `sentences` and `relations` in this "
+        "folder, for later epochs; by default they are computed each time.",
+    )
+    by_length: bool = option(
+        "--by-length",
+        default=False,
+        help="Put sequences of like length into the same part of a batch, which saves padding.",
     )
     warmup_steps: int = option(
         default=10_000,
@@ -152,6 +158,7 @@ def _settings(
         batch_parts=parts.batch_parts,
         sampling=slices.sampling or ("uniform" if only else "sandwich"),
         in_place=parts.in_place,
+        by_length=run.by_length,
         random_samples=parts.random_samples,
         learning_rate=training.learning_rate,
         warmup_steps=run.warmup_steps,
