@@ -36,7 +36,7 @@ from atb.models.superplm.bundled import BUNDLED, load_packed, load_superplm, pac
 from atb.models.superplm.card import CARD
 from atb.models.superplm.superplm import SuperPLM
 from atb.training.identity import fingerprint
-from atb.training.one_shot.agreement import AgreementJudge
+from atb.training.one_shot.agreement import AgreementScorer
 from atb.training.one_shot.objectives import Distillation
 from atb.training.one_shot.starting_point import initialise
 from atb.training.one_shot.trainer import TrainingStep, train_superplm
@@ -219,8 +219,8 @@ def first_stage(given: str | None, encoder: Path, corpora: Corpora, out: Path) -
 
 def agreements(superplm: SuperPLM, teacher: Teacher) -> Agreements:
     """Of each slice of the curve, by architecture."""
-    judge = AgreementJudge(superplm, read_vocabulary(), teacher=teacher)
-    return {str(a): round(judge.judge(a).ranking, 5) for a in CURVE_SLICES}
+    scorer = AgreementScorer(superplm, read_vocabulary(), teacher=teacher)
+    return {str(a): round(scorer.score(a).ranking, 5) for a in CURVE_SLICES}
 
 
 class Curve:

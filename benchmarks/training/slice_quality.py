@@ -37,7 +37,7 @@ from atb.models.space import SPACES
 from atb.models.superplm.slicing import SliceLayers
 from atb.models.superplm.superplm import SuperPLM
 from atb.training.one_shot import trainer
-from atb.training.one_shot.agreement import AgreementJudge
+from atb.training.one_shot.agreement import AgreementScorer
 from atb.training.one_shot.objectives import Distillation
 from atb.training.one_shot.starting_point import initialise
 from atb.training.sampling import Sampling, sampled_architectures
@@ -241,7 +241,7 @@ def run(
     whole = SuperPLM(start.config, slice_layers=variant.slice_layers)
     whole.load_state_dict(start.state_dict())
     superplm, teacher = variant.wrap(whole), Teacher.of(start)
-    judge = AgreementJudge(superplm, read_vocabulary(), teacher=teacher)
+    scorer = AgreementScorer(superplm, read_vocabulary(), teacher=teacher)
     average = {name: p.detach().clone() for name, p in superplm.named_parameters()}
     curve: dict[str, dict[str, float]] = {}
     began = time.monotonic()
@@ -252,7 +252,7 @@ def run(
             for name, parameter in superplm.named_parameters():
                 average[name].lerp_(parameter.detach(), 1 - keep)
         if step.number * 3 // settings.steps != (step.number - 1) * 3 // settings.steps:
-            curve[str(step.number)] = agreements(superplm, judge, NAMED)
+            curve[str(step.number)] = agreements(superplm, scorer, NAMED)
 
     objective = Distillation(teacher, attention_weight=0.0, **dict(variant.weights))
     drawing = larger_draws if variant.large else sampled_architectures
@@ -271,17 +271,17 @@ def run(
         "steps": settings.steps,
         "seconds": round(seconds, 1),
         "curve": curve,
-        "agreement": agreements(superplm, judge, (*NAMED, *drawn)),
+        "agreement": agreements(superplm, scorer, (*NAMED, *drawn)),
     }
 
 
 def agreements(
-    superplm: SuperPLM, judge: AgreementJudge, slices: tuple[Architecture, ...]
+    superplm: SuperPLM, scorer: AgreementScorer, slices: tuple[Architecture, ...]
 ) -> dict[str, float]:
     """Spearman's correlation with the teacher of each slice."""
     was_training = superplm.training
     superplm.eval()
-    found = {str(a): round(judge.judge(a).ranking, 5) for a in slices}
+    found = {str(a): round(scorer.score(a).ranking, 5) for a in slices}
     superplm.train(was_training)
     return found
 

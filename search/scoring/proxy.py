@@ -212,7 +212,7 @@ class MlmProxy(_HeldOutProxy):
 
 
 class AgreementProxy:
-    """How well a slice keeps its teacher's ranking of sentence pairs; see `AgreementJudge`."""
+    """How well a slice keeps its teacher's ranking of sentence pairs; see `AgreementScorer`."""
 
     name = "agreement"
 
@@ -229,7 +229,7 @@ class AgreementProxy:
         Args:
             superplm: Whose slices are scored.
             pairs: The shipped ones by default.
-            teacher: See `AgreementJudge`.
+            teacher: See `AgreementScorer`.
             precision: In which slices run; the teacher does in float32.
 
         Raises:
@@ -237,21 +237,21 @@ class AgreementProxy:
         """
         from atb.data.tokenizer import read_vocabulary, vocabulary_of
         from atb.search.scoring.int8_slices import as_deployed
-        from atb.training.one_shot import AgreementJudge
+        from atb.training.one_shot import AgreementScorer
 
         folder = superplm.folder
         vocabulary = read_vocabulary() if folder is None else vocabulary_of(folder)
         deployed = as_deployed(superplm, precision)
-        self._judge = AgreementJudge(deployed, vocabulary, pairs, teacher=teacher)
+        self._scorer = AgreementScorer(deployed, vocabulary, pairs, teacher=teacher)
         taught_by = (
-            "" if self._judge.teacher is None else module_sha256(self._judge.teacher.encoder)
+            "" if self._scorer.teacher is None else module_sha256(self._scorer.teacher.encoder)
         )
-        parts = [self.name, superplm_sha256(superplm), self._judge.sha256, taught_by]
+        parts = [self.name, superplm_sha256(superplm), self._scorer.sha256, taught_by]
         self.key = proxy_key(parts, precision=precision)
         self.rough_key = f"{self.key}-rough"
         self.facts = {
-            "teacher": self._judge.teacher_description,
-            "text": f"{len(self._judge.pairs):,} of {self._judge.pairs.name}",
+            "teacher": self._scorer.teacher_description,
+            "text": f"{len(self._scorer.pairs):,} of {self._scorer.pairs.name}",
         }
         self._rough: dict[Architecture, npt.NDArray[np.float32]] = {}
 
@@ -266,12 +266,12 @@ class AgreementProxy:
     def _ranking(self, architecture: Architecture, *, rough: bool) -> float | None:
         try:
             if architecture not in self._rough:
-                self._rough[architecture] = self._judge.cosines(architecture, rough=True)
+                self._rough[architecture] = self._scorer.cosines(architecture, rough=True)
             cosines = self._rough[architecture]
-            rest = None if rough else self._judge.cosines(architecture, rough=False)
+            rest = None if rough else self._scorer.cosines(architecture, rough=False)
         except (RuntimeError, MemoryError):  # torch out of memory is a RuntimeError
             return None
-        ranking = self._judge.ranking(cosines, rest)
+        ranking = self._scorer.ranking(cosines, rest)
         return ranking if math.isfinite(ranking) else None
 
 

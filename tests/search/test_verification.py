@@ -10,8 +10,10 @@ import pytest
 
 from atb.devices.fake.device import FakeDevice
 from atb.models.architecture import Architecture
+from atb.predictor.predictor import ExactPredictor
 from atb.profiler.database.writer import ProfileDatabase
 from atb.search.candidate import Candidate
+from atb.search.targets import Target, Targets
 from atb.search.verification import Verification, choose_finalists, verify
 
 
@@ -53,6 +55,14 @@ def exact_candidates(world: Any, bias: float = 1.0) -> list[Candidate]:
     return made
 
 
+def targets_of(world: Any, database: ProfileDatabase, limit_seconds: float) -> Targets:
+    verifier = world.verifier(database)
+    latency = ExactPredictor.of_latency(
+        verifier.conditions, lambda a: FakeDevice().latency(a, world.settings)
+    )
+    return Targets((Target(latency, verifier),), limit_seconds)
+
+
 def test_the_next_best_are_measured_until_one_meets_the_limit(world: Any, tmp_path: Path) -> None:
     candidates = exact_candidates(world, bias=0.8)
     limit = 1.02 * FakeDevice().latency(candidates[2].architecture, world.settings)
@@ -60,7 +70,7 @@ def test_the_next_best_are_measured_until_one_meets_the_limit(world: Any, tmp_pa
         found = verify(
             candidates,
             limit,
-            world.verifier(database),
+            targets_of(world, database, limit),
             campaign="finalists",
             finalists=1,
             known=Verification(),
@@ -79,7 +89,7 @@ def test_nothing_wins_when_everything_is_too_slow(world: Any, tmp_path: Path) ->
         found = verify(
             candidates,
             1e-5,
-            world.verifier(database),
+            targets_of(world, database, 1e-5),
             campaign="finalists",
             finalists=5,
             known=Verification(),

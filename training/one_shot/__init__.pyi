@@ -1,4 +1,4 @@
-from .agreement import Agreement as Agreement, AgreementJudge as AgreementJudge
+from .agreement import Agreement as Agreement, AgreementScorer as AgreementScorer
 from .evaluation import (
     ROUGH_EVERY as ROUGH_EVERY,
     HeldOut as HeldOut,

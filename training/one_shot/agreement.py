@@ -26,7 +26,7 @@ from atb.training import Batch, Student, Teacher
 from atb.training.one_shot.evaluation import one_thread
 from atb.training.one_shot.scoring_teacher import ScoreTeacher, score_teacher
 
-__all__ = ["Agreement", "AgreementJudge"]
+__all__ = ["Agreement", "AgreementScorer"]
 
 #: Nearest sentences of each sentence that are looked up.
 NEAREST = 10
@@ -58,8 +58,8 @@ class Agreement:
     teacher_scores: float | None
 
 
-class AgreementJudge:
-    """Pairs of sentences made ready once, on which any number of slices are judged.
+class AgreementScorer:
+    """Pairs of sentences made ready once, on which any number of slices are scored.
 
     Attributes:
         teacher: The teacher; None for the whole SuperPLM.
@@ -114,7 +114,7 @@ class AgreementJudge:
             is_rough: part.vectors(asked.sentences) for is_rough, part in self._parts.items()
         }
 
-    def judge(self, architecture: Architecture) -> Agreement:
+    def score(self, architecture: Architecture) -> Agreement:
         """All that is told of a slice."""
         found = {
             is_rough: self._vectors(architecture, rough=is_rough) for is_rough in (True, False)

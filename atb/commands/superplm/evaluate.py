@@ -211,16 +211,16 @@ def _agreement_scorer(
     from atb.data import TextModel
     from atb.data.corpus import SentencePairs
     from atb.models.superplm import folder_of
-    from atb.training.one_shot import AgreementJudge
+    from atb.training.one_shot import AgreementScorer
 
     words = TextModel.read(folder_of(name)).vocabulary
-    judge = AgreementJudge(superplm, words, SentencePairs.read(pairs), teacher=teacher)
+    scorer = AgreementScorer(superplm, words, SentencePairs.read(pairs), teacher=teacher)
 
     def score(architecture: Architecture) -> _Scores:
-        found = asdict(judge.judge(architecture))
+        found = asdict(scorer.score(architecture))
         return {name: value for name, value in found.items() if value is not None}
 
-    return score, judge.teacher_description
+    return score, scorer.teacher_description
 
 
 def _full_scorer(

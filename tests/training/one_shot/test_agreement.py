@@ -13,7 +13,7 @@ from atb.data.tokenizer.tokenizer_files import read_vocabulary
 from atb.errors import InputError
 from atb.models.architecture import Architecture
 from atb.models.superplm.superplm import SuperPLM
-from atb.training.one_shot.agreement import NEAREST, AgreementJudge
+from atb.training.one_shot.agreement import NEAREST, AgreementScorer
 
 WORDS = ("dog", "cat", "house", "river", "man", "child", "runs", "sleeps", "old", "green", "water")
 WHOLE, SLICE = Architecture(2, 32, 2, 32, 64), Architecture(1, 16, 1, 16, 32)
@@ -48,10 +48,10 @@ def vectors_of(superplm: SuperPLM, shape: Architecture, sentences: tuple[str, ..
     return normalize(torch.cat(found), dim=-1)
 
 
-def test_a_slice_is_judged_by_what_the_extracted_model_says(superplm: SuperPLM) -> None:
+def test_a_slice_is_scored_by_what_the_extracted_model_says(superplm: SuperPLM) -> None:
     pairs = invented_pairs()
-    judge = AgreementJudge(superplm, read_vocabulary(), pairs, batch_size=7)
-    found = judge.judge(SLICE)
+    scorer = AgreementScorer(superplm, read_vocabulary(), pairs, batch_size=7)
+    found = scorer.score(SLICE)
     vectors, cosines, nearest = [], [], []
     for shape in (SLICE, WHOLE):
         both = vectors_of(superplm, shape, pairs.first + pairs.second)
@@ -69,22 +69,22 @@ def test_a_slice_is_judged_by_what_the_extracted_model_says(superplm: SuperPLM) 
 
 
 def test_the_whole_agrees_with_itself_entirely(superplm: SuperPLM) -> None:
-    judge = AgreementJudge(superplm, read_vocabulary(), invented_pairs(scores=False))
-    found = judge.judge(WHOLE)
+    scorer = AgreementScorer(superplm, read_vocabulary(), invented_pairs(scores=False))
+    found = scorer.score(WHOLE)
     assert (found.ranking, found.nearest) == (pytest.approx(1.0), pytest.approx(1.0))
     assert found.scores is found.teacher_scores is None
-    assert judge.teacher_description == "the whole SuperPLM"
+    assert scorer.teacher_description == "the whole SuperPLM"
 
 
 def test_a_rough_ranking_is_that_of_a_fourth_of_the_pairs(superplm: SuperPLM) -> None:
-    judge = AgreementJudge(superplm, read_vocabulary(), invented_pairs())
-    rough, rest = (judge.cosines(SLICE, rough=rough) for rough in (True, False))
+    scorer = AgreementScorer(superplm, read_vocabulary(), invented_pairs())
+    rough, rest = (scorer.cosines(SLICE, rough=rough) for rough in (True, False))
     assert (len(rough), len(rest)) == (7, 18)
-    assert judge.ranking(rough, rest) == judge.judge(SLICE).ranking
-    assert judge.ranking(rough) != judge.ranking(rough, rest)
+    assert scorer.ranking(rough, rest) == scorer.score(SLICE).ranking
+    assert scorer.ranking(rough) != scorer.ranking(rough, rest)
 
 
 def test_without_a_projection_there_are_no_vectors() -> None:
     bare = SuperPLM.from_architecture(WHOLE, positions=32)
     with pytest.raises(InputError, match="no projection"):
-        AgreementJudge(bare, read_vocabulary(), invented_pairs())
+        AgreementScorer(bare, read_vocabulary(), invented_pairs())
