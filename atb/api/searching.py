@@ -210,7 +210,7 @@ def search(
         teacher: Of `agreement` and `distillation`, folder or name of the teacher.
         task: Of `finetune`, name of the task.
         data: Of `finetune`, folder of the task's files, or a dataset.
-        pairs: Of `agreement`, a CSV or TSV file with the columns first and second.
+        pairs: Of `agreement`, a table with the columns first and second.
         bf16: Of `task` and `finetune`, matrix products in bfloat16.
         db: File or URL of the database; by default that which the predictor was fitted on.
         out: Folder for `result.json` and the winner's model.
@@ -243,14 +243,9 @@ def search(
     members = {"space": space} if isinstance(space, str) else {"members": space}
     candidates = command.CandidateOptions(grid=grid, layout=format, **members)
     how = command.MethodOptions(
-        method=method,
-        generation_size=generation_size,
-        generations=generations,
-        finalists=finalists,
-        prune=prune,
-        budget=duration_words(budget),
-        seed=seed,
-    )
+        method=method, generation_size=generation_size, generations=generations,
+        finalists=finalists, prune=prune, budget=duration_words(budget), seed=seed,
+    )  # fmt: skip
     scoring = ScoringOptions(
         superplm=str(superplm),
         proxy=proxy,

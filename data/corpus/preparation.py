@@ -117,8 +117,7 @@ def prepare(
         out: The folder to make. When it holds the same shards already, nothing is done; when an
             equal call was stopped, that one is continued.
         sequence_length: Most tokens of a sequence, `[CLS]` and `[SEP]` included.
-        single_sentences: Whether each sentence is a sequence of its own, for training that
-            compares sentences; by default a sequence holds as many as fit.
+        single_sentences: Whether each sentence is a sequence of its own; else as many as fit.
         vocabulary: The shipped one by default.
         limit_tokens: Stop after this many tokens.
         documents: Numbers of the documents that are used, counted from 0.
@@ -128,9 +127,7 @@ def prepare(
         InputError: The text cannot be read or gives no token, or `out` holds something else.
         RunError: The disk is full; what was written stays for the next call.
     """
-    check_sequence_length(sequence_length)
-    if limit_tokens is not None and limit_tokens < 1:
-        raise InputError(f"The limit is {limit_tokens} tokens: give a positive number.")
+    _check(sequence_length, limit_tokens)
     vocabulary = vocabulary or read_vocabulary()
     recipe = {
         **text.identity,
@@ -138,22 +135,19 @@ def prepare(
         "vocabulary_sha256": vocabulary.sha256,
         "limit_tokens": limit_tokens,
         "documents": None if documents == EVERYTHING else [documents.start, documents.stop],
+        # told where it is so: older shards are known again
+        **({"single_sentences": True} if single_sentences else {}),
     }
-    if single_sentences:  # told where it is so, so that older shards are known again
-        recipe["single_sentences"] = True
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         return _already_there(out, recipe)
     prepare_output(out)
     partial = _Partial.begin(out.parent / f".{out.name}.partial", recipe)
     done = range(documents.start + partial.counts.documents, documents.stop)
     packed = Packer(vocabulary, sequence_length, single_sentences).pack(text.paragraphs(done))
-
-    def report(tokens: int) -> None:
-        if progress is not None:
-            progress(text.share_read, tokens)
-
+    report = progress or (lambda _share, _tokens: None)
     try:
-        _fill(partial, packed, limit_tokens, token_type(len(vocabulary)), report)
+        dtype = token_type(len(vocabulary))
+        _fill(partial, packed, limit_tokens, dtype, lambda done: report(text.share_read, done))
         meta = partial.finish(out, vocabulary)
     except InputError:
         partial.drop_if_empty()
@@ -164,6 +158,12 @@ def prepare(
             "again; what was prepared is kept."
         ) from error
     return _summary(out, meta)
+
+
+def _check(sequence_length: int, limit_tokens: int | None) -> None:
+    check_sequence_length(sequence_length)
+    if limit_tokens is not None and limit_tokens < 1:
+        raise InputError(f"The limit is {limit_tokens} tokens: give a positive number.")
 
 
 @dataclass

@@ -25,8 +25,8 @@ __all__ = [
     "config_of",
     "layer_of",
     "layers_of_slice",
+    "name_in_slice",
     "slice_parameter",
-    "with_layer",
 ]
 
 #: Which layers of a SuperPLM a slice of fewer layers takes.
@@ -86,10 +86,18 @@ def layer_of(name: str) -> int | None:
     return int(name.removeprefix(_LAYER).partition(".")[0])
 
 
-def with_layer(name: str, layer: int) -> str:
-    """The name of the same parameter in another layer."""
+def name_in_slice(name: str, layers: Sequence[int]) -> str | None:
+    """What a parameter is called in a slice of some layers, which counts its own from 0.
+
+    None where its layer is not among them.
+    """
+    layer = layer_of(name)
+    if layer is None:
+        return name
+    if layer not in layers:
+        return None
     ending = name.removeprefix(_LAYER).partition(".")[2]
-    return f"{_LAYER}{layer}.{ending}"
+    return f"{_LAYER}{layers.index(layer)}.{ending}"
 
 
 def layers_of_slice(rule: SliceLayers, whole: int, layers: int) -> Sequence[int]:

@@ -38,10 +38,9 @@ from atb.models.superplm.slicing import (
     SliceLayers,
     architecture_of,
     config_of,
-    layer_of,
     layers_of_slice,
+    name_in_slice,
     slice_parameter,
-    with_layer,
 )
 
 __all__ = ["SuperPLM"]
@@ -183,17 +182,12 @@ class SuperPLM(nn.Module):
 
         The names are the slice's own: its layers are counted from 0.
         """
-        whole = self.architecture.layers
-        taken = layers_of_slice(self.slice_layers, whole, architecture.layers)
-        own = {layer: place for place, layer in enumerate(taken)}
-        found = {}
-        for name, parameter in self.named_parameters():
-            layer = layer_of(name)
-            if not name.startswith(prefix) or (layer is not None and layer not in own):
-                continue
-            own_name = name if layer is None else with_layer(name, own[layer])
-            found[own_name] = self._slice(name, parameter, architecture)
-        return found
+        taken = layers_of_slice(self.slice_layers, self.architecture.layers, architecture.layers)
+        return {
+            own_name: self._slice(name, parameter, architecture)
+            for name, parameter in self.named_parameters()
+            if name.startswith(prefix) and (own_name := name_in_slice(name, taken)) is not None
+        }
 
     def parameter_count(self, architecture: Architecture) -> int:
         """Number of parameters of a slice, its heads included."""
@@ -354,23 +348,6 @@ class SuperPLM(nn.Module):
         assert not names.unexpected_keys, names.unexpected_keys
         model.eval()  # type: ignore[no-untyped-call, unused-ignore]
         return model
-
-    def alone(self, architecture: Architecture) -> SuperPLM:
-        """A SuperPLM of a slice's own shape, with a copy of its weights, in eval mode.
-
-        Raises:
-            InputError: The architecture is larger than this SuperPLM.
-        """
-        self.check(architecture)
-        made = SuperPLM(
-            config_of(architecture, self.config),
-            with_mlm_head=self.cls is not None,
-            task_head=self.task_head,
-        )
-        made.load_state_dict(
-            {name: tensor.detach() for name, tensor in self.sliced(architecture).items()}
-        )
-        return made.eval()
 
     def save(self, folder: Path, **facts: Any) -> None:
         """Write weights (safetensors) and a card, with further JSON-able facts, into a folder."""

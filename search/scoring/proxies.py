@@ -59,13 +59,8 @@ def make_proxy(
 
         superplm = load_superplm(superplm)
     known = None if isinstance(superplm, str) else superplm
-    given = {
-        "held_out": held_out,
-        "teacher": teacher,
-        "task": task,
-        "data": data,
-        "pairs": pairs,
-    }
+    given = {"held_out": held_out, "teacher": teacher, "task": task}
+    given |= {"data": data, "pairs": pairs}
     name = check_options(known, name, given, elastic=elastic, bf16=bf16, precision=precision)
     if name == "task":
         from atb.search.scoring.task_proxy import TaskProxy

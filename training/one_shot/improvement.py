@@ -19,7 +19,8 @@ import torch
 from atb.data.corpus import TokenShards
 from atb.errors import BadFile, InputError
 from atb.files import prepare_output, read_document, write_document
-from atb.models.superplm import SuperPLM
+from atb.models import Architecture
+from atb.models.superplm import SuperPLM, config_of
 from atb.plain import from_plain, to_plain
 from atb.training import Batch, Batches, Teacher, TextSource, fingerprint, outcome
 from atb.training.one_shot.further import train_further
@@ -27,7 +28,7 @@ from atb.training.one_shot.objectives import Distillation
 from atb.training.one_shot.teacher_cache import CachedTeacher
 from atb.training.one_shot.trainer import TrainingStep
 
-__all__ = ["improve"]
+__all__ = ["improve", "slice_alone"]
 
 _PLAN, _KIND, _FORMAT = "plan.json", "improvement", 1
 #: Sentences of a step, in parts of like length.
@@ -76,7 +77,7 @@ def improve(
     The same call resumes a run that was stopped, and reads one that is done.
 
     Args:
-        model: A SuperPLM of its own shape, such as `SuperPLM.alone` makes; it stays as it is.
+        model: A SuperPLM of its own shape, such as `slice_alone` makes; it stays as it is.
         text: Sentences to learn from, in the model's vocabulary.
         teacher: Whose vectors of sentences it learns.
         out: Folder of the run.
@@ -92,11 +93,6 @@ def improve(
             another run.
         RunError: The loss became infinite or no number.
     """
-    if len(text) < _FEWEST_SENTENCES:
-        raise InputError(
-            f"There are {len(text):,} sentences to learn from: give at least {_FEWEST_SENTENCES}."
-        )
-    prepare_output(out, directory=True)
     begun, model = time.monotonic(), copy.deepcopy(model)
     plan = _plan(model, text, teacher, out, seconds)
     text = text.spread(plan.sentences)
@@ -127,13 +123,34 @@ def improve(
     )
 
 
+def slice_alone(superplm: SuperPLM, architecture: Architecture) -> SuperPLM:
+    """A SuperPLM of a slice's own shape, with a copy of its weights, in eval mode.
+
+    Raises:
+        InputError: The architecture is larger than the SuperPLM.
+    """
+    superplm.check(architecture)
+    made = SuperPLM(
+        config_of(architecture, superplm.config),
+        with_mlm_head=superplm.cls is not None,
+        task_head=superplm.task_head,
+    )
+    sliced = superplm.sliced(architecture)
+    made.load_state_dict({name: tensor.detach() for name, tensor in sliced.items()})
+    return made.eval()
+
+
 def _plan(model: SuperPLM, text: TokenShards, teacher: Teacher, out: Path, seconds: float) -> _Plan:
     """The plan that the folder holds, or one whose steps are not known yet.
 
     Raises:
-        InputError: The folder holds another run.
+        InputError: The text is too short, or the folder holds another run.
         BadFile: Its plan is damaged.
     """
+    if len(text) < _FEWEST_SENTENCES:
+        raise InputError(
+            f"There are {len(text):,} sentences to learn from: give at least {_FEWEST_SENTENCES}."
+        )
     wanted = _Plan(seconds, fingerprint(model), text.sha256, 0, 0)
     if (out / _PLAN).is_file():
         fields = read_document(out / _PLAN, kind=_KIND, format=_FORMAT)
@@ -147,6 +164,7 @@ def _plan(model: SuperPLM, text: TokenShards, teacher: Teacher, out: Path, secon
                 "choose another folder."
             )
         return known
+    prepare_output(out, directory=True)
     source = TextSource(text)
     rows = source.order(0, 0)[: min(len(text), 4 * BATCH)]
     begun = time.monotonic()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from atb.data import TextModel
@@ -31,10 +32,7 @@ def objective_of(
     vocabulary: Vocabulary,
     teacher: str | None,
     *,
-    attention_weight: float | None = None,
-    hidden_weight: float | None = None,
-    sentence_weight: float | None = None,
-    similarity_weight: float | None = None,
+    weights: Mapping[str, float] = MappingProxyType({}),
     relation_heads: int | None = None,
     annealed: float | None = None,
     cache: tuple[TokenShards, Path] | None = None,
@@ -46,11 +44,8 @@ def objective_of(
         superplm: The model to be trained.
         vocabulary: Vocabulary of the SuperPLM.
         teacher: As for `load_teacher`; the SuperPLM itself as it starts when None.
-        attention_weight: Weight of a term of `kd` or `sentences`, see `Distillation`; where it is
-            None, that of the objective.
-        hidden_weight: Another, like the next two.
-        sentence_weight: Another.
-        similarity_weight: Another.
+        weights: Weights of terms of `kd` and `sentences` that are not as usual, by `hidden`,
+            `attention`, `sentence` and `similarity`; see `Distillation`.
         relation_heads: Most relation heads of `relations`; 12 when None.
         annealed: Share of the run in which the distillation weight of `inherit` falls to zero; all
             of it when None.
@@ -64,10 +59,7 @@ def objective_of(
         name,
         {
             "--teacher": (teacher, ("kd", "sentences", "relations", "inherit")),
-            "--attention-weight": (attention_weight, ("kd", "sentences")),
-            "--hidden-weight": (hidden_weight, ("kd", "sentences")),
-            "--sentence-weight": (sentence_weight, ("kd", "sentences")),
-            "--similarity-weight": (similarity_weight, ("kd", "sentences")),
+            **{f"--{term}-weight": (w, ("kd", "sentences")) for term, w in weights.items()},
             "--relation-heads": (relation_heads, ("relations", "inherit")),
             "--annealed": (annealed, ("inherit",)),
             "--teacher-cache": (cache, ("kd", "sentences", "relations")),
@@ -78,21 +70,13 @@ def objective_of(
         return MaskedLanguageModelling()
     loaded = _load_for(superplm, vocabulary, teacher)
     if name in ("kd", "sentences"):
-        weights = {
-            "attention_weight": attention_weight,
-            "hidden_weight": hidden_weight,
-            "sentence_weight": sentence_weight,
-            "similarity_weight": similarity_weight,
-        }
-        given: Any = {term: weight for term, weight in weights.items() if weight is not None}
         plain = Distillation(loaded) if name == "kd" else Distillation.of_sentences(loaded)
-        objective = replace(plain, **given)
-        if cache is None:
-            return objective
-        kept = CachedTeacher(loaded, *cache, only_sentences=not objective.wants_tokens)
-        return replace(objective, teacher=kept)
-    if cache is not None:
-        loaded = CachedTeacher(loaded, *cache)
+        changes: Any = {f"{term}_weight": weight for term, weight in weights.items()}
+        objective = replace(plain, **changes)
+        if cache is not None:
+            loaded = CachedTeacher(loaded, *cache, only_sentences=not objective.wants_tokens)
+        return replace(objective, teacher=loaded)
+    loaded = loaded if cache is None else CachedTeacher(loaded, *cache)
     share = 1.0 if annealed is None else annealed
     if name == "inherit" and loaded.has_head:
         if relation_heads is not None:

@@ -111,10 +111,11 @@ class DistillationOptions(Options, panel=DISTILLATION):
             start,
             vocabulary,
             self.teacher,
-            attention_weight=self.attention_weight,
-            hidden_weight=self.hidden_weight,
-            sentence_weight=self.sentence_weight,
-            similarity_weight=self.similarity_weight,
+            weights={
+                term: weight
+                for term in ("hidden", "attention", "sentence", "similarity")
+                if (weight := getattr(self, f"{term}_weight")) is not None
+            },
             relation_heads=self.relation_heads,
             annealed=self.annealed,
             cache=cache,

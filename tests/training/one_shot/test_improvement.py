@@ -16,7 +16,7 @@ from atb.models.architecture import Architecture
 from atb.models.superplm.superplm import SuperPLM
 from atb.training.batches import TextSource
 from atb.training.contract import outcome
-from atb.training.one_shot.improvement import improve
+from atb.training.one_shot.improvement import improve, slice_alone
 from atb.training.one_shot.objectives import Distillation
 from atb.training.teacher import Teacher
 
@@ -52,7 +52,7 @@ def loss_of(model: SuperPLM, teacher: Teacher, text: TokenShards) -> float:
 def test_a_model_learns_for_as_long_as_it_is_given_and_the_same_call_reads_it(
     whole: SuperPLM, sentences: TokenShards, tmp_path: Path
 ) -> None:
-    teacher, model = Teacher.of(whole), whole.alone(SLICE)
+    teacher, model = Teacher.of(whole), slice_alone(whole, SLICE)
     words: list[str] = []
     improved = improve(
         model, sentences, teacher, tmp_path, seconds=3.0, progress=lambda *now: words.append(now[2])
@@ -71,7 +71,7 @@ def test_a_model_learns_for_as_long_as_it_is_given_and_the_same_call_reads_it(
 def test_a_stopped_run_goes_on_by_its_plan(
     whole: SuperPLM, sentences: TokenShards, tmp_path: Path
 ) -> None:
-    teacher, model, steps = Teacher.of(whole), whole.alone(SLICE), []
+    teacher, model, steps = Teacher.of(whole), slice_alone(whole, SLICE), []
 
     def stop(done: int, total: int, word: str) -> None:
         if word.startswith("improving") and done == 2:
@@ -91,7 +91,7 @@ def test_a_stopped_run_goes_on_by_its_plan(
 def test_what_does_not_fit_is_refused(
     whole: SuperPLM, sentences: TokenShards, text: TokenShards, tmp_path: Path
 ) -> None:
-    teacher, model = Teacher.of(whole), whole.alone(SLICE)
+    teacher, model = Teacher.of(whole), slice_alone(whole, SLICE)
     with pytest.raises(InputError, match="43 sentences"):
         improve(model, text, teacher, tmp_path / "few", seconds=1.0)
     improve(model, sentences, teacher, tmp_path / "run", seconds=0.5)
@@ -103,7 +103,7 @@ def test_what_does_not_fit_is_refused(
 
 
 def test_a_slice_alone_computes_what_it_did_in_the_superplm(whole: SuperPLM) -> None:
-    alone = whole.alone(SLICE)
+    alone = slice_alone(whole, SLICE)
     tokens = torch.randint(1000, 1100, (2, 9), generator=torch.manual_seed(0))
     with torch.no_grad():
         one, other = whole.hidden_states(SLICE, tokens), alone.hidden_states(SLICE, tokens)
