@@ -47,7 +47,12 @@ def _is_drawn(word: str) -> bool:
 
 
 #: Numbers that count nothing and measure nothing.
-WITHOUT_UNIT = {"seed", "learning_rate", "attention_weight", "speedup"}
+WITHOUT_UNIT = {
+    "seed",
+    "learning_rate",
+    "speedup",
+    *(f"{term}_weight" for term in ("hidden", "attention", "sentence", "similarity")),
+}
 UNITS = re.compile(
     r"\b(architectures|epochs|finalists|fraction|generations?|heads|layers|parts|rows|samples"
     r"|sequences|splits|steps|sub-models|threads?|tokens|width)\b"

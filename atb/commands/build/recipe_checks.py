@@ -138,6 +138,7 @@ def _searched(given: _Options, shape: SuperPLM) -> SearchSpace:
 
 def _check_scoring(given: _Options, model: TextModel, shape: SuperPLM) -> None:
     """Refuse a proxy that the SuperPLM does not allow, or whose data are not there."""
+    from atb.data.corpus import SentencePairs
     from atb.search.scoring import check_options
     from atb.training.finetuning import find_task
     from atb.training.one_shot import check_scoring, held_out_text
@@ -146,7 +147,7 @@ def _check_scoring(given: _Options, model: TextModel, shape: SuperPLM) -> None:
     name = check_options(
         shape,
         given["proxy"],
-        {option: given[option] for option in ("held_out", "teacher", "task", "data")},
+        {option: given[option] for option in ("held_out", "teacher", "task", "data", "pairs")},
         elastic=elastic,
         bf16=given["bf16"],
         precision="fp32",
@@ -163,7 +164,9 @@ def _check_scoring(given: _Options, model: TextModel, shape: SuperPLM) -> None:
     elif name in ("distillation", "mlm"):
         held_out = None if given["held_out"] is None else Path(given["held_out"])
         check_scoring(shape, held_out_text(shape, held_out, limit=8), name)
-    if name == "distillation":
+    elif name == "agreement":
+        SentencePairs.read(None if given["pairs"] is None else Path(given["pairs"]))
+    if name in ("agreement", "distillation"):
         _check_teacher({**given, "objective": "kd"}, model, shape)
 
 
@@ -249,7 +252,8 @@ def _check_teacher(given: _Options, model: TextModel, shape: SuperPLM) -> None:
     from atb.models.superplm import CARD, folder_of, read_card
 
     name, width = given["teacher"], shape.config.projection_size
-    if given["objective"] == "kd" and width is None:
+    learns_states = given["objective"] in ("kd", "sentences")
+    if learns_states and width is None:
         raise InputError(
             f"{model.folder} has no projection into a teacher's space, which distillation needs: "
             "make it with --projection, or take another objective."
@@ -268,7 +272,7 @@ def _check_teacher(given: _Options, model: TextModel, shape: SuperPLM) -> None:
         found: Any = config.projection_size or config.hidden_size
     else:
         found = read_json_object(folder / "config.json", "model's configuration").get("hidden_size")
-    if given["objective"] == "kd" and found != width:
+    if learns_states and found != width:
         raise InputError(
             f"The teacher {name} is {found} wide and {model.folder} projects to {width}: give a "
             "teacher of that width."

@@ -23,6 +23,7 @@ _ELSEWHERE = {
     "asyncssh",
     "huggingface_hub",
     "lazy_loader",
+    "msgspec",
     "pytest",
     "scipy",
     "threadpoolctl",
