@@ -20,7 +20,7 @@ from atb.search.scoring import head_of, superplm_sha256, write_graphs
 if TYPE_CHECKING:
     from atb.models.superplm import SuperPLM
 
-__all__ = ["MANIFEST", "Export", "export_model", "export_winner"]
+__all__ = ["MANIFEST", "Export", "export_model"]
 
 MANIFEST = "atb.json"
 _KIND, _FORMAT = "exported-model", 1
@@ -144,13 +144,6 @@ def _head_of(superplm: SuperPLM) -> Literal["mlm", "classification", "qa"] | Non
     if superplm.task_head is not None:
         return "qa" if superplm.task_head[0] == "qa" else "classification"
     return "mlm" if superplm.cls is not None else None
-
-
-def export_winner(
-    result: SearchResult, superplm: SuperPLM, out: Path, *, source: Path | None = None
-) -> Export:
-    """Export the winner of a search; see `export_model`."""
-    return export_model(superplm, result.winner.architecture, out, result=result, source=source)
 
 
 def _find(out: Path) -> Export | None:

@@ -10,6 +10,7 @@ from typing import Any
 from atb.errors import BadFile
 from atb.files import read_document
 from atb.models import Architecture, Stage, last_stage, write_history
+from atb.plain import to_plain
 from atb.search import SearchResult
 from atb.search.methods import canonical_name
 from atb.units import format_duration
@@ -109,6 +110,8 @@ def extraction(
             "conditions": str(result.conditions),
             "platform": dict(result.conditions.platform),
         }
+        if result.quality is not None:
+            facts["search"]["quality"] = to_plain(result.quality)
     return Stage("extract", facts)
 
 

@@ -16,7 +16,7 @@ HISTORY = "history.json"
 #: Format history: 1, the first.
 _KIND, _FORMAT = "model-history", 1
 
-StageName = Literal["import", "extract", "train", "finetune"]
+StageName = Literal["import", "extract", "improve", "train", "finetune"]
 
 
 @dataclass(frozen=True, slots=True)

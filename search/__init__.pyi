@@ -12,11 +12,12 @@ from .contract import (
 from .request import SearchRequest as SearchRequest
 from .result import (
     AlternativeResult as AlternativeResult,
+    Quality as Quality,
     SearchResult as SearchResult,
     read_result as read_result,
     write_result as write_result,
 )
-from .run import search as search
+from .run import RESULT as RESULT, search as search
 from .targets import Target as Target
 from .verification import MARGIN as MARGIN
 from .verifier import Budget as Budget, Verifier as Verifier

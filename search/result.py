@@ -14,7 +14,7 @@ from atb.profiler import Conditions
 from atb.search.candidate import Candidate, front_of, hypervolumes
 from atb.search.methods import canonical_name
 
-__all__ = ["AlternativeResult", "SearchResult", "read_result", "write_result"]
+__all__ = ["AlternativeResult", "Quality", "SearchResult", "read_result", "write_result"]
 
 #: Format history: 1, the first.
 KIND, FORMAT = "search-result", 1
@@ -42,6 +42,35 @@ class AlternativeResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Quality:
+    """What the winner, as it is handed over, keeps of what its teacher says of sentences.
+
+    Attributes:
+        teacher: The teacher in words.
+        pairs: The sentence pairs in words.
+        count: Number of pairs.
+        ranking: Spearman's correlation between the winner's cosines of pairs and the teacher's.
+        nearest: Share of each sentence's ten nearest by the teacher that are so by the winner.
+        scores: Spearman's correlation with the scores that people gave; None where there are none.
+        teacher_scores: The same of the teacher.
+        teacher_seconds: Predicted latency of the whole SuperPLM; None where it is not known.
+        improved_seconds: For how long the winner learnt on; 0 for not at all.
+        slice_ranking: `ranking` of the slice before that.
+    """
+
+    teacher: str
+    pairs: str
+    count: int
+    ranking: float
+    nearest: float
+    scores: float | None = None
+    teacher_scores: float | None = None
+    teacher_seconds: float | None = None
+    improved_seconds: float = 0.0
+    slice_ranking: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SearchResult:
     """The winner of a search and everything that was weighed against it.
 
@@ -66,6 +95,8 @@ class SearchResult:
         ended_by: `generations`, or `candidates` when all of them were scored.
         bounds: Limits beside the latency, in words.
         alternatives: What each of several settings has found, the best first; else empty.
+        quality: What the winner keeps of what its teacher says of sentences; None where that is not
+            told, as of a SuperPLM without a projection.
         request: Hash of everything that was asked for.
     """
 
@@ -88,6 +119,7 @@ class SearchResult:
     bounds: tuple[str, ...] = ()
     alternatives: tuple[AlternativeResult, ...] = ()
     scoring: Mapping[str, str] = field(default_factory=dict)
+    quality: Quality | None = None
     request: str = field(default="", compare=False)
 
     @property
@@ -121,6 +153,8 @@ class SearchResult:
             "hypervolumes": list(self.hypervolumes),
         }
         fields["weighed"] = fields.pop("alternatives")
+        if self.quality is None:
+            del fields["quality"]
         return fields
 
     @classmethod

@@ -35,6 +35,8 @@ def run_identity(
         "objective": _described(objective),
         "starting_point": fingerprint(superplm),
     }
+    if superplm.slice_layers != "bottom":  # told where it is so, so that older runs go on
+        identity["slice_layers"] = superplm.slice_layers
     read_back: dict[str, Any] = json.loads(json.dumps(identity))
     return read_back
 

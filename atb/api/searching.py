@@ -185,6 +185,7 @@ def search(
     out: str | Path = DEFAULT_SEARCH,
     generation_size: int = 25, generations: int = 4, finalists: int = 5, prune: bool = True,
     workers: int | str | None = None, budget: Amount | None = None, cache: str = "2GB",
+    improve: Amount | None = None, sentences: str | Path | None = None,
     seed: int = 0,
 ) -> SearchOutcome:  # fmt: skip
     """Search the best architecture whose measured latency meets a limit.
@@ -221,6 +222,8 @@ def search(
         workers: Processes that score, or a Ray cluster.
         budget: Duration after which no finalist is measured.
         cache: Size up to which built models are kept for the next time.
+        improve: Duration for which the winner learns on before it is handed over.
+        sentences: Text that it learns from then; by default the bundled English sample.
         seed: Of the search.
 
     Raises:
@@ -265,7 +268,12 @@ def search(
     )
     fitted = found.of_one_setting()
     options = _place_of(fitted.conditions, cache)
-    result = command.find_winner(wanted, candidates, how, scoring, options, files, fitted=fitted)
+    further = command.ImprovementOptions(
+        improve=duration_words(improve), sentences=None if sentences is None else Path(sentences)
+    )
+    result = command.find_winner(
+        wanted, candidates, how, scoring, options, files, further, fitted=fitted
+    )
     return SearchOutcome(result, Path(out))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -26,7 +27,13 @@ from atb.commands.arguments import (
     Threads,
 )
 from atb.commands.output import print_search, print_status, progress
-from atb.commands.search import CandidateOptions, FileOptions, MethodOptions, find_winner
+from atb.commands.search import (
+    CandidateOptions,
+    FileOptions,
+    ImprovementOptions,
+    MethodOptions,
+    find_winner,
+)
 
 if TYPE_CHECKING:
     from atb.commands.arguments import MeasuringTarget
@@ -44,6 +51,10 @@ SAMPLES = 60
 #: Without a limit of the user's: four times as fast as the encoder that `mini` comes from.
 DEFAULT_SPEEDUP = 4.0
 _LIMIT = LimitOptions(reference="minilm-6")
+#: The whole takes about this long on two cores; the winner learns on in what the search leaves of
+#: it, from half a minute to three.
+ALL_SECONDS, SEARCH_SECONDS = 480.0, 120.0
+IMPROVEMENT_SECONDS = (30.0, 180.0)
 #: Finalists need a minute or two where the machine is calm, and have no end where it is busy.
 MEASURING_BUDGET = "4min"
 
@@ -63,7 +74,7 @@ def quickstart(
 ) -> None:
     """Measure this machine, fit a predictor, search a small BERT under a limit, write a report.
 
-    The limit is 4 times the speed of MiniLM-L6 unless --latency or --speedup says otherwise. All
+    The winner learns on from its teacher for up to three minutes before it is handed over. The limit is 4 times the speed of MiniLM-L6 unless --latency or --speedup says otherwise. All
     files lie below atb-runs/quickstart/. The same command resumes an interrupted run.
 
     Example:
@@ -76,6 +87,7 @@ def quickstart(
     from atb.search.constraints import WINDOW
     from atb.units import parse_duration
 
+    begun = time.monotonic()
     if wanted.latency is None and wanted.speedup is None:
         wanted = replace(wanted, speedup=DEFAULT_SPEEDUP)
     wanted.parse(WINDOW)  # what cannot be read is refused before anything is measured
@@ -96,7 +108,14 @@ def quickstart(
     limits, how = SearchLimitOptions.of(vars(wanted)), MethodOptions(budget=budget, seed=seed)
     files = FileOptions(predictor=PREDICTOR, db=str(DATABASE), out=FOLDER)
     result = find_winner(
-        limits, CandidateOptions(), how, ScoringOptions(), options, files, fitted=fitted
+        limits,
+        CandidateOptions(),
+        how,
+        ScoringOptions(),
+        options,
+        files,
+        _improvement(time.monotonic() - begun),
+        fitted=fitted,
     )
     print_status("4/4 writing the report")
     report.write(
@@ -140,6 +159,20 @@ def _measure_known(target: MeasuringTarget, database: ProfileDatabase) -> None:
     plan = Plan(tuple(PUBLISHED[name] for name in BESIDE), name="known")
     with progress("known architectures") as show:
         run_campaign(*target.where, plan, database, progress=show)
+
+
+def _improvement(spent_seconds: float) -> ImprovementOptions:
+    """How long the winner learns on; what was decided once stays, so that the command resumes."""
+    from atb.files import read_document, write_document
+
+    path, kind = FOLDER / "improvement.json", "quickstart-improvement"
+    if not path.is_file():
+        shortest, longest = IMPROVEMENT_SECONDS
+        left = ALL_SECONDS - SEARCH_SECONDS - spent_seconds
+        seconds = round(min(max(left, shortest), longest))
+        write_document(path, {"seconds": seconds}, kind=kind, format=1)
+    known = read_document(path, kind=kind, format=1)
+    return ImprovementOptions(improve=f"{known['seconds']}s")
 
 
 def _fit(database: ProfileDatabase, target: MeasuringTarget, seed: int) -> WorkPredictor:

@@ -32,17 +32,24 @@ from atb.commands.arguments import (
     require_reach,
 )
 from atb.commands.output import print_search, print_status, progress
+from atb.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from atb.commands.arguments import MeasuringTarget
+    from atb.data import TextModel
+    from atb.data.corpus import TokenShards
+    from atb.deploy import Improvement
     from atb.models import SearchSpace
     from atb.models.superplm import SuperPLM
     from atb.predictor import LatencyPredictor, WorkPredictor
-    from atb.profiler.database import ProfileDatabase
     from atb.search import Budget, SearchRequest, SearchResult
     from atb.search.constraints import LatencyLimit, Percentile, SpeedUp
+
+
+#: Tokens of a text for --improve that are read: more than days of training go over.
+MOST_TOKENS = 50_000_000
 
 
 class CandidateOptions(Options, panel="Candidates"):
@@ -109,6 +116,63 @@ class MethodOptions(Options, panel="Method"):
         )
 
 
+class ImprovementOptions(Options, panel="Improvement"):
+    """How the winner is improved before it is handed over."""
+
+    improve: str | None = option(
+        default=None,
+        metavar="DURATION",
+        help="Train the winner on its teacher's vectors of sentences for this long, such as 10min; "
+        "by default it is handed over as it was cut out. Its latency stays.",
+    )
+    sentences: Path | None = option(
+        default=None,
+        metavar="FILE|DIR",
+        help="Let it learn from this text, a file or a folder of files or of token shards; by "
+        "default from the bundled English sample.",
+    )
+
+    def read(self, model: TextModel, out: Path) -> Improvement | None:
+        """What is asked for, with the text in a model's words.
+
+        Args:
+            model: The SuperPLM's text model.
+            out: Folder that the text is prepared in.
+
+        Raises:
+            InputError: The duration or the text cannot be read, or there is no duration.
+        """
+        from atb.deploy import Improvement
+        from atb.units import parse_duration
+
+        if self.improve is None:
+            if self.sentences is not None:
+                raise InputError("--sentences is text for --improve: say how long, such as 10min.")
+            return None
+        seconds = parse_duration(self.improve)
+        if self.sentences is None:
+            return Improvement(seconds)
+        return Improvement(seconds, self._shards(self.sentences, model, out / "sentences"))
+
+    @staticmethod
+    def _shards(text: Path, model: TextModel, out: Path) -> TokenShards:
+        from atb.data.corpus import Corpus, TokenShards, prepare
+        from atb.deploy import SENTENCE_TOKENS
+        from atb.training.one_shot import open_text
+
+        if TokenShards.are_in(text):
+            return open_text(text, model)
+        prepare(
+            Corpus(text),
+            out,
+            sequence_length=SENTENCE_TOKENS,
+            single_sentences=True,
+            vocabulary=model.vocabulary,
+            limit_tokens=MOST_TOKENS,
+        )
+        return TokenShards.open(out)
+
+
 class FileOptions(Options, panel="Files"):
     """What is read and written."""
 
@@ -125,18 +189,20 @@ def search(
     candidates: CandidateOptions,
     how: MethodOptions,
     scoring: ScoringOptions,
+    improvement: ImprovementOptions,
     options: TargetOptions,
     files: FileOptions,
 ) -> None:
     """Search the best architecture whose measured latency meets a limit.
 
     The same command resumes an interrupted search. It writes result.json and model/, a transformers
-    folder with model.onnx and model.int8.onnx.
+    folder with model.onnx and model.int8.onnx. How good the model is as an encoder of sentences is
+    told by its agreement with its teacher on sentence pairs.
 
     Example:
         atb search --latency 6ms --device local --space mini
     """
-    result = find_winner(wanted, candidates, how, scoring, options, files)
+    result = find_winner(wanted, candidates, how, scoring, options, files, improvement)
     print_search(result, files.out, json=files.json)
 
 
@@ -147,6 +213,7 @@ def find_winner(
     scoring: ScoringOptions,
     options: TargetOptions,
     files: FileOptions,
+    improvement: ImprovementOptions | None = None,
     *,
     fitted: LatencyPredictor | None = None,
 ) -> SearchResult:
@@ -164,7 +231,8 @@ def find_winner(
     from atb.models.superplm import folder_of, load_superplm
 
     superplm = load_superplm(scoring.superplm)
-    TextModel.read(folder_of(scoring.superplm))  # the winner is handed over with its words
+    # the winner is handed over with its words
+    words = TextModel.read(folder_of(scoring.superplm))
     largest = superplm.architecture
     request = replace(
         given.request,
@@ -175,7 +243,13 @@ def find_winner(
     )
     # a limit that is out of reach leaves no file behind
     require_reach(request, [given.fitted, *(p for p, _ in given.alternatives.values())])
-    return _run(replace(given, request=request), superplm, scoring, files)
+    further = None if improvement is None else improvement.read(words, files.out)
+    if further is not None:
+        further.check(superplm)
+    given = replace(given, request=request)
+    run = _run_alternatives if given.alternatives else _run
+    result = run(given, superplm, scoring, files)
+    return _hand_over(result, given, superplm, scoring, files, further)
 
 
 @dataclass(frozen=True)
@@ -239,10 +313,8 @@ def _run(
     from atb.search import Budget, Target, search as find
 
     # scores are refused before there is a file
-    proxy = None if given.alternatives else scoring.make_proxy(superplm)
+    proxy = scoring.make_proxy(superplm)
     with ProfileDatabase(files.db, create=True) as database:
-        if proxy is None:
-            return _run_alternatives(given, superplm, scoring, database, files)
         time_left = Budget(given.budget_seconds)
         first = Target(given.fitted, given.target.verifier(database, time_left))
         further = [
@@ -254,22 +326,18 @@ def _run(
             result = find(
                 given.request, targets, proxy, files.out, executor=executor, progress=show
             )
-    _write_model(result, superplm, files.out, scoring.superplm)
     _print_spent(time_left)
     return result
 
 
 def _run_alternatives(
-    given: _Inputs,
-    superplm: SuperPLM,
-    scoring: ScoringOptions,
-    database: ProfileDatabase,
-    files: FileOptions,
+    given: _Inputs, superplm: SuperPLM, scoring: ScoringOptions, files: FileOptions
 ) -> SearchResult:
-    """Search under each of several settings, then write the model of the best of all.
+    """Search under each of several settings.
 
     Each is scored in its own precision and length, and has the whole budget for measuring.
     """
+    from atb.profiler.database import ProfileDatabase
     from atb.search import Alternative, Budget, Target, search_alternatives
 
     several = {files.predictor.stem: (given.fitted, given.target), **given.alternatives}
@@ -277,6 +345,7 @@ def _run_alternatives(
     limit = given.request.limit_by(given.fitted)
     assert limit is not None
     with contextlib.ExitStack() as stack, progress("search") as show:
+        database = stack.enter_context(ProfileDatabase(files.db, create=True))
         alternatives = []
         for name, (predictor, target) in several.items():
             length = target.settings.sequence_length if len(lengths) > 1 else None
@@ -289,16 +358,37 @@ def _run_alternatives(
         result = search_alternatives(request, alternatives, files.out, progress=show)
     for one in alternatives:
         _print_spent(one.target.verifier.budget)
-    _write_model(result, superplm, files.out, scoring.superplm)
     return result
 
 
-def _write_model(result: SearchResult, superplm: SuperPLM, out: Path, source: str) -> None:
-    from atb.deploy import export_winner
-    from atb.models.superplm import BUNDLED
+def _hand_over(
+    result: SearchResult,
+    given: _Inputs,
+    superplm: SuperPLM,
+    scoring: ScoringOptions,
+    files: FileOptions,
+    improvement: Improvement | None,
+) -> SearchResult:
+    """Write the winner's model, and tell how good it is."""
+    from atb.data.corpus import SentencePairs
+    from atb.deploy import hand_over
+    from atb.models.superplm import folder_of
+    from atb.training.one_shot import score_teacher
 
+    whole = given.fitted.predict_architectures([superplm.architecture])
     print_status("writing the model ...")
-    export_winner(result, superplm, out / "model", source=BUNDLED.get(source, Path(source)))
+    with progress("improve") as show:
+        return hand_over(
+            result,
+            superplm,
+            files.out,
+            source=folder_of(scoring.superplm),
+            improvement=improvement,
+            pairs=None if scoring.pairs is None else SentencePairs.read(scoring.pairs),
+            teacher=score_teacher(superplm, scoring.teacher).teacher if scoring.teacher else None,
+            teacher_seconds=float(whole.latency_seconds[0]) if whole.supported[0] else None,
+            progress=show,
+        )
 
 
 def _print_spent(budget: Budget) -> None:

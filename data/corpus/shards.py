@@ -58,6 +58,11 @@ class TokenShards:
     sha256: str
     special: SpecialTokens = field(default_factory=SpecialTokens)
 
+    @staticmethod
+    def are_in(folder: Path) -> bool:
+        """Whether a folder says that it holds token shards."""
+        return (folder / META).is_file()
+
     @classmethod
     def open(cls, folder: Path) -> TokenShards:
         """Map the shards of a folder; only the lengths are read.

@@ -10,6 +10,7 @@ from .graphs import (
     open_session as open_session,
     write_graphs as write_graphs,
 )
+from .int8_slices import as_deployed as as_deployed
 from .proxies import check_options as check_options, make_proxy as make_proxy
 from .proxy import (
     DescribedProxy as DescribedProxy,

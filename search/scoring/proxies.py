@@ -59,8 +59,7 @@ def make_proxy(
 
         superplm = load_superplm(superplm)
     known = None if isinstance(superplm, str) else superplm
-    given = {"held_out": held_out, "teacher": teacher, "task": task}
-    given |= {"data": data, "pairs": pairs}
+    given = {"held_out": held_out, "teacher": teacher, "task": task, "data": data}
     name = check_options(known, name, given, elastic=elastic, bf16=bf16, precision=precision)
     if name == "task":
         from atb.search.scoring.task_proxy import TaskProxy
@@ -94,7 +93,7 @@ def check_options(
     Args:
         superplm: Whose slices; None only for `task`, whose folders hold SuperPLMs of their own.
         name: Of the proxy; the default one where None.
-        given: `held_out`, `teacher`, `task`, `data` and `pairs`, None where they are not given.
+        given: `held_out`, `teacher`, `task` and `data`, None where they are not given.
         elastic: As for `make_proxy`, like the others.
         bf16: Matrix products in bfloat16.
         precision: In which slices run.
@@ -111,7 +110,6 @@ def check_options(
     users: dict[str, tuple[ProxyName, ...]] = {
         "held_out": ("distillation", "mlm"),
         "teacher": ("agreement", "distillation"),
-        "pairs": ("agreement",),
         "task": ("finetune",),
         "data": ("finetune",),
         "elastic": ("task",),

@@ -286,8 +286,11 @@ def proxy_key(parts: Sequence[str], *, precision: str) -> str:
 
 
 def superplm_sha256(superplm: SuperPLM) -> str:
-    """Hash of the weights of a SuperPLM."""
-    return module_sha256(superplm)
+    """Hash of the weights of a SuperPLM, and of which layers its slices take."""
+    weights = module_sha256(superplm)
+    if superplm.slice_layers == "bottom":  # as before there was a choice
+        return weights
+    return hashlib.sha256(f"{weights}:{superplm.slice_layers}".encode()).hexdigest()
 
 
 def module_sha256(module: object) -> str:

@@ -114,10 +114,11 @@ class AgreementScorer:
             is_rough: part.vectors(asked.sentences) for is_rough, part in self._parts.items()
         }
 
-    def score(self, architecture: Architecture) -> Agreement:
-        """All that is told of a slice."""
+    def score(self, architecture: Architecture, other: SuperPLM | None = None) -> Agreement:
+        """All that is told of a slice, of this SuperPLM or of another one."""
         found = {
-            is_rough: self._vectors(architecture, rough=is_rough) for is_rough in (True, False)
+            is_rough: self._vectors(architecture, rough=is_rough, other=other)
+            for is_rough in (True, False)
         }
         wanted_nearest, nearest = (
             _nearest(
@@ -145,10 +146,14 @@ class AgreementScorer:
             return _spearman(rough, _cosines(self._wanted[True]))
         return _spearman(np.concatenate([rough, rest]), _cosines(*self._wanted.values()))
 
-    def _vectors(self, architecture: Architecture, *, rough: bool) -> _Floats:
+    def _vectors(
+        self, architecture: Architecture, *, rough: bool, other: SuperPLM | None = None
+    ) -> _Floats:
+        superplm = self._superplm if other is None else other.eval()
+
         def sentences(batch: Batch) -> torch.Tensor:
-            output = self._superplm(architecture, batch.input_ids, batch.attention_mask)
-            return Student(self._superplm, architecture, batch, output).sentences()
+            output = superplm(architecture, batch.input_ids, batch.attention_mask)
+            return Student(superplm, architecture, batch, output).sentences()
 
         return self._parts[rough].vectors(sentences)
 

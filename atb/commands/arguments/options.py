@@ -193,8 +193,9 @@ SentencePairsFile = Annotated[
     Option(
         "--pairs",
         metavar="FILE",
-        help="Score `agreement` on these sentence pairs: a CSV or TSV file with the columns first "
-        "and second, and score where pairs are graded; by default on the bundled English pairs.",
+        help="Tell agreement with the teacher on these sentence pairs: a CSV or TSV file with the "
+        "columns first and second, and score where pairs are graded; by default on the bundled "
+        "English pairs.",
     ),
 ]
 TaskName = Annotated[

@@ -147,7 +147,7 @@ def _check_scoring(given: _Options, model: TextModel, shape: SuperPLM) -> None:
     name = check_options(
         shape,
         given["proxy"],
-        {option: given[option] for option in ("held_out", "teacher", "task", "data", "pairs")},
+        {option: given[option] for option in ("held_out", "teacher", "task", "data")},
         elastic=elastic,
         bf16=given["bf16"],
         precision="fp32",
@@ -164,8 +164,8 @@ def _check_scoring(given: _Options, model: TextModel, shape: SuperPLM) -> None:
     elif name in ("distillation", "mlm"):
         held_out = None if given["held_out"] is None else Path(given["held_out"])
         check_scoring(shape, held_out_text(shape, held_out, limit=8), name)
-    elif name == "agreement":
-        SentencePairs.read(None if given["pairs"] is None else Path(given["pairs"]))
+    if given["pairs"] is not None:
+        SentencePairs.read(Path(given["pairs"]))
     if name in ("agreement", "distillation"):
         _check_teacher({**given, "objective": "kd"}, model, shape)
 

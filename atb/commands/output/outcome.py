@@ -27,7 +27,8 @@ def print_search(
         further: Files that were written besides the model, by name.
     """
     files = {"model": out / "model", **(further or {})}
-    facts = (*_winner(result), *_scores(result), *_front(result), *files.items())
+    found = (*_winner(result), *_quality(result), *_scores(result), *_front(result))
+    facts = (*found, *files.items())
     print_result(result.to_json(), *(f"{name:<9} {value}" for name, value in facts), json=json)
 
 
@@ -65,6 +66,26 @@ def _winner(result: SearchResult) -> Iterator[tuple[str, str]]:
             yield one.name, f"{one.proxy:.4f}  {one.winner} in {duration} ({one.conditions})"
     for bound in result.bounds:
         yield "kept", str(bound)
+
+
+def _quality(result: SearchResult) -> Iterator[tuple[str, str]]:
+    """How good the model is, in terms that people know."""
+    quality = result.quality
+    if quality is None:
+        return
+    faster = ""
+    if quality.teacher_seconds is not None:
+        speed = quality.teacher_seconds / result.winner.latency_seconds
+        faster = f", at {speed:.1f} times its speed"
+    pairs = f"{quality.ranking:.1%} of its teacher's ranking of {quality.count:,} sentence pairs"
+    yield "quality", f"keeps {pairs}{faster}"
+    yield "", f"keeps {quality.nearest:.0%} of the ten nearest sentences of each sentence"
+    if quality.scores is not None:
+        teacher = f"(its teacher by {quality.teacher_scores:.3f})"
+        yield "", f"agrees with the scores that people gave by {quality.scores:.3f} {teacher}"
+    if quality.slice_ranking is not None:
+        duration = format_duration(quality.improved_seconds)
+        yield "improved", f"in {duration}, from {quality.slice_ranking:.1%} of the ranking"
 
 
 def _scores(result: SearchResult) -> Iterator[tuple[str, str]]:
