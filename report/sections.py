@@ -32,6 +32,7 @@ from atb.report.pictures import (
 )
 from atb.report.provenance import model_files, snippets_of
 from atb.search import MARGIN, AlternativeResult, Candidate, LimitVerdict, SearchResult
+from atb.units import format_duration
 
 __all__ = [
     "baseline_section",
@@ -62,7 +63,7 @@ def winner_section(
     return {
         "architecture": result.winner.architecture,
         "verdict": _verdict(result),
-        "tiles": [*_tiles(result), *_speedups(result, known)],
+        "tiles": [*_quality(result), *_tiles(result), *_speedups(result, known)],
         "files": [] if model is None else model_files(model, folder),
         "snippets": [] if model is None else snippets_of(model, folder),
     }
@@ -106,6 +107,28 @@ def _uncertainty(result: SearchResult) -> str:
         for name, interval, limit in places
         if interval is not None and interval[1] > limit
     )
+
+
+def _quality(result: SearchResult) -> list[tuple[str, str, str]]:
+    """How good the model is as an encoder of sentences: the same three as of `_tiles`."""
+    quality = result.quality
+    if quality is None:
+        return []
+    before = ""
+    if quality.slice_ranking is not None:
+        duration = format_duration(quality.improved_seconds)
+        before = f", {percent(quality.slice_ranking)} before learning on for {duration}"
+    pairs = f"of {quality.count:,} sentence pairs by {quality.teacher}{before}"
+    tiles = [("keeps of the ranking", percent(quality.ranking), pairs)]
+    if quality.teacher_seconds is not None:
+        speed = quality.teacher_seconds / result.winner.latency_seconds
+        tiles.append(("speed-up over the teacher", times(speed), "by its predicted latency"))
+    nearest = percent(quality.nearest)
+    tiles.append(("keeps of the nearest", nearest, "of the ten nearest sentences of each sentence"))
+    if quality.scores is not None and quality.teacher_scores is not None:
+        teacher = f"the teacher: {digits(quality.teacher_scores, 3)}"
+        tiles.append(("agrees with people", digits(quality.scores, 3), teacher))
+    return tiles
 
 
 def _tiles(result: SearchResult) -> list[tuple[str, str, str]]:

@@ -68,13 +68,22 @@ def quickstart(
     precision: Precision = "fp32",
     threads: Threads = 1,
     budget: MeasuringBudget = MEASURING_BUDGET,
+    improve: Annotated[
+        str | None,
+        Option(
+            metavar="DURATION",
+            help="Train the winner on its teacher's vectors of sentences for this long, such as "
+            "3min, or not at all (none); by default for what is left of eight minutes, from 30 s "
+            "to 3 min.",
+        ),
+    ] = None,
     cache: CacheSize = DEFAULT_CACHE,
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
     """Measure this machine, fit a predictor, search a small BERT under a limit, write a report.
 
-    The winner learns on from its teacher for up to three minutes before it is handed over. The limit is 4 times the speed of MiniLM-L6 unless --latency or --speedup says otherwise. All
+    The limit is 4 times the speed of MiniLM-L6 unless --latency or --speedup says otherwise. All
     files lie below atb-runs/quickstart/. The same command resumes an interrupted run.
 
     Example:
@@ -91,8 +100,9 @@ def quickstart(
     if wanted.latency is None and wanted.speedup is None:
         wanted = replace(wanted, speedup=DEFAULT_SPEEDUP)
     wanted.parse(WINDOW)  # what cannot be read is refused before anything is measured
-    if budget is not None:
-        parse_duration(budget)
+    for duration in (budget, None if improve == "none" else improve):
+        if duration is not None:
+            parse_duration(duration)
     options = TargetOptions(device=device, precision=precision, threads=threads, cache=cache)
     target = options.find(open_cache(cache))
     refuse_emulated(target.conditions)
@@ -114,7 +124,7 @@ def quickstart(
         ScoringOptions(),
         options,
         files,
-        _improvement(time.monotonic() - begun),
+        _improvement(improve, time.monotonic() - begun),
         fitted=fitted,
     )
     print_status("4/4 writing the report")
@@ -161,10 +171,12 @@ def _measure_known(target: MeasuringTarget, database: ProfileDatabase) -> None:
         run_campaign(*target.where, plan, database, progress=show)
 
 
-def _improvement(spent_seconds: float) -> ImprovementOptions:
+def _improvement(given: str | None, spent_seconds: float) -> ImprovementOptions:
     """How long the winner learns on; what was decided once stays, so that the command resumes."""
     from atb.files import read_document, write_document
 
+    if given is not None:
+        return ImprovementOptions(improve=None if given == "none" else given)
     path, kind = FOLDER / "improvement.json", "quickstart-improvement"
     if not path.is_file():
         shortest, longest = IMPROVEMENT_SECONDS

@@ -18,7 +18,7 @@ from atb.data.corpus.samples import held_out
 from atb.data.tasks.glue import GLUE
 from atb.data.tokenizer.tokenizer_files import read_vocabulary
 from atb.deploy import export, graph_checks
-from atb.deploy.export import MANIFEST, export_model, export_winner
+from atb.deploy.export import MANIFEST, export_model
 from atb.errors import InputError, RunError
 from atb.models.architecture import Architecture
 from atb.models.superplm.superplm import SuperPLM
@@ -212,7 +212,7 @@ def test_the_card_tells_the_measured_latency_and_its_conditions(
     }
     (source / "card.json").write_text(json.dumps(facts))
     read_vocabulary().save(source)
-    export_winner(found(world), superplm, tmp_path / "model", source=source)
+    export_model(superplm, SLICE, tmp_path / "model", result=found(world), source=source)
     card = (tmp_path / "model" / "README.md").read_text()
     for words in (
         "license: apache-2.0",

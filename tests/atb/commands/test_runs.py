@@ -150,7 +150,8 @@ def test_an_architecture_that_cannot_be_loaded_is_a_record_and_the_rest_is_measu
 
 @pytest.mark.slow
 def test_quickstart_from_nothing_then_again_at_once(tmp_path, atb) -> None:
-    words = ("quickstart", "--device", "fake", "--samples", "25", "--speedup", "30", "--json")
+    words = ("quickstart", "--device", "fake", "--samples", "25", "--speedup", "30", "--improve")
+    words = (*words, "1s", "--json")
     first = document(atb(*words))
     folder = tmp_path / "atb-runs" / "quickstart"
     assert {path.name for path in tmp_path.iterdir()} == {"atb-runs"}
