@@ -31,8 +31,6 @@ from atb.commands.output import prepare_streams, print_error, print_line, refuse
 from atb.errors import AtbError, Interrupted
 from atb.messages import quiet_libraries
 
-__all__ = ["app", "main"]
-
 INTERRUPTED = 130
 
 #: Old names of options, which are still understood.

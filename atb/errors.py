@@ -14,17 +14,6 @@ folder may import them.
 
 from __future__ import annotations
 
-__all__ = [
-    "AtbError",
-    "BadArchitecture",
-    "BadFile",
-    "InputError",
-    "Interrupted",
-    "MissingExtra",
-    "RunError",
-    "install_command",
-]
-
 
 def install_command(extra: str | None = None) -> str:
     """How to install this package, or an extra of it, in words for a message.

@@ -24,21 +24,6 @@ from typing import Any
 
 from atb.errors import AtbError, BadFile, InputError, RunError
 
-__all__ = [
-    "atomic_folder",
-    "atomic_path",
-    "check_document",
-    "prepare_output",
-    "prepared_folder",
-    "read_document",
-    "read_toml",
-    "refusal_of_system",
-    "release",
-    "take",
-    "translate_write_errors",
-    "write_document",
-]
-
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:

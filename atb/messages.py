@@ -12,15 +12,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
-__all__ = [
-    "LOG",
-    "Progress",
-    "progress",
-    "progress_lines",
-    "quiet_libraries",
-    "show_progress_by",
-]
-
 LOG = logging.getLogger("atb")
 LOG.addHandler(logging.NullHandler())
 

@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-__all__ = ["from_plain", "to_plain"]
-
 T = TypeVar("T")
 
 

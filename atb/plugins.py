@@ -9,8 +9,6 @@ from importlib.metadata import entry_points
 from atb.errors import AtbError, InputError
 from atb.text_files import one_line
 
-__all__ = ["plugins", "translate_plugin_errors"]
-
 
 def plugins(group: str) -> dict[str, str]:
     """The entry points of a group, found without importing them.

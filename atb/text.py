@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import unicodedata
 
-__all__ = ["given_text", "plain_ascii", "printable", "printable_lines"]
-
 #: How a typewriter writes what we write; other characters lose their accents, or are a `?`.
 _PLAIN = {
     **dict.fromkeys("\u2018\u2019", "'"),

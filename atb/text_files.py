@@ -19,18 +19,6 @@ from typing import BinaryIO, TextIO, cast
 from atb.errors import BadFile, MissingExtra
 from atb.text import printable
 
-__all__ = [
-    "BYTE_ORDER_MARK",
-    "PACKED",
-    "bad_byte",
-    "encoding_of",
-    "one_line",
-    "opened_text",
-    "translate_read_errors",
-    "unpacked",
-    "unpacked_text",
-]
-
 #: Endings of names of packed files.
 PACKED = (".xz", ".gz", ".bz2", ".zst")
 #: As a character of the text, where files that began with one were joined.

@@ -7,15 +7,6 @@ import re
 
 from atb.errors import InputError
 
-__all__ = [
-    "format_amount",
-    "format_duration",
-    "parse_amount",
-    "parse_duration",
-    "parse_percent",
-    "parse_window",
-]
-
 _SECONDS = {"us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
 #: A slip of the keyboard, not a time that somebody waits.
 _LONGEST_SECONDS = 366 * 86_400.0

@@ -25,8 +25,6 @@ from atb.data.tasks import Examples, Feature, Task
 from atb.data.tokenizer import read_vocabulary, tokenizer_of
 from atb.errors import InputError
 
-__all__ = ["TaskConformance"]
-
 # A logit beside which all others count for nothing.
 _SURE = 20.0
 

@@ -15,8 +15,6 @@ from atb.data.corpus import TokenShards, held_out
 from atb.data.tokenizer import Vocabulary, read_json_object, shown, vocabulary_of
 from atb.errors import BadFile, InputError
 
-__all__ = ["EncoderConfig", "TextModel"]
-
 _CONFIGURATION, _SUPERPLM = "config.json", "superplm.json"
 #: Families of transformers that compute what BERT does.
 _FAMILIES = ("bert", "electra", "atb-tinybert")

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from atb.data.tasks import Task
     from atb.models.superplm import TinyBertPreTrainedModel
 
-__all__ = ["Deployment", "Layout", "Quantisation", "TaskData", "deploy"]
-
 Quantisation = Literal["dynamic", "static"]
 #: What another layout may have left in a folder.
 _FOREIGN = ("modeling_tinybert.py",)

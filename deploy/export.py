@@ -20,8 +20,6 @@ from atb.search.scoring import head_of, superplm_sha256, write_graphs
 if TYPE_CHECKING:
     from atb.models.superplm import SuperPLM
 
-__all__ = ["MANIFEST", "Export", "export_model"]
-
 MANIFEST = "atb.json"
 _KIND, _FORMAT = "exported-model", 1
 

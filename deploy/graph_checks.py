@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from atb.data.corpus import TokenShards
     from atb.models.superplm import TinyBertPreTrainedModel
 
-__all__ = ["CHECK_SEQUENCES", "check_graphs", "describe_checks"]
-
 #: Largest difference between onnxruntime and torch in fp32.
 TOLERANCE = 1e-4
 #: Cosine between outputs in int8 and fp32 on real text below which something is broken.

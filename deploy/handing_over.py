@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from atb.training import Teacher
     from atb.training.one_shot import Agreement
 
-__all__ = ["SENTENCE_TOKENS", "Improvement", "hand_over"]
-
 #: Tokens at which sentences that a winner learns from are cut.
 SENTENCE_TOKENS = 64
 

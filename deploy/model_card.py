@@ -15,8 +15,6 @@ from atb.search import SearchResult
 from atb.search.methods import canonical_name
 from atb.units import format_duration
 
-__all__ = ["CARD", "CardFacts", "extraction", "model_card", "write_card"]
-
 CARD = "README.md"
 
 #: Written beside a SuperPLM by the recipe that trained it.

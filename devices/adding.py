@@ -17,8 +17,6 @@ from atb.devices.remote.ssh import SshAddress
 from atb.devices.user_folders import expand_user
 from atb.errors import InputError
 
-__all__ = ["add_device", "remove_device"]
-
 
 def add_device(
     name: str,

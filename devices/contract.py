@@ -31,20 +31,6 @@ if TYPE_CHECKING:  # devices are listed without it
     import numpy as np
     import numpy.typing as npt
 
-__all__ = [
-    "COARSE_CLOCK",
-    "Artefact",
-    "ArtefactFile",
-    "Block",
-    "Device",
-    "LaunchFailure",
-    "Loaded",
-    "OperatorTime",
-    "Runtime",
-    "WorkerRuntime",
-    "WorkerSession",
-]
-
 #: What to say of an iteration that took no time.
 COARSE_CLOCK = "the device's clock is too coarse for it; measure a larger model or batch"
 

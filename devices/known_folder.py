@@ -11,8 +11,6 @@ from pathlib import Path
 from atb.devices.user_folders import configuration_folder
 from atb.errors import InputError
 
-__all__ = ["check_known_name", "find_known_file", "known_files", "own_file"]
-
 #: Where the package's own are.
 SHIPPED_FOLDER = Path(__file__).resolve().with_name("known")
 _OWN_FOLDER = "known-devices"

@@ -18,8 +18,6 @@ from atb.devices.settings import RunSettings
 from atb.devices.worker import WORKER_PROGRAM, Channel, ProcessChannel, WorkerClient, sent_sources
 from atb.errors import InputError
 
-__all__ = ["LocalDevice", "WorkerDevice", "thread_environment"]
-
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",

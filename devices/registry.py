@@ -17,16 +17,6 @@ from atb.devices.runtimes import all_runtimes, package_of, unavailable
 from atb.errors import AtbError, InputError
 from atb.plugins import plugins, translate_plugin_errors
 
-__all__ = [
-    "DeviceListing",
-    "device_names",
-    "find_device",
-    "find_runtime",
-    "list_devices",
-    "list_saved",
-    "taken_names",
-]
-
 #: Entry-point group of devices that other packages bring.
 DEVICE_GROUP = "atb.devices"
 

@@ -8,8 +8,6 @@ from typing import Any
 
 from atb.errors import InputError
 
-__all__ = ["PRECISIONS", "SCENARIOS", "RunSettings"]
-
 PRECISIONS = ("fp32", "int8")
 #: How inferences follow each other.
 SCENARIOS = ("hot-loop", "fixed-rate", "single-shot", "sustained", "cold-start", "throughput")

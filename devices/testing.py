@@ -38,8 +38,6 @@ from atb.devices.runtimes import (
 from atb.devices.settings import RunSettings
 from atb.models import Architecture
 
-__all__ = ["DeviceConformance", "RuntimeConformance", "WorkerRuntimeConformance", "sent_imports"]
-
 _SMALL = Architecture(1, 20, 2, 12, 28)
 _OTHER = Architecture(2, 28, 3, 9, 20)
 _SETTINGS = RunSettings(sequence_length=8, batch=2)

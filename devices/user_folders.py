@@ -11,8 +11,6 @@ from pathlib import Path
 
 from atb.errors import InputError
 
-__all__ = ["cache_folder", "configuration_folder", "expand_user", "home_folder"]
-
 _NAME = "autotinybert"
 
 

@@ -8,8 +8,6 @@ from typing import Any, ClassVar
 
 from atb.errors import BadArchitecture
 
-__all__ = ["Architecture", "plain_bert_heads"]
-
 
 @dataclass(frozen=True, slots=True, order=True)
 class Architecture:

@@ -10,8 +10,6 @@ from typing import Any, Literal
 from atb.errors import BadFile
 from atb.files import read_document, write_document
 
-__all__ = ["HISTORY", "Stage", "StageName", "last_stage", "read_history", "write_history"]
-
 HISTORY = "history.json"
 #: Format history: 1, the first.
 _KIND, _FORMAT = "model-history", 1

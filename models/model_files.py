@@ -13,8 +13,6 @@ from atb.errors import BadFile
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["DataFile", "ExternalTensor", "data_files", "precision_of", "read_graph", "relocated"]
-
 #: Formats that are not ONNX; OpenVINO's own keeps its weights in a second file of the same name.
 _OPENVINO, _OPENVINO_WEIGHTS = ".xml", ".bin"
 _NOT_ONNX = (".ort", ".pte", ".tflite", _OPENVINO)

@@ -21,8 +21,6 @@ from atb.files import atomic_path
 from atb.models.architecture import Architecture
 from atb.models.weights import Weights, random_weights, weights_shapes
 
-__all__ = ["OPSET", "Head", "build_graph", "save_graph"]
-
 #: What may follow an encoder.
 Head = Literal["classification", "qa"]
 Axes = tuple[str | int, str | int]

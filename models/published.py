@@ -7,8 +7,6 @@ import difflib
 from atb.errors import BadArchitecture
 from atb.models.architecture import Architecture
 
-__all__ = ["KNOWN", "PUBLISHED", "resolve"]
-
 # name -> (layers, hidden, heads, query/key/value width, feed-forward)
 _TABLE: dict[str, tuple[int, int, int, int, int]] = {
     # Devlin et al. 2019; Sanh et al. 2019; Jiao et al. 2020; Wang et al. 2020

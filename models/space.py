@@ -17,16 +17,6 @@ from atb.errors import BadArchitecture, BadFile, InputError
 from atb.files import read_toml
 from atb.models.architecture import Architecture
 
-__all__ = [
-    "FEATURES",
-    "SPACES",
-    "Dimension",
-    "SearchSpace",
-    "fast_rule",
-    "find_space",
-    "read_space",
-]
-
 #: Column order of every array of architectures.
 FEATURES = ("layers", "hidden", "heads", "qkv", "feed_forward")
 

@@ -12,8 +12,6 @@ import numpy.typing as npt
 
 from atb.models.architecture import Architecture
 
-__all__ = ["Weights", "random_weights", "weights_shapes"]
-
 Weights = Mapping[str, npt.NDArray[np.float32]]
 
 #: Standard deviation of BERT's initial weights (Devlin et al. 2019).

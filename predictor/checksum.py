@@ -10,14 +10,6 @@ from typing import Any, TypeVar
 import atb
 from atb.errors import BadFile
 
-__all__ = [
-    "LATENCY_PREDICTOR",
-    "PREDICTOR_FORMAT",
-    "checksum_of",
-    "read_checksummed",
-    "with_checksum",
-]
-
 LATENCY_PREDICTOR = "latency-predictor"
 PREDICTOR_FORMAT = 1
 

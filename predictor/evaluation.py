@@ -29,17 +29,6 @@ from atb.predictor.predictor import LatencyPredictor, WorkPredictor, require_con
 from atb.predictor.tables import TablePredictor, digests_of
 from atb.predictor.training_set import LEAST_ROWS, TrainingSet
 
-__all__ = [
-    "Evaluation",
-    "Unseen",
-    "can_be_held_out",
-    "evaluate",
-    "evaluate_rows",
-    "learnt_from",
-    "predict_unseen",
-    "predict_unseen_rows",
-]
-
 _FOLDS_SEED = 0
 #: What is left when a tenth is held out must still carry a fit.
 _LEAST_HELD_OUT = LEAST_ROWS + 2

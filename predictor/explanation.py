@@ -9,8 +9,6 @@ from atb.models import Architecture
 from atb.predictor.fitting import columns_of, rows_of
 from atb.predictor.predictor import LatencyPredictor, WorkPredictor
 
-__all__ = ["RESIDUAL_PART", "Saving", "explain", "savings"]
-
 RESIDUAL_PART = "learned residual"
 
 

@@ -41,8 +41,6 @@ from atb.predictor.training_set import LEAST_ROWS, TrainingSet
 from atb.predictor.transfer import LEAST_SAMPLES, transfer_model
 from atb.profiler import Conditions
 
-__all__ = ["FamilyPredictor", "fit_family", "mode_of", "settings_basis"]
-
 #: With fewer rows the coefficients of other modes tell more than a fit of its own.
 _OWN_ROWS = 30
 

@@ -48,16 +48,6 @@ from atb.predictor.tables import Feature, TablePredictor, TableSummary, table_ba
 from atb.predictor.targets import FURTHER_TARGETS
 from atb.profiler import Conditions
 
-__all__ = [
-    "document_of",
-    "kind_of",
-    "load",
-    "load_family",
-    "load_table_predictor",
-    "predictor_of",
-    "save",
-]
-
 _FAMILY_KIND, _TABLE_KIND = "settings-predictor", "table-predictor"
 #: Fields of a document that hold the coefficients by term: seconds, or a value in another unit.
 _SECONDS, _VALUES = "seconds_for_each", "price_of_each"

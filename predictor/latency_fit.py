@@ -18,8 +18,6 @@ from atb.predictor.summary import TrainingSummary
 from atb.predictor.targets import FURTHER_TARGETS
 from atb.predictor.training_set import LEAST_ROWS, TrainingSet
 
-__all__ = ["fit", "fit_judged", "held_out_seconds"]
-
 
 def fit(
     training_set: TrainingSet, rng: np.random.Generator, *, coverage: float = DEFAULT_COVERAGE

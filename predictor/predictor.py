@@ -23,14 +23,6 @@ from atb.predictor.fitting import (
 from atb.predictor.summary import TrainingSummary
 from atb.profiler import Conditions
 
-__all__ = [
-    "ExactPredictor",
-    "LatencyPredictor",
-    "Prediction",
-    "WorkPredictor",
-    "require_conditions",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class Prediction:

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from atb.predictor.fitting import FloatArray
     from atb.predictor.training_set import TrainingSet
 
-__all__ = ["TrainingSummary"]
-
 
 @dataclass(frozen=True, slots=True)
 class TrainingSummary:

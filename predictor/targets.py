@@ -19,8 +19,6 @@ from atb.predictor.fitting import (
 )
 from atb.profiler.statistics import Measurement
 
-__all__ = ["FURTHER_TARGETS", "FurtherTarget", "storage_basis"]
-
 
 @cache
 def storage_basis(settings: RunSettings) -> Basis:

@@ -12,8 +12,6 @@ from atb.predictor.fitting import IntArray, Observations, rows_of
 from atb.predictor.predictor import LatencyPredictor
 from atb.profiler import Conditions
 
-__all__ = ["PredictorConformance", "RegressorConformance"]
-
 
 class PredictorConformance:
     """Subclass it, give `make`, and pytest runs the tests below."""

@@ -20,8 +20,6 @@ from atb.predictor.targets import FURTHER_TARGETS
 from atb.profiler import Conditions
 from atb.profiler.statistics import Measurement
 
-__all__ = ["LEAST_ROWS", "TrainingSet", "refuse_emulated"]
-
 #: Fewer cannot carry a ninety-percent interval: its quantile needs nine rows held out in turn.
 LEAST_ROWS = 10
 

@@ -35,8 +35,6 @@ from atb.predictor.predictor import WorkPredictor
 from atb.predictor.summary import TrainingSummary
 from atb.predictor.training_set import TrainingSet
 
-__all__ = ["LEAST_SAMPLES", "Transferred", "transfer_model", "transfer_predictor"]
-
 #: Fewer say less than a guess.
 LEAST_SAMPLES = 3
 #: What is averaged over: the doubt of each coefficient alone, the factor on how known devices

@@ -33,8 +33,6 @@ from atb.profiler.statistics import (
     waits_for_itself,
 )
 
-__all__ = ["Levels", "assemble", "measurements_as_of", "read_levels", "read_measurements"]
-
 
 @dataclass(frozen=True, slots=True)
 class Levels:

@@ -21,19 +21,6 @@ from atb.models import Architecture, precision_of
 from atb.plain import to_plain
 from atb.text import given_text
 
-__all__ = [
-    "BlockRecord",
-    "Campaign",
-    "Conditions",
-    "Failure",
-    "LoadRecord",
-    "ModelFile",
-    "Subject",
-    "block_from_text",
-    "block_to_text",
-    "parse_subject",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class Conditions:

@@ -12,8 +12,6 @@ from atb.models import PUBLISHED, Architecture
 from atb.predictor import LatencyPredictor
 from atb.profiler.statistics import Measurement
 
-__all__ = ["Baseline", "baselines_of"]
-
 Origin = Literal["measured", "predicted", "extrapolated"]
 
 #: Published architectures beside the winner; more would not fit on one screen.

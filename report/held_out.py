@@ -21,8 +21,6 @@ from atb.predictor import (
 from atb.predictor.fitting import Estimates, architecture_at
 from atb.profiler.statistics import Measurement
 
-__all__ = ["HELD_OUT", "LATER", "UnseenPredictions", "unseen"]
-
 HELD_OUT = "held out in turn"
 LATER = "not learnt from"
 

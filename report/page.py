@@ -33,8 +33,6 @@ from atb.report.sections import (
 from atb.search import SearchResult
 from atb.text import printable_lines
 
-__all__ = ["write_page"]
-
 _SECTIONS = (
     ("winner", "The winner"),
     ("device", "The device"),

@@ -10,8 +10,6 @@ from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-__all__ = ["ShownFile", "files_of", "model_files", "snippets_of", "versions"]
-
 #: Libraries that a number or a model may depend on.
 _LIBRARIES = ("autotinybert", "torch", "transformers", "onnx", "onnxruntime", "numpy", "scipy")
 

@@ -34,15 +34,6 @@ from atb.report.provenance import model_files, snippets_of
 from atb.search import MARGIN, AlternativeResult, Candidate, LimitVerdict, SearchResult
 from atb.units import format_duration
 
-__all__ = [
-    "baseline_section",
-    "device_section",
-    "latency_section",
-    "predictor_section",
-    "search_section",
-    "winner_section",
-]
-
 _REFERENCES = ("bert-base", "tinybert-4", "minilm-6", "bert-mini")
 _MOST_REFERENCES = 3
 #: How a sentence on the proxy goes on, by what scores rest on.

@@ -18,8 +18,6 @@ from atb.search.scoring import Executor, Proxy
 from atb.search.targets import Target
 from atb.search.verifier import Progress
 
-__all__ = ["Alternative", "search_alternatives"]
-
 
 @dataclass(frozen=True)
 class Alternative:

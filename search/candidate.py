@@ -15,16 +15,6 @@ import numpy.typing as npt
 from atb.models import Architecture
 from atb.plain import from_plain, to_plain
 
-__all__ = [
-    "Candidate",
-    "LimitVerdict",
-    "TargetResult",
-    "front_of",
-    "hypervolumes",
-    "limit_verdict",
-    "spread_over",
-]
-
 #: Of a measured latency: its whole interval is within the limit, across it, or above it.
 LimitVerdict = Literal["met", "uncertain", "missed"]
 #: Fields that `result.json` calls by another name.

@@ -19,8 +19,6 @@ from atb.errors import InputError
 from atb.models import Architecture
 from atb.search.constraints import Candidates
 
-__all__ = ["Factory", "MethodSettings", "Scored", "SearchMethod"]
-
 #: An architecture and its score, higher is better; None where scoring failed.
 Scored = tuple[Architecture, float | None]
 

@@ -36,8 +36,6 @@ from atb.search.targets import LatencyResult, Target, Targets
 from atb.search.verifier import Progress
 from atb.units import format_duration
 
-__all__ = ["SearchRequest", "SearchState", "Task"]
-
 _STATE = "search.json"
 #: Format history: 1, the first.
 _KIND, _FORMAT = "search-state", 1

@@ -14,8 +14,6 @@ from atb.profiler import Conditions
 from atb.search.candidate import Candidate, front_of, hypervolumes
 from atb.search.methods import canonical_name
 
-__all__ = ["AlternativeResult", "Quality", "SearchResult", "read_result", "write_result"]
-
 #: Format history: 1, the first.
 KIND, FORMAT = "search-result", 1
 

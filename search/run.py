@@ -31,8 +31,6 @@ from atb.search.verification import Verification, verify
 from atb.search.verifier import Progress
 from atb.units import format_duration
 
-__all__ = ["RESULT", "SCORES", "search"]
-
 #: Names in the output folder.
 RESULT, SCORES = "result.json", "scores.jsonl"
 #: Searches with newly corrected predictions before giving up.

@@ -20,8 +20,6 @@ from atb.profiler.statistics import Measurement
 from atb.search.candidate import Candidate, TargetResult
 from atb.search.verifier import Progress, Verifier
 
-__all__ = ["LatencyResult", "Target", "Targets"]
-
 
 @dataclass(frozen=True)
 class Target:

@@ -10,8 +10,6 @@ from atb.search.constraints import Candidates, on_search_grid
 from atb.search.contract import Factory, MethodSettings, SearchMethod
 from atb.search.scoring import ExactProxy, ExactRoughProxy, Executor
 
-__all__ = ["ExecutorSuite", "SearchMethodSuite", "run_to_the_end"]
-
 
 def run_to_the_end(
     method: SearchMethod, fails: frozenset[Architecture] = frozenset()

@@ -13,8 +13,6 @@ from atb.search.candidate import Candidate
 from atb.search.targets import LatencyResult, Targets
 from atb.search.verifier import Progress
 
-__all__ = ["MARGIN", "Verification", "choose_finalists", "verify"]
-
 #: Groups of finalists that are measured before the search starts over with corrected predictions.
 MOST_GROUPS = 4
 #: Share by which two campaigns may differ although their intervals are narrower; a winner is to

@@ -13,8 +13,6 @@ from atb.profiler.campaign import Plan, run_campaign
 from atb.profiler.database import ProfileDatabase
 from atb.profiler.statistics import Measurement
 
-__all__ = ["Budget", "Progress", "Verifier"]
-
 #: Called with the steps done, the steps in all, and a word on what is going on.
 Progress = Callable[[int, int, str], None]
 

@@ -13,8 +13,6 @@ from atb.errors import InputError
 from atb.models.superplm import SuperPLM
 from atb.training.teacher import Batch
 
-__all__ = ["Batches", "Source", "TextSource", "check_fits"]
-
 
 class Source(Protocol):
     """Numbered sequences to learn from."""

@@ -18,8 +18,6 @@ from atb.files import read_document, write_document
 from atb.models.superplm import SuperPLM, read_tensors, write_tensors
 from atb.training.identity import check_same_run
 
-__all__ = ["load_checkpoint", "save_checkpoint"]
-
 KIND, FORMAT = "training-checkpoint", 1
 _OPTIMIZER = "optimizer.safetensors"
 _CARD = "checkpoint.json"

@@ -11,8 +11,6 @@ from atb.models import Architecture, SearchSpace
 from atb.models.superplm import SuperPLM, TinyBertOutput
 from atb.training.teacher import AttentionStates, Batch, DistillationTarget, mean_pooled
 
-__all__ = ["Objective", "Outcome", "Student", "outcome"]
-
 
 @dataclass(frozen=True, slots=True)
 class Outcome:

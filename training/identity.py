@@ -19,8 +19,6 @@ from atb.training.contract import Objective
 from atb.training.settings import TrainingSettings
 from atb.training.teacher import Teacher
 
-__all__ = ["check_same_run", "fingerprint", "run_identity"]
-
 # Fields of objectives that cards and checkpoints call otherwise than the code does.
 _WRITTEN_AS = {"distillation": "taught"}
 

@@ -9,8 +9,6 @@ from typing import Any, TextIO
 
 from atb.errors import MissingExtra
 
-__all__ = ["LOG", "MetricsLog"]
-
 #: One JSON object a line, in the folder of the run.
 LOG = "losses.jsonl"
 _TENSORBOARD = "tensorboard"

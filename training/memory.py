@@ -7,8 +7,6 @@ import gc
 import sys
 from typing import Any
 
-__all__ = ["give_back_memory", "keep_freed_memory"]
-
 # Parameters of glibc's mallopt (malloc.h): what is freed at the end of the heap is kept up to the
 # first, and blocks below the second come from the heap.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-__all__ = ["ObjectiveName"]
-
 #: Masked words; a teacher's last layer; its vectors of sentences; how its tokens relate; masked
 #: words and distillation whose weight falls to zero.
 ObjectiveName = Literal["mlm", "kd", "sentences", "relations", "inherit"]

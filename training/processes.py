@@ -20,8 +20,6 @@ from atb.errors import InputError
 if TYPE_CHECKING:
     from accelerate import PartialState
 
-__all__ = ["ProcessGroup", "leader_first", "leads"]
-
 
 def leads() -> bool:
     """Whether this process, of those that were launched together, is the one that writes."""

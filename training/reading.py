@@ -20,8 +20,6 @@ from atb.errors import BadFile
 from atb.models import Architecture, weights_shapes
 from atb.models.superplm import WEIGHTS, SuperPLM, TinyBertConfig, layer_of, read_tensors
 
-__all__ = ["ReadEncoder", "read_encoder", "read_parameters"]
-
 # Beginnings of names under which an encoder is stored: DistributedDataParallel's, and BERT's
 # relatives'.
 _PREFIXES = ("module.", "bert.", "electra.")

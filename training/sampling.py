@@ -9,8 +9,6 @@ import numpy as np
 
 from atb.models import Architecture, SearchSpace
 
-__all__ = ["Sampling", "sampled_architectures"]
-
 #: `uniform` is the paper's; `sandwich` adds the largest and the smallest to every draw; `anchored`
 #: adds the largest to every fourth, so that it stays what it was at little cost.
 Sampling = Literal["uniform", "sandwich", "anchored"]

@@ -10,8 +10,6 @@ from atb.errors import InputError
 from atb.models import Architecture, SearchSpace
 from atb.training.sampling import Sampling
 
-__all__ = ["TrainingSettings"]
-
 
 @dataclass(frozen=True, slots=True)
 class TrainingSettings:

@@ -18,16 +18,6 @@ from atb.data.tokenizer import find_vocabulary, vocabulary_of
 from atb.errors import BadFile, InputError
 from atb.models.superplm import BUNDLED, SuperPLM
 
-__all__ = [
-    "AttentionStates",
-    "Batch",
-    "DistillationTarget",
-    "Teacher",
-    "mean_pooled",
-    "vocabulary_sha256_of",
-]
-
-
 # Vanishes in any softmax, and is far from overflow.
 _PADDED = -1e9
 

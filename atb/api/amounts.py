@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import overload
 
-__all__ = ["Amount", "duration_words", "list_words", "share_words"]
-
 Amount = str | float
 
 

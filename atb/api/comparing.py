@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from atb.models import Architecture
 
-__all__ = ["Comparison", "compare"]
-
 _KIND, _FORMAT = "comparison", 1
 
 

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from atb.profiler.statistics import Measurement
 
-__all__ = ["fit", "load_predictor"]
-
 
 def load_predictor(
     source: str | Path = DEFAULT_PREDICTOR,

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from atb.predictor import TrainingSet
     from atb.profiler.statistics import Measurement
 
-__all__ = ["architectures_of", "measured_of", "table_source_from", "training_set_from"]
-
 
 def measured_of(
     measured: Measurements | Iterable[Measurement] | pd.DataFrame | str | Path,

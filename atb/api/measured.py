@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from atb.profiler.campaign import CampaignResult
     from atb.profiler.statistics import Measurement
 
-__all__ = ["DEFAULT_DATABASE", "Measurements", "measurements"]
-
 DEFAULT_DATABASE = "atb-runs/profile.db"
 
 

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from atb.profiler.statistics import Measurement
     from atb.report.pictures import Picture
 
-__all__ = ["DEFAULT_PREDICTOR", "Predictor"]
-
 DEFAULT_PREDICTOR = Path("atb-runs/predictor.json")
 
 

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["LATENCY", "Predictions"]
-
 #: What is predicted of architectures.
 LATENCY = "latency_seconds"
 _KIND, _FORMAT = "predictions", 1

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from atb.models import Architecture, SearchSpace
 
-__all__ = ["list_devices", "profile"]
-
 
 def list_devices() -> pd.DataFrame:
     """Devices and their runtimes, a row for each pair.

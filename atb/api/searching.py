@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from atb.search import Candidate, SearchResult
     from atb.search.scoring import ProxyName
 
-__all__ = ["DEFAULT_SEARCH", "SearchOutcome", "Winner", "search"]
-
 DEFAULT_SEARCH = Path("atb-runs/search")
 
 

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     from atb.report.pictures import Picture
 
-__all__ = ["as_html"]
-
 _MOST_ROWS = 10
 
 

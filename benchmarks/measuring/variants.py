@@ -17,8 +17,6 @@ from atb.models.onnx_builder import build_graph
 from atb.models.superplm.bundled import load_superplm
 from atb.models.weights import random_weights
 
-__all__ = ["FREE", "TINY", "classes_of", "one_by_one", "weights_with", "with_inputs"]
-
 FULL_VOCABULARY = 30_522
 #: Any batch and length, as the graphs have them that are timed and deployed.
 FREE: dict[str, Any] = {"sequence_length": None, "batch": None}

@@ -24,8 +24,6 @@ from atb.devices.contract import Artefact, Block, Loaded, Runtime
 from atb.devices.fake.device import FakeRuntime
 from atb.devices.settings import RunSettings
 
-__all__ = ["ReplayDevice", "Trace", "load_trace"]
-
 #: What a fresh worker and a load took on the machine of the recording, in seconds.
 PROCESS_SECONDS, LOAD_SECONDS = 0.35, 0.10
 #: What the blocks of a recording lasted.

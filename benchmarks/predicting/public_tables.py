@@ -27,7 +27,8 @@ from atb.predictor.evaluation import Evaluation
 from atb.predictor.fitting.basis import Observations
 from atb.predictor.fitting.fitting import fit_model
 from atb.predictor.fitting.model import Estimates
-from atb.predictor.tables.table import Table, table_bases
+from atb.predictor.tables.reading import Table
+from atb.predictor.tables.table import table_bases
 from benchmarks.predicting.errors import mean_of
 from benchmarks.shared.record import machine, write_result
 

@@ -21,8 +21,6 @@ from torch.nn import functional
 from atb.models.architecture import Architecture
 from atb.training.teacher import Batch
 
-__all__ = ["Costs", "PlainLoop", "make_teacher"]
-
 VOCABULARY = 30_522
 
 

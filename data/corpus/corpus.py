@@ -19,8 +19,6 @@ from atb.data.corpus.paragraphs import NULL_TEXT, NoDocuments
 from atb.errors import BadFile, InputError
 from atb.text_files import translate_read_errors
 
-__all__ = ["EVERYTHING", "Corpus", "Text"]
-
 #: All documents.
 EVERYTHING = range(2**62)
 # A document beyond this many characters counts as several, so that memory stays bounded.

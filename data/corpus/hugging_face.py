@@ -10,8 +10,6 @@ from atb.data.corpus.corpus import Text
 from atb.data.corpus.paragraphs import NULL_TEXT, paragraphs_in
 from atb.errors import InputError, MissingExtra
 
-__all__ = ["HUGGING_FACE", "HuggingFaceText", "is_saved_dataset", "open_dataset"]
-
 #: What names of datasets begin with, to tell them from paths.
 HUGGING_FACE = "hf:"
 # What `Dataset.save_to_disk` and `DatasetDict.save_to_disk` leave in a folder.

@@ -13,8 +13,6 @@ from atb.data.corpus.paragraphs import NoDocuments, paragraphs_in
 from atb.errors import BadFile
 from atb.text_files import one_line
 
-__all__ = ["has_text", "json_documents", "whole_lines"]
-
 # What the decoder raises: too large a number and too deep a nesting are no JSONDecodeError.
 _ERRORS = (ValueError, RecursionError)
 _BLANKS = re.compile(r"[ \t\n\r]*")

@@ -21,8 +21,6 @@ from atb.data.corpus.paragraphs import NULL_TEXT, NoDocuments, paragraphs_in, pa
 from atb.errors import BadFile, MissingExtra
 from atb.text_files import BYTE_ORDER_MARK, one_line, translate_read_errors, unpacked_text
 
-__all__ = ["SUFFIXES", "documents_of"]
-
 _PACKED = r"(\.(gz|xz|bz2|zst))?"
 #: Names of files that are text: with these endings, and `wiki_00` as WikiExtractor writes them.
 SUFFIXES = re.compile(

@@ -7,8 +7,6 @@ import numpy.typing as npt
 
 from atb.data.tokenizer import SpecialTokens
 
-__all__ = ["IGNORED", "mask_tokens"]
-
 #: Label of the positions that the loss leaves out; the default of torch's cross-entropy.
 IGNORED = -100
 #: BERT's bound on the masked positions of one sequence.

@@ -16,15 +16,6 @@ from atb.errors import InputError
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-__all__ = [
-    "LONGEST_SEQUENCE",
-    "MANY_UNKNOWN",
-    "PackedDocument",
-    "Packer",
-    "check_sequence_length",
-    "sentences",
-]
-
 #: Above this share of unknown words a vocabulary is of another language than the text.
 MANY_UNKNOWN = 0.05
 

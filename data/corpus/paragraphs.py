@@ -7,8 +7,6 @@ from typing import Any
 
 from atb.errors import BadFile
 
-__all__ = ["NULL_TEXT", "NoDocuments", "paragraphs_in", "paragraphs_of"]
-
 #: Stands for the paragraphs of a document whose text is null; told apart by identity.
 NULL_TEXT: tuple[str, ...] = ()
 

@@ -32,8 +32,6 @@ from atb.data.tokenizer import Vocabulary, read_vocabulary
 from atb.errors import InputError, RunError
 from atb.files import atomic_path, prepare_output
 
-__all__ = ["Counts", "Summary", "prepare"]
-
 #: Tokens from which on a shard is written, 32 MB, so that memory and copies stay small.
 SHARD_TOKENS = 1 << 24
 _STATE = "state.json"

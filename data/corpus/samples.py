@@ -12,8 +12,6 @@ from atb.data.corpus.packing import Packer, check_sequence_length
 from atb.data.corpus.shards import TokenShards
 from atb.data.tokenizer import Vocabulary, read_vocabulary
 
-__all__ = ["HELD_OUT_DOCUMENTS", "HELD_OUT_TEXT", "TRAINING_DOCUMENTS", "held_out"]
-
 #: About 100,000 tokens from eight public-domain books, see samples/ORIGIN.md.
 HELD_OUT_TEXT = Path(__file__).parents[1] / "samples" / "held_out_en.txt.xz"
 #: The books of the corpus that it was taken from, counted from 0, and those left for training.

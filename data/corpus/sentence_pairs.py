@@ -13,8 +13,6 @@ from atb.data.tokenizer import Vocabulary
 from atb.errors import BadFile
 from atb.text_files import opened_text
 
-__all__ = ["SHIPPED_PAIRS", "SentencePairs"]
-
 #: English pairs of our own invention with degrees of likeness, see samples/ORIGIN.md.
 SHIPPED_PAIRS = Path(__file__).parents[1] / "samples" / "sentence_pairs_en.tsv"
 #: Fewer pairs rank nothing.

@@ -24,8 +24,6 @@ from atb.data.tokenizer import SpecialTokens, Vocabulary
 from atb.errors import BadFile
 from atb.files import read_document, write_document
 
-__all__ = ["Shard", "TokenShards", "save_shard", "token_type", "write_meta"]
-
 KIND, FORMAT = "token-shards", 1
 META = "meta.json"
 

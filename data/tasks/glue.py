@@ -15,8 +15,6 @@ from atb.data.tasks.tasks import Examples, Feature, Outputs, check_split
 from atb.errors import BadFile, InputError
 from atb.files import atomic_path
 
-__all__ = ["GLUE", "GlueTask"]
-
 _Scores = dict[str, float]
 _Numbers = npt.NDArray[Any]
 

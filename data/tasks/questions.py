@@ -20,8 +20,6 @@ from atb.data.tasks.tasks import Examples
 from atb.errors import BadFile
 from atb.text_files import opened_text
 
-__all__ = ["Question", "check_answered", "learnable", "place_of", "published_questions"]
-
 _Place = tuple[int, int]
 # Encodings in whose units offsets are counted elsewhere, and bytes of a unit.
 _UNITS = (("utf-16-le", 2), ("utf-8", 1))

@@ -12,8 +12,6 @@ from atb.data.corpus import HUGGING_FACE, is_saved_dataset, open_dataset
 from atb.errors import BadFile, InputError
 from atb.text_files import PACKED, opened_text
 
-__all__ = ["GivenRow", "counted", "find_split", "hub_rows", "label_of", "read_table"]
-
 # The hub's words for our splits.
 _HUB_SPLITS = {"dev": "validation", "train": "train", "test": "test"}
 # How files say that a label is not known.

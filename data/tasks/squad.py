@@ -24,8 +24,6 @@ from atb.data.tasks.windows import set_positions, windows_of
 from atb.errors import BadFile
 from atb.files import atomic_path
 
-__all__ = ["SQUAD", "SquadTask", "answer_scores", "best_answers"]
-
 # Of the best starts and ends, how many are combined; tokens of the longest answer (BERT's).
 _BEST, _LONGEST_ANSWER = 20, 30
 _ARTICLES = re.compile(r"\b(a|an|the)\b")

@@ -15,8 +15,6 @@ import numpy.typing as npt
 
 from atb.errors import InputError
 
-__all__ = ["Examples", "Feature", "Outputs", "Task", "check_split", "hold_out"]
-
 #: What a model reads of one example, or of a part of it: names of its inputs with numbers.
 Feature = dict[str, Any]
 #: What a model says of all features: logits, one array for each output.

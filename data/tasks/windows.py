@@ -11,8 +11,6 @@ import numpy as np
 from atb.data.tasks.tasks import Feature
 from atb.errors import InputError
 
-__all__ = ["set_positions", "windows_of"]
-
 # Tokens from one window over a long paragraph to the next, and of the longest question.
 _WINDOW_STEP, _LONGEST_QUESTION = 128, 64
 # Pairs that are tokenized at once: enough for speed, few enough for memory.

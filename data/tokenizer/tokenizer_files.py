@@ -24,15 +24,6 @@ from atb.data.tokenizer.vocabulary import (
 )
 from atb.errors import BadFile
 
-__all__ = [
-    "find_tokenizer",
-    "find_vocabulary",
-    "read_json_object",
-    "read_vocabulary",
-    "shown",
-    "vocabulary_of",
-]
-
 _WORDS, _TOKENIZER, _CONFIGURATION = "vocab.txt", "tokenizer.json", "tokenizer_config.json"
 _MODEL = "config.json"
 #: Tokenizers of transformers that are BERT's WordPiece.

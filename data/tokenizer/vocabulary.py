@@ -15,8 +15,6 @@ from tokenizers.models import WordPiece
 from atb.errors import InputError
 from atb.files import atomic_path, prepare_output
 
-__all__ = ["SHIPPED_VOCABULARY", "SpecialNames", "SpecialTokens", "Vocabulary", "tokenizer_of"]
-
 #: BERT's English uncased vocabulary, 30,522 tokens.
 SHIPPED_VOCABULARY = Path(__file__).parents[1] / "vocabulary" / "bert-base-uncased-vocab.txt"
 # BERT's positions, the longest input that a saved tokenizer admits by default.

@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-__all__ = ["FakeCosts", "FakeDevice", "FakeRuntime"]
-
 _KIND, _FORMAT = "fake-model", 1
 _CLOCK_START = 1_700_000_000.0  # Unix seconds; any fixed moment, so that runs repeat exactly
 _PROCESS_SECONDS = 0.1  # what a fresh process and a load cost on the simulated clock

@@ -14,8 +14,6 @@ if TYPE_CHECKING:  # the device is listed without it
     import numpy as np
     import numpy.typing as npt
 
-__all__ = ["FAKE_CPUS", "FakeCosts", "FakeProcessor", "Iterations", "Pace", "pace_of"]
-
 #: Seconds to let pass before the next inference begins, at a moment of the simulated clock.
 Pace = Callable[[float], float]
 

@@ -9,8 +9,6 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ["cpu_clusters", "within"]
-
 #: CPUs of one kind may differ by so much, since the best specimens are allowed a little more.
 _ALIKE = 0.1
 

@@ -10,8 +10,6 @@ import platform
 from collections.abc import Mapping
 from pathlib import Path
 
-__all__ = ["read_platform"]
-
 # Flags that decide which kernels a runtime takes; a virtual machine may hide some of them.
 _TELLING_FLAGS = frozenset(
     (

@@ -13,8 +13,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["PROBES", "STATE_FIELDS", "energy_between", "memory_kills", "read_state"]
-
 Readings = tuple[Any, ...]
 _JOULES_PER_MICROWATTHOUR = 3.6e-3
 

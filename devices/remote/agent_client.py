@@ -31,8 +31,6 @@ from atb.devices.worker import (
 )
 from atb.errors import InputError
 
-__all__ = ["RemoteAgent", "RemoteError"]
-
 _AGENT = Path(__file__).resolve().with_name("agent.py")
 _SOURCES = ("platform_facts", "state", "clusters")
 _ANSWER_SECONDS = 60.0

@@ -24,8 +24,6 @@ from atb.devices.runtimes import all_runtimes, available_runtimes
 from atb.errors import RunError
 from atb.models import Architecture
 
-__all__ = ["RemoteRuntime", "SshDevice", "read_facts"]
-
 _FIRST_PAUSE_SECONDS = 0.5  # before a device that was there is tried again; doubled each time
 _LONGEST_PAUSE_SECONDS = 5.0
 

@@ -16,15 +16,6 @@ from atb.errors import BadFile, InputError
 from atb.files import read_document, write_document
 from atb.plain import to_plain
 
-__all__ = [
-    "RemoteFacts",
-    "SavedDevice",
-    "check_name",
-    "devices_path",
-    "read_devices",
-    "write_devices",
-]
-
 _KIND, _FORMAT = "devices", 1
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 

@@ -21,8 +21,6 @@ from atb.devices.worker import (
 from atb.errors import BadFile
 from atb.models import relocated
 
-__all__ = ["RemoteWorker"]
-
 _FAREWELL_SECONDS = 2.0
 _MOST_SIGNAL = 255
 

@@ -28,18 +28,6 @@ from atb.devices.host import read_platform
 from atb.files import atomic_path
 from atb.models import Architecture, data_files
 
-__all__ = [
-    "LIBRARIES",
-    "ArtefactCache",
-    "CachedRuntime",
-    "artefact_key",
-    "default_folder",
-    "describe_artefact",
-    "describe_model",
-    "gather",
-    "worth_keeping",
-]
-
 
 def describe_artefact(path: Path) -> Artefact:
     """Hash and measure a file that is a whole model, as all that we build are."""

@@ -12,8 +12,6 @@ from atb.errors import InputError, install_command
 from atb.files import atomic_path
 from atb.models import Architecture
 
-__all__ = ["LibraryRuntime", "RuntimeAbsent", "installed_version"]
-
 
 class RuntimeAbsent(Exception):
     """A runtime cannot be used here; its text says why, and what to install."""

@@ -22,18 +22,6 @@ from atb.devices import Device, RunSettings, Runtime
 from atb.devices.worker import make_inputs
 from atb.models import Architecture, random_weights
 
-__all__ = [
-    "TIMING_VOCABULARY",
-    "CheckResult",
-    "TimingSizes",
-    "check_device",
-    "check_output",
-    "forward",
-    "timing_output",
-    "timing_sizes",
-    "timing_weights",
-]
-
 Array = npt.NDArray[np.float64]
 
 #: Tokens that a timing graph knows; a larger table is read no faster or slower.

@@ -16,15 +16,6 @@ from atb.errors import AtbError, InputError
 from atb.models import Architecture
 from atb.plugins import plugins, translate_plugin_errors
 
-__all__ = [
-    "all_runtimes",
-    "available_runtimes",
-    "find_runner",
-    "package_of",
-    "runtime_names",
-    "unavailable",
-]
-
 #: Entry-point group of runtimes that other packages bring.
 RUNTIME_GROUP = "atb.runtimes"
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["AGENT_LIMITS", "SMALL", "UNASKED", "AnswerLimit", "limit_of_block", "limit_of_request"]
-
 #: The longest line that is taken from any device.
 LINE_BYTES = 64 << 20
 _BYTES_OF_ITERATION = 256  # six readings as text, with room

@@ -39,8 +39,6 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-__all__ = ["DETAIL_CHARACTERS", "Channel", "ChannelClosed", "ExitStatus", "WorkerClient"]
-
 DETAIL_CHARACTERS = 600  # of the worker's last words
 #: How much longer than its first inference an iteration may take before the worker counts as hung.
 _PATIENCE = 10

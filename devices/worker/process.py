@@ -19,8 +19,6 @@ from atb.devices.worker.answer_limits import AnswerLimit
 from atb.devices.worker.client import DETAIL_CHARACTERS, ChannelClosed, ExitStatus
 from atb.errors import InputError
 
-__all__ = ["ProcessChannel"]
-
 _FAREWELL_SECONDS = 2.0
 _PIPE_BYTES = 1 << 16  # what a pipe holds
 

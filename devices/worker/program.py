@@ -9,8 +9,6 @@ from pathlib import Path
 
 from atb.devices.worker import core
 
-__all__ = ["WORKER_PROGRAM", "sent_sources"]
-
 #: Files of the core, each after those that it needs.
 _CORE = ("interface", "inputs", "timing", "memory", "worker")
 

@@ -23,22 +23,6 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-__all__ = [
-    "ProtocolError",
-    "parse_block",
-    "parse_builds",
-    "parse_clusters",
-    "parse_facts",
-    "parse_failure",
-    "parse_line",
-    "parse_loaded",
-    "parse_number",
-    "parse_operators",
-    "parse_output",
-    "parse_state",
-    "parse_text",
-]
-
 _MOST_CPUS = 4096
 
 _Text = Annotated[str, Meta(max_length=500)]  # that is kept

@@ -13,8 +13,6 @@ from atb.files import atomic_folder
 from atb.models.superplm.card import CARD, WEIGHTS, read_card, read_tensors, write_tensors
 from atb.models.superplm.superplm import SuperPLM
 
-__all__ = ["BUNDLED", "folder_of", "load_packed", "load_superplm", "pack"]
-
 #: SuperPLMs that ship inside the package, by name.
 BUNDLED: dict[str, Path] = {"mini": Path(__file__).parents[1] / "mini"}
 

@@ -15,18 +15,6 @@ from atb.models import Architecture
 from atb.models.superplm.modeling_tinybert import TinyBertConfig
 from atb.models.superplm.slicing import SliceLayers, architecture_of, config_of
 
-__all__ = [
-    "CARD",
-    "FORMAT",
-    "KIND",
-    "WEIGHTS",
-    "Card",
-    "read_card",
-    "read_tensors",
-    "write_card",
-    "write_tensors",
-]
-
 CARD = "superplm.json"
 WEIGHTS = "model.safetensors"
 KIND = "superplm"

@@ -11,8 +11,6 @@ from atb.models import Architecture
 from atb.models.superplm.modeling_tinybert import TinyBertConfig
 from atb.models.superplm.slicing import config_of
 
-__all__ = ["shared_of", "skeleton"]
-
 # What a slice's configuration shares with that of the whole, beside the sizes.
 _SHARED = (
     "vocab_size",

@@ -18,17 +18,6 @@ from torch import Tensor
 from atb.models import Architecture
 from atb.models.superplm.modeling_tinybert import TinyBertConfig
 
-__all__ = [
-    "SliceLayers",
-    "architecture_of",
-    "axes_of",
-    "config_of",
-    "layer_of",
-    "layers_of_slice",
-    "name_in_slice",
-    "slice_parameter",
-]
-
 #: Which layers of a SuperPLM a slice of fewer layers takes.
 SliceLayers = Literal["bottom", "even"]
 

@@ -43,8 +43,6 @@ from atb.models.superplm.slicing import (
     slice_parameter,
 )
 
-__all__ = ["SuperPLM"]
-
 _ENCODER = "bert."
 _PROJECTION = "bert.projection."
 _PREDICTIONS = "cls.predictions."

@@ -32,8 +32,6 @@ from atb.models.superplm.modeling_tinybert import (
 )
 from atb.models.superplm.slicing import architecture_of
 
-__all__ = ["TINYBERTS", "plain_bert", "plain_bert_heads"]
-
 _BERTS: dict[type[TinyBertPreTrainedModel], Any] = {
     TinyBertModel: BertModel,
     TinyBertForMaskedLM: BertForMaskedLM,

@@ -14,16 +14,6 @@ import numpy as np
 from atb.models import FEATURES
 from atb.predictor.fitting import Basis, FloatArray, Observations, Rows, fit_model
 
-__all__ = [
-    "BASELINES",
-    "LookupTable",
-    "NeuralNetwork",
-    "Regressor",
-    "ScikitLearn",
-    "WorkTerms",
-    "architecture_baselines",
-]
-
 #: Of a column in a look-up table.
 _MOST_BINS = 10
 #: Of the neural networks: hidden layers after the first one, and rows drawn for each step.

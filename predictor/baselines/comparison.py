@@ -13,8 +13,6 @@ from atb.predictor import Evaluation
 from atb.predictor.baselines.baselines import Regressor
 from atb.predictor.fitting import Estimates, IntArray, Observations
 
-__all__ = ["PredictorScore", "compare", "random_splits"]
-
 #: Called with what is done, what there is to do, and a word on what is going on.
 Progress = Callable[[int, int, str], None]
 

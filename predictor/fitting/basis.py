@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Basis", "Columns", "FloatArray", "IntArray", "Observations", "Quantity", "Rows", "Term"]
-
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.integer[Any]]
 #: Whole or real numbers [n, columns].

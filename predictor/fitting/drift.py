@@ -16,8 +16,6 @@ import numpy as np
 from atb.predictor.fitting.basis import FloatArray
 from atb.predictor.fitting.least_squares import robust_scale
 
-__all__ = ["Drift", "fit_drift"]
-
 #: Fewer rows do not tell a wandering device from chance.
 _LEAST_ROWS = 30
 #: Gain of the logarithm of the likelihood, for two further parameters, from which on it is believed

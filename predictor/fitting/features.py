@@ -20,20 +20,6 @@ from atb.errors import InputError
 from atb.models import FEATURES, Architecture
 from atb.predictor.fitting.basis import Basis, FloatArray, IntArray, Quantity, Term
 
-__all__ = [
-    "LANES",
-    "PADDING",
-    "QUANTITIES",
-    "WORK_TERMS",
-    "ArchitectureColumns",
-    "WorkTerm",
-    "architecture_at",
-    "architecture_basis",
-    "bases_of",
-    "columns_of",
-    "rows_of",
-]
-
 #: 32-bit numbers in the widest vector register of today's CPUs; narrower ones divide it.
 LANES = 16
 

@@ -18,8 +18,6 @@ from atb.predictor.fitting.least_squares import fit_coefficients, relative_sprea
 from atb.predictor.fitting.model import WorkModel
 from atb.predictor.fitting.residual import Residual, fit_residual
 
-__all__ = ["DEFAULT_COVERAGE", "FittedModel", "fit_model", "predict_held_out"]
-
 DEFAULT_COVERAGE = 0.9
 _FOLDS = 10
 _INNER_FOLDS = 5

@@ -10,8 +10,6 @@ import numpy as np
 
 from atb.predictor.fitting.basis import Basis, Columns, FloatArray, Quantity, Rows
 
-__all__ = ["Support", "conformal_rank", "interval_factor"]
-
 _TINY = 1e-9
 
 

@@ -6,8 +6,6 @@ import numpy as np
 
 from atb.predictor.fitting.basis import FloatArray
 
-__all__ = ["fit_coefficients", "relative_spreads", "robust_scale"]
-
 #: Below this relative spread not the measurement but the model's own misfit decides, so that a
 #: few very precise rows must not rule the fit.
 LEAST_SPREAD = 0.01

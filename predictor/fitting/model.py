@@ -12,8 +12,6 @@ from atb.predictor.fitting.drift import Drift
 from atb.predictor.fitting.intervals import Support
 from atb.predictor.fitting.residual import Residual
 
-__all__ = ["Estimates", "WorkModel"]
-
 #: Rows computed at a time: their columns stay in a cache, and memory is bounded.
 _CHUNK_ROWS = 16_384
 

@@ -17,8 +17,6 @@ from atb.predictor.fitting.basis import Basis, Columns, FloatArray, IntArray, Qu
 from atb.predictor.fitting.features import LANES
 from atb.predictor.fitting.least_squares import robust_scale
 
-__all__ = ["Residual", "ResidualCurve", "curve_correlation", "fit_residual"]
-
 _KNOTS = 33
 # The grid of hyperparameters, compared by marginal likelihood: width of the kernel in standard
 # deviations of a quantity's logarithm, share of the remainders, variance of noise over signal.

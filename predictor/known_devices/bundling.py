@@ -17,8 +17,6 @@ from atb.predictor.known_devices.known_device import KnownDevice, KnownPredictor
 from atb.profiler import Conditions
 from atb.profiler.statistics import Measurement
 
-__all__ = ["DeviceTrainingSets", "SkippedConditions", "bundle_device", "collect_training_sets"]
-
 
 @dataclass(frozen=True, slots=True)
 class SkippedConditions:

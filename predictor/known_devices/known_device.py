@@ -23,15 +23,6 @@ from atb.profiler import Conditions
 if TYPE_CHECKING:
     from atb.predictor import WorkPredictor
 
-__all__ = [
-    "KnownDevice",
-    "KnownPredictor",
-    "find_known_device",
-    "list_known_devices",
-    "read_known_device",
-    "write_known_device",
-]
-
 _KIND, _FORMAT = "known-device", 1
 _REMEDY = "bundle it again with `atb devices bundle`"
 

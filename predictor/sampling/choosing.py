@@ -13,8 +13,6 @@ import numpy as np
 
 from atb.predictor.fitting import Basis, FloatArray, IntArray, Rows, curve_correlation
 
-__all__ = ["choose_rows"]
-
 #: Standard deviation of a coefficient, as a share of what its term costs.
 _COEFFICIENT_DOUBT = 0.5
 #: Standard deviation of all curves together, and their width in standard deviations of a quantity.

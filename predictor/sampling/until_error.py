@@ -31,8 +31,6 @@ from atb.profiler import Conditions, read_measurements
 from atb.profiler.campaign import CampaignResult, Plan, Progress, run_campaign
 from atb.profiler.database import ProfileDatabase
 
-__all__ = ["SamplingStep", "UntilError", "measure_until", "require_enough"]
-
 #: Drawn from the space: to choose from, and what predictions are to be good for.
 _POOL = 600
 #: Measured before the first fit, and at a time from then on.

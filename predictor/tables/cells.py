@@ -14,17 +14,6 @@ import numpy as np
 
 from atb.predictor.fitting import FloatArray
 
-__all__ = [
-    "Bad",
-    "Cell",
-    "Column",
-    "is_number",
-    "quoted",
-    "read_columns",
-    "unit_of_name",
-    "unit_of_time",
-]
-
 #: What a file holds at one place: text of a CSV file, or what Parquet stores.
 Cell: TypeAlias = str | int | float | bool | Decimal | None
 

@@ -19,8 +19,6 @@ from atb.text_files import BYTE_ORDER_MARK, bad_byte, encoding_of, one_line, unp
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["RawTable", "listed", "raw_of_frame", "read_table_file"]
-
 _PARQUET_MAGIC = b"PAR1"
 _FOREIGN = {
     b"PK\x03\x04": "a spreadsheet or a zip archive",

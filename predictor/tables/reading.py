@@ -19,16 +19,6 @@ from atb.predictor.tables.files import RawTable, listed, raw_of_frame, read_tabl
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = [
-    "ROW_ORDER",
-    "LeftOut",
-    "RowsToPredict",
-    "Table",
-    "read_judged_table",
-    "read_rows",
-    "read_table",
-]
-
 #: In place of a column: rows stand in the order in which they were measured.
 ROW_ORDER = "rows"
 # What pandas calls a column of row labels that has no name.

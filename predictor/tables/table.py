@@ -25,20 +25,7 @@ from atb.predictor.fitting import (
     WorkModel,
     fit_model,
 )
-from atb.predictor.tables.reading import ROW_ORDER, Table, read_table
-
-__all__ = [
-    "ROW_ORDER",
-    "Feature",
-    "Table",
-    "TablePredictor",
-    "TableSummary",
-    "digests_of",
-    "fit_table",
-    "read_table",
-    "table_bases",
-    "table_basis",
-]
+from atb.predictor.tables.reading import Table
 
 #: Of a product: work of a layer is layers times width times width.
 _MOST_DEGREE = 3

@@ -20,14 +20,6 @@ from atb.profiler.campaign.state import BudgetSpent, CampaignState, Progress
 from atb.profiler.database import ProfileDatabase
 from atb.profiler.statistics import MOST_SLOWDOWN, Measurement
 
-__all__ = [
-    "CampaignResult",
-    "Wanted",
-    "crosses",
-    "next_round",
-    "run_campaign",
-]
-
 #: What one launch costs for one model beside its blocks: loading, and settling caches.
 _LAUNCH_SECONDS = 0.1
 #: Launches of which the blocks are told apart from the launches themselves.

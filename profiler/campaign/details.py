@@ -15,8 +15,6 @@ from atb.errors import InputError
 from atb.profiler import Conditions, Subject
 from atb.profiler.campaign.scheduler import ArtefactStore
 
-__all__ = ["BreakDown", "Tokenisation", "break_down", "require_operators", "time_tokenisation"]
-
 _OPERATOR_ITERATIONS = 30
 _TOKENISATION_ITERATIONS = 200
 #: Plain English of many short words, repeated until it fills any sequence.

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 #: one for each vector of sixteen that holds one: this share then costs about 5 %.
 _TELLING_SHARE = 1e-5
 
-__all__ = ["WeightFacts", "inspect_weights", "weight_warnings"]
-
 
 @dataclass(frozen=True, slots=True)
 class WeightFacts:

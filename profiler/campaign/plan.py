@@ -13,8 +13,6 @@ from atb.errors import InputError
 from atb.models import Architecture, SearchSpace
 from atb.profiler import ModelFile, Subject
 
-__all__ = ["SENTINEL", "Plan", "cut", "plan_of", "shares_workers", "size_bytes"]
-
 #: Timed next to every block. It fills the inner caches, so that tenants that use the outer ones
 #: show in it as they do in most models; and its widths are no powers of two, which fall into the
 #: same cache sets and make a model's speed an accident of where its memory lies.

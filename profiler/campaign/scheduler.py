@@ -25,8 +25,6 @@ from atb.profiler.campaign.session import SessionRunner
 from atb.profiler.campaign.state import CampaignState
 from atb.profiler.statistics import CACHE_SENTINEL
 
-__all__ = ["ArtefactStore", "Scheduler", "WorkerCapacity"]
-
 _MOST_DEVICE_FAILURES = 3  # in a row, with nothing measured in between
 _FIRST_WAIT_SECONDS = 1.0  # before a device that failed is tried again; doubled each time
 

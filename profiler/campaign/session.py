@@ -14,8 +14,6 @@ from atb.profiler.campaign.plan import Plan
 from atb.profiler.campaign.state import CampaignState
 from atb.profiler.statistics import block_value
 
-__all__ = ["SessionRunner"]
-
 _SENTINEL, _CACHE = "sentinel", "cache"
 _CACHE_ITERATIONS = 2
 _WARMUP_ITERATIONS = 1  # before each block: the model before it had the caches

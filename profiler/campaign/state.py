@@ -25,8 +25,6 @@ from atb.profiler.campaign.plan import Plan
 from atb.profiler.database import ProfileDatabase
 from atb.profiler.statistics import MOST_SLOWDOWN, DriftWatch, Measurement
 
-__all__ = ["BudgetSpent", "CampaignState", "Progress"]
-
 #: Receives blocks done, blocks wanted (0 where measuring decides it), and what is going on.
 Progress = Callable[[int, int, str], None]
 

@@ -31,8 +31,6 @@ from atb.profiler.comparison.sequential import (
 )
 from atb.profiler.statistics import MOST_DISTURBED, BlockValue, Flag, FlagKind
 
-__all__ = ["ComparisonPlan", "ComparisonResult", "PairedLaunch", "Side"]
-
 #: Of the pairs of a launch, cut off at each end before their mean: bursts that hit one block.
 _TRIMMED_SHARE = 0.25
 #: Undisturbed pairs that a launch needs to count, as a share of all of it.

@@ -15,8 +15,6 @@ from atb.profiler.comparison.comparison import ComparisonPlan, ComparisonResult,
 from atb.profiler.comparison.sequential import FEWEST_VALUES, UNDECIDED, interim_analyses
 from atb.profiler.statistics import BlockValue, block_value, waits_for_itself
 
-__all__ = ["ComparisonRunner", "compare"]
-
 #: Receives the comparison so far, after every launch.
 Watcher = Callable[[ComparisonResult], None]
 

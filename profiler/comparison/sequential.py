@@ -22,22 +22,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = [
-    "CONFIDENCE",
-    "FASTER",
-    "FEWEST_VALUES",
-    "FIRST_ANALYSIS",
-    "NO_DIFFERENCE",
-    "SLOWER",
-    "UNDECIDED",
-    "Interval",
-    "analysis_of",
-    "confidence_at_analysis",
-    "interim_analyses",
-    "interval_at_analysis",
-    "verdict_of",
-]
-
 #: That no interval of all the looks misses the truth; its complement bounds the false alarms.
 CONFIDENCE = 0.99
 

@@ -27,14 +27,6 @@ from atb.profiler.database.postgresql import describe_url, parse_url, server_eng
 from atb.profiler.database.schema import FORMAT, KIND, meta, metadata
 from atb.text import printable
 
-__all__ = [
-    "DatabaseHandle",
-    "exclusive_transaction",
-    "open_database",
-    "snapshot",
-    "translate_errors",
-]
-
 _SCHEME = re.compile(r"postgres\w*(\+\w+)?:", re.IGNORECASE)
 #: Any number that is nobody else's: who has this lock may make tables, and open campaigns.
 _OPENING_LOCK = 0x61746264

@@ -17,8 +17,6 @@ import sqlalchemy as sa
 
 from atb.profiler.database.schema import FORMAT
 
-__all__ = ["STEPS", "migrate"]
-
 #: Any fixed value, so that two copies of a file give its campaigns the same names.
 _NAMESPACE = uuid.UUID("5d1f6a0e-3c1b-4f0e-9a55-6f1f0f2b7a11")
 _ROWS_AT_ONCE = 1000

@@ -10,8 +10,6 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from atb.errors import InputError, MissingExtra
 
-__all__ = ["describe_url", "parse_url", "server_engine"]
-
 #: What of the query says where a server is; others may be keys, passwords and paths to them.
 _SHOWN = ("host", "hostaddr", "port", "service")
 _CONNECT_SECONDS = "10"

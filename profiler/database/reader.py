@@ -25,8 +25,6 @@ from atb.profiler.database.rows import (
     row_to_within,
 )
 
-__all__ = ["ProfileReader"]
-
 _T = TypeVar("_T")
 
 

@@ -31,28 +31,6 @@ from atb.profiler import (
 )
 from atb.text import printable
 
-__all__ = [
-    "ROW_ERRORS",
-    "BadRow",
-    "block_to_row",
-    "check_part",
-    "check_rows",
-    "check_texts",
-    "decode_rows",
-    "failure_to_row",
-    "load_to_row",
-    "pack",
-    "row_to_block",
-    "row_to_campaign",
-    "row_to_conditions",
-    "row_to_failure",
-    "row_to_load",
-    "row_to_sentinels",
-    "row_to_within",
-    "shortened",
-    "why",
-]
-
 _UUID = re.compile(r"[0-9a-f]{32}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 

@@ -11,19 +11,6 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-__all__ = [
-    "FORMAT",
-    "KIND",
-    "blocks",
-    "campaigns",
-    "conditions",
-    "failures",
-    "loads",
-    "meta",
-    "metadata",
-    "sessions",
-]
-
 FORMAT = 2
 KIND = "profile-database"
 

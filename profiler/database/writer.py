@@ -40,14 +40,6 @@ from atb.profiler.database.rows import (
 )
 from atb.profiler.database.schema import campaigns, conditions
 
-__all__ = [
-    "ProfileDatabase",
-    "command_key",
-    "enter_campaign",
-    "enter_conditions",
-    "find_campaign",
-]
-
 #: A killed holder's last block may still be on its way to a server, and leftovers may be swept.
 _LOCK_WAIT_SECONDS = 2.0
 _ASK_SECONDS = 0.05

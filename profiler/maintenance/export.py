@@ -30,8 +30,6 @@ from atb.profiler.statistics import Measurement
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["check_output", "measurement_rows", "raw_rows", "read_raw", "write_table"]
-
 FORMAT = 2
 SUFFIXES = (".parquet", ".csv")
 _CAMPAIGN = "campaign"

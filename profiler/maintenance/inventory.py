@@ -10,8 +10,6 @@ import sqlalchemy as sa
 from atb.profiler import Campaign
 from atb.profiler.database import ProfileReader, schema, snapshot
 
-__all__ = ["CampaignInventory", "Inventory", "take_inventory"]
-
 
 @dataclass(frozen=True, slots=True)
 class CampaignInventory:

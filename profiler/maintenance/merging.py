@@ -29,8 +29,6 @@ from atb.profiler.database import (
     snapshot,
 )
 
-__all__ = ["PARTS", "Added", "CampaignRows", "add_campaigns", "merge", "read_campaigns"]
-
 Values = Mapping[str, Any]
 
 #: The tables whose rows belong to a campaign, in the order in which they are written.

@@ -29,8 +29,6 @@ from atb.profiler.database import (
 )
 from atb.profiler.maintenance.merging import PARTS
 
-__all__ = ["TakenRow", "repair"]
-
 _KIND, _FORMAT = "rows-taken-out", 1
 _AT_ONCE = 500  # rows by a statement
 

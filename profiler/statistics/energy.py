@@ -17,8 +17,6 @@ from typing import Any
 from atb.devices.host import energy_between
 from atb.profiler import BlockRecord
 
-__all__ = ["energy_of_inference"]
-
 #: Parts of which the spread says how well their ratio is known.
 _FEWEST_SPANS = 5
 #: Standard error of an energy that is told, as a share of it.

@@ -21,18 +21,6 @@ from atb.profiler import BlockRecord
 from atb.profiler.statistics.readings import BlockValue, block_value, quantile_of
 from atb.profiler.statistics.sentinel import SHARE_DEVIATION, CacheContention, sentinel_seconds
 
-__all__ = [
-    "CONFIDENCE",
-    "DEFAULT_ESTIMATOR",
-    "ESTIMATORS",
-    "Estimate",
-    "Estimator",
-    "LaunchEstimator",
-    "PooledVariance",
-    "pool_variances",
-    "wall_latency",
-]
-
 #: Fewer models say nothing about how their variances differ.
 _FEWEST_MODELS = 5
 #: Freedom that others lend at most: beyond it Student's quantile no longer moves.

@@ -29,8 +29,6 @@ from atb.profiler.statistics.readings import coarse_step_seconds
 from atb.profiler.statistics.scenarios import SustainedCurve, requests_per_second
 from atb.profiler.statistics.sentinel import CacheContention, is_shifted
 
-__all__ = ["Flag", "FlagKind", "Measurement", "advice_of"]
-
 #: Fewer launches say nothing about how launches differ.
 FEWEST_LAUNCHES = 3
 #: Beyond it most blocks of a launch can be disturbed ones.

@@ -18,8 +18,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-__all__ = ["FEWEST_LAUNCHES", "fewest_runs", "percentile_bound"]
-
 _CONFIDENCE = 0.99
 #: Of fewer the limit lies so far out that it is of no use: of four at seven standard deviations.
 FEWEST_LAUNCHES = 5

@@ -21,15 +21,6 @@ import numpy.typing as npt
 from atb.devices import Block
 from atb.profiler import BlockRecord, Conditions
 
-__all__ = [
-    "BlockValue",
-    "block_value",
-    "coarse_step_seconds",
-    "quantile_of",
-    "undisturbed",
-    "waits_for_itself",
-]
-
 #: Waiting that counts: a share of the wall time, and what clock reading and interrupts take.
 _WAIT_SHARE, _WAIT_SECONDS = 0.02, 20e-6
 #: The scheduler's own count has no such noise; beyond it the caches were somebody else's too.

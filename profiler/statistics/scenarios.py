@@ -9,8 +9,6 @@ import numpy as np
 
 from atb.profiler import BlockRecord
 
-__all__ = ["SustainedCurve", "requests_per_second"]
-
 
 def requests_per_second(blocks: Sequence[BlockRecord]) -> float | None:
     """Median over blocks of the requests that ended in a second; None where spans are not known."""

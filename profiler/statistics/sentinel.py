@@ -29,29 +29,6 @@ from atb.models import Architecture
 from atb.profiler import BlockRecord, Subject
 from atb.profiler.statistics.readings import block_value
 
-__all__ = [
-    "BAND",
-    "CACHE_SENTINEL",
-    "LEVEL_BLOCKS",
-    "LEVEL_QUANTILE",
-    "LEVEL_READINGS",
-    "MOST_LEVEL_BLOCKS",
-    "WINDOW_SECONDS",
-    "CacheContention",
-    "DriftWatch",
-    "cache_level",
-    "cache_log_slowdowns",
-    "cache_ratio",
-    "cache_share",
-    "is_shifted",
-    "mean_seconds",
-    "running_median",
-    "sentinel_level",
-    "sentinel_seconds",
-    "size_ratio",
-    "slowdowns",
-]
-
 #: Width of the running median; a fifth of the shortest step that must be found.
 WINDOW_SECONDS = 4.0
 #: Readings in a window below which its median says nothing.

@@ -27,8 +27,6 @@ from atb.report.pictures.svg import Picture
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["baseline_latencies"]
-
 
 def baseline_latencies(
     rows: Sequence[Baseline],

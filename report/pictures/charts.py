@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from atb.predictor.sampling import SamplingStep
     from atb.profiler.campaign import BreakDown
 
-__all__ = ["error_curve", "intervals", "learning_curves", "operators"]
-
 _MOST_ROWS = 40
 
 

@@ -17,28 +17,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = [
-    "BLUE",
-    "GREEN",
-    "GREY",
-    "MUTED",
-    "ORANGE",
-    "PAPER",
-    "dots",
-    "in_both_widths",
-    "interval_bar",
-    "is_narrow",
-    "label_of",
-    "new_figure",
-    "number_axis",
-    "one_panel",
-    "robust_range",
-    "set_range",
-    "two_panels",
-    "with_interval",
-    "write_beside",
-]
-
 BLUE, ORANGE, GREEN = COLOURS["blue"], COLOURS["orange"], COLOURS["green"]
 GREY, MUTED, PAPER = COLOURS["grey"], COLOURS["muted"], COLOURS["paper"]
 # Beyond a factor of eight, small values would crowd at the origin of a linear axis.

@@ -31,8 +31,6 @@ from atb.report.pictures.svg import Picture
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["latencies", "predictions", "sentinel", "work"]
-
 _GOOD_ERROR = 0.05
 #: Parts of a prediction below this share are drawn as one.
 _SMALL_PART = 0.005

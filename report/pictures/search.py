@@ -35,8 +35,6 @@ from atb.search import Candidate, SearchResult
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["progress", "search", "shapes"]
-
 #: Of those far out; more names would overlap.
 _MOST_NAMED = 3
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Any
 
-__all__ = ["COLOURS", "DARK", "NARROW_INCHES", "WIDTH_INCHES", "picture_style"]
-
 #: 9 inches are 648 units of the drawing, which the page shows about 900 pixels wide.
 WIDTH_INCHES = 9.0
 #: Of the drawings for a telephone, which shows them about 350 pixels wide: letters stay readable.

@@ -17,8 +17,6 @@ from atb.predictor.fitting import architecture_at, rows_of
 from atb.profiler.statistics import Measurement
 from atb.units import format_amount, parse_amount
 
-__all__ = ["BOUNDS", "Bound", "BoundName", "BoundReach", "Deployed", "parse_bound"]
-
 BoundName = Literal["parameters", "size", "memory", "energy"]
 BOUNDS: tuple[BoundName, ...] = get_args(BoundName)
 _UNITS: dict[BoundName, str] = {"parameters": "", "size": "B", "memory": "B", "energy": "J"}

@@ -21,16 +21,6 @@ from atb.search.constraints.bounds import BoundReach
 from atb.search.constraints.latency import LatencyLimit, Percentile
 from atb.units import format_duration
 
-__all__ = [
-    "GRIDS",
-    "Candidates",
-    "Layout",
-    "at_percentile",
-    "feasible",
-    "on_search_grid",
-    "plain_bert_shapes",
-]
-
 #: How a model is exported for transformers: with its own modelling file, or as a plain BERT.
 Layout = Literal["tinybert", "bert"]
 

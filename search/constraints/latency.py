@@ -11,8 +11,6 @@ from atb.errors import InputError
 from atb.models import Architecture
 from atb.units import format_duration
 
-__all__ = ["WHOLE", "WINDOW", "LatencyLimit", "Percentile", "SpeedUp"]
-
 #: Fractions of the limit between which a candidate's predicted latency lies. Nothing above the
 #: limit is admitted; what is much faster leaves quality on the table.
 WINDOW = (0.85, 1.00)

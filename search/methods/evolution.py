@@ -10,8 +10,6 @@ import numpy.typing as npt
 from atb.search.methods.generations import Generations
 from atb.search.methods.mutation import Mutation
 
-__all__ = ["Evolution", "roulette"]
-
 
 def roulette(scores: npt.NDArray[np.float64], rng: np.random.Generator) -> int:
     """Draw a parent: its chance is its score above the worst one.

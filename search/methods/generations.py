@@ -11,8 +11,6 @@ from atb.models import Architecture
 from atb.search import MethodSettings, Scored
 from atb.search.constraints import Candidates
 
-__all__ = ["Generations"]
-
 
 class Generations:
     """A method that proposes one generation after the other; subclasses say which by `propose`.

@@ -20,16 +20,6 @@ from atb.search.methods.generations import Generations
 from atb.search.methods.pareto import Pareto
 from atb.search.methods.surrogate_evolution import SurrogateEvolution
 
-__all__ = [
-    "METHODS",
-    "FastSearch",
-    "RandomSearch",
-    "canonical_name",
-    "find_method",
-    "key_name",
-    "make_method",
-]
-
 
 class RandomSearch(Generations):
     """One generation drawn uniformly."""

@@ -10,8 +10,6 @@ import numpy.typing as npt
 from atb.models import Architecture
 from atb.search.constraints import Candidates
 
-__all__ = ["ATTEMPTS", "Mutation"]
-
 #: Mutations of one parent that may be fruitless before the search explores instead.
 ATTEMPTS = 1000
 

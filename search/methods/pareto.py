@@ -13,8 +13,6 @@ from atb.search import MethodSettings, Scored
 from atb.search.constraints import Candidates
 from atb.search.methods.generations import Generations
 
-__all__ = ["Pareto"]
-
 #: Offspring that may be fruitless, all of them known or no candidates, before it draws anew.
 _ATTEMPTS = 20
 #: What stands in for the objectives of genomes that are no candidates; their violation decides.

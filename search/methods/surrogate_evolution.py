@@ -20,8 +20,6 @@ from atb.predictor.fitting import rows_of
 from atb.search.methods.generations import Generations
 from atb.search.methods.mutation import Mutation
 
-__all__ = ["Surrogate", "SurrogateEvolution"]
-
 #: Scores below which a surrogate knows nothing; until then candidates are drawn uniformly.
 FEWEST_SCORES = 10
 #: Parents whose mutants and children are looked at.

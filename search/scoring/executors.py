@@ -24,15 +24,6 @@ from atb.errors import InputError, MissingExtra, RunError
 from atb.models import Architecture
 from atb.search.scoring.proxy import Proxy, RoughProxy
 
-__all__ = [
-    "Executor",
-    "LocalExecutor",
-    "ProcessExecutor",
-    "ProxyFactory",
-    "RayExecutor",
-    "TimedScore",
-]
-
 #: Makes a proxy; a function of a module with its arguments, so that it can be sent.
 ProxyFactory = Callable[[], Proxy]
 #: An architecture, its score (None where scoring failed), and the seconds that it took.

@@ -34,8 +34,6 @@ from atb.training.one_shot import one_thread, space_of, train_superplm
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["FinetuneProxy"]
-
 #: Training rows that each slice learns from, and how often.
 ROWS, EPOCHS = 2_000, 1.0
 #: Above that of long fine-tuning, since there are few steps.

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from atb.models import Head
     from atb.models.superplm import TinyBertPreTrainedModel
 
-__all__ = ["FP32_FILE", "INT8_FILE", "head_of", "open_session", "write_graphs"]
-
 FP32_FILE, INT8_FILE = "model.onnx", "model.int8.onnx"
 
 

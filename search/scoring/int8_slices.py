@@ -15,8 +15,6 @@ from atb.models import Architecture
 from atb.models.superplm import SuperPLM, TinyBertOutput
 from atb.search.scoring.graphs import INT8_FILE, open_session, write_graphs
 
-__all__ = ["Int8Slices", "as_deployed"]
-
 
 class Int8Slices(SuperPLM):
     """A SuperPLM whose slices run as the int8 file that an export of them would write.

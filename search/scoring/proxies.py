@@ -19,8 +19,6 @@ from atb.search.scoring.proxy import (
 if TYPE_CHECKING:
     from atb.models.superplm import SuperPLM
 
-__all__ = ["check_options", "make_proxy"]
-
 
 def make_proxy(
     superplm: SuperPLM | str,

@@ -17,21 +17,6 @@ if TYPE_CHECKING:
     from atb.models.superplm import SuperPLM
     from atb.training import Teacher
 
-__all__ = [
-    "AgreementProxy",
-    "DescribedProxy",
-    "DistillationProxy",
-    "ExactProxy",
-    "ExactRoughProxy",
-    "Losses",
-    "MlmProxy",
-    "Proxy",
-    "ProxyName",
-    "RoughProxy",
-    "proxy_key",
-    "superplm_sha256",
-]
-
 #: Held-out sequences that a search scores on by default: about 7,000 tokens, seconds a candidate.
 SEQUENCES = 64
 

@@ -16,8 +16,6 @@ import numpy as np
 from atb.models import Architecture
 from atb.search.scoring.scores import ScoreFile
 
-__all__ = ["Pruning", "Scores", "score_generation"]
-
 #: Candidates with both scores below which none is pruned.
 FEWEST_PAIRS = 15
 #: Deviations from the line that are granted to a candidate. On 955 scored slices of `mini` ten

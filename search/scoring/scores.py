@@ -16,8 +16,6 @@ from atb.models import Architecture
 from atb.search.scoring.executors import Executor, LocalExecutor, TimedScore
 from atb.search.scoring.proxy import Proxy, RoughProxy
 
-__all__ = ["ScoreFile"]
-
 FORMAT = 1
 
 

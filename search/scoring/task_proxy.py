@@ -12,8 +12,6 @@ from atb.errors import InputError
 from atb.models import Architecture
 from atb.search.scoring.proxy import Losses, proxy_key, superplm_sha256
 
-__all__ = ["TaskProxy"]
-
 
 class TaskProxy(Losses):
     """How well a slice does tasks after elastic fine-tuning: minus the mean of its losses.

@@ -13,7 +13,8 @@ from mutation import Reader, check_reader
 
 from atb.errors import InputError
 from atb.predictor.file import load_table_predictor, save
-from atb.predictor.tables.table import fit_table, read_table
+from atb.predictor.tables.reading import read_table
+from atb.predictor.tables.table import fit_table
 
 ROWS = "".join(f"{n % 7 + 1},{64 * (n % 5 + 1)},{0.5 + 0.11 * n:.2f}\n" for n in range(30))
 CSV = f"layers,width,latency_ms\n{ROWS}".encode()

@@ -21,7 +21,8 @@ from atb.predictor.file import load, load_table_predictor, save
 from atb.predictor.fitting.basis import Observations
 from atb.predictor.latency_fit import fit
 from atb.predictor.predictor import WorkPredictor
-from atb.predictor.tables.table import Table, fit_table
+from atb.predictor.tables.reading import Table
+from atb.predictor.tables.table import fit_table
 from atb.predictor.training_set import TrainingSet
 
 

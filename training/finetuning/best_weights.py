@@ -26,8 +26,6 @@ from atb.training.finetuning.prediction import collated
 from atb.training.finetuning.settings import FineTuning
 from atb.training.finetuning.task_model import TaskModel
 
-__all__ = ["Best", "train_for_best"]
-
 _KIND, _FORMAT = "finetuning-checkpoint", 1
 _BEST, _WHOLE = "best.safetensors", "whole.json"
 # Steps from one checkpoint to the next.

@@ -35,8 +35,6 @@ from atb.training.finetuning.task_learning import (
 from atb.training.finetuning.task_names import find_task
 from atb.training.one_shot import ROUGH_EVERY, Progress, one_thread, train_superplm
 
-__all__ = ["ElasticSettings", "TaskScorer", "elastic_scorer", "finetune_elastic", "task_of"]
-
 _TASK, _KIND, _FORMAT = "task.json", "elastic-task", 1
 
 

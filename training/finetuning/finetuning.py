@@ -24,8 +24,6 @@ from atb.training.finetuning.best_weights import train_for_best
 from atb.training.finetuning.settings import FineTuning
 from atb.training.finetuning.task_model import TaskModel
 
-__all__ = ["REPORT", "FineTuned", "fine_tune", "read_report"]
-
 #: What a fine-tuned folder tells of itself.
 REPORT = "finetuned.json"
 _KIND, _FORMAT = "finetuned-model", 1

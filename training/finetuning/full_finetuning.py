@@ -17,8 +17,6 @@ from atb.models.superplm import SuperPLM, save_folder
 from atb.training.finetuning.finetuning import fine_tune
 from atb.training.finetuning.settings import FineTuning
 
-__all__ = ["FullFineTuning"]
-
 
 class FullFineTuning:
     """Scores slices by fine-tuning each of them; what is done is kept and not done again."""

@@ -10,8 +10,6 @@ from torch import Tensor
 
 from atb.data.tasks import Feature, Outputs
 
-__all__ = ["Inputs", "collated", "outputs_of"]
-
 #: A batch of features, padded, by the names that models read them by.
 Inputs = dict[str, Tensor]
 

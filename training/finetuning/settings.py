@@ -7,8 +7,6 @@ from typing import Any
 
 from atb.errors import InputError
 
-__all__ = ["FineTuning", "with_changes"]
-
 
 @dataclass(frozen=True, slots=True)
 class FineTuning:

@@ -19,8 +19,6 @@ from atb.models.superplm import SuperPLM
 from atb.training import Batch, DistillationTarget, Outcome, Student
 from atb.training.finetuning.prediction import Inputs, collated
 
-__all__ = ["TaskLearning", "TaskRows", "batch_of_inputs", "task_loss"]
-
 
 @dataclass(frozen=True)
 class TaskRows:

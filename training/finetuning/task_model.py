@@ -18,8 +18,6 @@ from atb.models.superplm import BUNDLED, CARD, TinyBertPreTrainedModel, save_fol
 from atb.training import fingerprint
 from atb.training.finetuning.prediction import Inputs, outputs_of
 
-__all__ = ["TaskModel"]
-
 _DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob")
 
 

@@ -13,8 +13,6 @@ from atb.data.tasks import GLUE, SQUAD, Task
 from atb.errors import InputError
 from atb.plugins import plugins, translate_plugin_errors
 
-__all__ = ["TASKS", "TASK_GROUP", "find_task"]
-
 #: Entry-point group of tasks that other packages bring.
 TASK_GROUP = "atb.tasks"
 #: The tasks that come with the package.

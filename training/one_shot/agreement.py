@@ -26,8 +26,6 @@ from atb.training import Batch, Student, Teacher
 from atb.training.one_shot.evaluation import one_thread
 from atb.training.one_shot.scoring_teacher import ScoreTeacher, score_teacher
 
-__all__ = ["Agreement", "AgreementScorer"]
-
 #: Nearest sentences of each sentence that are looked up.
 NEAREST = 10
 #: Tokens at which a sentence is cut off.

@@ -20,16 +20,6 @@ from atb.models.superplm import SuperPLM
 from atb.training import Batch, DistillationTarget, Teacher, mean_pooled, vocabulary_sha256_of
 from atb.training.one_shot.scoring_teacher import ScoreTeacher, score_teacher
 
-__all__ = [
-    "ROUGH_EVERY",
-    "HeldOut",
-    "Proxy",
-    "check_scoring",
-    "evaluate",
-    "held_out_text",
-    "one_thread",
-]
-
 #: `distillation`: how far a slice is from its teacher; `mlm`: masked-LM loss.
 Proxy = Literal["distillation", "mlm"]
 #: Tokens of the longest sequence of the shipped sample, where there are so many positions.

@@ -10,8 +10,6 @@ from atb.models.superplm import SuperPLM
 from atb.training import Objective, TrainingSettings
 from atb.training.one_shot.trainer import Progress, train_superplm
 
-__all__ = ["space_of", "train_further"]
-
 
 def space_of(*architectures: Architecture) -> SearchSpace:
     """The smallest space that holds all of these; one architecture alone has one of its own."""

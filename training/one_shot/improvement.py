@@ -28,8 +28,6 @@ from atb.training.one_shot.objectives import Distillation
 from atb.training.one_shot.teacher_cache import CachedTeacher
 from atb.training.one_shot.trainer import TrainingStep
 
-__all__ = ["improve", "slice_alone"]
-
 _PLAN, _KIND, _FORMAT = "plan.json", "improvement", 1
 #: Sentences of a step, in parts of like length.
 BATCH, PARTS = 128, 4

@@ -23,8 +23,6 @@ from atb.training.one_shot.objectives import (
 )
 from atb.training.one_shot.teacher_cache import CachedTeacher
 
-__all__ = ["load_teacher", "objective_of", "open_text"]
-
 
 def objective_of(
     name: ObjectiveName,

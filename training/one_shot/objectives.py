@@ -14,14 +14,6 @@ from atb.models import SearchSpace
 from atb.models.superplm import SuperPLM
 from atb.training import Batch, DistillationTarget, Outcome, Student, Teacher, mean_pooled
 
-__all__ = [
-    "Distillation",
-    "Inheritance",
-    "LogitDistillation",
-    "MaskedLanguageModelling",
-    "RelationDistillation",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class MaskedLanguageModelling:

@@ -17,8 +17,6 @@ from atb.training import Objective, Teacher, fingerprint
 from atb.training.one_shot.objective_factory import load_teacher
 from atb.training.one_shot.objectives import Distillation
 
-__all__ = ["ScoreTeacher", "described_teacher", "score_teacher"]
-
 _WHOLE = "the whole SuperPLM"
 
 

@@ -15,8 +15,6 @@ from atb.errors import InputError
 from atb.models.superplm import SuperPLM, TinyBertConfig, axes_of, layer_of
 from atb.training import check_fits, read_encoder
 
-__all__ = ["KeptLayers", "initialise"]
-
 #: Which layers of an encoder are taken, where not all are.
 KeptLayers = Literal["bottom", "even"]
 

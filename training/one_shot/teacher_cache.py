@@ -31,8 +31,6 @@ from atb.training import (
     leader_first,
 )
 
-__all__ = ["CachedTeacher"]
-
 _CARD, _KIND, _FORMAT = "cache.json", "teacher-cache", 1
 _STATES = ("query", "key", "value")
 _SENTENCES = "sentences"

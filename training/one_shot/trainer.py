@@ -41,8 +41,6 @@ from atb.training import (
 from atb.training.one_shot.objectives import Distillation, MaskedLanguageModelling
 from atb.training.one_shot.scoring_teacher import described_teacher
 
-__all__ = ["Progress", "TrainingStep", "train_superplm"]
-
 
 @dataclass(frozen=True, slots=True)
 class TrainingStep:

@@ -7,17 +7,6 @@ from pkgutil import resolve_name
 
 from atb.errors import AtbError
 
-__all__ = [
-    "architectures",
-    "devices",
-    "devices_and_known",
-    "known_devices",
-    "precisions",
-    "runtimes",
-    "scenarios",
-    "spaces",
-]
-
 
 def _offer(*sources: str, fixed: tuple[str, ...] = ()) -> Callable[[str], list[str]]:
     """Those names that begin with what was typed.

@@ -14,8 +14,6 @@ from typing import Annotated, Any, ClassVar, Self, TypeVar, dataclass_transform,
 
 from typer import Option
 
-__all__ = ["Options", "expand_options", "option"]
-
 _T = TypeVar("_T")
 _OPTION = "option"
 

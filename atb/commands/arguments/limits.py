@@ -17,15 +17,6 @@ if TYPE_CHECKING:
     from atb.search import SearchRequest
     from atb.search.constraints import Bound, LatencyLimit, Percentile, SpeedUp
 
-__all__ = [
-    "LimitOptions",
-    "SearchLimitOptions",
-    "find_alternatives",
-    "find_place",
-    "parse_limits",
-    "require_reach",
-]
-
 
 class LimitOptions(Options, panel="Limit"):
     """The limit of a search, as a time or as a speed-up."""

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from atb.models.superplm import SuperPLM
     from atb.search.scoring import Executor, Proxy
 
-__all__ = ["ScoringOptions"]
-
 
 class ScoringOptions(Options, panel="Scoring"):
     """What scores candidates, and which processes compute it.

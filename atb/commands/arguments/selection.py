@@ -23,18 +23,6 @@ if TYPE_CHECKING:
     from atb.predictor import TrainingSet
     from atb.predictor.tables import LeftOut, Table, TablePredictor
 
-__all__ = [
-    "ConditionOptions",
-    "SelectionOptions",
-    "TableOptions",
-    "print_reading",
-    "reject_conflicts",
-    "require_same_order",
-    "select_table",
-    "select_training_set",
-    "select_training_sets",
-]
-
 
 class ConditionOptions(Options, panel="Conditions"):
     """Which of the conditions that a file holds; what is None is left open."""

@@ -9,8 +9,6 @@ from atb.messages import LOG
 if TYPE_CHECKING:
     from atb.models import Architecture, SearchSpace
 
-__all__ = ["held_by", "on_grid", "print_held"]
-
 
 def on_grid(space: str | SearchSpace, grid: str | None) -> SearchSpace:
     """The space that a search moves in, by the words of the command line.

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from atb.devices import Device
     from atb.devices.runtimes import ArtefactCache
 
-__all__ = ["SweepOptions", "expand_affinity", "parse_list"]
-
 _T = TypeVar("_T")
 
 #: Between sets of CPUs; a comma stands between the CPUs of one.

@@ -26,20 +26,6 @@ if TYPE_CHECKING:
     from atb.profiler.database import ProfileDatabase, ProfileReader
     from atb.search import Budget, Verifier
 
-__all__ = [
-    "DEFAULT_PRECISION",
-    "MeasuringTarget",
-    "TargetOptions",
-    "agreeing_conditions",
-    "choose_conditions",
-    "choose_precision",
-    "find_serving",
-    "find_target",
-    "open_cache",
-    "parse_affinity",
-    "print_emulated",
-]
-
 #: What --precision is where it is not given.
 DEFAULT_PRECISION = "fp32"
 

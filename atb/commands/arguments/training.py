@@ -22,15 +22,6 @@ if TYPE_CHECKING:
     from atb.data.tokenizer import Vocabulary
     from atb.training import Objective
 
-__all__ = [
-    "DistillationOptions",
-    "FineTuningOptions",
-    "SubModelOptions",
-    "TrainingOptions",
-    "require_teacher",
-    "use_threads",
-]
-
 
 def use_threads(count: int | None) -> None:
     """Compute with so many threads from now on; None leaves it to PyTorch."""

@@ -21,8 +21,6 @@ from atb.errors import InputError
 from atb.files import atomic_path, prepare_output, read_document, write_document
 from atb.units import format_duration
 
-__all__ = ["build", "check_step"]
-
 _COSTS = "\n## What it cost\n"
 _LEDGER = "build.json"
 #: Format history: 1, the first.

@@ -16,8 +16,6 @@ from typing import Any
 from atb.errors import BadFile
 from atb.files import read_toml
 
-__all__ = ["RESERVED", "STAGES", "Recipe", "Step", "read_recipe"]
-
 #: Options of `[target]`, handed to every stage that measures or predicts.
 TARGET = ("device", "runtime", "precision", "threads", "batch", "sequence-length", "affinity")
 #: Options that every build sets itself.

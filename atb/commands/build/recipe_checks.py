@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from atb.models import SearchSpace
     from atb.models.superplm import SuperPLM
 
-__all__ = ["check_recipe"]
-
 #: Arguments of a command, by name, as the command line reads them.
 _Options = Mapping[str, Any]
 _Stages = Mapping[str, _Options]

@@ -25,25 +25,14 @@ from pathlib import Path
 from typing import Any
 
 from atb.errors import InputError
-from atb.messages import LOG, Progress, progress, progress_lines, show_progress_by
+from atb.messages import (
+    LOG,
+    Progress as Progress,  # noqa: PLC0414 -- the room hands it on
+    progress as progress,  # noqa: PLC0414 -- the room hands it on
+    progress_lines,
+    show_progress_by,
+)
 from atb.text import plain_ascii, printable
-
-__all__ = [
-    "Progress",
-    "Table",
-    "draw_progress",
-    "prepare_streams",
-    "print_error",
-    "print_json",
-    "print_line",
-    "print_result",
-    "print_status",
-    "print_table",
-    "print_warning",
-    "progress",
-    "refuse_several",
-    "speaks",
-]
 
 _REPLACING = "atb-replacing"
 

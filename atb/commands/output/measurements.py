@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from atb.profiler.campaign import BreakDown, CampaignResult, Tokenisation
     from atb.profiler.statistics import Measurement
 
-__all__ = ["print_end", "print_listing", "print_measured"]
-
 _ENDED = {
     "complete": "all that was planned is measured",
     "within": "the precision asked for is reached",

@@ -12,8 +12,6 @@ from atb.units import format_duration
 if TYPE_CHECKING:
     from atb.search import SearchResult
 
-__all__ = ["print_search"]
-
 
 def print_search(
     result: SearchResult, out: Path, *, json: bool, further: Mapping[str, Path] | None = None

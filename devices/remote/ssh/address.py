@@ -8,8 +8,6 @@ from dataclasses import dataclass
 
 from atb.errors import InputError
 
-__all__ = ["DEFAULT_PORT", "SshAddress"]
-
 DEFAULT_PORT = 22
 
 _URL = re.compile(r"ssh://(?:(?P<user>[^@]*)@)?(?P<host>\[[^\]]*\]|[^:@\[\]]*)(?::(?P<port>.*))?")

@@ -20,8 +20,6 @@ from atb.devices import home_folder
 from atb.devices.remote.ssh.address import SshAddress
 from atb.errors import InputError, MissingExtra, RunError
 
-__all__ = ["ConnectionFailed", "HostRefused", "SshCommand"]
-
 _CONNECT_SECONDS = 20.0
 _LOGIN_SECONDS = 30.0
 _WRITE_SECONDS = 60.0  # for a piece to be taken, after which the line counts as dead

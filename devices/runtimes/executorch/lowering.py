@@ -24,8 +24,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["lower"]
-
 #: What nothing may be left of outside of XNNPACK: the products are what is asked of it.
 _PRODUCTS = ("addmm", "mm", "bmm", "linear", "matmul")
 

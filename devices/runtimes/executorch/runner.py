@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from atb.devices.worker.core import Arrays, ModelClass, ModelFile
 
-__all__ = ["RUNTIMES"]
-
 
 class ExecuTorchModel:
     """A program of ExecuTorch whose matrix products run in XNNPACK.
@@ -74,6 +72,7 @@ class ExecuTorchModel:
         return number
 
     def __call__(self) -> Any:
+        """Run once; returns the last hidden state."""
         with self._turn:
             return self._forward.execute(self._arrays)[0].numpy()
 

@@ -18,8 +18,6 @@ from atb.devices.runtimes import LibraryRuntime
 from atb.devices.runtimes.torch import TorchCpu
 from atb.models import Architecture
 
-__all__ = ["ExecuTorchXnnpack"]
-
 _DETAIL_CHARACTERS = 600  # of the last words of a lowering that failed
 
 

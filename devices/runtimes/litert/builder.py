@@ -11,8 +11,6 @@ from atb.devices.runtimes.litert.graph import TfliteGraph, Value
 from atb.errors import InputError
 from atb.models import Architecture, Weights
 
-__all__ = ["build_tflite"]
-
 #: Added to variances, as BERT does.
 _LAYER_NORM_EPSILON = 1e-12
 #: Offsets of a flatbuffer are signed 32-bit numbers.

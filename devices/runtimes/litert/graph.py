@@ -12,8 +12,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["TfliteGraph", "Value"]
-
 #: Of the schema.
 _SCHEMA_VERSION = 3
 _IDENTIFIER = b"TFL3"

@@ -10,8 +10,6 @@ import numpy as np
 if TYPE_CHECKING:
     from atb.devices.worker.core import Arrays, Input, ModelClass, ModelFile
 
-__all__ = ["RUNTIMES"]
-
 
 class LiteRtModel:
     """A TFLite model in LiteRT on the CPU, whose matrix products XNNPACK must have taken.
@@ -67,6 +65,7 @@ class LiteRtModel:
             self._free.put(interpreter)
 
     def __call__(self) -> Any:
+        """Run once; returns the last hidden state."""
         interpreter = self._free.get()
         try:
             for name, values in self._arrays.items():

@@ -27,8 +27,6 @@ import numpy as np
 from atb.files import atomic_path
 from atb.models import Architecture, Weights
 
-__all__ = ["INPUTS", "NcnnNetwork", "build_network", "save_network"]
-
 #: The inputs of every network: three of int32 [sequence] and the mask, float32
 #: [sequence, sequence], which is zero or the lowest number for padding.
 INPUTS = ("input_ids", "token_type_ids", "position_ids", "attention_mask")

@@ -8,8 +8,6 @@ from atb.devices import RunSettings
 from atb.devices.runtimes import LibraryRuntime
 from atb.models import Architecture
 
-__all__ = ["NcnnCpu"]
-
 
 class NcnnCpu(LibraryRuntime):
     """Serves ncnn networks; in int8 the matrix products are dynamically quantised.

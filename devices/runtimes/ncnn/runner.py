@@ -14,8 +14,6 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from atb.devices.worker.core import Arrays, ModelClass, ModelFile
 
-__all__ = ["RUNTIMES"]
-
 
 class NcnnModel:
     """A network of ncnn on the CPU.
@@ -81,6 +79,7 @@ class NcnnModel:
         ]
 
     def __call__(self) -> Any:
+        """Run once; returns the last hidden state."""
         return np.stack([self._run(feed) for feed in self._feeds])
 
     def _run(self, feed: Mapping[str, Any]) -> npt.NDArray[Any]:

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-__all__ = ["OnnxRuntimeCpu", "quantise", "write_onnx"]
-
 
 class OnnxRuntimeCpu(LibraryRuntime):
     """Serves ONNX graphs; in int8 the matrix products are dynamically quantised."""

@@ -9,8 +9,6 @@ from pathlib import Path
 from atb.devices.runtimes import RuntimeAbsent, installed_version
 from atb.devices.runtimes.onnxruntime.cpu import OnnxRuntimeCpu
 
-__all__ = ["OnnxRuntimeCuda"]
-
 _LIBRARY = {"win32": "onnxruntime_providers_cuda.dll"}.get(
     sys.platform, "libonnxruntime_providers_cuda.so"
 )

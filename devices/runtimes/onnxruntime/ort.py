@@ -10,8 +10,6 @@ from atb.devices.runtimes.onnxruntime.cpu import OnnxRuntimeCpu, write_onnx
 from atb.devices.runtimes.onnxruntime.ort_format import in_order
 from atb.models import Architecture
 
-__all__ = ["OnnxRuntimeOrt", "convert"]
-
 
 class OnnxRuntimeOrt(OnnxRuntimeCpu):
     """Serves `.ort` files: the graph as it was after optimisation, which is loaded as it is."""

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from flatbuffers import Builder
     from flatbuffers.table import Table
 
-__all__ = ["in_order"]
-
 #: By operator and by the name of a type: whether an output decides it, and which input or output.
 _Deciders = dict[bytes, dict[bytes, list[tuple[int, int]]]]
 

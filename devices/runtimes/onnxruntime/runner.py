@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from atb.devices.worker.core import Arrays, Input, ModelClass, ModelFile, Operator, WorkerError
 
-__all__ = ["RUNTIMES"]
-
 
 class OnnxRuntimeModel:
     """A model in onnxruntime, all of it computed by the provider that was asked for."""
@@ -96,6 +94,7 @@ class OnnxRuntimeModel:
         return self._file.failure(f"{self.wanted} was asked for and {came} came: {why}")
 
     def __call__(self) -> Any:
+        """Run once; returns the last hidden state."""
         return self._session.run(None, self._arrays)
 
     def operators(self, iterations: int) -> list[Operator]:

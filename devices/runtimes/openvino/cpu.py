@@ -9,8 +9,6 @@ from atb.devices.runtimes import LibraryRuntime
 from atb.devices.runtimes.onnxruntime import write_onnx
 from atb.models import Architecture
 
-__all__ = ["OpenVinoCpu"]
-
 
 class OpenVinoCpu(LibraryRuntime):
     """Serves ONNX graphs, which OpenVINO reads itself and plans for the processor in fp32."""

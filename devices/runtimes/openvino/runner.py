@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from atb.devices.worker.core import Arrays, Input, ModelClass, ModelFile, Operator
 
-__all__ = ["RUNTIMES"]
-
 
 class OpenVinoModel:
     """A model in OpenVINO on the CPU, in the precision that was asked for.
@@ -75,6 +73,7 @@ class OpenVinoModel:
         return tuple(f"{name} {precision}" for name in compiled.get_property("EXECUTION_DEVICES"))
 
     def __call__(self) -> Any:
+        """Run once; returns the last hidden state."""
         request = self._idle.get()
         try:
             outputs = request.infer(self._arrays, share_inputs=True)  # the outputs are copied

@@ -13,8 +13,6 @@ from atb.devices import RunSettings
 from atb.devices.runtimes import LibraryRuntime, RuntimeAbsent
 from atb.models import Architecture
 
-__all__ = ["TorchCompiled", "TorchCpu"]
-
 
 class TorchCpu(LibraryRuntime):
     """Serves weights as safetensors; the worker calls PyTorch's operators on them."""

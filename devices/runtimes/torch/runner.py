@@ -12,8 +12,6 @@ import numpy as np
 if TYPE_CHECKING:
     from atb.devices.worker.core import Arrays, ModelClass, ModelFile, Operator
 
-__all__ = ["ENCODER_KEY", "RUNTIMES"]
-
 #: Where a file of bare weights says how many layers, heads and tokens they are.
 ENCODER_KEY = "encoder"
 
@@ -50,6 +48,7 @@ class TorchModel:
         self._arrays = {name: torch.from_numpy(values) for name, values in arrays.items()}
 
     def __call__(self) -> Any:
+        """Run once; returns the last hidden state."""
         import torch
 
         with torch.inference_mode():

@@ -11,8 +11,6 @@ import numpy.typing as npt
 
 from atb.devices.worker.core.interface import Arrays, Input, WorkerError
 
-__all__ = ["UNKNOWN_VOCABULARY", "make_feed", "make_inputs", "make_tokens", "vocabulary_of"]
-
 #: How many token ids a foreign model that does not say so most likely knows.
 UNKNOWN_VOCABULARY = 100
 

@@ -16,8 +16,6 @@ from typing import Any, Protocol
 
 import numpy.typing as npt
 
-__all__ = ["Arrays", "Input", "Model", "ModelClass", "ModelFile", "Operator", "WorkerError"]
-
 #: What a model is run on, by the names of its inputs.
 Arrays = dict[str, npt.NDArray[Any]]
 #: An input of a model: its name, its type such as `tensor(int64)`, and its shape. A free axis is a

@@ -10,8 +10,6 @@ try:
 except ImportError:  # no Unix
     resource = None  # type: ignore[assignment]
 
-__all__ = ["forget_peak", "limit_memory", "memory_of"]
-
 
 def forget_peak() -> bool:
     """Let the system count the largest memory of this process from now on."""

@@ -20,8 +20,6 @@ try:
 except ImportError:  # no Unix
     resource = None  # type: ignore[assignment]
 
-__all__ = ["SLEEPERS", "RunQueue", "Schedule", "measure"]
-
 
 class RunQueue:
     """How long threads of this process were ready to run but waited for a CPU.

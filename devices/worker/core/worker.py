@@ -49,8 +49,6 @@ from atb.devices.worker.core.interface import (
 from atb.devices.worker.core.memory import forget_peak, limit_memory, memory_of
 from atb.devices.worker.core.timing import SLEEPERS, measure
 
-__all__ = ["Worker", "load_runner", "main"]
-
 #: How many token ids a foreign model is fed that does not know those it was fed first.
 _FEWER_TOKENS = (2, 1)
 #: Calls of the tokeniser before it is timed.

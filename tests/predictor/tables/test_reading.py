@@ -11,8 +11,7 @@ import pandas as pd
 import pytest
 
 from atb.errors import BadFile, InputError
-from atb.predictor.tables.reading import read_judged_table, read_rows
-from atb.predictor.tables.table import read_table
+from atb.predictor.tables.reading import read_judged_table, read_rows, read_table
 
 ROWS = [(i % 7 + 1, 64 + 352 * (i % 5), round(0.61 + 0.1379 * i, 4)) for i in range(12)]
 HEADER = ("depth", "width", "time")

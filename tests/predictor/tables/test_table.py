@@ -10,7 +10,8 @@ import pytest
 
 from atb.errors import AtbError, BadFile, InputError
 from atb.predictor.file import load, load_table_predictor, save
-from atb.predictor.tables.table import Feature, Table, fit_table, read_table, table_basis
+from atb.predictor.tables.reading import Table, read_table
+from atb.predictor.tables.table import Feature, fit_table, table_basis
 
 
 def frame(count: int, seed: int = 0, noise: float = 0.02) -> pd.DataFrame:

@@ -66,7 +66,9 @@ def test_no_heavy_library_is_imported_for_an_offer() -> None:
     program = (
         "import json, sys\n"
         "from atb.commands.arguments import completion\n"
-        "names = [getattr(completion, name)('') for name in completion.__all__]\n"
+        "names = [getattr(completion, name)('') for name in ("
+        "'architectures', 'devices', 'devices_and_known', 'known_devices', 'precisions', "
+        "'runtimes', 'scenarios', 'spaces')]\n"
         "assert all(names[:1] + names[2:]), names\n"
         "heavy = {'torch', 'transformers', 'pandas', 'sklearn', 'onnxruntime', 'onnx'}\n"
         "print(json.dumps(sorted(heavy & set(sys.modules))))\n"
