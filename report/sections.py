@@ -32,7 +32,6 @@ from atb.report.pictures import (
 )
 from atb.report.provenance import model_files, snippets_of
 from atb.search import MARGIN, AlternativeResult, Candidate, LimitVerdict, SearchResult
-from atb.units import format_duration
 
 _REFERENCES = ("bert-base", "tinybert-4", "minilm-6", "bert-mini")
 _MOST_REFERENCES = 3
@@ -107,15 +106,14 @@ def _quality(result: SearchResult) -> list[tuple[str, str, str]]:
         return []
     before = ""
     if quality.slice_ranking is not None:
-        duration = format_duration(quality.improved_seconds)
-        before = f", {percent(quality.slice_ranking)} before learning on for {duration}"
+        before = f", {percent(quality.slice_ranking)} before it learnt on"
     pairs = f"of {quality.count:,} sentence pairs by {quality.teacher}{before}"
-    tiles = [("keeps of the ranking", percent(quality.ranking), pairs)]
+    nearest = "of the ten nearest sentences of each sentence"
+    ranking = percent(quality.ranking), percent(quality.nearest)
+    tiles = [("keeps of the ranking", ranking[0], pairs), ("of the nearest", ranking[1], nearest)]
     if quality.teacher_seconds is not None:
         speed = quality.teacher_seconds / result.winner.latency_seconds
         tiles.append(("speed-up over the teacher", times(speed), "by its predicted latency"))
-    nearest = percent(quality.nearest)
-    tiles.append(("keeps of the nearest", nearest, "of the ten nearest sentences of each sentence"))
     if quality.scores is not None and quality.teacher_scores is not None:
         teacher = f"the teacher: {digits(quality.teacher_scores, 3)}"
         tiles.append(("agrees with people", digits(quality.scores, 3), teacher))

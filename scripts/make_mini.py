@@ -62,19 +62,19 @@ STATES = TrainingSettings(
 #: The second stage: on one or two cores within hours.
 SENTENCES = TrainingSettings(
     SPACE,
-    steps=3000,
+    steps=500,
     batch_size=256,
     batch_parts=4,
     sampling="anchored",
-    random_samples=1,
+    random_samples=2,
     learning_rate=1e-3,
-    warmup_steps=100,
+    warmup_steps=50,
     bf16=True,
     by_length=True,
-    checkpoint_steps=100,
+    checkpoint_steps=25,
 )
 #: From one point of the curve to the next.
-CURVE_STEPS = 250
+CURVE_STEPS = 125
 CURVE_SLICES = tuple(
     Architecture.parse(text)
     for text in (
@@ -105,7 +105,7 @@ heads, dimensions of heads and neurons in order of importance learnt to keep its
 slices of its bottom layers (211 million tokens on an H200; version 1 was this stage alone). Then
 slices of evenly spaced layers learnt what the encoder says of sentences: {steps:,} steps of {batch}
 sentences ({seen:,} in all; peak learning rate {rate:g}, linear decay to zero, AdamW, bfloat16
-products) on {device}. Each quarter of a batch trains {random} random slice, and one of four the
+products) on {device}. Each quarter of a batch trains {random} random slices, and one of four the
 whole as well. Loss: 1 - cosine to the encoder's vector of the sentence + 10 x squared error of the
 cosines between the sentences of a quarter. All numbers stand in `card.json`.
 

@@ -252,13 +252,10 @@ def search(
         proxy=proxy,
         elastic=list(map(Path, elastic)),
         held_out=None if held_out is None else Path(held_out),
-        teacher=teacher,
-        task=task,
-        data=data,
+        teacher=teacher, task=task, data=data, bf16=bf16,
         pairs=None if pairs is None else Path(pairs),
-        bf16=bf16,
         workers=None if workers is None else str(workers),
-    )
+    )  # fmt: skip
     files = command.FileOptions(
         predictor=found.path or DEFAULT_PREDICTOR,
         db=str(db or found.db or DEFAULT_DATABASE),
@@ -266,11 +263,10 @@ def search(
     )
     fitted = found.of_one_setting()
     options = _place_of(fitted.conditions, cache)
-    further = command.ImprovementOptions(
-        improve=duration_words(improve), sentences=None if sentences is None else Path(sentences)
-    )
+    text = None if sentences is None else Path(sentences)
+    more = command.ImprovementOptions(improve=duration_words(improve), sentences=text)
     result = command.find_winner(
-        wanted, candidates, how, scoring, options, files, further, fitted=fitted
+        wanted, candidates, how, scoring, options, files, more, fitted=fitted
     )
     return SearchOutcome(result, Path(out))
 

@@ -72,9 +72,8 @@ def quickstart(
         str | None,
         Option(
             metavar="DURATION",
-            help="Train the winner on its teacher's vectors of sentences for this long, such as "
-            "3min, or not at all (none); by default for what is left of eight minutes, from 30 s "
-            "to 3 min.",
+            help="Train the winner further for this long, such as 3min, or not at all (none); by "
+            "default for what is left of eight minutes, at most three.",
         ),
     ] = None,
     cache: CacheSize = DEFAULT_CACHE,
@@ -93,40 +92,24 @@ def quickstart(
     from atb.models import SPACES
     from atb.predictor import refuse_emulated
     from atb.profiler.database import ProfileDatabase
-    from atb.search.constraints import WINDOW
-    from atb.units import parse_duration
 
-    begun = time.monotonic()
-    if wanted.latency is None and wanted.speedup is None:
-        wanted = replace(wanted, speedup=DEFAULT_SPEEDUP)
-    wanted.parse(WINDOW)  # what cannot be read is refused before anything is measured
-    for duration in (budget, None if improve == "none" else improve):
-        if duration is not None:
-            parse_duration(duration)
+    begun, wanted = time.monotonic(), _checked(wanted, budget, improve)
     options = TargetOptions(device=device, precision=precision, threads=threads, cache=cache)
     target = options.find(open_cache(cache))
     refuse_emulated(target.conditions)
     space = SPACES["mini"]
     with ProfileDatabase(DATABASE, create=True) as database:
-        print_status(
-            f"1/4 measuring {samples} architectures of {space.name} on {target.conditions}"
-        )
+        print_status(f"1/4 measuring {samples} architectures of mini on {target.conditions}")
         _measure(target, space, samples, seed, database)
         _measure_known(target, database)
         fitted = _fit(database, target, seed)
     print_status("3/4 searching with the bundled SuperPLM")
-    limits, how = SearchLimitOptions.of(vars(wanted)), MethodOptions(budget=budget, seed=seed)
-    files = FileOptions(predictor=PREDICTOR, db=str(DATABASE), out=FOLDER)
     result = find_winner(
-        limits,
-        CandidateOptions(),
-        how,
-        ScoringOptions(),
-        options,
-        files,
-        _improvement(improve, time.monotonic() - begun),
-        fitted=fitted,
-    )
+        SearchLimitOptions.of(vars(wanted)), CandidateOptions(),
+        MethodOptions(budget=budget, seed=seed), ScoringOptions(), options,
+        FileOptions(predictor=PREDICTOR, db=str(DATABASE), out=FOLDER),
+        _improvement(improve, time.monotonic() - begun), fitted=fitted,
+    )  # fmt: skip
     print_status("4/4 writing the report")
     report.write(
         FOLDER / "report.html",
@@ -169,6 +152,20 @@ def _measure_known(target: MeasuringTarget, database: ProfileDatabase) -> None:
     plan = Plan(tuple(PUBLISHED[name] for name in BESIDE), name="known")
     with progress("known architectures") as show:
         run_campaign(*target.where, plan, database, progress=show)
+
+
+def _checked(wanted: LimitOptions, budget: str | None, improve: str | None) -> LimitOptions:
+    """The limit; what cannot be read is refused before anything is measured."""
+    from atb.search.constraints import WINDOW
+    from atb.units import parse_duration
+
+    if wanted.latency is None and wanted.speedup is None:
+        wanted = replace(wanted, speedup=DEFAULT_SPEEDUP)
+    wanted.parse(WINDOW)
+    for duration in (budget, None if improve == "none" else improve):
+        if duration is not None:
+            parse_duration(duration)
+    return wanted
 
 
 def _improvement(given: str | None, spent_seconds: float) -> ImprovementOptions:

@@ -6,6 +6,7 @@ records that are kept. Every `parse_...` raises ProtocolError where something el
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import sys
@@ -17,7 +18,7 @@ from msgspec import Meta
 from atb.devices import COARSE_CLOCK, Block, LaunchFailure, Loaded, OperatorTime
 from atb.devices.host import STATE_FIELDS
 from atb.devices.worker.answer_limits import AnswerLimit
-from atb.plain import from_plain
+from atb.plain import from_plain, to_plain
 
 if TYPE_CHECKING:
     import numpy as np
@@ -110,10 +111,12 @@ _JSON = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 def _parse(kind: Any, value: Any) -> Any:
-    """A value of exactly this type and within its limits."""
+    """A value of this type and within its limits; NumPy's numbers are numbers."""
     try:
         return from_plain(kind, value)
     except ValueError as error:
+        with contextlib.suppress(ValueError, TypeError, NotImplementedError):
+            return from_plain(kind, to_plain(value))  # of a device in this process
         raise ProtocolError(f"{_short(value)} ({error})") from error
 
 
@@ -127,9 +130,10 @@ def parse_text(value: Any, what: str, *, most: int = 500) -> str:
 def parse_number(value: Any, what: str) -> float:
     """A finite number that is not negative."""
     try:
-        return from_plain(_Number, value)
-    except ValueError as error:
+        number: float = _parse(_Number, value)
+    except ProtocolError as error:
         raise ProtocolError(f"{_short(value)} as {what}") from error
+    return number
 
 
 def parse_failure(answer: Mapping[str, Any]) -> LaunchFailure:

@@ -235,7 +235,8 @@ def _read_table(path: Path) -> pd.DataFrame:
                 return frame
             return frame.where(frame["format"].isin(["1"]), frame.map(_unguarded), axis="index")
         frame = pd.read_parquet(path, engine="pyarrow")
-    except (OSError, ValueError, TypeError, NotImplementedError) as error:  # also pyarrow's own
+    except (OSError, ValueError, TypeError, LookupError, NotImplementedError) as error:
+        # also pyarrow's own, and what its metadata lack
         line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise _damaged(path, line) from error
     return frame.astype(object).where(frame.notna(), None)

@@ -118,7 +118,8 @@ def test_every_number_has_a_unit() -> None:
 
 def test_every_option_of_a_long_page_stands_under_a_heading() -> None:
     assert {o.rich_help_panel for n, o in OPTIONS.items() if n[0] == "search"} == {
-        "Candidates", "Files", "Limit", "Method", "Output", "Pruning", "Scoring", "Target"
+        "Candidates", "Files", "Improvement", "Limit", "Method", "Output", "Pruning", "Scoring",
+        "Target",
     }  # fmt: skip
 
 

@@ -193,9 +193,8 @@ SentencePairsFile = Annotated[
     Option(
         "--pairs",
         metavar="FILE",
-        help="Tell agreement with the teacher on these sentence pairs: a CSV or TSV file with the "
-        "columns first and second, and score where pairs are graded; by default on the bundled "
-        "English pairs.",
+        help="Tell agreement with the teacher on these sentence pairs, a CSV or TSV file with the "
+        "columns first, second and maybe score; by default on the bundled English pairs.",
     ),
 ]
 TaskName = Annotated[

@@ -35,9 +35,9 @@ class ScoringOptions(Options, panel="Scoring"):
     proxy: Literal["agreement", "distillation", "mlm", "task", "finetune"] | None = option(
         default=None,
         metavar="NAME",
-        help="Score by how well a slice keeps its teacher's ranking of sentence pairs "
-        "(`agreement`), by a loss on text (`distillation`, `mlm`), on a task (`task`), or after "
-        "a fine-tuning of each slice (`finetune`); by default by what the SuperPLM allows.",
+        help="Score by agreement with the teacher on sentence pairs (`agreement`), a loss on text "
+        "(`distillation`, `mlm`), or a task (`task`, `finetune`); by default by what the "
+        "SuperPLM allows.",
     )
     pairs: SentencePairsFile = None
     elastic: list[Path] | None = option(

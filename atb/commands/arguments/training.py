@@ -61,8 +61,7 @@ class DistillationOptions(Options, panel=DISTILLATION):
         default=None,
         min=0.0,
         help="Weigh the attention term by this factor; by default 1 in `kd` and 0 in `sentences`. "
-        "Use 0 if the teacher's heads have another order, as in the encoder that a SuperPLM came "
-        "from.",
+        "Use 0 if the teacher's heads have another order.",
     )
     hidden_weight: float | None = option(
         default=None,

@@ -52,9 +52,9 @@ class SliceOptions(Options, panel="Sub-models"):
     )
     sampling: Literal["uniform", "sandwich", "anchored"] | None = option(
         default=None,
-        help="Train in each step random slices (`uniform`), the largest and the smallest besides "
-        "(`sandwich`), or the largest besides in every fourth part of a batch (`anchored`); by "
-        "default sandwich, and uniform with --arch.",
+        help="Train random slices in each step (`uniform`), with the largest and the smallest "
+        "(`sandwich`), or with the largest in one of four parts (`anchored`); by default sandwich, "
+        "and uniform with --arch.",
     )
 
 
