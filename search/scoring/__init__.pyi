@@ -11,7 +11,11 @@ from .graphs import (
     write_graphs as write_graphs,
 )
 from .int8_slices import as_deployed as as_deployed
-from .proxies import check_options as check_options, make_proxy as make_proxy
+from .proxies import (
+    check_options as check_options,
+    default_on_text as default_on_text,
+    make_proxy as make_proxy,
+)
 from .proxy import (
     DescribedProxy as DescribedProxy,
     ExactProxy as ExactProxy,

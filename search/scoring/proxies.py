@@ -103,8 +103,8 @@ def check_options(
         InputError: Something is of no use, or is missing.
     """
     if name is None:
-        has_projection = superplm is not None and superplm.config.projection_size is not None
-        name = "task" if elastic else "distillation" if has_projection else "mlm"
+        on_text = given["held_out"] is not None
+        name = "task" if elastic else default_on_text(superplm, on_text=on_text)
     users: dict[str, tuple[ProxyName, ...]] = {
         "held_out": ("distillation", "mlm"),
         "teacher": ("agreement", "distillation"),
@@ -127,6 +127,25 @@ def check_options(
     if name == "finetune" and (given["task"] is None or given["data"] is None):
         raise InputError("--proxy finetune needs a task and its rows: give --task and --data.")
     return name
+
+
+def default_on_text(
+    superplm: SuperPLM | None, *, on_text: bool = False
+) -> Literal["agreement", "distillation", "mlm"]:
+    """What slices are scored by where nobody says.
+
+    Args:
+        superplm: Whose slices.
+        on_text: Whether there is held-out text to score on.
+    """
+    from atb.data.tokenizer import read_vocabulary
+    from atb.training import vocabulary_sha256_of
+
+    if superplm is None or superplm.config.projection_size is None:
+        return "mlm"
+    # the shipped pairs are English
+    has_words = vocabulary_sha256_of(superplm) in (None, read_vocabulary().sha256)
+    return "agreement" if has_words and not on_text else "distillation"
 
 
 def _agreement_proxy(

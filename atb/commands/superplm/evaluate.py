@@ -106,7 +106,7 @@ def evaluate(
 
     loaded = load_superplm(superplm)
     TextModel.read(folder_of(superplm))
-    proxy = how.proxy or _default(loaded)
+    proxy = how.proxy or _default(loaded, how)
     how = replace(how, proxy=proxy)
     _reject_unused(proxy, how)
     shapes = _shapes(loaded, slices)
@@ -138,10 +138,12 @@ def evaluate(
     )
 
 
-def _default(superplm: SuperPLM) -> ProxyName:
+def _default(superplm: SuperPLM, how: ProxyOptions) -> ProxyName:
+    from atb.search.scoring import default_on_text
+
     if superplm.task_head is not None:
         return "task"
-    return "mlm" if superplm.config.projection_size is None else "distillation"
+    return default_on_text(superplm, on_text=(how.held_out or how.data) is not None)
 
 
 def _reject_unused(proxy: ProxyName, how: ProxyOptions) -> None:
