@@ -132,7 +132,8 @@ def test_tasks_score_slices_without_training(tmp_path: Path) -> None:
 
 
 def test_the_make_proxy_is_what_the_superplm_allows(superplm: SuperPLM) -> None:
-    assert make_proxy(superplm).name == "distillation"
+    assert make_proxy(superplm).name == "agreement"
+    assert make_proxy(superplm, "distillation").name == "distillation"
     masked = make(projection_size=None, with_mlm_head=True)
     assert make_proxy(masked).name == "mlm"
     with pytest.raises(InputError):

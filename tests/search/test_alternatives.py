@@ -109,7 +109,9 @@ def test_a_proxy_is_told_in_which_precision_slices_run() -> None:
     with torch.no_grad():  # fresh layers add next to nothing to what they are handed
         for parameter in superplm.bert.encoder.parameters():
             parameter.mul_(10.0)
-    fp32, int8 = (make_proxy(superplm, precision=precision) for precision in ("fp32", "int8"))
+    fp32, int8 = (
+        make_proxy(superplm, "distillation", precision=precision) for precision in ("fp32", "int8")
+    )
     assert isinstance(int8, DistillationProxy)
     assert fp32.key != int8.key
     whole = [superplm.architecture]
