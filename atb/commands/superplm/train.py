@@ -52,9 +52,9 @@ class SliceOptions(Options, panel="Sub-models"):
     )
     sampling: Literal["uniform", "sandwich", "anchored"] | None = option(
         default=None,
-        help="Train random slices in each step (`uniform`), with the largest and the smallest "
-        "(`sandwich`), or with the largest in one of four parts (`anchored`); by default sandwich, "
-        "and uniform with --arch.",
+        help="Train random slices in a step (`uniform`), the largest and the smallest "
+        "besides (`sandwich`), or the largest in one of four parts (`anchored`); by default "
+        "sandwich, and uniform with --arch.",
     )
 
 
