@@ -321,7 +321,7 @@ def _run(
             Target(predictor, target.verifier(database, time_left), name, seconds)
             for name, (seconds, predictor, target) in given.elsewhere.items()
         ]
-        with scoring.open_executor() as executor, progress("search") as show:
+        with scoring.open_executor(proxy) as executor, progress("search") as show:
             targets = [first, *further]
             result = find(
                 given.request, targets, proxy, files.out, executor=executor, progress=show
@@ -350,10 +350,11 @@ def _run_alternatives(
         for name, (predictor, target) in several.items():
             length = target.settings.sequence_length if len(lengths) > 1 else None
             here = replace(scoring, precision=target.settings.precision, sequence_length=length)
-            executor = stack.enter_context(here.open_executor())
+            proxy = here.make_proxy(superplm)
+            executor = stack.enter_context(here.open_executor(proxy))
             verifier = target.verifier(database, Budget(given.budget_seconds))
             where = Target(predictor, verifier, name)
-            alternatives.append(Alternative(where, here.make_proxy(superplm), executor))
+            alternatives.append(Alternative(where, proxy, executor))
         request = replace(given.request, limit=limit)
         result = search_alternatives(request, alternatives, files.out, progress=show)
     for one in alternatives:

@@ -75,7 +75,10 @@ def main() -> None:
     start.slice_layers = trained.slice_layers
     words = vocabulary_of(folder_of(arguments.superplm))
     scorer = AgreementScorer(trained, words, teacher=teacher)
-    alone = {shape: of_alone(shape, start, scorer, text, arguments, teacher) for shape in SHAPES}
+    alone = {
+        shape: of_alone(shape, start, scorer, text, arguments=arguments, teacher=teacher)
+        for shape in SHAPES
+    }
     sliced = {shape: scorer.score(shape).ranking for shape in SHAPES}
     proxies = {name: make_proxy(trained, name) for name in ("agreement", "distillation")}
     ranked = {name: proxy.score(SHAPES) for name, proxy in proxies.items()}
@@ -108,6 +111,7 @@ def of_alone(
     start: Any,
     scorer: AgreementScorer,
     text: TokenShards,
+    *,
     arguments: argparse.Namespace,
     teacher: Any,
 ) -> float:

@@ -1,5 +1,6 @@
 from .executors import (
     Executor as Executor,
+    LocalExecutor as LocalExecutor,
     ProcessExecutor as ProcessExecutor,
     RayExecutor as RayExecutor,
 )

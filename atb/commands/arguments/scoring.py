@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, closing, nullcontext
+import os
+from contextlib import AbstractContextManager, closing
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -20,6 +21,16 @@ from atb.errors import InputError
 if TYPE_CHECKING:
     from atb.models.superplm import SuperPLM
     from atb.search.scoring import Executor, Proxy
+
+
+#: Proxies whose scores are forward passes alone, which may run beside one another.
+_IN_THREADS = ("agreement", "distillation", "mlm")
+
+
+def _usable_cpus() -> int:
+    """CPUs that this process may run on."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 class ScoringOptions(Options, panel="Scoring"):
@@ -63,7 +74,7 @@ class ScoringOptions(Options, panel="Scoring"):
         default=None,
         metavar="N|ray",
         help="Score in this number of processes, or on a Ray cluster (ray, ray:auto, "
-        "ray://HOST:PORT); by default in this process.",
+        "ray://HOST:PORT); by default in this process, on all its CPUs.",
     )
     precision: str = "fp32"
     sequence_length: int | None = None
@@ -93,17 +104,21 @@ class ScoringOptions(Options, panel="Scoring"):
             sequence_length=self.sequence_length,
         )
 
-    def open_executor(self) -> AbstractContextManager[Executor | None]:
-        """The processes that compute scores, closed at the end; None for this process.
+    def open_executor(self, proxy: Proxy) -> AbstractContextManager[Executor]:
+        """What computes scores, closed at the end.
+
+        Args:
+            proxy: What `make_proxy` made.
 
         Raises:
             InputError: It is no number and no Ray.
         """
-        from atb.search.scoring import ProcessExecutor, RayExecutor
+        from atb.search.scoring import LocalExecutor, ProcessExecutor, RayExecutor
 
         factory, text = partial(ScoringOptions.make_proxy, self), self.workers
         if text is None:
-            return nullcontext()
+            at_once = self.precision == "fp32" and proxy.name in _IN_THREADS
+            return closing(LocalExecutor(proxy, _usable_cpus() if at_once else 1))
         if text.isdecimal():
             return closing(ProcessExecutor(factory, int(text)))
         if text == "ray":

@@ -12,6 +12,7 @@ from atb.data.tokenizer.tokenizer_files import read_vocabulary
 from atb.errors import BadFile
 from atb.models.architecture import Architecture
 from atb.models.superplm.superplm import SuperPLM
+from atb.search.scoring.executors import LocalExecutor
 from atb.search.scoring.proxies import default_on_text, make_proxy
 from atb.search.scoring.proxy import AgreementProxy, RoughProxy, superplm_sha256
 from atb.training.one_shot.agreement import AgreementScorer
@@ -88,3 +89,16 @@ def test_a_slice_that_cannot_be_scored_is_none(superplm: SuperPLM) -> None:
     proxy = AgreementProxy(superplm)
     proxy._scorer._superplm = broken
     assert proxy.score(SLICES[:1]) == [None]
+
+
+def test_threads_compute_the_same_scores(superplm: SuperPLM) -> None:
+    shapes = [Architecture(layers, 8 * n, 2, 32, 64) for layers in (1, 2) for n in range(2, 7)]
+    one, other = (
+        {a: score for a, score, _ in LocalExecutor(AgreementProxy(superplm), n).scores(shapes)}
+        for n in (1, 4)
+    )
+    assert one == other
+    rough = dict(
+        found[:2] for found in LocalExecutor(AgreementProxy(superplm), 4).scores(shapes, rough=True)
+    )
+    assert rough == dict(zip(shapes, AgreementProxy(superplm).score_roughly(shapes), strict=True))

@@ -28,6 +28,12 @@ class TestInProcess(ExecutorSuite):
         return LocalExecutor(ExactRoughProxy())
 
 
+class TestThreads(ExecutorSuite):
+    @pytest.fixture
+    def executor(self) -> Executor:
+        return LocalExecutor(ExactRoughProxy(), threads=3)
+
+
 class TestProcesses(ExecutorSuite):
     @pytest.fixture
     def executor(self) -> Iterator[Executor]:
