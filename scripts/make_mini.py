@@ -166,7 +166,8 @@ def main() -> None:
         objective=Distillation.of_sentences(teacher),
         progress=curve.report,
     )
-    pack(trained, arguments.package, version=VERSION)
+    words = read_vocabulary().sha256
+    pack(trained, arguments.package, version=VERSION, vocabulary_sha256=words)
     shipped = agreements(load_packed(arguments.package), teacher)
     made = Made(settings, text, started_from, curve.points, shipped, before)
     made.write(arguments.package)
