@@ -113,7 +113,7 @@ def _quality(result: SearchResult) -> list[tuple[str, str, str]]:
     tiles = [("keeps of the ranking", ranking[0], pairs), ("of the nearest", ranking[1], nearest)]
     if quality.teacher_seconds is not None:
         speed = quality.teacher_seconds / result.winner.latency_seconds
-        tiles.append(("speed-up over the teacher", times(speed), "by its predicted latency"))
+        tiles.append(("speed-up over the teacher", times(speed), "the whole SuperPLM"))
     if quality.scores is not None and quality.teacher_scores is not None:
         teacher = f"the teacher: {digits(quality.teacher_scores, 3)}"
         tiles.append(("agrees with people", digits(quality.scores, 3), teacher))

@@ -51,7 +51,8 @@ class Quality:
         nearest: Share of each sentence's ten nearest by the teacher that are so by the winner.
         scores: Spearman's correlation with the scores that people gave; None where there are none.
         teacher_scores: The same of the teacher.
-        teacher_seconds: Predicted latency of the whole SuperPLM; None where it is not known.
+        teacher_seconds: Latency of the whole SuperPLM, measured or predicted; None where neither
+            is known.
         improved_seconds: For how long the winner learnt on; 0 for not at all.
         slice_ranking: `ranking` of the slice before that.
     """

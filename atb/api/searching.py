@@ -229,7 +229,7 @@ def search(
         RunError: No architecture meets the limit, or the device failed.
     """
     from atb.commands import search as command
-    from atb.commands.arguments import ScoringOptions, SearchLimitOptions
+    from atb.commands.arguments import ImprovementOptions, ScoringOptions, SearchLimitOptions
 
     quiet_libraries()
     found = predictor if isinstance(predictor, Predictor) else load_predictor(predictor)
@@ -264,7 +264,7 @@ def search(
     fitted = found.of_one_setting()
     options = _place_of(fitted.conditions, cache)
     text = None if sentences is None else Path(sentences)
-    more = command.ImprovementOptions(improve=duration_words(improve), sentences=text)
+    more = ImprovementOptions(improve=duration_words(improve), sentences=text)
     result = command.find_winner(
         wanted, candidates, how, scoring, options, files, more, fitted=fitted
     )

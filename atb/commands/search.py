@@ -12,6 +12,7 @@ from atb.commands.arguments import (
     DEFAULT_PREDICTOR,
     DEFAULT_SEARCH,
     Database,
+    ImprovementOptions,
     Json,
     MeasuringBudget,
     Options,
@@ -32,24 +33,17 @@ from atb.commands.arguments import (
     require_reach,
 )
 from atb.commands.output import print_search, print_status, progress
-from atb.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from atb.commands.arguments import MeasuringTarget
-    from atb.data import TextModel
-    from atb.data.corpus import TokenShards
     from atb.deploy import Improvement
-    from atb.models import SearchSpace
+    from atb.models import Architecture, SearchSpace
     from atb.models.superplm import SuperPLM
     from atb.predictor import LatencyPredictor, WorkPredictor
     from atb.search import Budget, SearchRequest, SearchResult
     from atb.search.constraints import LatencyLimit, Percentile, SpeedUp
-
-
-#: Tokens of a text for --improve that are read: more than days of training go over.
-MOST_TOKENS = 50_000_000
 
 
 class CandidateOptions(Options, panel="Candidates"):
@@ -114,63 +108,6 @@ class MethodOptions(Options, panel="Method"):
         return SearchRequest(
             space, limit, self.method, settings, self.seed, self.finalists, prune=self.prune
         )
-
-
-class ImprovementOptions(Options, panel="Improvement"):
-    """How the winner is improved before it is handed over."""
-
-    improve: str | None = option(
-        default=None,
-        metavar="DURATION",
-        help="Train the winner on its teacher's vectors of sentences for this long, such as 10min; "
-        "by default it is handed over as it was cut out. Its latency stays.",
-    )
-    sentences: Path | None = option(
-        default=None,
-        metavar="FILE|DIR",
-        help="Let it learn from this text, a file or a folder of files or of token shards; by "
-        "default from the bundled English sample.",
-    )
-
-    def read(self, model: TextModel, out: Path) -> Improvement | None:
-        """What is asked for, with the text in a model's words.
-
-        Args:
-            model: The SuperPLM's text model.
-            out: Folder that the text is prepared in.
-
-        Raises:
-            InputError: The duration or the text cannot be read, or there is no duration.
-        """
-        from atb.deploy import Improvement
-        from atb.units import parse_duration
-
-        if self.improve is None:
-            if self.sentences is not None:
-                raise InputError("--sentences is text for --improve: say how long, such as 10min.")
-            return None
-        seconds = parse_duration(self.improve)
-        if self.sentences is None:
-            return Improvement(seconds)
-        return Improvement(seconds, self._shards(self.sentences, model, out / "sentences"))
-
-    @staticmethod
-    def _shards(text: Path, model: TextModel, out: Path) -> TokenShards:
-        from atb.data.corpus import Corpus, TokenShards, prepare
-        from atb.deploy import SENTENCE_TOKENS
-        from atb.training.one_shot import open_text
-
-        if TokenShards.are_in(text):
-            return open_text(text, model)
-        prepare(
-            Corpus(text),
-            out,
-            sequence_length=SENTENCE_TOKENS,
-            single_sentences=True,
-            vocabulary=model.vocabulary,
-            limit_tokens=MOST_TOKENS,
-        )
-        return TokenShards.open(out)
 
 
 class FileOptions(Options, panel="Files"):
@@ -376,7 +313,6 @@ def _hand_over(
     from atb.models.superplm import folder_of
     from atb.training.one_shot import score_teacher
 
-    whole = given.fitted.predict_architectures([superplm.architecture])
     print_status("writing the model ...")
     with progress("improve") as show:
         return hand_over(
@@ -387,9 +323,23 @@ def _hand_over(
             improvement=improvement,
             pairs=None if scoring.pairs is None else SentencePairs.read(scoring.pairs),
             teacher=score_teacher(superplm, scoring.teacher).teacher if scoring.teacher else None,
-            teacher_seconds=float(whole.latency_seconds[0]) if whole.supported[0] else None,
+            teacher_seconds=_seconds_of(superplm.architecture, given, files.db),
             progress=show,
         )
+
+
+def _seconds_of(whole: Architecture, given: _Inputs, db: str) -> float | None:
+    """The latency of the whole SuperPLM, measured or predicted; None where neither is known."""
+    from atb.profiler import read_measurements
+    from atb.profiler.database import ProfileDatabase
+
+    with ProfileDatabase(db) as database:
+        known = read_measurements(database, conditions=given.target.conditions)
+    measured = [found.latency_seconds for found in known if found.subject == whole]
+    if measured:
+        return measured[-1]
+    predicted = given.fitted.predict_architectures([whole])
+    return float(predicted.latency_seconds[0]) if predicted.supported[0] else None
 
 
 def _print_spent(budget: Budget) -> None:

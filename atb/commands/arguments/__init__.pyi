@@ -1,5 +1,6 @@
 from . import completion as completion
 from .groups import Options as Options, expand_options as expand_options, option as option
+from .improvement import ImprovementOptions as ImprovementOptions
 from .limits import (
     LimitOptions as LimitOptions,
     SearchLimitOptions as SearchLimitOptions,
