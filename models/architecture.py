@@ -8,6 +8,9 @@ from typing import Any, ClassVar
 
 from atb.errors import BadArchitecture
 
+#: Of a text that is none, as messages quote it.
+_MOST_CHARACTERS = 60
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Architecture:
@@ -63,8 +66,8 @@ class Architecture:
         match = cls._TEXT.fullmatch(text.strip())
         if match is None:
             raise BadArchitecture(
-                f"{text!r} is not an architecture: write it like L4-H312-A12-Q312-F1200, "
-                "or use a name from `atb space list`."
+                f"{text[:_MOST_CHARACTERS]!r} is not an architecture: write it like "
+                "L4-H312-A12-Q312-F1200, or use a name from `atb space list`."
             )
         return cls(*(int(number) for number in match.groups()))
 

@@ -82,3 +82,9 @@ def test_a_super_model_holds_what_is_smaller_in_every_dimension() -> None:
     assert not PUBLISHED["bert-base"].fits(largest)  # twelve layers
     # one head of 96 is narrower than twelve of 64, yet no head of the super-model is that wide
     assert not Architecture(1, 128, 1, 96, 128).fits(largest)
+
+
+def test_a_long_text_that_is_none_is_quoted_in_part() -> None:
+    with pytest.raises(BadArchitecture) as caught:
+        Architecture.parse("L6-H384" * 100)
+    assert len(str(caught.value)) < 200
