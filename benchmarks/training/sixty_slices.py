@@ -61,7 +61,7 @@ def main() -> None:
     figures = {
         "superplm": arguments.superplm,
         "slice_layers": superplm.slice_layers,
-        "teacher": scorer.teacher_description,
+        "teacher": "a given encoder" if arguments.teacher else scorer.teacher_description,
         "pairs": scorer.pairs.name if arguments.pairs is None else arguments.pairs.name,
         **grows(drawn, ranking),
         "named": {text: told(found[Architecture.parse(text)]) for text in NAMED},
