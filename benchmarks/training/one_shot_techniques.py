@@ -38,9 +38,9 @@ from atb.training.one_shot.objectives import Distillation
 from atb.training.one_shot.starting_point import initialise
 from atb.training.one_shot.trainer import train_superplm
 from atb.training.reading import read_encoder
-from atb.training.sampling import sampled_architectures
 from atb.training.settings import TrainingSettings
 from atb.training.teacher import Teacher
+from benchmarks.shared.equal_compute import affordable, multiply_adds
 from benchmarks.shared.record import machine, write_result
 
 SPACE = SearchSpace(
@@ -102,7 +102,7 @@ def main() -> None:
         True: initialise(arguments.encoder, text, dropout=0.0),
         False: in_own_order(arguments.encoder),
     }
-    budget = multiply_adds(ALL, ALL.steps)
+    budget = multiply_adds(ALL, ALL.steps, LENGTH)
     runs: list[dict[str, Any]] = []
     for seed, (name, variant) in itertools.product(range(arguments.seeds), VARIANTS.items()):
         done = arguments.out / f"{name.replace(' ', '_')}-{seed}.json"
@@ -152,7 +152,7 @@ def run(
 ) -> dict[str, Any]:
     """Train one variant from the common start; the losses of the fixed slices."""
     settings = replace(variant.settings, seed=seed)
-    settings = replace(settings, steps=affordable(settings, budget))
+    settings = replace(settings, steps=affordable(settings, budget, LENGTH))
     teacher = Teacher.of(start)
     superplm = SuperPLM(start.config, with_mlm_head=start.cls is not None)
     superplm.load_state_dict(start.state_dict())
@@ -175,38 +175,6 @@ def run(
             "slices": dict(zip(map(str, slices[1:-1]), losses[1:-1], strict=True)),
         },
     }
-
-
-def multiply_adds(settings: TrainingSettings, steps: int) -> float:
-    """Of all that the first steps compute."""
-    return float(sum(itertools.islice(_multiply_adds_of_steps(settings), steps)))
-
-
-def affordable(settings: TrainingSettings, budget: float) -> int:
-    """Steps within a budget of multiply-adds."""
-    total = 0.0
-    for step, cost in enumerate(_multiply_adds_of_steps(settings)):
-        total += cost
-        if total > budget:
-            return max(1, step)
-    raise AssertionError
-
-
-def _multiply_adds_of_steps(settings: TrainingSettings) -> Iterator[float]:
-    sequences = settings.batch_size / settings.batch_parts
-    for step in itertools.count():
-        cost = 0.0
-        for part in range(settings.batch_parts):
-            drawn = sampled_architectures(
-                SPACE,
-                settings.sampling,
-                settings.random_samples,
-                seed=settings.seed,
-                step=step,
-                part=part,
-            )
-            cost += sequences * 3 * sum(a.multiply_adds(LENGTH) for a in drawn)
-        yield cost + settings.batch_size * SPACE.largest.multiply_adds(LENGTH)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ import hashlib
 import itertools
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,7 @@ from atb.training.one_shot.starting_point import initialise
 from atb.training.sampling import Sampling, sampled_architectures
 from atb.training.settings import TrainingSettings
 from atb.training.teacher import Teacher
+from benchmarks.shared.equal_compute import affordable, multiply_adds
 from benchmarks.shared.record import machine, write_result
 
 SPACE = SPACES["mini"]
@@ -190,7 +191,7 @@ def main() -> None:
     started = machine()
     text = joined([TokenShards.open(folder) for folder in arguments.data])
     start = starting_point(arguments.encoder, text, arguments.out / "start")
-    budget = multiply_adds(SETTINGS, SETTINGS.steps)
+    budget = multiply_adds(SETTINGS, SETTINGS.steps, SENTENCE_TOKENS)
     runs: list[dict[str, Any]] = []
     names = arguments.only or list(VARIANTS)
     for seed, name in itertools.product(range(arguments.seeds), names):
@@ -237,7 +238,9 @@ def run(
 ) -> dict[str, Any]:
     """Train one variant from the common start; the agreement of the fixed slices on the way."""
     settings = replace(SETTINGS, seed=seed, **dict(variant.settings))
-    settings = replace(settings, steps=affordable(settings, budget))
+    drawing = larger_draws if variant.large else sampled_architectures
+    steps = affordable(settings, budget, SENTENCE_TOKENS, drawing)
+    settings = replace(settings, steps=steps)
     whole = SuperPLM(start.config, slice_layers=variant.slice_layers)
     whole.load_state_dict(start.state_dict())
     superplm, teacher = variant.wrap(whole), Teacher.of(start)
@@ -255,7 +258,6 @@ def run(
             curve[str(step.number)] = agreements(superplm, scorer, NAMED)
 
     objective = Distillation(teacher, attention_weight=0.0, **dict(variant.weights))
-    drawing = larger_draws if variant.large else sampled_architectures
     trainer.sampled_architectures = drawing  # type: ignore[attr-defined]
     try:
         trainer.train_superplm(superplm, text, settings, out, objective=objective, progress=judged)
@@ -297,39 +299,6 @@ def larger_draws(
         *anchors,
         *(max(pair, key=lambda a: a.multiply_adds(SENTENCE_TOKENS)) for pair in pairs),
     ]
-
-
-def multiply_adds(settings: TrainingSettings, steps: int) -> float:
-    """Of all that the first steps compute."""
-    return float(sum(itertools.islice(_multiply_adds_of_steps(settings), steps)))
-
-
-def affordable(settings: TrainingSettings, budget: float) -> int:
-    """Steps within a budget of multiply-adds."""
-    total = 0.0
-    for step, cost in enumerate(_multiply_adds_of_steps(settings)):
-        total += cost
-        if total > budget:
-            return max(1, step)
-    raise AssertionError
-
-
-def _multiply_adds_of_steps(settings: TrainingSettings) -> Iterator[float]:
-    sentences = settings.batch_size / settings.batch_parts
-    whole = SPACE.largest.multiply_adds(SENTENCE_TOKENS)
-    for step in itertools.count():
-        cost = settings.batch_size * whole
-        for part in range(settings.batch_parts):
-            drawn = sampled_architectures(
-                SPACE,
-                settings.sampling,
-                settings.random_samples,
-                seed=settings.seed,
-                step=step,
-                part=part,
-            )
-            cost += sentences * 3 * sum(a.multiply_adds(SENTENCE_TOKENS) for a in drawn)
-        yield cost
 
 
 def summary(run: dict[str, Any]) -> dict[str, float]:

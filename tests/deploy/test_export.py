@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from search_result import result_of
 from task_files import write_glue
 
 from atb.data.corpus.samples import held_out
@@ -22,8 +23,6 @@ from atb.deploy.export import MANIFEST, export_model
 from atb.errors import InputError, RunError
 from atb.models.architecture import Architecture
 from atb.models.superplm.superplm import SuperPLM
-from atb.search.candidate import Candidate
-from atb.search.result import SearchResult
 from atb.search.scoring.graphs import FP32_FILE, INT8_FILE
 from atb.search.scoring.proxies import make_proxy
 from atb.search.scoring.proxy import DistillationProxy, MlmProxy, superplm_sha256
@@ -53,29 +52,6 @@ def make(**changes: Any) -> SuperPLM:
 @pytest.fixture(scope="module")
 def superplm() -> SuperPLM:
     return make()
-
-
-def found(world: Any) -> SearchResult:
-    winner = Candidate(SLICE, 0.0021, 0.0022, -0.5, 1, 0.002, (0.00199, 0.00201), (), "search-1")
-    return SearchResult(
-        constraint_seconds=0.0022,
-        basis="given",
-        window=(0.85, 1.0),
-        winner=winner,
-        candidates=(winner,),
-        conditions=world.conditions,
-        space="mini",
-        feasible=12,
-        method="evolution",
-        proxy="distillation",
-        seed=0,
-        generations=4,
-        evaluations=100,
-        correction=1.0,
-        campaigns=("search-1",),
-        ended_by="generations",
-        request="abc",
-    )
 
 
 def test_distillation_scores_the_whole_best_and_names_its_conditions(superplm: SuperPLM) -> None:
@@ -213,7 +189,7 @@ def test_the_card_tells_the_measured_latency_and_its_conditions(
     }
     (source / "card.json").write_text(json.dumps(facts))
     read_vocabulary().save(source)
-    export_model(superplm, SLICE, tmp_path / "model", result=found(world), source=source)
+    export_model(superplm, SLICE, tmp_path / "model", result=result_of(world, SLICE), source=source)
     card = (tmp_path / "model" / "README.md").read_text()
     for words in (
         "license: apache-2.0",

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from search_result import result_of
 
 from atb.data.corpus.sentence_pairs import SentencePairs
 from atb.data.tokenizer.tokenizer_files import read_vocabulary
@@ -16,7 +17,6 @@ from atb.deploy.handing_over import Improvement, hand_over
 from atb.errors import InputError
 from atb.models.architecture import Architecture
 from atb.models.superplm.superplm import SuperPLM
-from atb.search.candidate import Candidate
 from atb.search.result import SearchResult, read_result
 
 LARGEST, SLICE = Architecture(2, 48, 4, 64, 96), Architecture(1, 40, 4, 32, 64)
@@ -44,26 +44,7 @@ def source(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def found(world: Any) -> SearchResult:
-    winner = Candidate(SLICE, 0.0021, 0.0022, -0.5, 1, 0.002, (0.00199, 0.00201), (), "search-1")
-    return SearchResult(
-        constraint_seconds=0.0022,
-        basis="given",
-        window=(0.85, 1.0),
-        winner=winner,
-        candidates=(winner,),
-        conditions=world.conditions,
-        space="mini",
-        feasible=12,
-        method="evolution",
-        proxy="agreement",
-        seed=0,
-        generations=4,
-        evaluations=100,
-        correction=1.0,
-        campaigns=("search-1",),
-        ended_by="generations",
-        request="abc",
-    )
+    return result_of(world, SLICE)
 
 
 def test_the_result_and_the_card_tell_what_the_winner_keeps(
