@@ -39,13 +39,17 @@ class Improvement:
     seconds: float
     text: TokenShards | None = None
 
-    @staticmethod
-    def check(superplm: SuperPLM) -> None:
-        """Refuse a SuperPLM whose slices tell no vectors of sentences.
+    def check(self, superplm: SuperPLM) -> None:
+        """Refuse what would fail after the search.
 
         Raises:
-            InputError: It has no projection, or was fine-tuned on a task.
+            InputError: The SuperPLM has no projection or was fine-tuned on a task, or the text has
+                too few sentences.
         """
+        from atb.training.one_shot import check_sentences
+
+        if self.text is not None:
+            check_sentences(self.text)
         if superplm.config.projection_size is None or superplm.task_head is not None:
             raise InputError(
                 "--improve needs a SuperPLM that tells vectors of sentences, with a projection and "

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from atb.commands.arguments import MeasuringTarget
+    from atb.data.corpus import SentencePairs
     from atb.deploy import Improvement
     from atb.models import Architecture, SearchSpace
     from atb.models.superplm import SuperPLM
@@ -165,6 +166,7 @@ def find_winner(
     given = _read_inputs(wanted, candidates, how, options, files, fitted)
 
     from atb.data import TextModel
+    from atb.data.corpus import SentencePairs
     from atb.models.superplm import folder_of, load_superplm
 
     superplm = load_superplm(scoring.superplm)
@@ -180,13 +182,15 @@ def find_winner(
     )
     # a limit that is out of reach leaves no file behind
     require_reach(request, [given.fitted, *(p for p, _ in given.alternatives.values())])
+    # what would fail after the search is refused before it
+    pairs = None if scoring.pairs is None else SentencePairs.read(scoring.pairs)
     further = None if improvement is None else improvement.read(words, files.out)
     if further is not None:
         further.check(superplm)
-    given = replace(given, request=request)
+    given = replace(given, request=request, improvement=further, pairs=pairs)
     run = _run_alternatives if given.alternatives else _run
     result = run(given, superplm, scoring, files)
-    return _hand_over(result, given, superplm, scoring, files, further)
+    return _hand_over(result, given, superplm, scoring, files)
 
 
 @dataclass(frozen=True)
@@ -200,6 +204,8 @@ class _Inputs:
         elsewhere: Limits in seconds, predictors and targets of further devices, by name.
         alternatives: Predictors and targets of other settings, by name.
         budget_seconds: For measuring; None for no limit.
+        improvement: How the winner is improved, once the SuperPLM is known.
+        pairs: Sentence pairs by which it is scored; the shipped ones where None.
     """
 
     request: SearchRequest
@@ -208,6 +214,8 @@ class _Inputs:
     elsewhere: Mapping[str, tuple[float, WorkPredictor, MeasuringTarget]]
     alternatives: Mapping[str, tuple[WorkPredictor, MeasuringTarget]]
     budget_seconds: float | None
+    improvement: Improvement | None = None
+    pairs: SentencePairs | None = None
 
 
 def _read_inputs(
@@ -305,10 +313,8 @@ def _hand_over(
     superplm: SuperPLM,
     scoring: ScoringOptions,
     files: FileOptions,
-    improvement: Improvement | None,
 ) -> SearchResult:
     """Write the winner's model, and tell how good it is."""
-    from atb.data.corpus import SentencePairs
     from atb.deploy import hand_over
     from atb.models.superplm import folder_of
     from atb.training.one_shot import score_teacher
@@ -320,8 +326,8 @@ def _hand_over(
             superplm,
             files.out,
             source=folder_of(scoring.superplm),
-            improvement=improvement,
-            pairs=None if scoring.pairs is None else SentencePairs.read(scoring.pairs),
+            improvement=given.improvement,
+            pairs=given.pairs,
             teacher=score_teacher(superplm, scoring.teacher).teacher if scoring.teacher else None,
             teacher_seconds=_seconds_of(superplm.architecture, given, files.db),
             progress=show,

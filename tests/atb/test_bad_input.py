@@ -47,6 +47,8 @@ CASES: dict[str, tuple[tuple[str, ...], str]] = {
         ("profile", "fake", "--arch", "s1", "--samples", "2"),
         "choose one",
     ),
+    "a time without a unit": (("quickstart", "--device", "fake", "--improve", "3"), "unit"),
+    "missing pairs": (("superplm", "evaluate", "mini", "--pairs", "none.csv"), "none.csv"),
     "unknown option": (("profile", "fake", "--sampels", "2"), "sampels"),
     "unknown command": (("profil",), "profil"),
     "missing database": (("predictor", "train", "--db", "none.db"), "none.db"),
@@ -239,6 +241,20 @@ def test_a_predictor_that_is_truncated_or_of_other_conditions_is_refused(atb, tm
     assert reach.returncode == 2
     assert "smallest reachable" in reach.stderr
     assert reach.stderr.count("\n") == 1
+
+    # what is read of the winner alone, after the search
+    (tmp_path / "few.txt").write_text("A sentence of some words.\n" * 3, "utf-8")
+    for given, said in (
+        (("--proxy", "distillation", "--pairs", "none.csv"), "none.csv"),
+        (("--improve", "1min", "--sentences", "none.txt"), "none.txt"),
+        (("--improve", "1min", "--sentences", "few.txt", "--out", "few"), "3 sentences"),
+        (("--improve", "soon"), "'soon' is not a duration"),
+        (("--sentences", "few.txt"), "--improve"),
+    ):
+        early = atb(*SEARCH, "--latency", "1ms", *given)
+        assert early.returncode == 2, given
+        assert said in early.stderr.splitlines()[-1], early.stderr
+        assert not list(tmp_path.glob("*/**/scores.jsonl"))
 
     text = (tmp_path / "predictor.json").read_text()
     (tmp_path / "half.json").write_text(text[: len(text) // 2])

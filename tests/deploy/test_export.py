@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from search_result import result_of
+from search_world import result_of
 from task_files import write_glue
 
 from atb.data.corpus.samples import held_out

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from search_result import result_of
+from search_world import result_of
 
 from atb.data.corpus.sentence_pairs import SentencePairs
 from atb.data.tokenizer.tokenizer_files import read_vocabulary
@@ -103,6 +103,15 @@ def test_own_pairs_are_told_in_place_of_the_shipped_ones(
     assert handed.quality is not None
     assert (handed.quality.count, handed.quality.pairs) == (12, "mine.csv")
     assert handed.quality.scores is None
+
+
+def test_what_would_fail_after_the_search_is_refused_before_it(superplm: SuperPLM) -> None:
+    few = SentencePairs(("one house",) * 20, ("two trees",) * 20, None, "few")
+    with pytest.raises(InputError, match="40 sentences"):
+        Improvement(1.0, few.tokens(read_vocabulary(), 16)).check(superplm)
+    Improvement(1.0).check(superplm)
+    with pytest.raises(InputError, match="without a task"):
+        Improvement(1.0).check(superplm.with_task_head("classification", 2, dropout=0.0))
 
 
 def test_what_tells_no_vectors_is_handed_over_without_quality_and_not_improved(

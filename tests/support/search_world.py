@@ -21,6 +21,7 @@ from atb.models.space import SPACES
 from atb.predictor.predictor import ExactPredictor
 from atb.profiler.database.writer import ProfileDatabase
 from atb.profiler.record import Conditions
+from atb.search.candidate import Candidate
 from atb.search.constraints.candidates import Candidates, feasible, on_search_grid
 from atb.search.constraints.latency import LatencyLimit
 from atb.search.contract import MethodSettings
@@ -119,3 +120,27 @@ class World:
 if __name__ == "__main__":
     found = World().search(Path(sys.argv[1]), proxy=SlowProxy(float(sys.argv[2])))
     sys.stdout.write(f"{found.winner.architecture} {found.evaluations}\n")
+
+
+def result_of(world: Any, winner: Architecture) -> SearchResult:
+    """A search under the conditions of a fixture that has found this winner."""
+    found = Candidate(winner, 0.0021, 0.0022, -0.5, 1, 0.002, (0.00199, 0.00201), (), "search-1")
+    return SearchResult(
+        constraint_seconds=0.0022,
+        basis="given",
+        window=(0.85, 1.0),
+        winner=found,
+        candidates=(found,),
+        conditions=world.conditions,
+        space="mini",
+        feasible=12,
+        method="evolution",
+        proxy="distillation",
+        seed=0,
+        generations=4,
+        evaluations=100,
+        correction=1.0,
+        campaigns=("search-1",),
+        ended_by="generations",
+        request="abc",
+    )

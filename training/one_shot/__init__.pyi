@@ -7,7 +7,11 @@ from .evaluation import (
     one_thread as one_thread,
 )
 from .further import space_of as space_of, train_further as train_further
-from .improvement import improve as improve, slice_alone as slice_alone
+from .improvement import (
+    check_sentences as check_sentences,
+    improve as improve,
+    slice_alone as slice_alone,
+)
 from .objective_factory import objective_of as objective_of, open_text as open_text
 from .scoring_teacher import score_teacher as score_teacher
 from .starting_point import initialise as initialise

@@ -138,6 +138,14 @@ def slice_alone(superplm: SuperPLM, architecture: Architecture) -> SuperPLM:
     return made.eval()
 
 
+def check_sentences(text: TokenShards) -> None:
+    """Refuse a text of too few sentences by an InputError."""
+    if len(text) < _FEWEST_SENTENCES:
+        raise InputError(
+            f"There are {len(text):,} sentences to learn from: give at least {_FEWEST_SENTENCES}."
+        )
+
+
 def _plan(model: SuperPLM, text: TokenShards, teacher: Teacher, out: Path, seconds: float) -> _Plan:
     """The plan that the folder holds, or one whose steps are not known yet.
 
@@ -145,10 +153,7 @@ def _plan(model: SuperPLM, text: TokenShards, teacher: Teacher, out: Path, secon
         InputError: The text is too short, or the folder holds another run.
         BadFile: Its plan is damaged.
     """
-    if len(text) < _FEWEST_SENTENCES:
-        raise InputError(
-            f"There are {len(text):,} sentences to learn from: give at least {_FEWEST_SENTENCES}."
-        )
+    check_sentences(text)
     wanted = _Plan(seconds, fingerprint(model), text.sha256, 0, 0)
     if (out / _PLAN).is_file():
         fields = read_document(out / _PLAN, kind=_KIND, format=_FORMAT)
