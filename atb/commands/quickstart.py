@@ -34,6 +34,7 @@ from atb.commands.search import (
     MethodOptions,
     find_winner,
 )
+from atb.errors import BadFile
 
 if TYPE_CHECKING:
     from atb.commands.arguments import MeasuringTarget
@@ -180,22 +181,26 @@ def _improvement(given: str | None, spent_seconds: float) -> ImprovementOptions:
         left = ALL_SECONDS - SEARCH_SECONDS - spent_seconds
         seconds = round(min(max(left, shortest), longest))
         write_document(path, {"seconds": seconds}, kind=kind, format=1)
-    known = read_document(path, kind=kind, format=1)
-    return ImprovementOptions(improve=f"{known['seconds']}s")
+    known = read_document(path, kind=kind, format=1).get("seconds")
+    if not isinstance(known, int):
+        raise BadFile(f"{path} is damaged: remove it.")
+    return ImprovementOptions(improve=f"{known}s")
 
 
 def _fit(database: ProfileDatabase, target: MeasuringTarget, seed: int) -> WorkPredictor:
     import numpy as np
 
     from atb.predictor import TrainingSet, fit, save
-    from atb.profiler import read_measurements
+    from atb.profiler import measurements_as_of
 
     print_status("2/4 fitting the latency predictor")
-    # not the finalists of a search: the predictor that chose them must not change by them
+    # not the finalists of a search, nor the level that they showed: the predictor that chose them
+    # must not change by them, or the same command would search again
     measured = [
         measurement
-        for measurement in read_measurements(database, conditions=target.conditions)
-        if measurement.campaign.partition("-")[0] == CAMPAIGN
+        for campaign in database.campaigns(target.conditions)
+        if campaign.label.partition("-")[0] == CAMPAIGN
+        for measurement in measurements_as_of(database, campaign)
     ]
     fitted = fit(TrainingSet.from_measurements(measured), np.random.default_rng(seed))
     save(fitted, PREDICTOR)
